@@ -1,0 +1,12 @@
+{#- A boolean as JSON text. -#}
+{% macro boolean_json(column) -%}
+    {{ return(adapter.dispatch('boolean_json')(column)) }}
+{%- endmacro %}
+
+{% macro default__boolean_json(column) -%}
+    case when {{ column }} then 'true' else 'false' end
+{%- endmacro %}
+
+{% macro sqlserver__boolean_json(column) -%}
+    case when {{ column }} = 1 then 'true' else 'false' end
+{%- endmacro %}

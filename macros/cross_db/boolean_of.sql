@@ -1,0 +1,12 @@
+{#- A condition as a boolean value; null counts as false. -#}
+{% macro boolean_of(condition) -%}
+    {{ return(adapter.dispatch('boolean_of')(condition)) }}
+{%- endmacro %}
+
+{% macro default__boolean_of(condition) -%}
+    coalesce({{ condition }}, false)
+{%- endmacro %}
+
+{% macro sqlserver__boolean_of(condition) -%}
+    cast(case when {{ condition }} then 1 else 0 end as bit)
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{#- Quotient of two positive integers, rounded up, as an integer. -#}
+{% macro ceil_divide(numerator, denominator) -%}
+    {{ return(adapter.dispatch('ceil_divide')(numerator, denominator)) }}
+{%- endmacro %}
+
+{% macro default__ceil_divide(numerator, denominator) -%}
+    (({{ numerator }} + {{ denominator }} - 1) // {{ denominator }})
+{%- endmacro %}
+
+{% macro sqlserver__ceil_divide(numerator, denominator) -%}
+    (({{ numerator }} + {{ denominator }} - 1) / {{ denominator }})
+{%- endmacro %}

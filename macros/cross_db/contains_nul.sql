@@ -1,0 +1,12 @@
+{#- A condition: the text holds the character U+0000. -#}
+{% macro contains_nul(text) -%}
+    {{ return(adapter.dispatch('contains_nul')(text)) }}
+{%- endmacro %}
+
+{% macro default__contains_nul(text) -%}
+    contains({{ text }}, chr(0))
+{%- endmacro %}
+
+{% macro sqlserver__contains_nul(text) -%}
+    charindex(nchar(0) collate Latin1_General_100_BIN2, {{ text }} collate Latin1_General_100_BIN2) > 0
+{%- endmacro %}

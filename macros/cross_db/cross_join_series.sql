@@ -1,0 +1,21 @@
+{#- Joins every row with the numbers 0 to row_count - 1, as <alias>.n. -#}
+{% macro cross_join_series(row_count, alias) -%}
+    {{ return(adapter.dispatch('cross_join_series')(row_count, alias)) }}
+{%- endmacro %}
+
+{% macro default__cross_join_series(row_count, alias) -%}
+    cross join lateral unnest(range(cast({{ row_count }} as bigint))) as {{ alias }} (n)
+{%- endmacro %}
+
+{% macro sqlserver__cross_join_series(row_count, alias) -%}
+    cross apply (
+        select top (cast({{ row_count }} as int))
+            row_number() over (order by (select null)) - 1 as n
+        from (values (0), (0), (0), (0), (0), (0), (0), (0), (0), (0)) as d0 (n)
+        cross join (values (0), (0), (0), (0), (0), (0), (0), (0), (0), (0)) as d1 (n)
+        cross join (values (0), (0), (0), (0), (0), (0), (0), (0), (0), (0)) as d2 (n)
+        cross join (values (0), (0), (0), (0), (0), (0), (0), (0), (0), (0)) as d3 (n)
+        cross join (values (0), (0), (0), (0), (0), (0), (0), (0), (0), (0)) as d4 (n)
+        cross join (values (0), (0), (0), (0), (0), (0), (0), (0), (0), (0)) as d5 (n)
+    ) as {{ alias }}
+{%- endmacro %}

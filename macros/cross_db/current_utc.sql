@@ -1,0 +1,12 @@
+{#- The current time in UTC, without a time zone. -#}
+{% macro current_utc() -%}
+    {{ return(adapter.dispatch('current_utc')()) }}
+{%- endmacro %}
+
+{% macro default__current_utc() -%}
+    make_timestamp(epoch_us(now()))
+{%- endmacro %}
+
+{% macro sqlserver__current_utc() -%}
+    sysutcdatetime()
+{%- endmacro %}

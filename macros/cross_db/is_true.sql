@@ -1,0 +1,12 @@
+{#- A condition over a boolean column. -#}
+{% macro is_true(column) -%}
+    {{ return(adapter.dispatch('is_true')(column)) }}
+{%- endmacro %}
+
+{% macro default__is_true(column) -%}
+    {{ column }}
+{%- endmacro %}
+
+{% macro sqlserver__is_true(column) -%}
+    {{ column }} = 1
+{%- endmacro %}

@@ -1,0 +1,13 @@
+{#- The statement that adds one column to a ledger, if no other session has done so meanwhile. -#}
+{% macro ledger_add_column_sql(relation, column) -%}
+    {{ return(adapter.dispatch('ledger_add_column_sql')(relation, column)) }}
+{%- endmacro %}
+
+{% macro default__ledger_add_column_sql(relation, column) -%}
+    alter table {{ relation }} add column if not exists {{ column.name }} {{ ledger_type(column.data_type) }}
+{%- endmacro %}
+
+{% macro sqlserver__ledger_add_column_sql(relation, column) -%}
+    if col_length(N'{{ relation.include(database=false) }}', N'{{ column.name }}') is null
+    alter table {{ relation.include(database=false) }} add {{ ledger_column_definition(column) }}
+{%- endmacro %}

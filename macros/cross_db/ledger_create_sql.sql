@@ -1,0 +1,19 @@
+{#- The statement that creates a ledger from its model's contract, if no other session has done so meanwhile. -#}
+{% macro ledger_create_sql(relation) -%}
+    {{ return(adapter.dispatch('ledger_create_sql')(relation)) }}
+{%- endmacro %}
+
+{% macro default__ledger_create_sql(relation) -%}
+    create table if not exists {{ relation }} (
+        {{ ledger_definition(relation) }}
+    )
+{%- endmacro %}
+
+{% macro sqlserver__ledger_create_sql(relation) -%}
+    if object_id(N'{{ relation.include(database=false) }}', N'U') is null
+    begin
+        create table {{ relation.include(database=false) }} (
+            {{ ledger_definition(relation) }}
+        )
+    end
+{%- endmacro %}

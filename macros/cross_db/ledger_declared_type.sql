@@ -1,0 +1,13 @@
+{#- A yml data_type as ledger_existing_columns would report it. -#}
+{% macro ledger_declared_type(data_type) -%}
+    {{ return(adapter.dispatch('ledger_declared_type')(data_type)) }}
+{%- endmacro %}
+
+{% macro default__ledger_declared_type(data_type) -%}
+    {#- DuckDB keeps no length. -#}
+    {{ return('varchar' if data_type == 'text' or data_type.startswith('varchar') else data_type) }}
+{%- endmacro %}
+
+{% macro sqlserver__ledger_declared_type(data_type) -%}
+    {{ return(ledger_type(data_type)) }}
+{%- endmacro %}

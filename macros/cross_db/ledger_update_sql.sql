@@ -1,0 +1,23 @@
+{#- The statement that writes the changed rows of a ledger's SQL over the ledger's own. -#}
+{% macro ledger_update_sql(relation, sql, unique_key) -%}
+    {{ return(adapter.dispatch('ledger_update_sql')(relation, sql, unique_key)) }}
+{%- endmacro %}
+
+{% macro default__ledger_update_sql(relation, sql, unique_key) -%}
+    update {{ relation }} as ledger
+    set {{ ledger_set_clause(unique_key) }}
+    from (
+        {{ sql }}
+    ) as change
+    where {{ ledger_key_match('ledger', 'change', unique_key) }}
+{%- endmacro %}
+
+{% macro sqlserver__ledger_update_sql(relation, sql, unique_key) -%}
+    update ledger
+    set {{ ledger_set_clause(unique_key) }}
+    from {{ relation }} as ledger
+    inner join (
+        {{ sql }}
+    ) as change
+        on {{ ledger_key_match('ledger', 'change', unique_key) }}
+{%- endmacro %}

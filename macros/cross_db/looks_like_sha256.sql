@@ -1,0 +1,13 @@
+{#- A condition: the text is 64 lower-case hex digits. -#}
+{% macro looks_like_sha256(column) -%}
+    {{ return(adapter.dispatch('looks_like_sha256')(column)) }}
+{%- endmacro %}
+
+{% macro default__looks_like_sha256(column) -%}
+    regexp_full_match({{ column }}, '[0-9a-f]{64}')
+{%- endmacro %}
+
+{% macro sqlserver__looks_like_sha256(column) -%}
+    (datalength(cast({{ column }} as varchar(100))) = 64
+        and {{ column }} collate Latin1_General_100_BIN2 not like '%[^0-9a-f]%')
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{#- Lower-case hex SHA-256 of a text's UTF-8 bytes. -#}
+{% macro sha256_hex(text) -%}
+    {{ return(adapter.dispatch('sha256_hex')(text)) }}
+{%- endmacro %}
+
+{% macro default__sha256_hex(text) -%}
+    sha256({{ text }})
+{%- endmacro %}
+
+{% macro sqlserver__sha256_hex(text) -%}
+    lower(convert(varchar(64), hashbytes('SHA2_256', {{ utf8_text(text) }}), 2))
+{%- endmacro %}

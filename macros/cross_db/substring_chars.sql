@@ -1,0 +1,12 @@
+{#- The part of a text from a 0-based code point offset on. -#}
+{% macro substring_chars(text, start_offset, char_length) -%}
+    {{ return(adapter.dispatch('substring_chars')(text, start_offset, char_length)) }}
+{%- endmacro %}
+
+{% macro default__substring_chars(text, start_offset, char_length) -%}
+    substring({{ text }}, cast({{ start_offset }} + 1 as bigint), cast({{ char_length }} as bigint))
+{%- endmacro %}
+
+{% macro sqlserver__substring_chars(text, start_offset, char_length) -%}
+    substring({{ text }} collate Latin1_General_100_CI_AS_SC, {{ start_offset }} + 1, {{ char_length }})
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{#- Length of a text in UTF-8 bytes. -#}
+{% macro utf8_byte_count(text) -%}
+    {{ return(adapter.dispatch('utf8_byte_count')(text)) }}
+{%- endmacro %}
+
+{% macro default__utf8_byte_count(text) -%}
+    strlen({{ text }})
+{%- endmacro %}
+
+{% macro sqlserver__utf8_byte_count(text) -%}
+    datalength({{ utf8_text(text) }})
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{#- A text whose bytes, where the engine shows them, are UTF-8. -#}
+{% macro utf8_text(text) -%}
+    {{ return(adapter.dispatch('utf8_text')(text)) }}
+{%- endmacro %}
+
+{% macro default__utf8_text(text) -%}
+    {{ text }}
+{%- endmacro %}
+
+{% macro sqlserver__utf8_text(text) -%}
+    cast({{ text }} collate Latin1_General_100_CI_AS_SC_UTF8 as varchar(max))
+{%- endmacro %}

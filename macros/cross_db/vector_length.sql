@@ -1,0 +1,12 @@
+{#- Number of elements of a stored vector. -#}
+{% macro vector_length(vector) -%}
+    {{ return(adapter.dispatch('vector_length')(vector)) }}
+{%- endmacro %}
+
+{% macro default__vector_length(vector) -%}
+    len({{ vector }})
+{%- endmacro %}
+
+{% macro sqlserver__vector_length(vector) -%}
+    (select count(*) from openjson({{ vector }}))
+{%- endmacro %}

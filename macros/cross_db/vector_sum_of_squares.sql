@@ -1,0 +1,12 @@
+{#- Sum of the squares of a stored vector's elements; not finite, or null, where an element is not. -#}
+{% macro vector_sum_of_squares(vector) -%}
+    {{ return(adapter.dispatch('vector_sum_of_squares')(vector)) }}
+{%- endmacro %}
+
+{% macro default__vector_sum_of_squares(vector) -%}
+    list_sum(list_transform(cast({{ vector }} as double[]), lambda x: x * x))
+{%- endmacro %}
+
+{% macro sqlserver__vector_sum_of_squares(vector) -%}
+    (select sum(try_cast([value] as float) * try_cast([value] as float)) from openjson({{ vector }}))
+{%- endmacro %}

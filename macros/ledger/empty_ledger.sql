@@ -1,0 +1,9 @@
+{#- The SQL of a ledger that Python fills: the columns of the yml, and no row. -#}
+{% macro empty_ledger() -%}
+    {%- if not execute -%} {{ return('select 1 as placeholder') }} {%- endif -%}
+    select
+    {%- for column in model.columns.values() %}
+        cast(null as {{ ledger_type(column.data_type) }}) as {{ column.name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+    where 1 = 0
+{%- endmacro %}

@@ -1,0 +1,29 @@
+{#-
+    Brings an existing ledger up to its contract by adding the columns it lacks. A column of another type stops the
+    run with the difference; a column that the contract no longer names is left alone.
+-#}
+{% macro ledger_add_columns(relation) -%}
+    {%- set existing = ledger_existing_columns(relation) -%}
+    {%- set drift = [] -%}
+    {%- for column in model.columns.values() -%}
+        {%- set declared = ledger_declared_type(column.data_type) -%}
+        {%- if column.name not in existing -%}
+            {%- if 'not null' in ledger_column_definition(column) -%}
+                {%- do drift.append(column.name ~ ": not in the table, and not null in the contract"
+                    ~ " (add it as nullable, fill it, then add the constraint yourself)") -%}
+            {%- else -%}
+                {% do run_query(ledger_add_column_sql(relation, column)) %}
+                {% do log("Ledger " ~ model.name ~ ": added column " ~ column.name, info=true) %}
+            {%- endif -%}
+        {%- elif existing[column.name] != declared -%}
+            {%- do drift.append(column.name ~ ": " ~ existing[column.name] ~ " in the table, " ~ declared
+                ~ " in the contract") -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if drift -%}
+        {% do exceptions.raise_compiler_error(
+            "Ledger " ~ relation ~ " differs from its contract and is never altered in place:\n  "
+            ~ drift | join("\n  ")
+            ~ "\nGive the changed column a new name, or migrate the table by hand (docs/operations.md).") %}
+    {%- endif -%}
+{%- endmacro %}

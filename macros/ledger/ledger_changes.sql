@@ -1,0 +1,47 @@
+{#-
+    The rows that a ledger lacks or has otherwise, as one select for the ledger's own model (it reads `this`):
+    new rows, rows whose compared columns differ, rows that vanished from the current ones (retired_utc is set) and
+    rows that came back (retired_utc is cleared). Unchanged rows are not selected.
+
+    Args:
+      current     relation of the rows that should be current
+      unique_key  the one column that names a row
+      columns     the ledger's columns read from `current`, unique_key excepted
+      compare     those of `columns` whose difference makes a row changed
+      retire      whether rows of managed_by 'dbt' that `current` lacks are retired
+-#}
+{% macro ledger_changes(current, unique_key, columns, compare, retire=true) -%}
+select
+    case when current_row.{{ unique_key }} is null then ledger_row.{{ unique_key }} else current_row.{{ unique_key }} end
+        as {{ unique_key }},
+    {%- for column in columns %}
+    case when current_row.{{ unique_key }} is null then ledger_row.{{ column }} else current_row.{{ column }} end
+        as {{ column }},
+    {%- endfor %}
+    {%- if retire %}
+    case when current_row.{{ unique_key }} is null then {{ current_utc() }} end as retired_utc,
+    {%- endif %}
+    case when ledger_row.{{ unique_key }} is null then {{ current_utc() }} else ledger_row.created_utc end as created_utc,
+    {{ current_utc() }} as updated_utc
+from {{ current }} as current_row
+{{ 'full outer' if retire else 'left' }} join {{ this }} as ledger_row
+    on current_row.{{ unique_key }} = ledger_row.{{ unique_key }}
+where
+    ledger_row.{{ unique_key }} is null
+    {%- if retire %}
+    or (
+        current_row.{{ unique_key }} is null
+        and ledger_row.managed_by = 'dbt'
+        and ledger_row.retired_utc is null
+    )
+    or (current_row.{{ unique_key }} is not null and ledger_row.retired_utc is not null)
+    {%- endif %}
+    or (
+        current_row.{{ unique_key }} is not null
+        and (
+            {%- for column in compare %}
+            {{ is_distinct('current_row.' ~ column, 'ledger_row.' ~ column) }}{{ ' or' if not loop.last }}
+            {%- endfor %}
+        )
+    )
+{%- endmacro %}

@@ -1,0 +1,5 @@
+{#- One column of a ledger: name, type and nullability. -#}
+{% macro ledger_column_definition(column) -%}
+    {%- set types = column.constraints | map(attribute='type') | map('string') | list -%}
+    {{ column.name }} {{ ledger_type(column.data_type) }} {{ 'not null' if 'not_null' in types else 'null' }}
+{%- endmacro %}

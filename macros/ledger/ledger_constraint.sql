@@ -1,0 +1,20 @@
+{#- One named table constraint of a ledger's contract. -#}
+{% macro ledger_constraint(constraint) -%}
+    {%- if not constraint.name -%}
+        {% do exceptions.raise_compiler_error("A constraint of ledger " ~ model.name ~ " has no name.") %}
+    {%- endif -%}
+    {%- set columns = constraint.columns | join(', ') -%}
+    constraint {{ constraint.name }} {% if constraint.type == 'primary_key' -%}
+        primary key ({{ columns }})
+    {%- elif constraint.type == 'unique' -%}
+        unique ({{ columns }})
+    {%- elif constraint.type == 'foreign_key' -%}
+        foreign key ({{ columns }}) references {{ constraint.to }} ({{ constraint.to_columns | join(', ') }})
+    {%- elif constraint.type == 'check' -%}
+        check ({{ ledger_check_expression(constraint.expression) }})
+    {%- else -%}
+        {% do exceptions.raise_compiler_error(
+            "Constraint " ~ constraint.name ~ " of ledger " ~ model.name ~ " has the type " ~ constraint.type
+            ~ "; a ledger knows primary_key, unique, foreign_key and check.") %}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,11 @@
+{#- Columns and named constraints of a ledger, from its model's contract. -#}
+{% macro ledger_definition(relation) -%}
+    {%- set parts = [] -%}
+    {%- for column in model.columns.values() -%}
+        {%- do parts.append(ledger_column_definition(column)) -%}
+    {%- endfor -%}
+    {%- for constraint in model.constraints -%}
+        {%- do parts.append(ledger_constraint(constraint)) -%}
+    {%- endfor -%}
+    {{ parts | join(',\n        ') }}
+{%- endmacro %}

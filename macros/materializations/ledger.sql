@@ -1,0 +1,55 @@
+{#-
+    A ledger: a table that dbt declares and that dbt or Python fills. It is created once, evolved by adding columns,
+    and never dropped, truncated or replaced, --full-refresh included.
+
+    The model's SQL selects the rows to write now: those that are new (their key is not in the ledger) or changed.
+    A ledger that Python fills selects no row: see empty_ledger. Nothing is written, and no temporary relation is
+    made, when the SQL returns no row.
+
+    Config:
+      contract: enforced   the columns, types and constraints of the yml become the table's
+      unique_key           column, or list of columns, that names a row
+      indexes              [{columns: [...]}], as far as the engine has a use for them
+-#}
+{% materialization ledger, default %}
+    {%- if not config.get('contract').enforced -%}
+        {% do exceptions.raise_compiler_error("Ledger " ~ model.name ~ " needs `contract: {enforced: true}`.") %}
+    {%- endif -%}
+
+    {%- set relation = this.incorporate(type='table') -%}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set unique_key = [config.require('unique_key')] if config.get('unique_key') is string
+        else config.require('unique_key') -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- if existing is not none and not existing.is_table -%}
+        {% do exceptions.raise_compiler_error(
+            relation ~ " exists as a " ~ existing.type ~ ". A ledger replaces nothing: rename or drop it yourself.") %}
+    {%- endif -%}
+    {%- if existing is none -%}
+        {% do run_query(ledger_create_sql(relation)) %}
+    {%- else -%}
+        {% do ledger_add_columns(relation) %}
+    {%- endif -%}
+    {#- After the table is there: the SQL may read it as `this`. -#}
+    {% do get_assert_columns_equivalent(sql) %}
+    {% do ledger_create_indexes(relation, config.get('indexes', [])) %}
+
+    {%- set counts = ledger_change_counts(relation, sql, unique_key) -%}
+    {%- if counts.updated -%}
+        {% do run_query(ledger_update_sql(relation, sql, unique_key)) %}
+    {%- endif -%}
+    {%- call statement('main') -%}
+        {{ ledger_insert_sql(relation, sql, unique_key) if counts.inserted else 'select 1 as unchanged' }}
+    {%- endcall -%}
+    {% do log(model.name ~ ": " ~ counts.inserted ~ " inserted, " ~ counts.updated ~ " updated",
+        info=(counts.inserted + counts.updated > 0)) %}
+
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+    {{ return({'relations': [relation]}) }}
+{% endmaterialization %}

@@ -1,0 +1,123 @@
+with
+
+pages as (
+
+    select * from {{ ref('stg_page') }}
+
+),
+
+entities as (
+
+    select * from {{ ref('stg_entity') }}
+
+),
+
+events as (
+
+    select * from {{ ref('stg_event') }}
+
+),
+
+chunk_policies as (
+
+    select * from {{ ref('chunk_policy') }} where {{ is_true('is_active') }}
+
+),
+
+-- A new source is one import above and one line here.
+unioned as (
+
+    select * from pages
+    union all
+    select * from entities
+    union all
+    select * from events
+
+),
+
+normalised as (
+
+    select
+        source_id,
+        source_type,
+        source_ref_json,
+        title,
+        {{ normalize_text('content') }} as content,
+        tags_json,
+        updated_utc as source_updated_utc
+    from unioned
+
+),
+
+-- A source type without a policy of its own takes the policy of '*'.
+with_policy as (
+
+    select
+        normalised.*,
+        coalesce(own_policy.policy_version, default_policy.policy_version) as policy_version,
+        coalesce(own_policy.chunk_size, default_policy.chunk_size) as chunk_size,
+        coalesce(own_policy.overlap, default_policy.overlap) as overlap,
+        coalesce(own_policy.max_chunks_per_source, default_policy.max_chunks_per_source) as max_chunks_per_source
+    from normalised
+    left join chunk_policies as own_policy
+        on normalised.source_type = own_policy.source_type
+    left join chunk_policies as default_policy
+        on default_policy.source_type = '*'
+
+),
+
+checked as (
+
+    select
+        *,
+        {{ char_count('content') }} as char_count,
+        case
+            when content is null then 'content is null: the payload lacks the text or is not valid JSON'
+            when content = '' and {{ char_count('content') }} = 0 then 'content is empty'
+            when {{ contains_nul('content') }} then 'content holds the character U+0000'
+            when policy_version is null then 'no active chunk policy for this source type'
+        end as content_error
+    from with_policy
+
+),
+
+-- The last window is the first one that reaches the end of the text.
+counted as (
+
+    select
+        *,
+        case
+            when content_error is not null then 0
+            when char_count <= chunk_size then 1
+            else {{ ceil_divide("(char_count - chunk_size)", "(chunk_size - overlap)") }} + 1
+        end as window_count
+    from checked
+
+),
+
+final as (
+
+    select
+        source_id,
+        source_type,
+        source_ref_json,
+        title,
+        content,
+        case when content is not null then {{ sha256_hex('content') }} end as content_sha256,
+        char_count,
+        tags_json,
+        source_updated_utc,
+        'newline-1' as normalization_version,
+        content_error,
+        policy_version,
+        chunk_size,
+        overlap,
+        max_chunks_per_source,
+        cast(window_count as integer) as window_count,
+        cast(case when window_count > max_chunks_per_source then max_chunks_per_source else window_count end as integer)
+            as chunk_count
+    from counted
+
+)
+
+select * from final

@@ -1,0 +1,81 @@
+with
+
+retrievals as (
+
+    select * from {{ ref('retrieval') }}
+
+),
+
+hits as (
+
+    select * from {{ ref('retrieval_hit') }}
+
+),
+
+spaces as (
+
+    select * from {{ ref('embedding_space') }}
+
+),
+
+chunks as (
+
+    select * from {{ ref('chunk') }}
+
+),
+
+versions as (
+
+    select * from {{ ref('chunk_version') }}
+
+),
+
+sources as (
+
+    select * from {{ ref('source_registry') }}
+
+),
+
+final as (
+
+    select
+        retrievals.retrieval_id,
+        hits.rank,
+        retrievals.created_utc as searched_utc,
+        retrievals.query_text,
+        retrievals.query_sha256,
+        spaces.space_key,
+        retrievals.top_k,
+        retrievals.filters_json,
+        retrievals.candidate_count,
+        retrievals.latency_ms,
+        hits.score,
+        hits.chunk_id,
+        chunks.source_id,
+        chunks.source_type,
+        sources.title as source_title,
+        sources.tags_json,
+        versions.content as content_then,
+        hits.content_sha256 as content_sha256_then,
+        case
+            when chunks.retired_utc is not null then 'retired'
+            when chunks.content_sha256 <> hits.content_sha256 then 'text_changed'
+            else 'current'
+        end as chunk_status_now
+    from hits
+    inner join retrievals
+        on hits.retrieval_id = retrievals.retrieval_id
+    inner join spaces
+        on retrievals.embedding_space_id = spaces.embedding_space_id
+    inner join chunks
+        on hits.chunk_id = chunks.chunk_id
+    left join versions
+        on
+            hits.chunk_id = versions.chunk_id
+            and hits.content_sha256 = versions.content_sha256
+    left join sources
+        on chunks.source_id = sources.source_id
+
+)
+
+select * from final

@@ -1,0 +1,3 @@
+{{ config(materialized='ledger', unique_key='embedding_id') }}
+
+{{ empty_ledger() }}

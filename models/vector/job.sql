@@ -1,0 +1,3 @@
+{{ config(materialized='ledger', unique_key='job_id') }}
+
+{{ empty_ledger() }}

@@ -1,0 +1,3 @@
+{{ config(materialized='ledger', unique_key='retrieval_id') }}
+
+{{ empty_ledger() }}

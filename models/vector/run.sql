@@ -1,0 +1,3 @@
+{{ config(materialized='ledger', unique_key='run_id') }}
+
+{{ empty_ledger() }}

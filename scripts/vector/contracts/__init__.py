@@ -1,0 +1,1 @@
+"""What every part of the package agrees on: records (`models`) and their identities (`identity`)."""

@@ -1,0 +1,170 @@
+"""Hashes and ids, byte for byte the same here, in DuckDB SQL and in T-SQL.
+
+Every digest is lower-case hexadecimal SHA-256. Text is hashed as its UTF-8 bytes, a vector as its
+little-endian float32 bytes.
+"""
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vector.errors import InvalidRecord
+
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+_NOT_IN_IDENTITY = re.compile(r"[\x00-\x1f\ud800-\udfff]")
+
+
+def compute_content_hash(text: str) -> str:
+    """SHA-256 of the text's UTF-8 bytes, 64 hexadecimal characters.
+
+    Raises InvalidRecord when the text holds a lone surrogate, which has no UTF-8 form.
+    """
+    return hashlib.sha256(_utf8(text)).hexdigest()
+
+
+def compute_vector_hash(vector: Sequence[float] | np.ndarray) -> str:
+    """SHA-256 of the vector's little-endian float32 bytes, 64 hexadecimal characters.
+
+    `vector` is a flat list or one-dimensional array of real numbers. A float64 is rounded to the nearest
+    float32 first, so a vector and its stored form have one hash.
+
+    Raises InvalidRecord when it is empty, not one-dimensional, not of numbers, or not finite as float32.
+    """
+    try:
+        given = np.asarray(vector)
+    except ValueError as error:
+        raise InvalidRecord(f"vector: not a flat list of numbers ({error})") from None
+    if given.ndim != 1 or given.size == 0:
+        raise InvalidRecord(f"vector: must be one-dimensional and not empty, has shape {given.shape}")
+    if given.dtype.kind not in "iuf":
+        raise InvalidRecord(f"vector: must hold real numbers only, holds {given.dtype}")
+    with np.errstate(over="ignore"):
+        # By way of float64, so that an integer is rounded exactly as the float equal to it is.
+        stored = given.astype(np.float64).astype("<f4")
+    broken = np.flatnonzero(~np.isfinite(stored))
+    if broken.size:
+        position = int(broken[0])
+        raise InvalidRecord(f"vector: {given[position]} at position {position} is not finite as float32")
+    return hashlib.sha256(stored.tobytes()).hexdigest()
+
+
+def generate_chunk_id(source_id: str, chunk_index: int, start_offset: int, end_offset: int, policy_version: str) -> str:
+    """SHA-256 of `source_id:chunk_index:start_offset:end_offset:policy_version`, 64 hexadecimal characters.
+
+    Offsets count code points, end exclusive. Distinct inputs have distinct ids as long as no policy version
+    holds a colon: the last four parts are then found from the right, whatever the source id holds.
+
+    Raises InvalidRecord on a lone surrogate, ValueError when an index or offset is not an integer.
+    """
+    return compute_content_hash(f"{source_id}:{chunk_index:d}:{start_offset:d}:{end_offset:d}:{policy_version}")
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: keys sorted, no blanks, non-ASCII characters as they are.
+
+    Raises InvalidRecord when the value has no JSON form (NaN, infinity, a foreign type, mixed key types).
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidRecord(f"no canonical JSON: {error}") from None
+
+
+def canonical_preprocess_policy(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The policy without the keys whose value is None; None when nothing is left.
+
+    Raises InvalidRecord when the policy is no mapping.
+    """
+    if policy is None:
+        return None
+    if not isinstance(policy, Mapping):
+        raise InvalidRecord(f"preprocess_policy: must be an object or null, is {type(policy).__name__}")
+    return {key: value for key, value in policy.items() if value is not None} or None
+
+
+def space_identity_json(
+    provider: str,
+    model_name: str,
+    model_tag: str | None,
+    model_digest: str | None,
+    dimensions: int,
+    normalize_flag: bool,
+    distance_metric: str,
+    preprocess_policy: Mapping[str, Any] | None,
+    transform_ref: str | None,
+) -> str:
+    """The canonical JSON object that an embedding space's id is the digest of; null stands for absent.
+
+    SQL builds the same bytes by concatenation and escapes only quotes and backslashes. Control characters
+    below U+0020, line breaks among them, are therefore refused in every string here, those inside
+    `preprocess_policy` and its keys included.
+
+    Raises InvalidRecord on such a character, a lone surrogate, or a value without a JSON form.
+    """
+    identity = {
+        "provider": provider,
+        "model_name": model_name,
+        "model_tag": model_tag,
+        "model_digest": model_digest,
+        "dimensions": dimensions,
+        "normalize_flag": bool(normalize_flag),
+        "distance_metric": distance_metric,
+        "preprocess_policy": canonical_preprocess_policy(preprocess_policy),
+        "transform_ref": transform_ref,
+    }
+    for name, value in identity.items():
+        for text in _strings_in(value):
+            _refuse(_NOT_IN_IDENTITY, text, f"embedding space {name}")
+    return canonical_json(identity)
+
+
+def uuid_from_digest(text: str) -> str:
+    """The first 32 hexadecimal digits of the text's SHA-256, shaped 8-4-4-4-12.
+
+    Raises InvalidRecord when the text holds a lone surrogate.
+    """
+    return str(uuid.UUID(hex=compute_content_hash(text)[:32]))
+
+
+def new_id() -> str:
+    """A random UUID (version 4) as text."""
+    return str(uuid.uuid4())
+
+
+def require_storable_text(text: str, what: str) -> None:
+    """Raises InvalidRecord, naming `what` and the 0-based code point, when text holds a NUL or lone surrogate."""
+    _refuse(_UNSTORABLE, text, what)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        raise InvalidRecord(f"text: lone surrogate U+{code:04X} at position {error.start} has no UTF-8 form") from None
+
+
+def _refuse(unwanted: re.Pattern[str], text: str, what: str) -> None:
+    found = unwanted.search(text)
+    if found is None:
+        return
+    code = ord(found.group())
+    kind = "lone surrogate" if code >= 0xD800 else "NUL" if code == 0 else "control character"
+    raise InvalidRecord(f"{what}: {kind} U+{code:04X} at position {found.start()} is not allowed")
+
+
+def _strings_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _strings_in(key)
+            yield from _strings_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _strings_in(inner)

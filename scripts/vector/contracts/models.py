@@ -1,0 +1,434 @@
+"""One dataclass a ledger: what Python and the schema `vector` say to each other.
+
+Times are aware UTC datetimes; a naive one is taken as UTC. Vectors are plain lists of floats. Constructors
+do not check hashes or shapes, so that a caller may build a partial record; the store checks when it saves.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from datetime import datetime, timezone
+from enum import Enum, EnumMeta
+from typing import Any, TypeVar, get_args
+
+from vector.contracts.identity import (
+    canonical_preprocess_policy,
+    compute_content_hash,
+    compute_vector_hash,
+    generate_chunk_id,
+    new_id,
+    space_identity_json,
+    uuid_from_digest,
+)
+from vector.errors import InvalidRecord
+
+__all__ = [
+    "EmbeddingFailure",
+    "EmbeddingSpace",
+    "JobStatus",
+    "JobType",
+    "RunStatus",
+    "SourceStatus",
+    "VectorChunk",
+    "VectorEmbedding",
+    "VectorJob",
+    "VectorRetrieval",
+    "VectorRetrievalHit",
+    "VectorRun",
+    "VectorSourceRegistry",
+    "compute_content_hash",
+    "compute_vector_hash",
+    "generate_chunk_id",
+]
+
+DISTANCE_METRICS = ("cosine", "dot", "euclidean")
+
+JsonObject = dict[str, Any]
+
+
+class JobType(Enum):
+    """What a job does."""
+
+    CHUNK_SOURCE = "CHUNK_SOURCE"
+    EMBED_CHUNKS = "EMBED_CHUNKS"
+    REEMBED_SPACE = "REEMBED_SPACE"
+    RETRIEVE_TEST = "RETRIEVE_TEST"
+    DRIFT_TEST = "DRIFT_TEST"
+
+
+class JobStatus(Enum):
+    """Where a job is; DEADLETTER is a job whose attempts are used up."""
+
+    NEW = "NEW"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    DEADLETTER = "DEADLETTER"
+
+
+class RunStatus(Enum):
+    """Where one attempt at a job is."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+class SourceStatus(Enum):
+    """What is known of a source document."""
+
+    INDEXED = "indexed"
+    PENDING = "pending"
+    ERROR = "error"
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _to_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON would hold it, sharing no list or dict with the original."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return _to_utc(value).isoformat()
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _typed(annotation: Any, value: Any) -> Any:
+    """The plain value as the field's type holds it: enum members and UTC datetimes are made from theirs."""
+    if value is None:
+        return None
+    for kind in get_args(annotation) or (annotation,):
+        if isinstance(kind, EnumMeta):
+            return kind(value)
+        if kind is datetime:
+            return _to_utc(value if isinstance(value, datetime) else _parse_time(value))
+    return _plain(value)
+
+
+def _parse_time(text: str) -> datetime:
+    # Python 3.10 does not read the Z.
+    return datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
+
+
+RecordType = TypeVar("RecordType", bound="_Record")
+
+
+class _Record:
+    """Reading and writing of a record, driven by its dataclass fields."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, datetime):
+                setattr(self, each.name, _to_utc(value))
+
+    def to_dict(self) -> JsonObject:
+        """Every field under its name, ready for JSON: enums as their value, times as ISO 8601 in UTC."""
+        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+
+    @classmethod
+    def from_dict(cls: type[RecordType], data: Mapping[str, Any]) -> RecordType:
+        """The record that `to_dict` gave `data` for; keys of fields with a default may be absent.
+
+        Datetimes and enum members are also taken as they are, so that a database row will do.
+
+        Raises InvalidRecord that names the unknown keys, the missing keys, or the key of a value that is no
+        member of its enum or no ISO 8601 time.
+        """
+        known = {each.name: each for each in fields(cls)}
+        unknown = sorted(str(key) for key in data if key not in known)
+        if unknown:
+            raise InvalidRecord(f"{cls.__name__}: unknown keys: {', '.join(unknown)}")
+        missing = [
+            name
+            for name, each in known.items()
+            if name not in data and each.default is MISSING and each.default_factory is MISSING
+        ]
+        if missing:
+            raise InvalidRecord(f"{cls.__name__}: missing keys: {', '.join(missing)}")
+        values = {}
+        for name, value in data.items():
+            try:
+                values[name] = _typed(known[name].type, value)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise InvalidRecord(f"{cls.__name__}.{name}: {error}") from None
+        return cls(**values)
+
+
+@dataclass
+class EmbeddingSpace(_Record):
+    """One vector space: a model, how texts are prepared for it, and how its vectors are compared.
+
+    `dimensions` is the length of every vector in it, `distance_metric` one of cosine, dot, euclidean. The id is
+    the digest of what makes vectors comparable, so the same space has the same id everywhere.
+    """
+
+    embedding_space_id: str
+    provider: str
+    model_name: str
+    dimensions: int
+    model_tag: str | None = None
+    model_digest: str | None = None
+    normalize_flag: bool = True
+    distance_metric: str = "cosine"
+    preprocess_policy: JsonObject | None = None
+    transform_ref: str | None = None
+    description: str | None = None
+    is_active: bool = True
+    created_utc: datetime = field(default_factory=_now)
+    space_key: str | None = None
+    updated_utc: datetime | None = None
+
+    @classmethod
+    def create_new(cls, provider: str, model_name: str, dimensions: int, **optional: Any) -> "EmbeddingSpace":
+        """A space with its content-addressed id and, unless given, a readable `space_key`.
+
+        `preprocess_policy` is kept in its canonical form: without None values, None when empty.
+
+        Raises InvalidRecord when provider or model_name is empty, dimensions is no positive int, the metric is
+        unknown, or a string holds a control character.
+        """
+        space = cls("", provider, model_name, dimensions, **optional)
+        for name in ("provider", "model_name"):
+            value = getattr(space, name)
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidRecord(f"embedding space {name}: must be a text that is not empty, is {value!r}")
+        if type(dimensions) is not int or dimensions <= 0:
+            raise InvalidRecord(f"embedding space dimensions: must be a positive integer, is {dimensions!r}")
+        if space.distance_metric not in DISTANCE_METRICS:
+            raise InvalidRecord(
+                f"embedding space distance_metric: must be one of {', '.join(DISTANCE_METRICS)}, "
+                f"is {space.distance_metric!r}"
+            )
+        space_id = uuid_from_digest(
+            space_identity_json(
+                provider,
+                model_name,
+                space.model_tag,
+                space.model_digest,
+                dimensions,
+                space.normalize_flag,
+                space.distance_metric,
+                space.preprocess_policy,
+                space.transform_ref,
+            )
+        )
+        return replace(
+            space,
+            embedding_space_id=space_id,
+            preprocess_policy=canonical_preprocess_policy(space.preprocess_policy),
+            space_key=space.space_key or _space_key(space, space_id),
+        )
+
+
+def _space_key(space: EmbeddingSpace, space_id: str) -> str:
+    parts = [space.provider, space.model_name, space.model_tag, str(space.dimensions), space_id[:8]]
+    return re.sub("[^A-Za-z0-9._-]", "-", "-".join(part for part in parts if part))
+
+
+@dataclass
+class VectorJob(_Record):
+    """One queued piece of vector work. A lower `priority` goes first; `locked_*` name who holds the lease."""
+
+    job_id: str
+    job_type: JobType
+    input_json: JsonObject
+    status: JobStatus = JobStatus.NEW
+    priority: int = 100
+    embedding_space_id: str | None = None
+    max_attempts: int = 3
+    attempt_count: int = 0
+    available_utc: datetime = field(default_factory=_now)
+    locked_by: str | None = None
+    locked_utc: datetime | None = None
+    last_error: str | None = None
+    created_utc: datetime = field(default_factory=_now)
+
+    @classmethod
+    def create_new(cls, job_type: JobType, input_json: JsonObject, **optional: Any) -> "VectorJob":
+        """A job with a new id."""
+        return cls(new_id(), job_type, input_json, **optional)
+
+
+@dataclass
+class VectorRun(_Record):
+    """One attempt at a job: which worker and model, with what options, metrics and end."""
+
+    run_id: str
+    job_id: str
+    worker_id: str
+    status: RunStatus = RunStatus.RUNNING
+    embedding_space_id: str | None = None
+    endpoint_url: str | None = None
+    model_name: str | None = None
+    model_tag: str | None = None
+    model_digest: str | None = None
+    options: JsonObject | None = None
+    metrics: JsonObject | None = None
+    error: str | None = None
+    started_utc: datetime = field(default_factory=_now)
+    completed_utc: datetime | None = None
+
+    @classmethod
+    def create_new(cls, job_id: str, worker_id: str, **optional: Any) -> "VectorRun":
+        """A run with a new id."""
+        return cls(new_id(), job_id, worker_id, **optional)
+
+
+@dataclass
+class VectorSourceRegistry(_Record):
+    """What is known of one source document. `char_count` is in code points."""
+
+    source_id: str
+    source_type: str
+    source_ref: JsonObject
+    content_sha256: str | None = None
+    last_indexed_utc: datetime | None = None
+    chunk_count: int | None = None
+    tags: JsonObject | list[Any] | None = None
+    status: SourceStatus = SourceStatus.INDEXED
+    created_utc: datetime = field(default_factory=_now)
+    updated_utc: datetime = field(default_factory=_now)
+    title: str | None = None
+    char_count: int | None = None
+    policy_version: str | None = None
+    chunk_capped_flag: bool = False
+    error_message: str | None = None
+    managed_by: str = "python"
+    source_updated_utc: datetime | None = None
+    retired_utc: datetime | None = None
+
+
+@dataclass
+class VectorChunk(_Record):
+    """One chunk of a source.
+
+    `offsets` has chunk_index, start_offset and end_offset (code points, end exclusive); `byte_count` is the
+    length of the content in UTF-8; `policy` is what cut it.
+    """
+
+    chunk_id: str
+    source_type: str
+    source_ref: JsonObject
+    offsets: JsonObject
+    content: str
+    content_sha256: str
+    byte_count: int
+    policy: JsonObject
+    source_id: str | None = None
+    created_utc: datetime = field(default_factory=_now)
+    managed_by: str = "python"
+    retired_utc: datetime | None = None
+    updated_utc: datetime | None = None
+
+
+@dataclass
+class VectorEmbedding(_Record):
+    """One vector of one version of a chunk in one space; `input_content_sha256` names the version."""
+
+    embedding_id: str
+    chunk_id: str
+    embedding_space_id: str
+    input_content_sha256: str
+    vector: list[float]
+    vector_sha256: str
+    run_id: str | None = None
+    created_utc: datetime = field(default_factory=_now)
+    input_tokens: int | None = None
+    used_tokens: int | None = None
+    truncated_flag: bool | None = None
+
+    @property
+    def dimensions(self) -> int:
+        """The length of the vector."""
+        return len(self.vector)
+
+    @classmethod
+    def create_new(
+        cls, chunk_id: str, embedding_space_id: str, input_content_sha256: str, vector: list[float], **optional: Any
+    ) -> "VectorEmbedding":
+        """An embedding with a new id and its vector's hash. A list or a one-dimensional array will do.
+
+        Raises InvalidRecord when the vector is empty, not flat, or not finite as float32.
+        """
+        vector_sha256 = compute_vector_hash(vector)
+        numbers = [float(number) for number in vector]
+        return cls(new_id(), chunk_id, embedding_space_id, input_content_sha256, numbers, vector_sha256, **optional)
+
+
+@dataclass
+class VectorRetrieval(_Record):
+    """One logged query. `latency_ms` is in milliseconds; `exact_flag` says whether every candidate was compared."""
+
+    retrieval_id: str
+    embedding_space_id: str
+    query_text: str
+    top_k: int
+    query_embedding: list[float] | None = None
+    filters: JsonObject | None = None
+    policy: JsonObject | None = None
+    run_id: str | None = None
+    created_utc: datetime = field(default_factory=_now)
+    query_sha256: str | None = None
+    candidate_count: int | None = None
+    latency_ms: float | None = None
+    engine: str | None = None
+    exact_flag: bool = True
+
+    @classmethod
+    def create_new(cls, embedding_space_id: str, query_text: str, top_k: int, **optional: Any) -> "VectorRetrieval":
+        """A retrieval with a new id."""
+        return cls(new_id(), embedding_space_id, query_text, top_k, **optional)
+
+
+@dataclass
+class VectorRetrievalHit(_Record):
+    """One hit of a retrieval; `content_sha256` is the hash the chunk had when it was found."""
+
+    retrieval_id: str
+    rank: int
+    chunk_id: str
+    score: float
+    metadata: JsonObject | None = None
+    content_sha256: str | None = None
+
+
+@dataclass
+class EmbeddingFailure(_Record):
+    """One version of a chunk that the model refused in a space; `reason` is a short code."""
+
+    embedding_failure_id: str
+    chunk_id: str
+    embedding_space_id: str
+    input_content_sha256: str
+    reason: str
+    error_message: str
+    attempt_count: int = 1
+    run_id: str | None = None
+    created_utc: datetime = field(default_factory=_now)
+    last_failed_utc: datetime = field(default_factory=_now)
+
+    @classmethod
+    def create_new(
+        cls,
+        chunk_id: str,
+        embedding_space_id: str,
+        input_content_sha256: str,
+        reason: str,
+        error_message: str,
+        **optional: Any,
+    ) -> "EmbeddingFailure":
+        """A failure with a new id."""
+        return cls(new_id(), chunk_id, embedding_space_id, input_content_sha256, reason, error_message, **optional)

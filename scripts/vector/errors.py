@@ -1,0 +1,37 @@
+"""Errors that name the thing, what is wrong and what to do, each with the exit code of a command it ends."""
+
+
+class VectorError(Exception):
+    """Base of every error this package raises on purpose. `exit_code` is what a command exits with."""
+
+    exit_code = 2
+
+
+class ConfigurationError(VectorError):
+    """A profile, target, space, option or environment variable is missing or wrong."""
+
+
+class InvalidRecord(VectorError, ValueError):
+    """A record was refused before anything was written: wrong length, not finite, unknown key, bad hash."""
+
+
+class ProviderError(VectorError):
+    """A model could not be used: the server is down, the model is missing, the reply makes no sense."""
+
+    exit_code = 3
+
+
+class InputRefused(VectorError):
+    """The model refuses a text for good; the caller quarantines it. `reason` is a short code."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, reason: str = "refused"):
+        super().__init__(message)
+        self.reason = reason
+
+
+class SpaceRefused(VectorError):
+    """An embedding space cannot be served by the model that answers under its name."""
+
+    exit_code = 4

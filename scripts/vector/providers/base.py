@@ -1,0 +1,149 @@
+"""What every embedding provider promises, and how a text becomes a model's input.
+
+A provider knows texts and vectors and nothing of databases. Texts reach it already prefixed, by the
+`PreprocessPolicy` of the space that is being filled or searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+
+from vector.errors import ConfigurationError, InputRefused, ProviderError
+
+TRUNCATIONS = ("end", "none")
+
+
+@dataclass(frozen=True)
+class PreprocessPolicy:
+    """How a space turns a text into its model's input.
+
+    `template` is filled with the text, then the prefix of its kind, document or query, is put before it.
+    `truncation` says what happens above `max_tokens` (None: the provider's own limit): "end" drops the end of the
+    input, "none" refuses it. Raises ConfigurationError on a value of the wrong kind.
+    """
+
+    document_prefix: str = ""
+    query_prefix: str = ""
+    template: str = "{text}"
+    truncation: str = "end"
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("document_prefix", "query_prefix", "template"):
+            if not isinstance(getattr(self, name), str):
+                raise _bad_value(name, getattr(self, name), "a text")
+        if "{text}" not in self.template:
+            raise _bad_value("template", self.template, "a text that contains {text}")
+        if self.truncation not in TRUNCATIONS:
+            raise _bad_value("truncation", self.truncation, " or ".join(map(repr, TRUNCATIONS)))
+        if self.max_tokens is not None and (type(self.max_tokens) is not int or self.max_tokens < 1):
+            raise _bad_value("max_tokens", self.max_tokens, "a whole number of at least 1")
+
+    @classmethod
+    def from_dict(cls, policy: dict[str, Any] | None) -> PreprocessPolicy:
+        """The policy as a space stores it; None is the default policy. Raises ConfigurationError naming what is
+        wrong, an unknown key included: a misspelt prefix would silently spoil every vector."""
+        if policy is None:
+            return cls()
+        if not isinstance(policy, dict):
+            raise ConfigurationError(f"preprocess policy: {policy!r} is not an object of keys and values")
+        known = [field.name for field in fields(cls)]
+        for key in policy:
+            if key not in known:
+                raise ConfigurationError(f"preprocess policy: unknown key {key!r}; known are {', '.join(known)}")
+        return cls(**policy)
+
+    def document_input(self, text: str) -> str:
+        """The model's input for a text that is stored and found."""
+        return self.document_prefix + self._filled(text)
+
+    def query_input(self, text: str) -> str:
+        """The model's input for a question that is searched with."""
+        return self.query_prefix + self._filled(text)
+
+    def _filled(self, text: str) -> str:
+        # Not str.format: braces are ordinary characters in a text and in a template.
+        return self.template.replace("{text}", text)
+
+
+def _bad_value(name: str, value: Any, wanted: str) -> ConfigurationError:
+    return ConfigurationError(f"preprocess policy: {name} is {value!r}, it must be {wanted}")
+
+
+@dataclass(frozen=True)
+class EmbeddingReply:
+    """One vector a text, in the order of the texts.
+
+    `vectors` is a float32 array of shape (texts, dimensions). `input_tokens` and `used_tokens` count each text's
+    tokens before and after truncation, the model's special tokens included; None where the provider cannot tell.
+    """
+
+    vectors: np.ndarray
+    input_tokens: list[int | None]
+    used_tokens: list[int | None]
+
+
+class EmbeddingProvider(Protocol):
+    """A model that is ready to be called; `embed` may be called from several threads at once.
+
+    `endpoint_url` carries no credentials and is None for a model in this process. `model_digest` is "sha256:" and
+    64 hex digits, or None where the model has none. `preferred_batch_size` texts a call and `preferred_concurrency`
+    calls at a time is what this provider does best.
+    """
+
+    name: str
+    endpoint_url: str | None
+    model_digest: str | None
+    preferred_batch_size: int
+    preferred_concurrency: int
+
+    def embed(self, texts: Sequence[str]) -> EmbeddingReply:
+        """The vectors of texts that are already prefixed; no texts give no vectors.
+
+        Raises InputRefused when the model refuses a text for good (of several texts it may not say which: the
+        caller bisects), ProviderError when the model cannot be used.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases the model or the connections. Safe to call twice."""
+        ...
+
+
+def check_reply(reply: EmbeddingReply, count: int, dimensions: int) -> None:
+    """Raises ProviderError unless the reply holds `count` vectors of `dimensions` finite floats, none of them zero."""
+    vectors = reply.vectors
+    if vectors.ndim != 2 or len(vectors) != count:
+        raise ProviderError(f"the model answered {count} texts with {len(vectors) if vectors.ndim else 0} vectors")
+    for name in ("input_tokens", "used_tokens"):
+        if len(getattr(reply, name)) != count:
+            raise ProviderError(f"the model answered {count} texts with {len(getattr(reply, name))} {name}")
+    if vectors.shape[1] != dimensions:
+        raise ProviderError(f"the model answered vectors of {vectors.shape[1]} dimensions, the space has {dimensions}")
+    for wrong, rows in (
+        ("that is not finite (NaN or infinity)", ~np.isfinite(vectors).all(axis=1)),
+        ("of zeros only", ~vectors.any(axis=1)),
+    ):
+        if rows.any():
+            raise ProviderError(f"the model answered text {int(rows.argmax()) + 1} of {count} with a vector {wrong}")
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """The float32 vectors, shape (n, dimensions), scaled to L2 norm 1; a zero vector stays zero."""
+    wide = vectors.astype(np.float64)
+    norms = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
+    return (wide / np.where(norms == 0, 1, norms)).astype(np.float32)
+
+
+def utf8(text: str) -> bytes:
+    """The text's UTF-8 bytes; raises InputRefused(reason="not_unicode") on a lone surrogate, which has none."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputRefused(
+            f"the text is not valid Unicode: lone surrogate at character {error.start}", reason="not_unicode"
+        ) from None

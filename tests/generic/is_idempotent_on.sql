@@ -1,0 +1,11 @@
+{#- Keys that more than one row has: writing the same thing twice must write it once. -#}
+{% test is_idempotent_on(model, columns) %}
+
+select
+    {{ columns | join(', ') }},
+    count(*) as row_count
+from {{ model }}
+group by {{ columns | join(', ') }}
+having count(*) > 1
+
+{% endtest %}

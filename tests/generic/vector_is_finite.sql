@@ -1,0 +1,8 @@
+{#- Rows whose vector is empty or holds a null, an infinity or a NaN. -#}
+{% test vector_is_finite(model, column_name) %}
+
+select embedding_space_id
+from {{ model }}
+where {{ column_name }} is not null and not {{ vector_is_finite(column_name) }}
+
+{% endtest %}

@@ -1,0 +1,8 @@
+-- Vectors of a text that their chunk never had.
+select embedding.embedding_id
+from {{ ref('embedding') }} as embedding
+left join {{ ref('chunk_version') }} as chunk_version
+    on
+        embedding.chunk_id = chunk_version.chunk_id
+        and embedding.input_content_sha256 = chunk_version.content_sha256
+where chunk_version.chunk_id is null
