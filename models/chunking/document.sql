@@ -20,7 +20,8 @@ events as (
 
 chunk_policies as (
 
-    select * from {{ ref('chunk_policy') }} where {{ is_true('is_active') }}
+    select * from {{ ref('chunk_policy') }}
+    where {{ is_true('is_active') }}
 
 ),
 

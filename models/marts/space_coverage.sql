@@ -8,7 +8,8 @@ spaces as (
 
 chunks as (
 
-    select * from {{ ref('chunk') }} where retired_utc is null
+    select * from {{ ref('chunk') }}
+    where retired_utc is null
 
 ),
 

@@ -2,13 +2,15 @@ with
 
 chunks as (
 
-    select * from {{ ref('chunk') }} where retired_utc is null
+    select * from {{ ref('chunk') }}
+    where retired_utc is null
 
 ),
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }} where {{ is_true('is_active') }}
+    select * from {{ ref('embedding_space') }}
+    where {{ is_true('is_active') }}
 
 ),
 

@@ -13,11 +13,26 @@ with_preprocess_policy as (
     select
         *,
         concat(
-            case when document_prefix is null then '' else concat(',"document_prefix":', {{ json_string('document_prefix') }}) end,
-            case when max_tokens is null then '' else concat(',"max_tokens":', max_tokens) end,
-            case when query_prefix is null then '' else concat(',"query_prefix":', {{ json_string('query_prefix') }}) end,
-            case when template is null then '' else concat(',"template":', {{ json_string('template') }}) end,
-            case when truncation is null then '' else concat(',"truncation":', {{ json_string('truncation') }}) end
+            case
+                when document_prefix is null then ''
+                else concat(',"document_prefix":', {{ json_string('document_prefix') }})
+            end,
+            case
+                when max_tokens is null then ''
+                else concat(',"max_tokens":', max_tokens)
+            end,
+            case
+                when query_prefix is null then ''
+                else concat(',"query_prefix":', {{ json_string('query_prefix') }})
+            end,
+            case
+                when template is null then ''
+                else concat(',"template":', {{ json_string('template') }})
+            end,
+            case
+                when truncation is null then ''
+                else concat(',"truncation":', {{ json_string('truncation') }})
+            end
         ) as policy_members
     from declared_spaces
 
@@ -28,7 +43,8 @@ with_policy_json as (
     select
         *,
         case
-            when policy_members <> '' then concat('{', {{ substring_chars('policy_members', '1', char_count('policy_members')) }}, '}')
+            when policy_members <> ''
+                then concat('{', {{ substring_chars('policy_members', '1', char_count('policy_members')) }}, '}')
         end as preprocess_policy_json
     from with_preprocess_policy
 

@@ -16,7 +16,7 @@ import numpy as np
 from vector.errors import InvalidRecord
 
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
-_NOT_IN_IDENTITY = re.compile(r"[\x00-\x1f\ud800-\udfff]")
+_NOT_IN_IDENTITY = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
 def compute_content_hash(text: str) -> str:
@@ -100,9 +100,9 @@ def space_identity_json(
 ) -> str:
     """The canonical JSON object that an embedding space's id is the digest of; null stands for absent.
 
-    SQL builds the same bytes by concatenation and escapes only quotes and backslashes. Control characters
-    below U+0020, line breaks among them, are therefore refused in every string here, those inside
-    `preprocess_policy` and its keys included.
+    SQL builds the same bytes by concatenation and escapes only quotes, backslashes, line breaks and tabs. Other
+    control characters below U+0020 are therefore refused in every string here, those inside `preprocess_policy`
+    and its keys included.
 
     Raises InvalidRecord on such a character, a lone surrogate, or a value without a JSON form.
     """

@@ -1,0 +1,118 @@
+# The commands of this project. They need python3 (3.10 or newer) with venv and pip; `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+V2_VENV ?= .venv-v2
+V2_PARSER := dbt-core-experimental-parser
+
+BIN := $(VENV)/bin
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+
+# Everything that `make test` writes, but for the virtual environments.
+SCRATCH := $(CURDIR)/target/test
+# The tests read profiles.example.yml, never a developer's profiles.yml, and touch no warehouse but their own.
+TEST_ENV := env -u VECTOR_TARGET -u VECTOR_SCHEMA -u DBT_TARGET -u DBT_PROFILE -u DBT_PROJECT_DIR \
+	DBT_PROFILES_DIR=$(SCRATCH)/profiles DBT_TARGET_PATH=$(SCRATCH)/dbt \
+	DBT_LOG_PATH=$(SCRATCH)/logs VECTOR_DUCKDB_PATH=$(SCRATCH)/warehouse.duckdb
+
+# A warning of dbt is an error here. The one exception is dbt_project.yml's own.
+DBT_STRICT := --warn-error-options '{"error": "all", "silence": ["UnsupportedConstraintMaterialization"]}'
+
+export DBT_PROFILES_DIR := $(CURDIR)
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo build test lint format clean scratch test-lint test-parse test-dbt test-python
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-demo profiles.yml ## See it work: install, build, embed, search three questions
+	@printf '\n== dbt build: sources to chunks, and every data test\n'
+	@mkdir -p target
+	@$(BIN)/dbt --no-use-colors build > target/demo-build.log || { cat target/demo-build.log; exit 1; }
+	@sed -nE 's/^[0-9:]+ +([a-z_]+: [0-9]+ inserted, [0-9]+ updated)$$/   \1/p' target/demo-build.log
+	@grep -Eq ': [0-9]+ inserted' target/demo-build.log || echo '   Nothing to do: no ledger row is new or changed.'
+	@sed -nE 's/^[0-9:]+ +Done\. /   /p' target/demo-build.log
+	@printf '\n== embed: what has no vector yet\n'
+	@$(BIN)/python scripts/embed.py
+	@printf '\n== search: three questions\n'
+	@$(BIN)/python scripts/search.py --top-k 3 'Which moon has volcanoes that are erupting right now?'
+	@$(BIN)/python scripts/search.py --top-k 3 'Why is Pluto no longer counted as a planet?'
+	@$(BIN)/python scripts/search.py --top-k 3 'Where might there be an ocean under the ice?'
+	@printf '\n== coverage\n'
+	@$(BIN)/vector coverage
+	@printf '\n%s\n' 'Where to look next:' \
+		'  README.md              what was built, and how to read your own tables' \
+		'  docs/operations.md     how to run it on a schedule' \
+		'  $(BIN)/python scripts/search.py "your question"' \
+		'  DBT_PROFILES_DIR=. $(BIN)/dbt docs generate && DBT_PROFILES_DIR=. $(BIN)/dbt docs serve'
+
+build: $(VENV)/.installed-demo profiles.yml ## dbt build on your profile's target
+	$(BIN)/dbt build
+
+# The last line of `make test` is pytest's closing line.
+test: test-lint test-parse test-dbt test-python ## Prove it: lint, strict parse, dbt build and docs, pytest
+
+lint: test-lint ## Ruff and sqlfluff
+
+format: $(VENV)/.installed-test ## Format Python and fix what the linters can fix
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(MAKE) --no-print-directory scratch
+	$(TEST_ENV) $(BIN)/sqlfluff fix --disable-progress-bar models tests
+
+clean: ## Remove what was built or installed; profiles.yml and warehouse.duckdb stay
+	rm -rf $(VENV) $(V2_VENV) target logs build .pytest_cache .hypothesis .ruff_cache scripts/*.egg-info
+	find scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stages of `make test`, in order. Each runs alone too.
+
+scratch:
+	@rm -rf $(SCRATCH)
+	@mkdir -p $(SCRATCH)/profiles
+	@cp profiles.example.yml $(SCRATCH)/profiles/profiles.yml
+
+test-lint: $(VENV)/.installed-test scratch
+	@printf '\n== lint\n'
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(TEST_ENV) $(BIN)/sqlfluff lint --disable-progress-bar models tests
+
+test-parse: $(V2_VENV)/.installed scratch
+	@printf '\n== strict parser of dbt v2\n'
+	$(TEST_ENV) $(V2_VENV)/bin/$(V2_PARSER) parse --target duckdb
+
+test-dbt: $(VENV)/.installed-test scratch
+	@printf '\n== dbt build and docs on a scratch database\n'
+	$(TEST_ENV) $(BIN)/dbt build $(DBT_STRICT)
+	$(TEST_ENV) $(BIN)/dbt docs generate $(DBT_STRICT)
+
+test-python: $(VENV)/.installed-test scratch
+	@printf '\n== pytest\n'
+	@$(TEST_ENV) $(BIN)/python -m pytest
+
+# What they need.
+
+profiles.yml:
+	cp profiles.example.yml $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+	@echo 'Installing into $(VENV), once; this takes a minute.'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+# With the SQL Server adapter: tests compile the project for that target too. No server is needed.
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	@echo 'Installing into $(VENV), once; this takes a minute.'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[demo,sqlserver,test]'
+	@touch $@ $(VENV)/.installed-demo
+
+# In an environment of its own: it shares dbt's configuration files, not its packages.
+$(V2_VENV)/.installed: Makefile
+	$(PYTHON) -m venv $(V2_VENV)
+	$(V2_VENV)/bin/python $(PIP_INSTALL) '$(V2_PARSER)==2.0.0a4'
+	@touch $@

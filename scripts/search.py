@@ -1,0 +1,7 @@
+"""`search.py`: see `--help`."""
+
+import sys
+
+from vector.cli import main
+
+sys.exit(main(["search", *sys.argv[1:]], prog="vector"))

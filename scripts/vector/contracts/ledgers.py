@@ -1,0 +1,147 @@
+"""How a record lies in its ledger: which table, which columns, which key, and what may change later.
+
+Columns follow from the record's fields: a field that holds an object is stored as JSON under `<field>_json`,
+every other one under its own name.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, get_args, get_origin, get_type_hints
+
+from vector.contracts import models
+from vector.contracts.identity import canonical_json
+
+
+@dataclass(frozen=True)
+class Column:
+    """A ledger column. `kind` is one of text, integer, real, boolean, utc, json, vector."""
+
+    name: str
+    field: str
+    kind: str
+    enum: type[Enum] | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A table, the record it holds, the key that names a row, and the columns that a second save may change."""
+
+    table: str
+    record: type
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    mutable: tuple[str, ...] = ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns, in the order of the record's fields."""
+        return tuple(column.name for column in self.columns)
+
+    def to_row(self, record: Any) -> tuple:
+        """The record's values in column order: JSON as text, enums as their value, times as naive UTC."""
+        return tuple(_stored(column, getattr(record, column.field)) for column in self.columns)
+
+    def from_row(self, row: tuple, decode_vector: Callable[[Any], list[float]]) -> Any:
+        """The record of a row in column order; `decode_vector` reads the engine's form of a vector."""
+        values = {
+            column.field: _loaded(column, value, decode_vector)
+            for column, value in zip(self.columns, row, strict=True)
+        }
+        return self.record(**values)
+
+
+def _stored(column: Column, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.enum:
+        return column.enum(value).value
+    if column.kind == "json":
+        return canonical_json(value)
+    if column.kind == "utc":
+        moment = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        return moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return value
+
+
+def _loaded(column: Column, value: Any, decode_vector: Callable[[Any], list[float]]) -> Any:
+    if value is None:
+        return None
+    if column.enum:
+        return column.enum(value)
+    if column.kind == "json":
+        return json.loads(value)
+    if column.kind == "utc":
+        return value.replace(tzinfo=timezone.utc)
+    if column.kind == "boolean":
+        return bool(value)
+    if column.kind == "vector":
+        return decode_vector(value)
+    return value
+
+
+_KINDS = {str: "text", int: "integer", float: "real", bool: "boolean", datetime: "utc"}
+
+
+def _column(name: str, annotation: Any) -> Column:
+    kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind is not type(None)]
+    kind = annotation if get_origin(annotation) in (dict, list) else kinds[0]
+    if get_origin(kind) is dict:
+        return Column(name if name.endswith("_json") else f"{name}_json", name, "json")
+    if get_origin(kind) is list:
+        return Column(name, name, "vector")
+    if issubclass(kind, Enum):
+        return Column(name, name, "text", kind)
+    return Column(name, name, _KINDS[kind])
+
+
+def _ledger(table: str, record: type, key: str, mutable: str = "") -> Ledger:
+    hints = get_type_hints(record)
+    columns = tuple(_column(field.name, hints[field.name]) for field in fields(record))
+    return Ledger(table, record, tuple(key.split()), columns, tuple(mutable.split()))
+
+
+EMBEDDING_SPACE = _ledger(
+    "embedding_space", models.EmbeddingSpace, "embedding_space_id", "description is_active updated_utc"
+)
+JOB = _ledger(
+    "job",
+    models.VectorJob,
+    "job_id",
+    "status priority max_attempts attempt_count available_utc locked_by locked_utc last_error",
+)
+RUN = _ledger(
+    "run",
+    models.VectorRun,
+    "run_id",
+    "status endpoint_url model_name model_tag model_digest options_json metrics_json error completed_utc",
+)
+SOURCE_REGISTRY = _ledger(
+    "source_registry",
+    models.VectorSourceRegistry,
+    "source_id",
+    "source_type source_ref_json title content_sha256 char_count policy_version chunk_count chunk_capped_flag"
+    " tags_json status error_message managed_by source_updated_utc last_indexed_utc retired_utc updated_utc",
+)
+CHUNK = _ledger(
+    "chunk",
+    models.VectorChunk,
+    "chunk_id",
+    "source_id source_type source_ref_json offsets_json content content_sha256 byte_count policy_json managed_by"
+    " retired_utc updated_utc",
+)
+EMBEDDING = _ledger("embedding", models.VectorEmbedding, "chunk_id embedding_space_id input_content_sha256")
+EMBEDDING_FAILURE = _ledger(
+    "embedding_failure",
+    models.EmbeddingFailure,
+    "chunk_id embedding_space_id input_content_sha256",
+    "reason error_message attempt_count run_id last_failed_utc",
+)
+RETRIEVAL = _ledger("retrieval", models.VectorRetrieval, "retrieval_id")
+RETRIEVAL_HIT = _ledger("retrieval_hit", models.VectorRetrievalHit, "retrieval_id rank")
+
+LEDGERS = (
+    EMBEDDING_SPACE, JOB, RUN, SOURCE_REGISTRY, CHUNK, EMBEDDING, EMBEDDING_FAILURE, RETRIEVAL, RETRIEVAL_HIT,
+)  # fmt: skip

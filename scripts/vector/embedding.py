@@ -1,0 +1,340 @@
+"""Embedding of what is pending in a space: plan, batch, call the model, write.
+
+What is pending is always computed from the rows (`embedding_pending`), so a run may be killed at any point and the
+next one finds exactly what is missing. No transaction is open while the model is called, and what a call brought is
+stored before its worker is given another one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vector.contracts.ledgers import Column
+from vector.contracts.models import EmbeddingFailure, EmbeddingSpace, JobType, VectorEmbedding, VectorRun
+from vector.errors import InputRefused
+from vector.providers import open_provider
+from vector.providers.base import EmbeddingProvider, EmbeddingReply, PreprocessPolicy, check_reply
+from vector.runs import recorded_run
+from vector.store import VectorStore
+
+_PLAN = "vector_embedding_plan"
+_HASH = Column("input_content_sha256", "", "text")
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """How to embed. None leaves the choice to the provider, or, for `limit` (in chunks), does not restrict."""
+
+    limit: int | None = None
+    batch_size: int | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True)
+class EmbedPlan:
+    """What embedding a space would do now. Counts of chunks and of distinct texts; `input_bytes` is UTF-8 of the
+    texts that the model would see."""
+
+    space_key: str
+    chunks: int
+    chunks_by_reason: dict[str, int]
+    texts: int
+    texts_reused: int
+    input_bytes: int
+
+    @property
+    def texts_to_embed(self) -> int:
+        """Distinct texts that the model would be called with."""
+        return self.texts - self.texts_reused
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, and texts_to_embed, for JSON."""
+        return {**asdict(self), "texts_to_embed": self.texts_to_embed}
+
+
+@dataclass
+class EmbedSummary:
+    """What a run did. `written` embeddings were stored, `reused` of them with a vector that another chunk of the same
+    text had; `quarantined` chunks were refused by the model. Seconds are wall time; `seconds_in_model` adds up calls
+    that overlapped."""
+
+    space_key: str
+    planned: int = 0
+    written: int = 0
+    reused: int = 0
+    quarantined: int = 0
+    texts: int = 0
+    requests: int = 0
+    input_tokens: int = 0
+    truncated: int = 0
+    seconds: float = 0.0
+    seconds_in_model: float = 0.0
+    seconds_in_database: float = 0.0
+    run_id: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, for JSON; seconds rounded to milliseconds."""
+        return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+
+@dataclass
+class _Text:
+    """A distinct text and the chunks that wait for its vector."""
+
+    content_sha256: str
+    content: str
+    chunk_ids: list[str] = field(default_factory=list)
+
+
+def plan_space(store: VectorStore, space: EmbeddingSpace, limit: int | None = None) -> EmbedPlan:
+    """What is pending in the space, kept in a temporary table of this session for embed_space to read."""
+    engine = store.engine
+    engine.materialize(
+        _PLAN,
+        "select pending.*, dense_rank() over (order by pending.byte_count, pending.input_content_sha256)"
+        " as text_number from (select chunk_id, input_content_sha256, byte_count, pending_reason,"
+        " row_number() over (order by byte_count, input_content_sha256, chunk_id) as chunk_number,"
+        f" case when input_content_sha256 in (select input_content_sha256 from {engine.table('embedding')}"
+        " where embedding_space_id = ?) then 1 else 0 end as is_reused"
+        f" from {engine.table('embedding_pending')} where embedding_space_id = ?) as pending"
+        " where pending.chunk_number <= ?",
+        # 2^62: no limit, in words that both engines know.
+        [space.embedding_space_id, space.embedding_space_id, 2**62 if limit is None else limit],
+    )
+    plan = engine.materialized(_PLAN)
+    reasons = engine.query(f"select pending_reason, count(*) from {plan} group by pending_reason order by 1")
+    ((texts, reused, size),) = engine.query(
+        "select count(*), coalesce(sum(is_reused), 0), coalesce(sum(case when is_reused = 0 then byte_count end), 0)"
+        f" from (select distinct input_content_sha256, is_reused, byte_count from {plan}) as texts"
+    )
+    by_reason = {reason: int(count) for reason, count in reasons}
+    return EmbedPlan(space.space_key, sum(by_reason.values()), by_reason, int(texts), int(reused), int(size))
+
+
+def embed_space(
+    store: VectorStore,
+    space: EmbeddingSpace,
+    options: EmbedOptions | None = None,
+    on_progress: Callable[[EmbedSummary], None] = lambda summary: None,
+) -> EmbedSummary:
+    """Embeds what is pending in the space and records a job and a run, also when there is nothing to do.
+
+    Raises ProviderError or SpaceRefused when the model cannot be used; what was finished by then is stored.
+    """
+    options = options or EmbedOptions()
+    summary = EmbedSummary(space.space_key)
+    started = time.perf_counter()
+    job_input = {"space_key": space.space_key, "limit": options.limit}
+    with recorded_run(store, JobType.EMBED_CHUNKS, job_input, space.embedding_space_id) as run:
+        summary.run_id = run.run_id
+        plan = plan_space(store, space, options.limit)
+        summary.planned = plan.chunks
+        try:
+            if plan.chunks:
+                _run(store, space, options, plan, run, summary, on_progress)
+        finally:
+            summary.seconds = time.perf_counter() - started
+            run.metrics = {key: value for key, value in summary.to_dict().items() if key != "run_id"}
+    return summary
+
+
+def _run(
+    store: VectorStore,
+    space: EmbeddingSpace,
+    options: EmbedOptions,
+    plan: EmbedPlan,
+    run: VectorRun,
+    summary: EmbedSummary,
+    on_progress: Callable[[EmbedSummary], None],
+) -> None:
+    policy = PreprocessPolicy.from_dict(space.preprocess_policy)
+    provider = open_provider(space)
+    batch_size = options.batch_size or provider.preferred_batch_size
+    concurrency = options.concurrency or provider.preferred_concurrency
+    run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest
+    run.model_name, run.model_tag = space.model_name, space.model_tag
+    run.options = {"batch_size": batch_size, "concurrency": concurrency}
+    writer = _Writer(store, space, run.run_id, summary, on_progress)
+    batches = _batches(store, space, plan, batch_size, concurrency, writer)
+    retries: list[list[_Text]] = []
+    calls: dict[Future, list[_Text]] = {}
+    try:
+        with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
+            try:
+                while True:
+                    # One batch more than there are workers, so that none waits for the database.
+                    while len(calls) <= concurrency:
+                        texts = retries.pop() if retries else next(batches, None)
+                        if texts is None:
+                            break
+                        calls[pool.submit(_call, provider, policy, texts, space.dimensions)] = texts
+                    if not calls:
+                        break
+                    done, _ = wait(calls, return_when=FIRST_COMPLETED)
+                    retries += _store_done({call: calls.pop(call) for call in done}, writer)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    finally:
+        provider.close()
+
+
+def _call(
+    provider: EmbeddingProvider, policy: PreprocessPolicy, texts: list[_Text], dimensions: int
+) -> tuple[EmbeddingReply, float]:
+    started = time.perf_counter()
+    reply = provider.embed([policy.document_input(text.content) for text in texts])
+    check_reply(reply, len(texts), dimensions)
+    return reply, time.perf_counter() - started
+
+
+def _store_done(done: dict[Future, list[_Text]], writer: _Writer) -> list[list[_Text]]:
+    """Stores what the finished calls brought; the batches to try again, halved until the refused text is alone.
+
+    When one call failed for another reason, the others are stored before its error is raised.
+    """
+    halves: list[list[_Text]] = []
+    fatal: BaseException | None = None
+    for call, texts in done.items():
+        error = call.exception()
+        if error is None:
+            reply, seconds = call.result()
+            writer.add(texts, reply, seconds)
+        elif isinstance(error, InputRefused) and len(texts) > 1:
+            middle = len(texts) // 2
+            halves += [texts[:middle], texts[middle:]]
+        elif isinstance(error, InputRefused):
+            writer.quarantine(texts[0], error)
+        else:
+            fatal = error
+    writer.flush()
+    if fatal:
+        raise fatal
+    return halves
+
+
+def _batches(
+    store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan, batch_size: int, concurrency: int, writer: _Writer
+) -> Iterator[list[_Text]]:
+    """Batches of the plan's texts, shortest first. Texts that have a vector in the space already are written here."""
+    page_size = batch_size * max(1, min(concurrency * 4, 2000 // batch_size))
+    for first in range(1, plan.texts + 1, page_size):
+        started = time.perf_counter()
+        texts = _read_texts(store, first, first + page_size - 1)
+        reusable = _read_vectors(store, space, first, first + page_size - 1) if plan.texts_reused else {}
+        writer.summary.seconds_in_database += time.perf_counter() - started
+        for text in texts:
+            if text.content_sha256 in reusable:
+                writer.reuse(text, *reusable[text.content_sha256])
+        writer.flush()
+        fresh = [text for text in texts if text.content_sha256 not in reusable]
+        for start in range(0, len(fresh), batch_size):
+            yield fresh[start : start + batch_size]
+
+
+def _read_texts(store: VectorStore, first: int, last: int) -> list[_Text]:
+    rows = store.engine.query(
+        f"select chunk.content_sha256, chunk.content, chunk.chunk_id from {store.engine.materialized(_PLAN)} as pending"
+        f" inner join {store.engine.table('chunk')} as chunk"
+        " on chunk.chunk_id = pending.chunk_id and chunk.content_sha256 = pending.input_content_sha256"
+        " where pending.text_number between ? and ? order by pending.text_number, chunk.chunk_id",
+        [first, last],
+    )
+    texts: dict[str, _Text] = {}
+    for content_sha256, content, chunk_id in rows:
+        texts.setdefault(content_sha256, _Text(content_sha256, content)).chunk_ids.append(chunk_id)
+    return list(texts.values())
+
+
+def _read_vectors(store: VectorStore, space: EmbeddingSpace, first: int, last: int) -> dict[str, tuple]:
+    """Vectors and token counts that the space already has for texts of the plan, by content hash."""
+    engine = store.engine
+    rows = engine.query(
+        "select embedding.input_content_sha256, embedding.vector, embedding.input_tokens, embedding.used_tokens"
+        f" from {engine.table('embedding')} as embedding inner join"
+        " (select same.input_content_sha256, min(same.embedding_id) as embedding_id"
+        f" from {engine.table('embedding')} as same"
+        f" inner join (select distinct input_content_sha256 from {engine.materialized(_PLAN)}"
+        " where is_reused = 1 and text_number between ? and ?) as pending"
+        " on pending.input_content_sha256 = same.input_content_sha256"
+        " where same.embedding_space_id = ? group by same.input_content_sha256) as chosen"
+        " on chosen.embedding_id = embedding.embedding_id",
+        [first, last, space.embedding_space_id],
+    )
+    return {sha256: (engine.decode_vector(vector), *tokens) for sha256, vector, *tokens in rows}
+
+
+class _Writer:
+    """Gathers embeddings and writes them together, and keeps the summary."""
+
+    def __init__(
+        self,
+        store: VectorStore,
+        space: EmbeddingSpace,
+        run_id: str,
+        summary: EmbedSummary,
+        on_progress: Callable[[EmbedSummary], None],
+    ):
+        self.store, self.space, self.run_id, self.summary = store, space, run_id, summary
+        self.on_progress = on_progress
+        self.waiting: list[VectorEmbedding] = []
+
+    def add(self, texts: list[_Text], reply: EmbeddingReply, seconds: float) -> None:
+        """Takes the model's reply to a batch."""
+        self.summary.requests += 1
+        self.summary.texts += len(texts)
+        self.summary.seconds_in_model += seconds
+        for text, vector, given, used in zip(
+            texts, reply.vectors, reply.input_tokens, reply.used_tokens, strict=True
+        ):
+            self.summary.input_tokens += given or 0
+            self.summary.truncated += int(_truncated(given, used) or False)
+            self.summary.reused += len(text.chunk_ids) - 1
+            self._gather(text, vector, given, used)
+
+    def reuse(self, text: _Text, vector: Any, input_tokens: int | None, used_tokens: int | None) -> None:
+        """Takes the vector that the space already has for a text."""
+        self.summary.reused += len(text.chunk_ids)
+        self._gather(text, vector, input_tokens, used_tokens)
+
+    def quarantine(self, text: _Text, error: InputRefused) -> None:
+        """Records that the model refuses a text."""
+        self.summary.quarantined += len(text.chunk_ids)
+        self.store.save_embedding_failures(
+            EmbeddingFailure.create_new(
+                chunk_id, self.space.embedding_space_id, text.content_sha256, error.reason, str(error), run_id=self.run_id
+            )
+            for chunk_id in text.chunk_ids
+        )
+
+    def flush(self) -> None:
+        """Writes what was gathered, in one transaction."""
+        if self.waiting:
+            started = time.perf_counter()
+            result = self.store.save_embeddings(self.waiting)
+            self.summary.written += result.inserted
+            self.summary.seconds_in_database += time.perf_counter() - started
+            self.waiting = []
+        self.on_progress(self.summary)
+
+    def _gather(self, text: _Text, vector: Any, input_tokens: int | None, used_tokens: int | None) -> None:
+        self.waiting += (
+            VectorEmbedding.create_new(
+                chunk_id=chunk_id,
+                embedding_space_id=self.space.embedding_space_id,
+                input_content_sha256=text.content_sha256,
+                vector=vector,
+                run_id=self.run_id,
+                input_tokens=input_tokens,
+                used_tokens=used_tokens,
+                truncated_flag=_truncated(input_tokens, used_tokens),
+            )
+            for chunk_id in text.chunk_ids
+        )
+
+
+def _truncated(input_tokens: int | None, used_tokens: int | None) -> bool | None:
+    return None if input_tokens is None or used_tokens is None else used_tokens < input_tokens

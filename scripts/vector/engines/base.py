@@ -1,0 +1,114 @@
+"""What a database engine promises to the store, so that nothing above it knows which one it is.
+
+SQL above this line is written once, in the words both engines share: `?` for parameters, `offset ... fetch next ...
+rows only` for limits, `concat` for texts. What they do not share is a method here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from vector.contracts.ledgers import Column
+from vector.errors import ConfigurationError
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A nearest-neighbour search over the current vectors of one space.
+
+    `vector` is float32 of shape (dimensions,). The filters are empty where they do not restrict.
+    """
+
+    embedding_space_id: str
+    vector: np.ndarray
+    distance_metric: str
+    top_k: int
+    source_types: tuple[str, ...] = ()
+    source_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SearchHit:
+    """A found chunk. `score` is higher for the better: cosine, inner product, or minus the Euclidean distance."""
+
+    chunk_id: str
+    content_sha256: str
+    score: float
+
+
+class Engine(Protocol):
+    """A connection to one database, and the statements that the engines word differently."""
+
+    name: str
+
+    def table(self, name: str) -> str:
+        """The quoted, qualified name of a relation of the schema."""
+        ...
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+        """All rows of a select."""
+        ...
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Runs a statement; the number of rows it wrote."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything inside is written, or nothing is."""
+        ...
+
+    def staged(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> AbstractContextManager[str]:
+        """The rows as a relation of this session, whose name it gives; gone afterwards."""
+        ...
+
+    def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
+        """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
+        ...
+
+    def materialize(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
+        """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
+        ...
+
+    def materialized(self, name: str) -> str:
+        """What to read a temporary table by."""
+        ...
+
+    def encode_vector(self, vector: np.ndarray) -> Any:
+        """A float32 vector as a parameter or staged value."""
+        ...
+
+    def decode_vector(self, value: Any) -> list[float]:
+        """A stored vector as a list of floats."""
+        ...
+
+    def missing_relations(self, names: Sequence[str]) -> list[str]:
+        """Those of the names that the schema does not have."""
+        ...
+
+    def is_duplicate_key(self, error: Exception) -> bool:
+        """Whether the error says that another session has written the same key."""
+        ...
+
+    def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
+        """The best hits, best first, ties by chunk id; and the number of vectors compared."""
+        ...
+
+    def close(self) -> None:
+        """Closes the connection."""
+        ...
+
+
+def checked_identifier(name: str, what: str) -> str:
+    """The name, if it is a plain SQL identifier. Raises ConfigurationError otherwise: names become part of SQL."""
+    if not _IDENTIFIER.match(name):
+        raise ConfigurationError(f"{what} {name!r} is not a plain SQL identifier (letters, digits, underscores)")
+    return name
+

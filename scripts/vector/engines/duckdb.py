@@ -1,0 +1,190 @@
+"""DuckDB: one file, one writing process. Rows go in as Arrow tables, vectors are FLOAT[]."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from vector.contracts.ledgers import Column
+from vector.engines.base import SearchHit, SearchRequest, checked_identifier
+from vector.errors import ConfigurationError
+from vector.profile import Target
+
+_ARROW_TYPES = {
+    "text": pa.string(),
+    "json": pa.string(),
+    "integer": pa.int64(),
+    "real": pa.float64(),
+    "boolean": pa.bool_(),
+    "utc": pa.timestamp("us"),
+    "vector": pa.list_(pa.float32()),
+}
+
+_SCORES = {
+    "cosine": "list_cosine_similarity(searched.vector, cast(? as float[]))",
+    "dot": "list_inner_product(searched.vector, cast(? as float[]))",
+    "euclidean": "-list_distance(searched.vector, cast(? as float[]))",
+}
+
+
+def connect(target: Target) -> DuckDBEngine:
+    """Opens the target's database file for writing.
+
+    Raises ConfigurationError when the file is missing, is no DuckDB database, or another process holds it.
+    """
+    path = str(target.settings.get("path", ":memory:"))
+    if path.startswith(("md:", "motherduck:", "s3:", "http")) or path == ":memory:":
+        raise ConfigurationError(f"target {target.name}: path {path!r} is not a local database file")
+    if not Path(path).is_file():
+        raise ConfigurationError(
+            f"target {target.name}: no database at {Path(path).absolute()}; run `dbt build` first"
+            " (a relative path counts from the working directory, as in dbt)"
+        )
+    try:
+        connection = duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
+    except duckdb.IOException as error:
+        raise ConfigurationError(_cannot_open(path, str(error))) from None
+    for name, value in (target.settings.get("settings") or {}).items():
+        connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
+    return DuckDBEngine(connection, target.schema)
+
+
+def _cannot_open(path: str, message: str) -> str:
+    if "lock" in message:
+        holder = re.search(r"PID (\d+)", message)
+        who = f"process {holder.group(1)}" if holder else "another process"
+        return f"{path} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
+    return f"{path} cannot be opened as a DuckDB database: {message.splitlines()[0]}"
+
+
+class DuckDBEngine:
+    """The engine over an open duckdb connection."""
+
+    name = "duckdb"
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str = "vector"):
+        self.connection = connection
+        self.schema = checked_identifier(schema, "schema")
+        # With the catalog: a database file may be called like the schema.
+        (catalog,) = connection.execute("select current_database()").fetchone()
+        self._prefix = f'"{catalog}"."{self.schema}"'
+        self._staged_count = 0
+
+    def table(self, name: str) -> str:
+        """The quoted, qualified name of a relation of the schema."""
+        return f'{self._prefix}."{checked_identifier(name, "table")}"'
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+        """All rows of a select."""
+        return self.connection.execute(sql, list(parameters)).fetchall()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Runs a statement; the number of rows it wrote."""
+        row = self.connection.execute(sql, list(parameters)).fetchone()
+        return int(row[0]) if row and isinstance(row[0], int) else 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is written, or nothing is."""
+        try:
+            self.connection.execute("begin transaction")
+        except duckdb.TransactionException:
+            raise ConfigurationError("the connection has a transaction open; commit it or roll it back first") from None
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("rollback")
+            raise
+        self.connection.execute("commit")
+
+    @contextmanager
+    def staged(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+        """The rows as an Arrow table that SQL of this session can read."""
+        values = list(zip(*rows, strict=True)) or [[] for _ in columns]
+        arrays = [_arrow_array(column, list(value)) for column, value in zip(columns, values, strict=True)]
+        self._staged_count += 1
+        name = f"vector_staged_{self._staged_count}"
+        self.connection.register(name, pa.table(arrays, names=[column.name for column in columns]))
+        try:
+            yield name
+        finally:
+            self.connection.unregister(name)
+
+    def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
+        """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
+        settings = ", ".join(f"{column} = staged.{column}" for column in columns)
+        match = " and ".join(f"ledger.{column} = staged.{column}" for column in key)
+        return self.execute(
+            f"update {self.table(table)} as ledger set {settings} from {staged} as staged where {match}"
+        )
+
+    def materialize(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
+        """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
+        self.connection.execute(
+            f"create or replace temp table {checked_identifier(name, 'table')} as {select}", list(parameters)
+        )
+
+    def materialized(self, name: str) -> str:
+        """What to read a temporary table by."""
+        return f'temp."{checked_identifier(name, "table")}"'
+
+    def encode_vector(self, vector: np.ndarray) -> Any:
+        """A float32 vector as a parameter or staged value."""
+        return vector
+
+    def decode_vector(self, value: Any) -> list[float]:
+        """A stored vector as a list of floats."""
+        return list(value)
+
+    def missing_relations(self, names: Sequence[str]) -> list[str]:
+        """Those of the names that the schema does not have."""
+        rows = self.query(
+            "select table_name from information_schema.tables where table_catalog = current_database()"
+            " and table_schema = ?",
+            [self.schema],
+        )
+        present = {row[0] for row in rows}
+        return [name for name in names if name not in present]
+
+    def is_duplicate_key(self, error: Exception) -> bool:
+        """Whether the error says that another session has written the same key."""
+        return isinstance(error, (duckdb.ConstraintException, duckdb.TransactionException)) and any(
+            word in str(error).lower() for word in ("duplicate key", "conflict")
+        )
+
+    def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
+        """Exact search in SQL: every current vector of the space that passes the filters is compared."""
+        conditions = ["searched.embedding_space_id = ?"]
+        parameters: list[Any] = [request.embedding_space_id]
+        for column, values in (("source_type", request.source_types), ("source_id", request.source_ids)):
+            if values:
+                conditions.append(f"searched.{column} in ({', '.join('?' * len(values))})")
+                parameters.extend(values)
+        candidates = f"from {self.table('embedding_current')} as searched where {' and '.join(conditions)}"
+        rows = self.query(
+            f"select searched.chunk_id, searched.input_content_sha256, {_SCORES[request.distance_metric]} as score"
+            f" {candidates} order by score desc, searched.chunk_id limit ?",
+            [request.vector.tolist(), *parameters, request.top_k],
+        )
+        ((compared,),) = self.query(f"select count(*) {candidates}", parameters)
+        return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows], compared
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.connection.close()
+
+
+def _arrow_array(column: Column, values: list[Any]) -> pa.Array:
+    if column.kind == "vector" and values and all(value is not None for value in values):
+        matrix = np.asarray(values, dtype=np.float32)
+        if matrix.ndim == 2:
+            offsets = np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1]
+            return pa.ListArray.from_arrays(offsets, matrix.ravel())
+    return pa.array(values, _ARROW_TYPES[column.kind])

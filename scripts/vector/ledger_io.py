@@ -1,0 +1,149 @@
+"""Reading and writing of records in their ledgers: the part that is the same for all of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from vector.contracts.identity import require_storable_text
+from vector.contracts.ledgers import Column, Ledger
+from vector.engines.base import Engine
+from vector.errors import InvalidRecord
+
+logger = logging.getLogger(__name__)
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class SaveResult:
+    """What a save did, in rows. It is true when anything was written."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __bool__(self) -> bool:
+        return self.inserted + self.updated > 0
+
+    def __add__(self, other: SaveResult) -> SaveResult:
+        return SaveResult(
+            self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged
+        )
+
+
+def key_match(left: str, right: str, key: Sequence[str]) -> str:
+    """The SQL condition that two aliases name the same row."""
+    return " and ".join(f"{left}.{column} = {right}.{column}" for column in key)
+
+
+def rows_by_key(ledger: Ledger, records: Iterable[Any]) -> dict[tuple, tuple]:
+    """The records' rows by key, the first of equal keys kept.
+
+    Raises InvalidRecord when a record is of another class, or a text in it cannot be stored.
+    """
+    positions = [ledger.column_names.index(column) for column in ledger.key]
+    rows: dict[tuple, tuple] = {}
+    for record in records:
+        if not isinstance(record, ledger.record):
+            raise InvalidRecord(f"{ledger.table} holds {ledger.record.__name__}, not {type(record).__name__}")
+        row = ledger.to_row(record)
+        for column, value in zip(ledger.columns, row, strict=True):
+            if column.kind in ("text", "json") and value is not None:
+                require_storable_text(value, f"{ledger.table}.{column.name}")
+        rows.setdefault(tuple(row[position] for position in positions), row)
+    return rows
+
+
+def insert_new(engine: Engine, ledger: Ledger, rows: Iterable[tuple], extra: Mapping[Column, Any] | None = None) -> int:
+    """Appends the rows whose key the ledger does not have; the number appended. `extra` adds constant columns."""
+    rows = list(rows)
+    if not rows:
+        return 0
+    extra = extra or {}
+    columns = [*ledger.columns, *extra]
+    names = ", ".join(column.name for column in columns)
+    with engine.staged(columns, [(*row, *extra.values()) for row in rows]) as staged:
+        return engine.execute(
+            f"insert into {engine.table(ledger.table)} ({names}) select {names} from {staged} as staged"
+            f" where not exists (select 1 from {engine.table(ledger.table)} as ledger"
+            f" where {key_match('ledger', 'staged', ledger.key)})"
+        )
+
+
+def save(engine: Engine, ledger: Ledger, records: Iterable[Any]) -> SaveResult:
+    """Appends new records and, where the ledger allows it, writes changed ones over their old selves.
+
+    To be called inside a transaction. Equal records are left alone. Raises InvalidRecord when a record that may not
+    change comes back changed.
+    """
+    rows = rows_by_key(ledger, records)
+    existing = existing_rows(engine, ledger, rows)
+    changed = []
+    for key, row in rows.items():
+        differing = _differing(ledger, existing[key], row) if key in existing else []
+        fixed = [name for name in differing if name not in ledger.mutable]
+        if fixed:
+            raise InvalidRecord(f"{ledger.table} {'/'.join(map(str, key))}: {', '.join(fixed)} cannot change")
+        if differing:
+            changed.append(row)
+    inserted = insert_new(engine, ledger, (row for key, row in rows.items() if key not in existing))
+    updated = _update(engine, ledger, changed) if changed else 0
+    return SaveResult(inserted, updated, len(rows) - inserted - updated)
+
+
+def existing_rows(engine: Engine, ledger: Ledger, keys: Iterable[tuple]) -> dict[tuple, tuple]:
+    """The ledger's rows of these keys, by key."""
+    keys = list(keys)
+    if not keys:
+        return {}
+    key_columns = [column for column in ledger.columns if column.name in ledger.key]
+    order = [ledger.key.index(column.name) for column in key_columns]
+    names = ", ".join(f"ledger.{name}" for name in ledger.column_names)
+    with engine.staged(key_columns, [tuple(key[i] for i in order) for key in keys]) as staged:
+        found = engine.query(
+            f"select {names} from {engine.table(ledger.table)} as ledger inner join {staged} as staged"
+            f" on {key_match('ledger', 'staged', ledger.key)}"
+        )
+    positions = [ledger.column_names.index(column) for column in ledger.key]
+    return {tuple(row[position] for position in positions): row for row in found}
+
+
+def get(engine: Engine, ledger: Ledger, **key: Any) -> Any | None:
+    """The one record with these values, or None."""
+    found = find(engine, ledger, key, limit=1)
+    return found[0] if found else None
+
+
+def find(
+    engine: Engine, ledger: Ledger, where: Mapping[str, Any], order: str | None = None, limit: int | None = None
+) -> list[Any]:
+    """Records whose columns equal the given values (those that are None do not restrict), in a stable order."""
+    given = {name: value for name, value in where.items() if value is not None}
+    condition = " and ".join(f"{name} = ?" for name in given)
+    sql = f"select {', '.join(ledger.column_names)} from {engine.table(ledger.table)}"
+    sql += f" where {condition}" if given else ""
+    sql += f" order by {order or ', '.join(ledger.key)}"
+    parameters = list(given.values())
+    if limit is not None:
+        sql += " offset 0 rows fetch next ? rows only"
+        parameters.append(limit)
+    return [ledger.from_row(row, engine.decode_vector) for row in engine.query(sql, parameters)]
+
+
+# Times that say when a row was written, not what it says: they alone make no change.
+_WRITE_TIMES = ("created_utc", "updated_utc", "last_indexed_utc", "started_utc")
+
+
+def _differing(ledger: Ledger, old: tuple, new: tuple) -> list[str]:
+    return [
+        column.name
+        for column, before, after in zip(ledger.columns, old, new, strict=True)
+        if column.kind != "vector" and column.name not in _WRITE_TIMES and before != after
+    ]
+
+
+def _update(engine: Engine, ledger: Ledger, rows: list[tuple]) -> int:
+    with engine.staged(ledger.columns, rows) as staged:
+        return engine.update_from(ledger.table, staged, ledger.mutable, ledger.key)

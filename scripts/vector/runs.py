@@ -1,0 +1,88 @@
+"""The record of work done by hand: a job of its own, and the run that did it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob, VectorRun
+from vector.store import VectorStore
+
+
+def this_worker() -> str:
+    """This process, as runs name it: `<host name>:<process id>`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@contextmanager
+def recorded_run(
+    store: VectorStore, job_type: JobType, input_json: dict[str, Any], embedding_space_id: str | None = None
+) -> Iterator[VectorRun]:
+    """Records a job and its one run around the work inside; yields the run.
+
+    What the caller sets on the run meanwhile (endpoint, model, options, metrics) is stored when it ends: as SUCCEEDED,
+    or, on any exception, as FAILED with the error. The rows are written in transactions of their own.
+    """
+    now = datetime.now(timezone.utc)
+    job = VectorJob.create_new(
+        job_type,
+        input_json,
+        status=JobStatus.RUNNING,
+        embedding_space_id=embedding_space_id,
+        max_attempts=1,
+        attempt_count=1,
+        locked_by=this_worker(),
+        locked_utc=now,
+    )
+    run = VectorRun.create_new(job.job_id, this_worker(), embedding_space_id=embedding_space_id)
+    store.save_job(job)
+    store.save_run(run)
+    try:
+        yield run
+    except BaseException as error:
+        _close(store, job, run, f"{type(error).__name__}: {error}")
+        raise
+    _close(store, job, run, None)
+
+
+def close_abandoned_runs(store: VectorStore) -> int:
+    """Closes, as FAILED, the runs of processes of this host that are gone; the number closed.
+
+    A process that was killed could not close its run itself. What it had stored stays.
+    """
+    closed = 0
+    host = socket.gethostname()
+    for job in store.list_jobs(status=JobStatus.RUNNING):
+        worker_host, _, process = (job.locked_by or "").rpartition(":")
+        if worker_host != host or not process.isdigit() or _is_alive(int(process)):
+            continue
+        for run in store.list_runs(job.job_id):
+            if run.status is RunStatus.RUNNING:
+                _close(store, job, run, "abandoned: the process ended without closing its run")
+                closed += 1
+    return closed
+
+
+def _close(store: VectorStore, job: VectorJob, run: VectorRun, error: str | None) -> None:
+    run.status = RunStatus.FAILED if error else RunStatus.SUCCEEDED
+    run.error = error
+    run.completed_utc = datetime.now(timezone.utc)
+    store.save_run(run)
+    # A job by hand has one attempt, so a failed one is given up.
+    status = JobStatus.DEADLETTER if error else JobStatus.SUCCEEDED
+    store.save_job(replace(job, status=status, last_error=error, locked_by=None, locked_utc=None))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,60 @@
+"""What several suites share: a scratch warehouse that dbt has built."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder of its own for the warehouse, the profile and dbt's target; the project's files are read in place."""
+
+    folder: Path
+
+    @property
+    def database_path(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def profiles_dir(self) -> Path:
+        return self.folder
+
+    @property
+    def target_path(self) -> Path:
+        return self.folder / "target"
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment for dbt and the scripts. What the caller's shell says of dbt is not for the tests."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "VECTOR_"))}
+        return {**kept, "VECTOR_DUCKDB_PATH": str(self.database_path)}
+
+    def dbt(self, *arguments: str) -> str:
+        """Runs dbt and gives its output; fails the test with it if dbt fails."""
+        command = [
+            str(Path(sys.executable).with_name("dbt")),
+            *arguments,
+            *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(self.profiles_dir)),
+            *("--target-path", str(self.target_path), "--log-path", str(self.folder / "logs")),
+        ]
+        done = subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True, encoding="utf-8")
+        assert done.returncode == 0, f"dbt {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def built_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after `dbt build` of its seeds and models (`make test` runs dbt's own tests). Read it only: whoever
+    writes takes a copy of the database."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    shutil.copy(PROJECT_DIR / "profiles.example.yml", project.profiles_dir / "profiles.yml")
+    project.dbt("build", "--exclude-resource-type", "test", "unit_test")
+    return project
