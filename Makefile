@@ -90,7 +90,7 @@ test-dbt: $(VENV)/.installed-test scratch
 
 test-python: $(VENV)/.installed-test scratch
 	@printf '\n== pytest\n'
-	@$(TEST_ENV) $(BIN)/python -m pytest
+	$(TEST_ENV) $(BIN)/python -m pytest --hypothesis-profile=ci
 
 # What they need.
 

@@ -136,7 +136,9 @@ def _embed(arguments: argparse.Namespace) -> int:
         summaries = [embed_space(store, space, options, _progress) for space in spaces]
     finally:
         store.close()
-    _print(arguments, {"spaces": [summary.to_dict() for summary in summaries]}, "\n".join(map(_summary_text, summaries)))
+    _print(
+        arguments, {"spaces": [summary.to_dict() for summary in summaries]}, "\n".join(map(_summary_text, summaries))
+    )
     return 1 if any(summary.quarantined for summary in summaries) else 0
 
 
@@ -198,7 +200,9 @@ def _result_text(result: SearchResult) -> str:
     lines = [f"{result.retrieval.query_text}"]
     for hit in result.hits:
         excerpt = " ".join(hit.content.split())
-        lines.append(f"{hit.rank:>3}. {hit.score:.3f}  {hit.source_id or hit.chunk_id}  {hit.source_title or ''}".rstrip())
+        lines.append(
+            f"{hit.rank:>3}. {hit.score:.3f}  {hit.source_id or hit.chunk_id}  {hit.source_title or ''}".rstrip()
+        )
         lines.append(f"            {excerpt[:100]}{'...' if len(excerpt) > 100 else ''}")
     if not result.hits:
         lines.append("     nothing found: no current vector passes the filters (has embed.py run?)")
@@ -218,7 +222,15 @@ def _coverage(arguments: argparse.Namespace) -> int:
 
 
 def _spaces(arguments: argparse.Namespace) -> int:
-    columns = ("space_key", "provider", "model_name", "dimensions", "distance_metric", "is_active", "embedding_space_id")
+    columns = (
+        "space_key",
+        "provider",
+        "model_name",
+        "dimensions",
+        "distance_metric",
+        "is_active",
+        "embedding_space_id",
+    )
     return _table(arguments, "embedding_space", columns, "space_key")
 
 
@@ -230,8 +242,10 @@ def _table(arguments: argparse.Namespace, relation: str, columns: Sequence[str],
         store.close()
     cells = [list(columns), *([str(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
-    _print(arguments, {"rows": [dict(zip(columns, row)) for row in rows]}, text)
+    text = "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+    _print(arguments, {"rows": [dict(zip(columns, row, strict=True)) for row in rows]}, text)
     return 0
 
 

@@ -287,9 +287,7 @@ class _Writer:
         self.summary.requests += 1
         self.summary.texts += len(texts)
         self.summary.seconds_in_model += seconds
-        for text, vector, given, used in zip(
-            texts, reply.vectors, reply.input_tokens, reply.used_tokens, strict=True
-        ):
+        for text, vector, given, used in zip(texts, reply.vectors, reply.input_tokens, reply.used_tokens, strict=True):
             self.summary.input_tokens += given or 0
             self.summary.truncated += int(_truncated(given, used) or False)
             self.summary.reused += len(text.chunk_ids) - 1
@@ -305,7 +303,12 @@ class _Writer:
         self.summary.quarantined += len(text.chunk_ids)
         self.store.save_embedding_failures(
             EmbeddingFailure.create_new(
-                chunk_id, self.space.embedding_space_id, text.content_sha256, error.reason, str(error), run_id=self.run_id
+                chunk_id,
+                self.space.embedding_space_id,
+                text.content_sha256,
+                error.reason,
+                str(error),
+                run_id=self.run_id,
             )
             for chunk_id in text.chunk_ids
         )

@@ -69,8 +69,7 @@ def load_target(
     name = target or _env("TARGET") or _render(profile.get("target", "default"), f"target of profile {profile_name!r}")
     if not isinstance(name, str) or name not in outputs:
         raise ConfigurationError(
-            f"profile {profile_name!r} in {path} has no target {name!r}; "
-            f"it has {', '.join(sorted(map(str, outputs)))}"
+            f"profile {profile_name!r} in {path} has no target {name!r}; it has {', '.join(sorted(map(str, outputs)))}"
         )
     where = f"target {name!r} of profile {profile_name!r} in {path}"
     if not isinstance(outputs[name], dict):

@@ -108,9 +108,7 @@ def _query_vector(space: EmbeddingSpace, provider: EmbeddingProvider, query: str
 
 
 def _logged(retrieval: VectorRetrieval, rank: int, hit: SearchHit) -> VectorRetrievalHit:
-    return VectorRetrievalHit(
-        retrieval.retrieval_id, rank, hit.chunk_id, hit.score, content_sha256=hit.content_sha256
-    )
+    return VectorRetrievalHit(retrieval.retrieval_id, rank, hit.chunk_id, hit.score, content_sha256=hit.content_sha256)
 
 
 def _found(store: VectorStore, hits: Sequence[SearchHit]) -> list[FoundChunk]:

@@ -56,9 +56,7 @@ class VectorStore:
         self.engine = engine or engine_for_connection(connection, schema)
         missing = self.engine.missing_relations(_RELATIONS)
         if missing:
-            raise ConfigurationError(
-                f"schema {schema if engine is None else engine.schema} lacks {', '.join(missing)}; run `dbt build` first"
-            )
+            raise ConfigurationError(f"schema {self.engine.schema} lacks {', '.join(missing)}; run `dbt build` first")
 
     # Embedding spaces
 
@@ -169,10 +167,13 @@ class VectorStore:
                 raise InvalidRecord(f"chunk {chunk.chunk_id}: content_sha256 is not the hash of its content")
             if chunk.byte_count != len(chunk.content.encode()):
                 raise InvalidRecord(f"chunk {chunk.chunk_id}: byte_count is not the length of its content in UTF-8")
-        with self.engine.transaction():
+
+        def write() -> SaveResult:
             result = ledger_io.save(self.engine, ledgers.CHUNK, chunks)
             self._keep_versions([(chunk.chunk_id, chunk.content_sha256) for chunk in chunks])
-        return result
+            return result
+
+        return self.engine.atomically(write)
 
     def get_chunk(self, chunk_id: str) -> VectorChunk | None:
         """The chunk with its current text, or None."""
@@ -218,10 +219,13 @@ class VectorStore:
             ledgers.EMBEDDING, columns=(*ledgers.EMBEDDING.columns, Column("dimensions", "dimensions", "integer"))
         )
         by_key = {(row[1], row[2], row[3]): row for row in reversed(rows)}
-        with self.engine.transaction():
+
+        def write() -> int:
             self._keep_versions([(key[0], key[2]) for key in by_key])
             self._require_versions({(key[0], key[2]) for key in by_key})
-            inserted = ledger_io.insert_new(self.engine, ledger, by_key.values())
+            return ledger_io.insert_new(self.engine, ledger, by_key.values())
+
+        inserted = self.engine.atomically(write)
         return SaveResult(inserted=inserted, unchanged=len(embeddings) - inserted)
 
     def get_embedding(self, embedding_id: str) -> VectorEmbedding | None:
@@ -258,22 +262,19 @@ class VectorStore:
             retrieval = replace(retrieval, query_embedding=self.engine.encode_vector(vector))
         if any(hit.retrieval_id != retrieval.retrieval_id for hit in hits):
             raise InvalidRecord(f"retrieval {retrieval.retrieval_id}: a hit names another retrieval")
-        with self.engine.transaction():
-            result = ledger_io.save(self.engine, ledgers.RETRIEVAL, [retrieval])
-            return result + self._save_hits(hits)
+        return self.engine.atomically(
+            lambda: ledger_io.save(self.engine, ledgers.RETRIEVAL, [retrieval]) + self._save_hits(hits)
+        )
 
     def save_retrieval_hits(self, hits: Sequence[VectorRetrievalHit]) -> SaveResult:
         """Adds hits to a logged search, all or none. Raises InvalidRecord when a chunk is unknown."""
-        with self.engine.transaction():
-            return self._save_hits(hits)
+        return self.engine.atomically(lambda: self._save_hits(hits))
 
     def get_retrieval(self, retrieval_id: str) -> VectorRetrieval | None:
         """The logged search, or None."""
         return ledger_io.get(self.engine, ledgers.RETRIEVAL, retrieval_id=retrieval_id)
 
-    def list_retrievals(
-        self, embedding_space_id: str | None = None, limit: int | None = None
-    ) -> list[VectorRetrieval]:
+    def list_retrievals(self, embedding_space_id: str | None = None, limit: int | None = None) -> list[VectorRetrieval]:
         """Logged searches, the latest first."""
         where = {"embedding_space_id": embedding_space_id}
         return ledger_io.find(
@@ -289,8 +290,8 @@ class VectorStore:
         self.engine.close()
 
     def _save(self, ledger: ledgers.Ledger, records: Iterable[Any]) -> SaveResult:
-        with self.engine.transaction():
-            return ledger_io.save(self.engine, ledger, records)
+        kept = list(records)
+        return self.engine.atomically(lambda: ledger_io.save(self.engine, ledger, kept))
 
     def _save_hits(self, hits: Sequence[VectorRetrievalHit]) -> SaveResult:
         chunk_ids = {hit.chunk_id for hit in hits if hit.content_sha256 is None}
@@ -300,7 +301,8 @@ class VectorStore:
             raise InvalidRecord(f"retrieval hit: chunk {unknown[0]} is not in the ledger; save the chunk first")
         position = ledgers.CHUNK.column_names.index("content_sha256")
         hits = [
-            hit if hit.content_sha256 else replace(hit, content_sha256=chunks[(hit.chunk_id,)][position]) for hit in hits
+            hit if hit.content_sha256 else replace(hit, content_sha256=chunks[(hit.chunk_id,)][position])
+            for hit in hits
         ]
         self._require_versions({(hit.chunk_id, hit.content_sha256) for hit in hits})
         return ledger_io.save(self.engine, ledgers.RETRIEVAL_HIT, hits)

@@ -47,8 +47,7 @@ class Ledger:
     def from_row(self, row: tuple, decode_vector: Callable[[Any], list[float]]) -> Any:
         """The record of a row in column order; `decode_vector` reads the engine's form of a vector."""
         values = {
-            column.field: _loaded(column, value, decode_vector)
-            for column, value in zip(self.columns, row, strict=True)
+            column.field: _loaded(column, value, decode_vector) for column, value in zip(self.columns, row, strict=True)
         }
         return self.record(**values)
 

@@ -7,16 +7,17 @@ rows only` for limits, `concat` for texts. What they do not share is a method he
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from vector.contracts.ledgers import Column
 from vector.errors import ConfigurationError
 
+Result = TypeVar("Result")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
@@ -48,6 +49,7 @@ class Engine(Protocol):
     """A connection to one database, and the statements that the engines word differently."""
 
     name: str
+    schema: str
 
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation of the schema."""
@@ -61,8 +63,9 @@ class Engine(Protocol):
         """Runs a statement; the number of rows it wrote."""
         ...
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Everything inside is written, or nothing is."""
+    def atomically(self, work: Callable[[], Result]) -> Result:
+        """Runs `work` in a transaction: all that it writes is written, or nothing is. An engine may run it again
+        after a transient error, so it must do nothing but read and write the database."""
         ...
 
     def staged(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> AbstractContextManager[str]:
@@ -111,4 +114,3 @@ def checked_identifier(name: str, what: str) -> str:
     if not _IDENTIFIER.match(name):
         raise ConfigurationError(f"{what} {name!r} is not a plain SQL identifier (letters, digits, underscores)")
     return name
-

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from vector.contracts.ledgers import Column
-from vector.engines.base import SearchHit, SearchRequest, checked_identifier
+from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier
 from vector.errors import ConfigurationError
 from vector.profile import Target
 
@@ -90,19 +90,20 @@ class DuckDBEngine:
         row = self.connection.execute(sql, list(parameters)).fetchone()
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Everything inside is written, or nothing is."""
+    def atomically(self, work: Callable[[], Result]) -> Result:
+        """Runs `work` in a transaction: all that it writes is written, or nothing is."""
         try:
             self.connection.execute("begin transaction")
         except duckdb.TransactionException:
             raise ConfigurationError("the connection has a transaction open; commit it or roll it back first") from None
         try:
-            yield
+            result = work()
+            self.connection.execute("commit")
         except BaseException:
-            self.connection.execute("rollback")
+            with suppress(duckdb.TransactionException):  # a failed commit has ended the transaction
+                self.connection.execute("rollback")
             raise
-        self.connection.execute("commit")
+        return result
 
     @contextmanager
     def staged(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
