@@ -1,0 +1,360 @@
+"""SQL and Python give the same bytes: hashes, ids, windows and JSON of the models are those of the reference.
+
+What runs here is the SQL that dbt compiled from the models and macros, over tables of this file's texts.
+"""
+
+import hashlib
+import json
+import logging
+import runpy
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from vector.chunking import Chunker, ChunkingPolicy, chunk_text, normalize_text
+from vector.contracts.identity import canonical_json, compute_content_hash
+from vector.contracts.models import EmbeddingSpace
+from vector.errors import InvalidRecord
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+# One fuzzed example is a whole table, so few examples are many texts. No deadline: the first query plans, a CI stalls.
+few = settings(max_examples=40, deadline=None)
+
+# Few letters, many blanks and line ends, so that cuts happen; then every character that has a UTF-8 form.
+characters = st.sampled_from("  \r\n\taé\u0301\u200d😀") | st.characters(exclude_categories=["Cs"])
+storable_characters = characters.filter(lambda character: character != "\0")
+# JSON strings in SQL escape these three control characters only; identity.py refuses all of them.
+json_characters = st.sampled_from("\"\\'  \n\r\tné😀") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"])
+names = st.text(st.sampled_from("\"\\' :{}é😀") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"]))
+
+
+class Warehouse:
+    """A database in memory: views of the compiled models over empty tables shaped as the built project's."""
+
+    def __init__(self, project, models, inputs):
+        manifest = json.loads((project.target_path / "manifest.json").read_text(encoding="utf-8"))
+        nodes = {node["name"]: node for node in manifest["nodes"].values()}
+        self.connection = duckdb.connect()
+        self.connection.execute(f"attach '{project.database_path}' as built (read_only)")
+        for name in inputs:
+            schema = nodes[name]["schema"]
+            self.connection.execute(f"create table {name} as select * from built.{schema}.{name} limit 0")
+        self.connection.execute("detach built")
+        for name in models:
+            compiled = (
+                project.target_path / "compiled" / nodes[name]["package_name"] / nodes[name]["original_file_path"]
+            )
+            sql = compiled.read_text(encoding="utf-8")
+            for parent in nodes[name]["depends_on"]["nodes"]:
+                assert manifest["nodes"][parent]["relation_name"] in sql
+                sql = sql.replace(manifest["nodes"][parent]["relation_name"], manifest["nodes"][parent]["name"])
+            self.connection.execute(f"create view {name} as {sql}")
+
+    def fill(self, table, rows):
+        """Replaces the table's rows by these dicts; columns that they do not name are null."""
+        self.connection.execute(f"delete from {table}")
+        for row in rows:
+            marks = ", ".join("?" * len(row))
+            self.connection.execute(f"insert into {table} ({', '.join(row)}) values ({marks})", list(row.values()))
+
+    def rows(self, sql):
+        cursor = self.connection.execute(sql)
+        columns = [column[0] for column in cursor.description]
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+@pytest.fixture(scope="module")
+def chunking(built_project):
+    return Warehouse(
+        built_project,
+        models=["document", "chunk_window"],
+        inputs=["stg_page", "stg_entity", "stg_event", "chunk_policy"],
+    )
+
+
+@pytest.fixture(scope="module")
+def spaces(built_project):
+    return Warehouse(built_project, models=["embedding_space_identity"], inputs=["embedding_space_seed"])
+
+
+@pytest.fixture(scope="module")
+def text_functions(built_project):
+    """Gives what the project's text macros make of each text, one dict a text."""
+    compiled = built_project.dbt(
+        "compile",
+        "--quiet",
+        "--inline",
+        """
+        select
+            {{ sha256_hex('text') }} as sha256_hex,
+            {{ char_count('text') }} as char_count,
+            {{ utf8_byte_count('text') }} as utf8_byte_count,
+            {{ last_space_offset('text') }} as last_space_offset,
+            {{ contains_nul('text') }} as contains_nul,
+            {{ normalize_text('text') }} as normalize_text,
+            {{ json_string('text') }} as json_string
+        from given
+        order by position
+        """,
+    )
+    connection = duckdb.connect()
+    connection.execute("create table given (position integer, text varchar)")
+
+    def evaluate(texts):
+        connection.execute("delete from given")
+        connection.executemany("insert into given values (?, ?)", list(enumerate(texts)))
+        cursor = connection.execute(compiled)
+        columns = [column[0] for column in cursor.description]
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+    return evaluate
+
+
+@few
+@given(texts=st.lists(st.text(characters), min_size=1, max_size=12))
+@example(texts=["", " ", "  a  ", "a\0b", "\r\n\r", "é\u0301 😀"])
+def test_text_macros_equal_python(text_functions, texts):
+    for text, found in zip(texts, text_functions(texts), strict=True):
+        del found["json_string"]
+        assert found == {
+            "sha256_hex": compute_content_hash(text),
+            "char_count": len(text),
+            "utf8_byte_count": len(text.encode("utf-8")),
+            "last_space_offset": text.rfind(" "),
+            "contains_nul": "\0" in text,
+            "normalize_text": normalize_text(text),
+        }
+
+
+@few
+@given(texts=st.lists(st.text(json_characters), min_size=1, max_size=12))
+@example(texts=["", '"', "\\", '\\"', "\\n", "\n\r\t", "/", "\x7f\x85\u2028"])
+def test_json_string_equals_json_dumps(text_functions, texts):
+    found = [row["json_string"] for row in text_functions(texts)]
+    assert found == [json.dumps(text, ensure_ascii=False) for text in texts]
+
+
+@st.composite
+def policies(draw):
+    size = draw(st.integers(1, 24))
+    return ChunkingPolicy(
+        chunk_size=size,
+        overlap=draw(st.integers(0, size - 1)),
+        max_chunks_per_source=draw(st.integers(1, 8) | st.just(5000)),
+        version=draw(names),
+    )
+
+
+# A repeated text is long enough for several blocks of 32 windows and, at times, for several segments of 1,024.
+documents = st.lists(
+    st.tuples(
+        st.text(characters, max_size=40) | st.builds(str.__mul__, st.text(storable_characters), st.integers(1, 300)),
+        names.filter(lambda name: name != "*"),
+        st.none() | policies(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+LONG = (
+    "word \r\né😀",
+    "quote'\"\\",
+    ChunkingPolicy(chunk_size=4, overlap=3, max_chunks_per_source=5000, version='v"\\'),
+)
+
+
+def fill_documents(chunking, sources, default_policy=None):
+    """`sources` are (source_id, text, policy): a source type, and so a policy, for each. Without one, it is `*`'s."""
+    chunking.fill(
+        "stg_page",
+        [
+            {"source_id": source_id, "source_type": f"type {position}", "source_ref_json": "{}", "content": text}
+            for position, (source_id, text, _) in enumerate(sources)
+        ],
+    )
+    typed = [(f"type {position}", policy) for position, (_, _, policy) in enumerate(sources)]
+    chunking.fill(
+        "chunk_policy",
+        [
+            {
+                "policy_version": policy.version,
+                "source_type": source_type,
+                "chunk_size": policy.chunk_size,
+                "overlap": policy.overlap,
+                "max_chunks_per_source": policy.max_chunks_per_source,
+                "is_active": True,
+            }
+            for source_type, policy in [*typed, ("*", default_policy)]
+            if policy is not None
+        ],
+    )
+
+
+@few
+@given(given_documents=documents, default_policy=policies())
+@example(given_documents=[(LONG[0] * 400, LONG[1], LONG[2])], default_policy=ChunkingPolicy())
+@example(given_documents=[("a\0b", "nul", None), ("", "empty", None), (" ", "blank", None)], default_policy=LONG[2])
+def test_documents_and_chunks_equal_the_reference(chunking, given_documents, default_policy):
+    sources = [(f"{position}:{name}", text, policy) for position, (text, name, policy) in enumerate(given_documents)]
+    fill_documents(chunking, sources, default_policy)
+
+    expected_documents, expected_chunks = [], []
+    for position, (source_id, text, policy) in enumerate(sources):
+        policy = policy or default_policy
+        normalised = normalize_text(text)
+        try:
+            chunks = Chunker(policy).chunk(normalised, source_id, f"type {position}", {})
+            window_count = len(chunk_text(normalised, policy.chunk_size, policy.overlap))
+        except InvalidRecord:
+            chunks, window_count = [], 0
+        expected_documents.append(
+            {
+                "source_id": source_id,
+                "content": normalised,
+                "content_sha256": compute_content_hash(normalised),
+                "char_count": len(normalised),
+                "refused": "\0" in text or text == "",
+                "policy_version": policy.version,
+                "window_count": window_count,
+                "chunk_count": len(chunks),
+            }
+        )
+        expected_chunks += [
+            {
+                "chunk_id": chunk.chunk_id,
+                "source_id": source_id,
+                "source_type": chunk.source_type,
+                "source_ref_json": canonical_json(chunk.source_ref),
+                **chunk.offsets,
+                "offsets_json": canonical_json(chunk.offsets),
+                "content": chunk.content,
+                "content_sha256": chunk.content_sha256,
+                "byte_count": chunk.byte_count,
+                "policy_json": canonical_json(chunk.policy),
+                "policy_version": policy.version,
+                "managed_by": "dbt",
+            }
+            for chunk in chunks
+        ]
+
+    found_documents = chunking.rows(
+        "select source_id, content, content_sha256, char_count, content_error is not null as refused, policy_version,"
+        " window_count, chunk_count from document"
+    )
+    assert by_key(found_documents, "source_id") == by_key(expected_documents, "source_id")
+    found_chunks = chunking.rows("select * from chunk_window")
+    assert by_key(found_chunks, "source_id", "chunk_index") == by_key(expected_chunks, "source_id", "chunk_index")
+
+
+def by_key(rows, *columns):
+    return sorted(rows, key=lambda row: [row[column] for column in columns])
+
+
+preprocess_policies = st.fixed_dictionaries(
+    {},
+    optional={
+        "document_prefix": names,
+        "query_prefix": names,
+        "template": names,
+        "truncation": st.sampled_from(["end", "none"]),
+        "max_tokens": st.integers(1, 2**31 - 1),
+    },
+)
+given_spaces = st.fixed_dictionaries(
+    {
+        "provider": names.filter(str.strip),
+        "model_name": names.filter(str.strip),
+        "model_tag": st.none() | names,
+        "model_digest": st.none() | names,
+        "dimensions": st.integers(1, 2**31 - 1),
+        "normalize_flag": st.booleans(),
+        "distance_metric": st.sampled_from(["cosine", "dot", "euclidean"]),
+        "preprocess_policy": st.none() | preprocess_policies,
+        "transform_ref": st.none() | names,
+    }
+)
+
+
+@few
+@given(declared=st.lists(given_spaces, min_size=1, max_size=8))
+def test_space_ids_equal_the_reference(spaces, declared):
+    rows, expected = [], {}
+    for position, settings_of_space in enumerate(declared):
+        space = EmbeddingSpace.create_new(**settings_of_space)
+        policy = space.preprocess_policy
+        expected[str(position)] = (space.embedding_space_id, policy and canonical_json(policy))
+        columns = {name: value for name, value in settings_of_space.items() if name != "preprocess_policy"}
+        rows.append({"space_key": str(position), **columns, **(policy or {})})
+    spaces.fill("embedding_space_seed", rows)
+    found = spaces.rows("select space_key, embedding_space_id, preprocess_policy_json from embedding_space_identity")
+    assert {row["space_key"]: (row["embedding_space_id"], row["preprocess_policy_json"]) for row in found} == expected
+
+
+# The pinned texts.
+
+HOSTILE = json.loads((FIXTURES / "hostile_texts.json").read_text(encoding="ascii"))
+
+
+def hostile_cases():
+    """(source_id, text, policy, entry, answers) for each text and policy."""
+    for entry in HOSTILE["texts"]:
+        text = "".join(piece * times for piece, times in entry["pieces"])
+        for version, answers in entry["policies"].items():
+            policy = ChunkingPolicy(**HOSTILE["policies"][version], version=version)
+            yield f"hostile:{entry['name']}", text, policy, entry, answers
+
+
+def as_pinned(chunks):
+    """Chunks as (start, end, id, hash), in the form that the fixture has them."""
+    if len(chunks) <= 8:
+        return {"count": len(chunks), "chunks": [list(chunk) for chunk in chunks]}
+    lines = "".join(" ".join(map(str, chunk)) + "\n" for chunk in chunks)
+    return {"count": len(chunks), "digest": hashlib.sha256(lines.encode()).hexdigest()}
+
+
+def test_the_pinned_texts_are_those_of_their_generator():
+    assert len(HOSTILE["texts"]) >= 60
+    generator = runpy.run_path(str(FIXTURES / "make_hostile_texts.py"))
+    assert (FIXTURES / "hostile_texts.json").read_text(encoding="ascii") == generator["document"]()
+
+
+def test_python_gives_the_pinned_chunks(caplog):
+    caplog.set_level(logging.ERROR, logger="vector.chunking")
+    for source_id, text, policy, entry, answers in hostile_cases():
+        normalised = normalize_text(text)
+        assert (len(normalised), compute_content_hash(normalised)) == (entry["char_count"], entry["content_sha256"])
+        if "\0" in normalised:
+            with pytest.raises(InvalidRecord, match="NUL"):
+                Chunker(policy).chunk(normalised, source_id, "page")
+            assert answers["count"] == 0
+            continue
+        chunks = [
+            (chunk.offsets["start_offset"], chunk.offsets["end_offset"], chunk.chunk_id, chunk.content_sha256)
+            for chunk in Chunker(policy).chunk(normalised, source_id, "page")
+        ]
+        assert (source_id, policy.version, as_pinned(chunks)) == (source_id, policy.version, answers)
+
+
+@pytest.mark.parametrize("policy_version", HOSTILE["policies"])
+def test_sql_gives_the_pinned_chunks(chunking, policy_version):
+    cases = [case for case in hostile_cases() if case[2].version == policy_version]
+    fill_documents(chunking, [(source_id, text, policy) for source_id, text, policy, _, _ in cases])
+    documents = {
+        source_id: found
+        for source_id, *found in chunking.connection.execute(
+            "select source_id, char_count, content_sha256 from document"
+        ).fetchall()
+    }
+    chunks = {}
+    for source_id, *chunk in chunking.connection.execute(
+        "select source_id, start_offset, end_offset, chunk_id, content_sha256 from chunk_window"
+        " order by source_id, chunk_index"
+    ).fetchall():
+        chunks.setdefault(source_id, []).append(chunk)
+    assert len(documents) == len(cases)
+    for source_id, _, _, entry, answers in cases:
+        assert (source_id, documents[source_id]) == (source_id, [entry["char_count"], entry["content_sha256"]])
+        assert (source_id, as_pinned(chunks.get(source_id, []))) == (source_id, answers)
