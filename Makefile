@@ -42,7 +42,7 @@ demo: $(VENV)/.installed-demo profiles.yml ## See it work: install, build, embed
 	@$(BIN)/python scripts/search.py --top-k 3 'Where might there be an ocean under the ice?'
 	@printf '\n== coverage\n'
 	@$(BIN)/vector coverage
-	@printf '\n%s\n' 'Where to look next:' \
+	@printf '%s\n' '' 'Where to look next:' \
 		'  README.md              what was built, and how to read your own tables' \
 		'  docs/operations.md     how to run it on a schedule' \
 		'  $(BIN)/python scripts/search.py "your question"' \

@@ -3,10 +3,13 @@
     control characters other than newline, carriage return and tab.
 -#}
 {% macro json_string(text) -%}
-    concat(
-        '"',
-        replace(replace(replace(replace(replace({{ text }}, '\', '\\'), '"', '\"'),
-            {{ character(10) }}, '\n'), {{ character(13) }}, '\r'), {{ character(9) }}, '\t'),
-        '"'
-    )
+    {%- set escapes = [
+        ("'\\'", "'\\\\'"), ("'\"'", "'\\\"'"),
+        (character(10), "'\\n'"), (character(13), "'\\r'"), (character(9), "'\\t'")
+    ] -%}
+    {%- set escaped = namespace(sql=text) -%}
+    {%- for old, new in escapes -%}
+        {%- set escaped.sql = replace_text(escaped.sql, old, new) -%}
+    {%- endfor -%}
+    concat('"', {{ escaped.sql }}, '"')
 {%- endmacro %}

@@ -3,9 +3,8 @@
     scripts/vector/chunking.py has the same in Python.
 -#}
 {% macro normalize_text(text) -%}
-    replace(
-        replace({{ text }}, concat({{ character(13) }}, {{ character(10) }}), {{ character(10) }}),
-        {{ character(13) }},
-        {{ character(10) }}
-    )
+    {%- set line_feed = character(10) -%}
+    {%- set carriage_return = character(13) -%}
+    {%- set without_crlf = replace_text(text, 'concat(' ~ carriage_return ~ ', ' ~ line_feed ~ ')', line_feed) -%}
+    {{ replace_text(without_crlf, carriage_return, line_feed) }}
 {%- endmacro %}

@@ -8,5 +8,6 @@
 {%- endmacro %}
 
 {% macro sqlserver__char_count(text) -%}
+    {#- LEN drops trailing blanks, so a sentinel is appended; only a supplementary-character collation counts code points. -#}
     (len(concat({{ text }}, N'.') collate Latin1_General_100_CI_AS_SC) - 1)
 {%- endmacro %}

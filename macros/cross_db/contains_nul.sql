@@ -8,5 +8,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__contains_nul(text) -%}
-    charindex(nchar(0) collate Latin1_General_100_BIN2, {{ text }} collate Latin1_General_100_BIN2) > 0
+    charindex(nchar(0), {{ text }} collate Latin1_General_100_BIN2) > 0
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- A flat JSON object as readable text: its keys in order, underscores as blanks: `launch year: 1977; operator: NASA`. -#}
+{#- A flat JSON object as readable text, its keys in order: `launch year: 1977; operator: NASA`. Null where it is none. -#}
 {% macro json_attributes_text(column) -%}
     {{ return(adapter.dispatch('json_attributes_text')(column)) }}
 {%- endmacro %}
@@ -6,7 +6,7 @@
 {% macro default__json_attributes_text(column) -%}
     (
         select string_agg(concat(replace(attribute.key, '_', ' '), ': ', attribute.value ->> '$'), '; ' order by attribute.key)
-        from json_each({{ column }}) as attribute
+        from json_each(case when json_valid({{ column }}) then {{ column }} end) as attribute
     )
 {%- endmacro %}
 
@@ -15,6 +15,6 @@
         select
             string_agg(cast(concat(replace([key], N'_', N' '), N': ', [value]) as nvarchar(max)), N'; ')
                 within group (order by [key] collate Latin1_General_100_BIN2)
-        from openjson({{ column }})
+        from openjson(case when isjson({{ column }}) = 1 then {{ column }} end)
     )
 {%- endmacro %}

@@ -9,7 +9,7 @@
 
 {% macro sqlserver__json_text(column, path) -%}
     (
-        select json_row.json_value
+        select json_row.json_value collate Latin1_General_100_BIN2
         from openjson(case when isjson({{ column }}) = 1 then {{ column }} end)
         with (json_value nvarchar(max) '{{ path }}') as json_row
     )

@@ -8,9 +8,14 @@
 {%- endmacro %}
 
 {% macro sqlserver__last_space_offset(text) -%}
+    {#-
+        A linguistic collation calls other characters equal to a space, the ideographic space among them, so the space
+        is looked for by code units; what lies before it is then counted in code points.
+    -#}
     case
-        when charindex(N' ', {{ text }}) = 0 then -1
-        else {{ char_count(text) }}
-            - charindex(N' ', reverse({{ text }} collate Latin1_General_100_CI_AS_SC))
+        when charindex(N' ', {{ text }} collate Latin1_General_100_BIN2) = 0 then -1
+        else {{ char_count(
+            'left(' ~ text ~ ' collate Latin1_General_100_BIN2, datalength(' ~ text ~ ') / 2 - charindex(N\' \', reverse('
+            ~ text ~ ' collate Latin1_General_100_BIN2)))') }}
     end
 {%- endmacro %}

@@ -9,5 +9,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_declared_type(data_type) -%}
-    {{ return(ledger_type(data_type)) }}
+    {{ return(ledger_type(data_type).split(' collate')[0] | trim) }}
 {%- endmacro %}

@@ -8,8 +8,14 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_type(data_type) -%}
-    {%- set types = {
-        'text': 'nvarchar(max)', 'float[]': 'nvarchar(max)', 'double': 'float', 'boolean': 'bit', 'timestamp': 'datetime2(6)'
-    } -%}
-    {%- if data_type.startswith('varchar(') -%} n{{ data_type }} {%- else -%} {{ types.get(data_type, data_type) }} {%- endif -%}
+    {#-
+        Text is compared by its code units, whatever the database's collation: two ids that differ in case are two ids.
+        UUIDs and digests are ASCII.
+    -#}
+    {%- set collation = ' collate Latin1_General_100_BIN2' -%}
+    {%- if data_type in ('varchar(36)', 'varchar(64)') -%} {{ data_type ~ collation }}
+    {%- elif data_type.startswith('varchar(') -%} {{ 'n' ~ data_type ~ collation }}
+    {%- elif data_type in ('text', 'float[]') -%} {{ 'nvarchar(max)' ~ collation }}
+    {%- else -%} {{ {'double': 'float', 'boolean': 'bit', 'timestamp': 'datetime2(6)', 'integer': 'int'}.get(data_type, data_type) }}
+    {%- endif -%}
 {%- endmacro %}

@@ -8,5 +8,7 @@
 {%- endmacro %}
 
 {% macro sqlserver__substring_chars(text, start_offset, char_length) -%}
+    {#- Cut under a supplementary-character collation, given on in the collation of all our text. -#}
     substring({{ text }} collate Latin1_General_100_CI_AS_SC, {{ start_offset }} + 1, {{ char_length }})
+        collate Latin1_General_100_BIN2
 {%- endmacro %}

@@ -9,7 +9,7 @@
     {%- elif constraint.type == 'unique' -%}
         unique ({{ columns }})
     {%- elif constraint.type == 'foreign_key' -%}
-        foreign key ({{ columns }}) references {{ constraint.to }} ({{ constraint.to_columns | join(', ') }})
+        foreign key ({{ columns }}) references {{ ledger_reference(constraint.to) }} ({{ constraint.to_columns | join(', ') }})
     {%- elif constraint.type == 'check' -%}
         check ({{ ledger_check_expression(constraint.expression) }})
     {%- else -%}

@@ -28,13 +28,14 @@
         {% do exceptions.raise_compiler_error(
             relation ~ " exists as a " ~ existing.type ~ ". A ledger replaces nothing: rename or drop it yourself.") %}
     {%- endif -%}
+    {% do ledger_lock(relation) %}
     {%- if existing is none -%}
         {% do run_query(ledger_create_sql(relation)) %}
     {%- else -%}
         {% do ledger_add_columns(relation) %}
     {%- endif -%}
     {#- After the table is there: the SQL may read it as `this`. -#}
-    {% do get_assert_columns_equivalent(sql) %}
+    {% do ledger_assert_contract(sql) %}
     {% do ledger_create_indexes(relation, config.get('indexes', [])) %}
 
     {%- set counts = ledger_change_counts(relation, sql, unique_key) -%}

@@ -142,9 +142,9 @@ final as (
         cast(chunk_index as integer) as chunk_index,
         cast(start_offset as integer) as start_offset,
         cast(end_offset as integer) as end_offset,
-        concat(
-            '{"chunk_index":', chunk_index, ',"end_offset":', end_offset, ',"start_offset":', start_offset, '}'
-        ) as offsets_json,
+        {{ as_text(
+            "concat('{\"chunk_index\":', chunk_index, ',\"end_offset\":', end_offset,"
+            ~ " ',\"start_offset\":', start_offset, '}')") }} as offsets_json,
         content,
         {{ sha256_hex('content') }} as content_sha256,
         cast({{ utf8_byte_count('content') }} as integer) as byte_count,
@@ -153,7 +153,7 @@ final as (
             ',"overlap":', overlap, ',"version":', {{ json_string('policy_version') }}, '}'
         ) as policy_json,
         policy_version,
-        'dbt' as managed_by
+        {{ as_text("'dbt'") }} as managed_by
     from chunks
 
 )

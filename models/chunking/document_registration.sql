@@ -19,9 +19,9 @@ final as (
         chunk_count,
         {{ boolean_of('window_count > max_chunks_per_source') }} as chunk_capped_flag,
         tags_json,
-        case when content_error is null then 'indexed' else 'error' end as status,
-        content_error as error_message,
-        'dbt' as managed_by,
+        {{ as_text("case when content_error is null then 'indexed' else 'error' end") }} as status,
+        {{ as_text('content_error') }} as error_message,
+        {{ as_text("'dbt'") }} as managed_by,
         source_updated_utc,
         {{ current_utc() }} as last_indexed_utc
     from documents

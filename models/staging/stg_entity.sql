@@ -3,7 +3,13 @@ with
 
 source as (
 
-    select * from {{ source('analytics', 'entity') }}
+    select
+        {{ as_text('entity_id') }} as entity_id,
+        {{ as_text('name') }} as name,
+        {{ as_text('entity_type') }} as entity_type,
+        {{ as_text('attributes_json') }} as attributes_json,
+        updated_utc
+    from {{ source('analytics', 'entity') }}
 
 ),
 
@@ -20,7 +26,7 @@ final as (
 
     select
         concat('entity:', entity_id) as source_id,
-        'entity' as source_type,
+        {{ as_text("'entity'") }} as source_type,
         concat('{"entity_id":', {{ json_string('entity_id') }}, ',"table":"entity"}') as source_ref_json,
         name as title,
         concat(

@@ -3,7 +3,11 @@ with
 
 source as (
 
-    select * from {{ source('analytics', 'page') }}
+    select
+        {{ as_text('page_id') }} as page_id,
+        {{ as_text('payload_json') }} as payload_json,
+        fetched_utc
+    from {{ source('analytics', 'page') }}
 
 ),
 
@@ -25,7 +29,7 @@ final as (
 
     select
         concat('page:', page_id) as source_id,
-        'page' as source_type,
+        {{ as_text("'page'") }} as source_type,
         concat('{"page_id":', {{ json_string('page_id') }}, ',"table":"page"}') as source_ref_json,
         title,
         case

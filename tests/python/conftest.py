@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import ScratchProject
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
@@ -58,3 +59,23 @@ def built_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     shutil.copy(PROJECT_DIR / "profiles.example.yml", project.profiles_dir / "profiles.yml")
     project.dbt("build", "--exclude-resource-type", "test", "unit_test")
     return project
+
+
+@pytest.fixture(scope="session")
+def kept_project(tmp_path_factory: pytest.TempPathFactory) -> ScratchProject:
+    """A copy of the project, built, embedded by hash and searched twice; made once."""
+    project = ScratchProject(tmp_path_factory.mktemp("scratch") / "project")
+    project.build()
+    project.embed()
+    # Only equal texts are alike to a hash, so these find anything at all; what they find is what a real search logs.
+    for question in ("Which moon has geysers?", "日本の探査機"):
+        assert project.vector("search", question).exit_code == 0
+    project.keep()
+    return project
+
+
+@pytest.fixture
+def project(kept_project: ScratchProject) -> ScratchProject:
+    """The built and embedded copy of the project, as new."""
+    kept_project.reset()
+    return kept_project

@@ -200,7 +200,7 @@ def test_a_password_may_look_like_a_template(project):
         ("demo: {a: b: c}", "not valid YAML at line 1, column 12: did not find expected ','"),
         ("demo: {password: *s3cret}", "not valid YAML at line 1"),
         ("demo: {password: !s3c'ret x}", "not valid YAML at line 1"),
-        ("demo: {password: \"\\d s3cret\"}", "not valid YAML at line 1"),
+        ('demo: {password: "\\d s3cret"}', "not valid YAML at line 1"),
         ("mine: {}\nconfig: {}", "no profile 'demo'; it has mine"),
         ("demo:", "'demo' in .* is empty"),
         ("demo: {target: x}", "no outputs"),

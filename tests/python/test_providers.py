@@ -23,9 +23,7 @@ MINILM_DIGEST = "sha256:8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab0
 
 def space(provider, model_name="model", dimensions=384, **settings):
     defaults = {"model_tag": None, "model_digest": None, "normalize_flag": True, "preprocess_policy": None}
-    return SimpleNamespace(
-        provider=provider, model_name=model_name, dimensions=dimensions, **(defaults | settings)
-    )
+    return SimpleNamespace(provider=provider, model_name=model_name, dimensions=dimensions, **(defaults | settings))
 
 
 # The policy

@@ -22,7 +22,7 @@ from vector.errors import InvalidRecord
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 # One fuzzed example is a whole table, so few examples are many texts. No deadline: the first query plans, a CI stalls.
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=80, deadline=None)
 
 # Few letters, many blanks and line ends, so that cuts happen; then every character that has a UTF-8 form.
 characters = st.sampled_from("  \r\n\taé\u0301\u200d😀") | st.characters(exclude_categories=["Cs"])

@@ -1,0 +1,97 @@
+"""Exact search through the engine, against DuckDB's own array_cosine_similarity over a bare table, and numpy.
+
+The bare table has chunk_id, source_type, source_id and a FLOAT[dimensions] column and nothing else. numpy is one
+matrix-vector product and a partial sort over vectors that are already in memory, without filters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from support import (
+    best_of,
+    fill_chunks,
+    fill_embeddings,
+    parser,
+    peak_memory_growth,
+    print_header,
+    print_table,
+    reset_peak_memory,
+    scratch_warehouse,
+    unit_vectors,
+)
+
+from vector.engines.base import SearchRequest
+from vector.store import VectorStore
+
+TOP_K = 10
+
+
+def main() -> None:
+    arguments = parser(__doc__, repetitions=7)
+    arguments.add_argument("--rows", type=int, default=100_000, metavar="N", help="vectors in the space")
+    arguments.add_argument("--dimensions", type=int, default=384, metavar="N")
+    given = arguments.parse_args()
+    print_header(f"Exact search, {given.rows:,} x {given.dimensions}, the best {TOP_K}")
+    with scratch_warehouse() as warehouse:
+        warehouse.build()
+        with warehouse.connect() as connection:
+            store = VectorStore(connection)
+            space = store.get_or_create_embedding_space("hash", "hash", given.dimensions)
+            fill_chunks(connection, given.rows, characters=100)
+            vectors = fill_embeddings(connection, space.embedding_space_id, given.dimensions)
+            connection.execute(
+                "create table bench.bare as select chunk_id, source_type, source_id,"
+                f" vector::float[{given.dimensions}] as vector from vector.embedding_current"
+            )
+            connection.execute("checkpoint")
+        # A connection of its own for the measurement, so that nothing of the filling is left in memory.
+        with warehouse.connect() as connection:
+            rows = _measure(VectorStore(connection), space.embedding_space_id, vectors, given.repetitions)
+    print_table(["filter", "engine ms", "bare table ms", "engine / bare", "numpy ms", "engine growth MB"], rows)
+
+
+def _measure(store: VectorStore, embedding_space_id: str, vectors: np.ndarray, repetitions: int) -> list[list]:
+    connection = store.engine.connection
+    query = unit_vectors(1, vectors.shape[1], seed=1)[0]
+    some_sources = tuple(f"bench:{n}" for n in range(0, max(1, len(vectors) // 100), 10))
+    filters = {
+        "none": ((), (), ""),
+        "source type, half": (("page",), (), "where source_type = 'page'"),
+        "both source types": (("page", "event"), (), "where source_type in ('page', 'event')"),
+        f"{len(some_sources)} sources, a tenth": ((), some_sources, f"where source_id in {some_sources!r}"),
+    }
+    rows = []
+    for name, (source_types, source_ids, where) in filters.items():
+        request = SearchRequest(embedding_space_id, query, "cosine", TOP_K, source_types, source_ids)
+        bare_sql = (
+            f"select chunk_id, array_cosine_similarity(vector, ?::float[{len(query)}]) as score from bench.bare {where}"
+            f" order by score desc, chunk_id limit {TOP_K}"
+        )
+
+        def bare(bare_sql: str = bare_sql) -> list:
+            return connection.execute(bare_sql, [query.tolist()]).fetchall()
+
+        def engine(request: SearchRequest = request) -> list:
+            return store.engine.search(request)[0]
+
+        def numpy_product() -> list:
+            scores = vectors @ query
+            best = np.argpartition(-scores, TOP_K)[:TOP_K]
+            return best[np.argsort(-scores[best])].tolist()
+
+        if [hit.chunk_id for hit in engine()] != [row[0] for row in bare()]:
+            raise SystemExit(f"filter {name}: the engine and the bare table found different chunks")
+        start = reset_peak_memory()
+        engine()
+        growth = peak_memory_growth(start)
+        subjects = {"bare": bare, "engine": engine} | ({} if where else {"numpy": numpy_product})
+        seconds = best_of(repetitions, subjects)
+        rows.append(
+            [name, 1000 * seconds["engine"], 1000 * seconds["bare"], seconds["engine"] / seconds["bare"],
+             1000 * seconds["numpy"] if "numpy" in seconds else "-", growth]
+        )  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+{#- A date as text: YYYY-MM-DD. -#}
+{% macro iso_date(column) -%}
+    {{ return(adapter.dispatch('iso_date')(column)) }}
+{%- endmacro %}
+
+{% macro default__iso_date(column) -%}
+    strftime(cast({{ column }} as date), '%Y-%m-%d')
+{%- endmacro %}
+
+{% macro sqlserver__iso_date(column) -%}
+    convert(nchar(10), cast({{ column }} as date), 23) collate Latin1_General_100_BIN2
+{%- endmacro %}

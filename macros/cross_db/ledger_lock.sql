@@ -1,0 +1,18 @@
+{#-
+    Lets one session at a time write a ledger, until its transaction ends, so that concurrent builds find each other's
+    rows instead of writing them twice. DuckDB has one writer anyway.
+-#}
+{% macro ledger_lock(relation) -%}
+    {{ return(adapter.dispatch('ledger_lock')(relation)) }}
+{%- endmacro %}
+
+{% macro default__ledger_lock(relation) -%}
+{%- endmacro %}
+
+{% macro sqlserver__ledger_lock(relation) -%}
+    {% do run_query(
+        "declare @got int; exec @got = sp_getapplock @Resource = N'vector_ledger." ~ relation.schema ~ "."
+        ~ relation.identifier ~ "', @LockMode = 'Exclusive', @LockOwner = 'Transaction', @LockTimeout = 600000;"
+        ~ " if @got < 0 throw 50001, N'another build has held the ledger " ~ relation.identifier
+        ~ " for ten minutes', 1;") %}
+{%- endmacro %}

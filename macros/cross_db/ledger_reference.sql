@@ -1,0 +1,12 @@
+{#- A relation as a foreign key names it: SQL Server takes no database there. -#}
+{% macro ledger_reference(relation_text) -%}
+    {{ return(adapter.dispatch('ledger_reference')(relation_text)) }}
+{%- endmacro %}
+
+{% macro default__ledger_reference(relation_text) -%}
+    {{ relation_text }}
+{%- endmacro %}
+
+{% macro sqlserver__ledger_reference(relation_text) -%}
+    {{ relation_text.split('.')[-2:] | join('.') }}
+{%- endmacro %}

@@ -1,0 +1,13 @@
+{#- A text with every occurrence of another replaced, compared by code units. -#}
+{% macro replace_text(text, old, new) -%}
+    {{ return(adapter.dispatch('replace_text')(text, old, new)) }}
+{%- endmacro %}
+
+{% macro default__replace_text(text, old, new) -%}
+    replace({{ text }}, {{ old }}, {{ new }})
+{%- endmacro %}
+
+{% macro sqlserver__replace_text(text, old, new) -%}
+    {#- A linguistic collation would also replace full-width and other look-alikes. -#}
+    replace({{ text }} collate Latin1_General_100_BIN2, {{ old }}, {{ new }})
+{%- endmacro %}

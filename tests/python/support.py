@@ -1,0 +1,237 @@
+"""A scratch project: a copy of this one whose space is a hash, so that embedding takes no time and no model."""
+
+import contextlib
+import csv
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
+from vector.cli import main
+from vector.engines.duckdb import DuckDBEngine
+from vector.store import VectorStore
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+LEDGERS = (
+    "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_failure",
+    "retrieval", "retrieval_hit",
+)  # fmt: skip
+
+HASH_SPACE = {
+    "space_key": "hash", "provider": "hash", "model_name": "hash", "dimensions": "8", "normalize_flag": "true",
+    "distance_metric": "cosine", "description": "for tests", "is_active": "true",
+}  # fmt: skip
+
+PROFILE = """\
+vector_runtime:
+  target: duckdb
+  outputs:
+    duckdb: {{type: duckdb, path: '{database}', schema: vector, threads: 1}}
+"""
+
+
+@dataclass
+class DbtRun:
+    """What dbt did: whether all went well, what it said, and how each node ended."""
+
+    success: bool
+    output: str
+    results: Sequence[Any] = ()
+
+    def ended(self, status: str) -> set[str]:
+        """The names of the nodes that ended so; a generic test is called `<test> of <what it tests>`."""
+        return {_name(result.node) for result in self.results if result.status == status}
+
+
+@dataclass
+class Command:
+    """What a command left behind."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class ScratchProject:
+    """A project in a folder of its own. `reset` brings its files and its database back to how `keep` found them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.database_path = folder / "warehouse.duckdb"
+        self._kept_database = folder / "kept.duckdb"
+        self._edited: dict[Path, bytes] = {}
+        self._manifest: Any = None
+        for name in ("macros", "models", "seeds", "tests/generic", "tests/invariants", "tests/fixtures"):
+            shutil.copytree(PROJECT_DIR / name, folder / name)
+        shutil.copy(PROJECT_DIR / "dbt_project.yml", folder)
+        (folder / "profiles.yml").write_text(PROFILE.format(database=self.database_path), encoding="utf-8")
+        self.write_rows("embedding_space_seed", [HASH_SPACE])
+        self._edited.clear()
+
+    def keep(self) -> None:
+        """Remembers the database as it is now."""
+        shutil.copy(self.database_path, self._kept_database)
+
+    def reset(self) -> None:
+        """Undoes every edit, and puts the kept database at its old path, so that dbt need not parse again."""
+        for path, content in self._edited.items():
+            path.write_bytes(content)
+        self._edited.clear()
+        Path(f"{self.database_path}.wal").unlink(missing_ok=True)
+        shutil.copy(self._kept_database, self.database_path)
+
+    # Files
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replaces a passage of a file, which must be there once."""
+        content = (self.folder / path).read_text(encoding="utf-8")
+        assert content.count(old) == 1, f"{path} has {old!r} {content.count(old)} times"
+        self._write(self.folder / path, content.replace(old, new))
+
+    def seed_path(self, seed: str) -> Path:
+        (path,) = self.folder.glob(f"seeds/**/{seed}.csv")
+        return path
+
+    def rows(self, seed: str) -> list[dict[str, str]]:
+        """The rows of a seed."""
+        with self.seed_path(seed).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def write_rows(self, seed: str, rows: Sequence[dict[str, str]]) -> None:
+        """Writes a seed anew under its old header; a column that a row lacks is empty."""
+        with self.seed_path(seed).open(encoding="utf-8", newline="") as file:
+            header = next(csv.reader(file))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, header, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self._write(self.seed_path(seed), text.getvalue())
+
+    def _write(self, path: Path, text: str) -> None:
+        self._edited.setdefault(path, path.read_bytes())
+        path.write_text(text, encoding="utf-8", newline="")
+        if path.suffix != ".csv":
+            self._manifest = None
+
+    # Commands
+
+    def build(self, *arguments: str) -> DbtRun:
+        """`dbt build` of seeds and models, without tests, which must succeed."""
+        done = self.dbt("build", "--exclude-resource-type", "test", "unit_test", *arguments)
+        assert done.success, done.output
+        return done
+
+    def test(self, *arguments: str) -> DbtRun:
+        """`dbt test` of data tests."""
+        return self.dbt("test", "--exclude-resource-type", "unit_test", *arguments)
+
+    def dbt(self, *arguments: str) -> DbtRun:
+        """Runs dbt in this process. A connection that dbt would keep open is closed: the file may be replaced next."""
+        where = ["--project-dir", self.folder, "--profiles-dir", self.folder, "--target-path", self.folder / "target"]
+        options = [*map(str, where), "--log-level", "none", "--log-level-file", "none", "--no-write-json"]
+        messages: list[str] = []
+        # A manifest saves dbt a second, but a run of models changes the one that it is given.
+        manifest = self._parsed(options) if arguments[0] == "test" else None
+        runner = dbtRunner(manifest=manifest, callbacks=[lambda event: messages.append(_shown(event))])
+        with clean_environment():
+            done = runner.invoke([*arguments, *options])
+        DuckDBConnectionManager.close_all_connections()
+        results = getattr(done.result, "results", None) or []
+        output = "\n".join(filter(None, [*messages, str(done.exception or "")]))
+        return DbtRun(done.success, output, results)
+
+    def _parsed(self, options: Sequence[str]) -> Any:
+        if self._manifest is None:
+            with clean_environment():
+                self._manifest = dbtRunner().invoke(["parse", *options]).result
+        return self._manifest
+
+    def vector(self, *arguments: str) -> Command:
+        """Runs the `vector` command in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with clean_environment(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            exit_code = main([*arguments, *self._location])
+        return Command(exit_code, out.getvalue(), err.getvalue())
+
+    def embed(self, *arguments: str) -> str:
+        """What `embed` prints; it must succeed."""
+        done = self.vector("embed", *arguments)
+        assert done.exit_code == 0, done
+        return done.stdout
+
+    def start(self, script: str, *arguments: str) -> subprocess.Popen:
+        """Starts scripts/<script>.py in a process of its own."""
+        command = [sys.executable, str(PROJECT_DIR / "scripts" / f"{script}.py"), *arguments, *self._location]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=clean_copy(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )  # fmt: skip
+
+    @property
+    def _location(self) -> list[str]:
+        return ["--project-dir", str(self.folder), "--profiles-dir", str(self.folder)]
+
+    # Rows
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the database, closed afterwards; relations are found without their schema."""
+        with duckdb.connect(str(self.database_path)) as connection:
+            connection.execute("use warehouse.vector")
+            yield connection
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[VectorStore]:
+        """A store over a connection of its own."""
+        with self.connect() as connection:
+            yield VectorStore(engine=DuckDBEngine(connection))
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple]:
+        """All rows of a select."""
+        with self.connect() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def contents(self, *without: str) -> dict[str, list[tuple]]:
+        """Every row of every ledger, as text, but those of the ledgers named."""
+        return {name: self.query(f"select * from {name} order by all") for name in LEDGERS if name not in without}
+
+
+def drop_constraints(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes every ledger a table of the same rows without any constraint. Referencing tables go first."""
+    for name in reversed(LEDGERS):
+        connection.execute(f"create table free_{name} as from {name}")
+        connection.execute(f"drop table {name}")
+        connection.execute(f"alter table free_{name} rename to {name}")
+
+
+def clean_copy(environment: Any) -> dict[str, str]:
+    """The environment without what a developer's shell, or make, says of dbt."""
+    return {name: value for name, value in environment.items() if not name.startswith(("DBT_", "VECTOR_"))}
+
+
+@contextlib.contextmanager
+def clean_environment() -> Iterator[None]:
+    """Runs what is inside in a clean environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() - clean_copy(os.environ).keys():
+            patch.delenv(name)
+        yield
+
+
+def _name(node: Any) -> str:
+    if getattr(node, "test_metadata", None) and node.attached_node:
+        return f"{node.test_metadata.name} of {node.attached_node.rpartition('.')[2]}"
+    return node.name
+
+
+def _shown(event: Any) -> str:
+    return "" if event.info.level == "debug" else event.info.msg

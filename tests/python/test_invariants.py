@@ -1,0 +1,258 @@
+"""Each invariant is guarded: planted in a built and embedded database, its violation turns a dbt test red."""
+
+import time
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pytest
+from support import PROJECT_DIR, drop_constraints
+
+from vector.embedding import EmbedOptions, embed_space
+from vector.providers.base import EmbeddingReply
+
+FOREIGN_KEY, CHECK, DUPLICATE = "[Ff]oreign key", "CHECK constraint", "Duplicate key"
+
+ONE_EMBEDDING = "where embedding_id = (select min(embedding_id) from embedding)"
+ONE_CHUNK = "where chunk_id = (select min(chunk_id) from chunk)"
+
+
+def window_of_a_long_page(position):
+    """The chunk at a place among those of a page of many: 0 is the first, -1 the last."""
+    return f"""where chunk_id = (
+        select list(chunk_id order by start_offset)[{position + 1 if position >= 0 else position}]
+        from chunk_catalog where source_id = 'page:apollo'
+    )"""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What SQL plants, which dbt test must see it (of a generic one: on what), which constraint refuses it."""
+
+    test: str
+    plant: str
+    on: str | None = None
+    refused: str | None = None
+
+    @property
+    def red(self) -> str:
+        """What turns red."""
+        return f"{self.test} of {self.on}" if self.on else self.test
+
+
+VIOLATIONS = (
+    # 1. At most one embedding per chunk, space and input hash.
+    Violation(
+        "is_idempotent_on",
+        f"insert into embedding select * replace (cast(uuid() as varchar) as embedding_id)"
+        f" from embedding {ONE_EMBEDDING}",
+        on="embedding",
+        refused=DUPLICATE,
+    ),
+    Violation(
+        "is_idempotent_on",
+        f"insert into chunk_version from chunk_version {ONE_CHUNK}",
+        on="chunk_version",
+        refused=DUPLICATE,
+    ),
+    # 2. A vector has its space's dimensions, is finite, and of norm 1 where the space says so.
+    Violation(
+        "vector_has_dimensions", f"update embedding set vector = [1.0] {ONE_EMBEDDING}", on="embedding", refused=CHECK
+    ),
+    Violation(
+        "vector_has_dimensions",
+        f"update embedding set vector = [1.0], dimensions = 1 {ONE_EMBEDDING}",
+        on="embedding",
+        refused=FOREIGN_KEY,
+    ),
+    Violation(
+        "vector_is_finite", f"update embedding set vector = ['nan', *vector[2:]] {ONE_EMBEDDING}", on="embedding"
+    ),
+    Violation(
+        "vector_is_finite", f"update embedding set vector = ['inf', *vector[2:]] {ONE_EMBEDDING}", on="embedding"
+    ),
+    Violation("vector_is_finite", f"update embedding set vector = [null, *vector[2:]] {ONE_EMBEDDING}", on="embedding"),
+    Violation(
+        "vector_is_unit_length",
+        f"update embedding set vector = list_transform(vector, lambda x: 1.01 * x) {ONE_EMBEDDING}",
+        on="embedding",
+    ),
+    Violation(
+        "belongs_to_space",
+        f"update embedding set embedding_space_id = 'unknown' {ONE_EMBEDDING}",
+        on="embedding",
+        refused=FOREIGN_KEY,
+    ),
+    Violation(
+        "is_sha256",
+        f"update embedding set vector_sha256 = upper(vector_sha256) {ONE_EMBEDDING}",
+        on="embedding",
+    ),
+    # 3. A hash is that of its text, and a vector's input was a version of its chunk.
+    Violation("sha256_matches", f"update chunk set content = content || ' ' {ONE_CHUNK}", on="chunk"),
+    Violation("sha256_matches", f"update chunk_version set content = content || ' ' {ONE_CHUNK}", on="chunk_version"),
+    Violation("sha256_matches", "update retrieval set query_text = 'another question'", on="retrieval"),
+    Violation(
+        "embedding_input_is_a_chunk_version",
+        f"update embedding set input_content_sha256 = repeat('0', 64) {ONE_EMBEDDING}",
+        refused=FOREIGN_KEY,
+    ),
+    Violation(
+        "chunk_has_its_current_version",
+        f"update chunk set content = 'never kept', content_sha256 = sha256('never kept') {ONE_CHUNK}",
+    ),
+    # 4. Hits come from their own space, and search reads neither stale nor retired vectors.
+    Violation(
+        "retrieval_hit_is_of_its_own_space",
+        """
+        insert into embedding_space
+        select * replace ('other' as embedding_space_id, 'other' as space_key) from embedding_space;
+        insert into retrieval
+        select * replace ('r' as retrieval_id, 'other' as embedding_space_id) from retrieval limit 1;
+        insert into retrieval_hit select * replace ('r' as retrieval_id) from retrieval_hit limit 1
+        """,
+    ),
+    Violation(
+        "search_reads_only_current_vectors",
+        f"""
+        update chunk set content_sha256 = repeat('0', 64) {ONE_CHUNK};
+        create or replace view embedding_current as
+        select embedding.*, chunk.source_id, chunk.source_type from embedding join chunk using (chunk_id)
+        where chunk.retired_utc is null
+        """,
+    ),
+    Violation(
+        "search_reads_only_current_vectors",
+        f"""
+        update chunk set retired_utc = now() {ONE_CHUNK};
+        create or replace view embedding_current as
+        select embedding.*, chunk.source_id, chunk.source_type from embedding join chunk using (chunk_id)
+        where embedding.input_content_sha256 = chunk.content_sha256
+        """,
+    ),
+    # 5. What dbt says of a source is true of its chunks.
+    Violation("chunks_cover_their_source", f"update chunk set retired_utc = now() {window_of_a_long_page(0)}"),
+    Violation("chunks_cover_their_source", f"update chunk set retired_utc = now() {window_of_a_long_page(1)}"),
+    Violation("chunks_cover_their_source", f"update chunk set retired_utc = now() {window_of_a_long_page(-1)}"),
+    Violation("source_registry_matches_chunks", f"update chunk set retired_utc = now() {ONE_CHUNK}"),
+    Violation(
+        "source_registry_matches_chunks",
+        "update source_registry set retired_utc = now() where source_id = 'page:apollo'",
+    ),
+    Violation(
+        "chunk_policy_is_immutable",
+        f"""update chunk set policy_json = replace(policy_json, '"chunk_size":800', '"chunk_size":801') {ONE_CHUNK}""",
+    ),
+    Violation("run_has_a_job", "update run set job_id = 'unknown'", refused=FOREIGN_KEY),
+    # What people write into seeds.
+    Violation("chunk_policy_is_valid", "update chunk_policy set overlap = chunk_size", on="chunk_policy"),
+    Violation(
+        "one_active_row_each",
+        "insert into chunk_policy select * replace ('again' as policy_version) from chunk_policy limit 1",
+        on="chunk_policy",
+    ),
+    Violation(
+        "space_key_keeps_its_identity",
+        "update embedding_space_seed set model_name = 'another model'",
+        on="embedding_space_identity",
+    ),
+)
+
+
+def test_all_tests_are_green_before(project):
+    done = project.test()
+    assert done.success, done.output
+    assert {violation.red for violation in VIOLATIONS} <= done.ended("pass")
+    assert project.query("select count(*) from retrieval_hit") == [(20,)], "a test of no rows would prove nothing"
+
+
+def test_every_guard_has_a_violation_here():
+    guards = {path.stem for folder in ("generic", "invariants") for path in (PROJECT_DIR / "tests" / folder).glob("*")}
+    assert guards == {violation.test for violation in VIOLATIONS}
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS, ids=lambda violation: violation.red)
+def test_violation_turns_its_test_red(project, violation):
+    with project.connect() as connection:
+        if violation.refused:
+            with pytest.raises(duckdb.ConstraintException, match=violation.refused):
+                connection.execute(violation.plant)
+            drop_constraints(connection)
+        connection.execute(violation.plant)
+
+    done = project.test("--select", f"test_name:{violation.test}")
+
+    assert violation.red in done.ended("fail"), done.output
+    assert not done.ended("error"), done.output
+
+
+def test_a_table_without_constraints_has_the_same_rows(project):
+    before = project.contents()
+    with project.connect() as connection:
+        drop_constraints(connection)
+    assert project.contents() == before
+    assert project.test().success, "so what turned red was the planted row, not the copy"
+
+
+class WatchfulProvider:
+    """Looks, whenever the model is called, whether the store's connection has a transaction open."""
+
+    endpoint_url = model_digest = None
+    preferred_batch_size, preferred_concurrency = 16, 1
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.calls = 0
+
+    def embed(self, texts):
+        self.calls += 1
+        # The batch before this one is being written; after that, the connection has to be free to begin another.
+        time.sleep(0.05)
+        self.connection.execute("begin transaction")
+        self.connection.execute("rollback")
+        vectors = np.tile(np.eye(1, 8, dtype=np.float32), (len(texts), 1))
+        return EmbeddingReply(vectors, [None] * len(texts), [None] * len(texts))
+
+    def close(self):
+        pass
+
+
+def test_no_transaction_is_open_while_the_model_is_called(project, monkeypatch):
+    """Invariant 6; its other half, that nothing finished is paid for twice, is in test_chain."""
+    with project.store() as store:
+        space = store.get_or_create_embedding_space("watchful", "watchful", 8)
+        provider = WatchfulProvider(store.engine.connection)
+        monkeypatch.setattr("vector.embedding.open_provider", lambda space: provider)
+        summary = embed_space(store, space, EmbedOptions(limit=100))
+    assert (provider.calls, summary.written) == (7, 100)
+
+
+def test_the_legacy_schema_is_never_written_to(project):
+    """Invariant 7: a chat runtime's schema `llm` beside ours comes out byte for byte as it went in."""
+    with project.connect() as connection:
+        connection.execute("""
+            create schema llm;
+            create table llm.chunk (chunk_id varchar primary key, content varchar, vector float[]);
+            insert into llm.chunk select chunk_id, content, vector from embedding join chunk using (chunk_id);
+            create view llm.everything as from llm.chunk
+        """)
+    before = legacy(project)
+
+    pages = project.rows("page")
+    project.write_rows("page", pages[1:])
+    assert project.dbt("build", "--full-refresh", "--exclude-resource-type", "unit_test").success
+    project.embed()
+    assert project.vector("search", "Which moon has geysers?").exit_code == 0
+
+    assert legacy(project) == before
+    assert len(before[0]) > 300
+
+
+def legacy(project):
+    """Rows with their places, and everything the catalog says of the schema."""
+    return (
+        project.query("select rowid, * from llm.chunk order by rowid"),
+        project.query("select * exclude (estimated_size) from duckdb_tables() where schema_name = 'llm'"),
+        project.query("select * from duckdb_views() where schema_name = 'llm'"),
+        project.query("select * from duckdb_constraints() where schema_name = 'llm'"),
+    )
