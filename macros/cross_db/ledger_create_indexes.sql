@@ -10,12 +10,20 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_create_indexes(relation, indexes) -%}
+    {%- set clustered = config.get('meta', {}).get('clustered_index') -%}
+    {%- if clustered -%}
+        {% do run_query(ledger_create_index_sql(relation, clustered, 'clustered')) %}
+    {%- endif -%}
     {%- for index in indexes -%}
-        {%- set name = 'ix_' ~ relation.identifier ~ '_' ~ index.columns | join('_') -%}
-        {% do run_query(
-            "if not exists (select 1 from sys.indexes where name = N'" ~ name ~ "'"
-            ~ " and object_id = object_id(N'" ~ relation.include(database=false) ~ "'))"
-            ~ " create index " ~ name ~ " on " ~ relation.include(database=false)
-            ~ " (" ~ index.columns | join(', ') ~ ")") %}
+        {% do run_query(ledger_create_index_sql(relation, index.columns, 'nonclustered')) %}
     {%- endfor -%}
+{%- endmacro %}
+
+{% macro ledger_create_index_sql(relation, columns, kind) -%}
+    {%- set name = ('cx_' if kind == 'clustered' else 'ix_') ~ relation.identifier ~ '_' ~ columns | join('_') -%}
+    if not exists (
+        select 1 from sys.indexes
+        where name = N'{{ name }}' and object_id = object_id(N'{{ relation.include(database=false) }}')
+    )
+    create {{ kind }} index {{ name }} on {{ relation.include(database=false) }} ({{ columns | join(', ') }})
 {%- endmacro %}

@@ -5,7 +5,7 @@
     {%- endif -%}
     {%- set columns = constraint.columns | join(', ') -%}
     constraint {{ constraint.name }} {% if constraint.type == 'primary_key' -%}
-        primary key ({{ columns }})
+        primary key {{ ledger_primary_key_kind() }}({{ columns }})
     {%- elif constraint.type == 'unique' -%}
         unique ({{ columns }})
     {%- elif constraint.type == 'foreign_key' -%}

@@ -4,6 +4,7 @@
     {%- for column in model.columns.values() -%}
         {%- do parts.append(ledger_column_definition(column)) -%}
     {%- endfor -%}
+    {%- do parts.extend(ledger_engine_columns()) -%}
     {%- for constraint in model.constraints -%}
         {%- do parts.append(ledger_constraint(constraint)) -%}
     {%- endfor -%}

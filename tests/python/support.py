@@ -16,6 +16,7 @@ import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
+
 from vector.cli import main
 from vector.engines.duckdb import DuckDBEngine
 from vector.store import VectorStore

@@ -12,12 +12,14 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from vector.contracts.ledgers import Column
 from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier
+from vector.engines.vector_cache import CachedVectors, VectorCache
 from vector.errors import ConfigurationError
 from vector.profile import Target
 
@@ -29,6 +31,9 @@ _ATTEMPTS = 5
 
 # Longer key texts than this have no index in SQL Server (900 bytes clustered), and no ledger has them.
 _KEY_LENGTH = 400
+
+# Rows that are read, and vectors compared, at a time.
+_BLOCK = 2000
 
 _TYPES = {
     "json": "nvarchar(max)",
@@ -109,6 +114,7 @@ class SqlServerEngine:
         self.schema = checked_identifier(schema, "schema")
         self._in_transaction = False
         self._staged_count = 0
+        self.cache = VectorCache.from_environment()
         # pyodbc 5 sends str as nvarchar; FreeTDS cannot take parameter arrays.
         driver = str(getattr(connection, "getinfo", lambda code: "")(6) or "")  # SQL_DRIVER_NAME
         self._fast = type(connection).__module__.startswith("pyodbc") and "tds" not in driver.lower()
@@ -127,6 +133,17 @@ class SqlServerEngine:
             cursor.close()
         self._end_implicit_transaction()
         return rows
+
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
+        """The rows of a select, a block at a time."""
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(sql, tuple(parameters))
+            while rows := cursor.fetchmany(_BLOCK):
+                yield from map(tuple, rows)
+        finally:
+            cursor.close()
+        self._end_implicit_transaction()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; the number of rows it wrote."""
@@ -217,24 +234,49 @@ class SqlServerEngine:
         return any(number in str(error) for number in ("2627", "2601"))
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
-        """Exact search: the filtered current vectors of the space are read and compared here."""
-        conditions = ["embedding_space_id = ?"]
-        parameters: list[Any] = [request.embedding_space_id]
-        for column, values in (("source_type", request.source_types), ("source_id", request.source_ids)):
-            if values:
-                conditions.append(f"{column} in ({', '.join('?' * len(values))})")
-                parameters.extend(values)
+        """Exact search: the filters are answered by the server, the vectors compared here, from the local copy."""
+        source = _CurrentVectors(self, request.embedding_space_id, len(request.vector))
+        chunk_ids = self._filtered_chunks(request)
+        cached = self.cache.current(source) if self._has_row_versions() else None
+        if cached is not None:
+            return cached.best(request.vector, request.distance_metric, request.top_k, chunk_ids)
+        return self._search_in_blocks(source, request, chunk_ids)
+
+    def _filtered_chunks(self, request: SearchRequest) -> list[str] | None:
+        """Ids of the chunks that pass the filters; None where there are none."""
+        filters = (("source_type", request.source_types), ("source_id", request.source_ids))
+        given = [(column, values) for column, values in filters if values]
+        if not given:
+            return None
+        conditions = [f"{column} in ({', '.join('?' * len(values))})" for column, values in given]
         rows = self.query(
-            f"select chunk_id, input_content_sha256, vector from {self.table('embedding_current')}"
-            f" where {' and '.join(conditions)}",
-            parameters,
+            f"select chunk_id from {self.table('chunk')} where retired_utc is null and {' and '.join(conditions)}",
+            [value for _, values in given for value in values],
         )
-        if not rows:
-            return [], 0
-        matrix = np.asarray([json.loads(row[2]) for row in rows], dtype=np.float32)
-        scores = _scores(matrix, request.vector, request.distance_metric)
-        order = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i][0]))[: request.top_k]
-        return [SearchHit(rows[i][0], rows[i][1], float(scores[i])) for i in order], len(rows)
+        return [row[0] for row in rows]
+
+    def _search_in_blocks(
+        self, source: _CurrentVectors, request: SearchRequest, chunk_ids: list[str] | None
+    ) -> tuple[list[SearchHit], int]:
+        """Without a copy: a block of vectors at a time, keeping the best so far, so that memory stays flat."""
+        best: list[SearchHit] = []
+        compared = 0
+        rows = source.current_vectors(chunk_ids)
+        while block := list(islice(rows, _BLOCK)):
+            ids, hashes, vectors = zip(*block, strict=True)
+            found = CachedVectors(0, np.asarray(ids), np.asarray(hashes), np.asarray(vectors, dtype=np.float32))
+            hits, count = found.best(request.vector, request.distance_metric, request.top_k)
+            best = sorted([*best, *hits], key=lambda hit: (-hit.score, hit.chunk_id))[: request.top_k]
+            compared += count
+        return best, compared
+
+    def _has_row_versions(self) -> bool:
+        """Whether both ledgers stamp their rows; a server that only speaks the protocol may not."""
+        ((count,),) = self.query(
+            "select count(*) from sys.columns where name = 'row_version' and object_id in (object_id(?), object_id(?))",
+            [self.table("chunk"), self.table("embedding")],
+        )
+        return count == 2
 
     def close(self) -> None:
         """Closes the connection."""
@@ -278,11 +320,12 @@ class SqlServerEngine:
 def _staged_type(column: Column, values: Sequence[Any]) -> str:
     if column.kind != "text":
         text_type = _TYPES[column.kind]
-        return f"{text_type} collate database_default" if text_type.startswith("nvarchar") else text_type
-    # Temporary tables have the collation of tempdb unless told otherwise, and long types are slow to join and send.
+        return f"{text_type} collate Latin1_General_100_BIN2" if text_type.startswith("nvarchar") else text_type
+    # Temporary tables have the collation of tempdb unless told otherwise: this is the ledgers'. Long types are slow to
+    # join and to send.
     longest = max((len(value.encode("utf-16-le")) // 2 for value in values if value is not None), default=0)
     size = _KEY_LENGTH if longest <= _KEY_LENGTH else "max"
-    return f"nvarchar({size}) collate database_default"
+    return f"nvarchar({size}) collate Latin1_General_100_BIN2"
 
 
 def _inlined(select: str, parameters: Sequence[Any]) -> str:
@@ -303,11 +346,55 @@ def _is_transient(error: Exception) -> bool:
     return any(f"({number})" in text or f" {number} " in text for number in _TRANSIENT)
 
 
-def _scores(matrix: np.ndarray, vector: np.ndarray, metric: str) -> np.ndarray:
-    """Scores of the rows of a float32 matrix (n, dimensions) against a vector; higher is better."""
-    if metric == "euclidean":
-        return -np.linalg.norm(matrix - vector, axis=1)
-    products = matrix @ vector
-    if metric == "dot":
-        return products
-    return products / (np.linalg.norm(matrix, axis=1) * np.linalg.norm(vector))
+class _CurrentVectors:
+    """The current vectors of one space, as the local copy reads them."""
+
+    def __init__(self, engine: SqlServerEngine, embedding_space_id: str, dimensions: int):
+        self.engine = engine
+        self.space = embedding_space_id
+        self.dimensions = dimensions
+        ((server, database),) = engine.query(
+            "select cast(serverproperty('ServerName') as nvarchar(256)), concat(name, ' ', create_date)"
+            " from sys.databases where database_id = db_id()"
+        )
+        self.identity = f"{server}/{database}/{engine.schema}/{embedding_space_id}"
+
+    def version(self) -> int:
+        """Below the oldest write that is still open, so that no later commit is missed."""
+        return int(self.engine.query("select cast(min_active_rowversion() as bigint) - 1")[0][0])
+
+    def count(self) -> int:
+        """Number of current vectors."""
+        sql = f"select count(*) from {self.engine.table('embedding_current')} where embedding_space_id = ?"
+        return int(self.engine.query(sql, [self.space])[0][0])
+
+    def changed_chunks(self, since: int) -> list[str]:
+        """Chunks whose own row, or an embedding of theirs in the space, was written after the version."""
+        written_since = "row_version > cast(cast(? as bigint) as binary(8))"
+        rows = self.engine.query(
+            f"select chunk_id from {self.engine.table('chunk')} where {written_since}"
+            f" union select chunk_id from {self.engine.table('embedding')}"
+            f" where {written_since} and embedding_space_id = ?",
+            [since, since, self.space],
+        )
+        return [row[0] for row in rows]
+
+    def current_vectors(self, chunk_ids: Sequence[str] | None) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Current vectors of these chunks, or of all."""
+        sql = (
+            "select searched.chunk_id, searched.input_content_sha256, searched.vector"
+            f" from {self.engine.table('embedding_current')} as searched"
+        )
+        if chunk_ids is None:
+            yield from self._read(f"{sql} where searched.embedding_space_id = ?")
+            return
+        key = Column("chunk_id", "", "text")
+        with self.engine.staged([key], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
+            yield from self._read(
+                f"{sql} inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
+                " where searched.embedding_space_id = ?"
+            )
+
+    def _read(self, sql: str) -> Iterator[tuple[str, str, np.ndarray]]:
+        for chunk_id, content_sha256, vector in self.engine.stream(sql, [self.space]):
+            yield chunk_id, content_sha256, np.asarray(json.loads(vector), dtype=np.float32)

@@ -1,0 +1,11 @@
+{#- What a primary key says of its index: SQL Server clusters by it, unless the ledger's meta names a clustered index. -#}
+{% macro ledger_primary_key_kind() -%}
+    {{ return(adapter.dispatch('ledger_primary_key_kind')()) }}
+{%- endmacro %}
+
+{% macro default__ledger_primary_key_kind() -%}
+{%- endmacro %}
+
+{% macro sqlserver__ledger_primary_key_kind() -%}
+    {{- 'nonclustered ' if config.get('meta', {}).get('clustered_index') else 'clustered ' -}}
+{%- endmacro %}

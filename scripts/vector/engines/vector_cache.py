@@ -1,0 +1,193 @@
+"""A local copy of a space's current vectors, for an engine that cannot compare vectors itself.
+
+An embedding never changes once it is written; what changes is which ones are current. The server stamps every written
+row of `chunk` and `embedding` with a growing version (SQL Server's rowversion), so the copy is brought up to date by
+reading the chunks that were stamped since, and only those. A search first asks for the server's version: when it is
+the copy's own, nothing else is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vector.engines.base import SearchHit
+
+DEFAULT_MEGABYTES = 2048
+
+
+class VectorSource(Protocol):
+    """Where the current vectors of one space are read from."""
+
+    identity: str
+    dimensions: int
+
+    def version(self) -> int:
+        """The version up to which every write is visible to later reads."""
+        ...
+
+    def count(self) -> int:
+        """Number of current vectors."""
+        ...
+
+    def changed_chunks(self, since: int) -> list[str]:
+        """Ids of the chunks of which a row was written after the version, in any way."""
+        ...
+
+    def current_vectors(self, chunk_ids: Sequence[str] | None) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Current vectors as (chunk id, content hash, float32 vector); of these chunks, or of all."""
+        ...
+
+
+@dataclass
+class CachedVectors:
+    """Current vectors as of a version: `matrix` is float32 of shape (n, dimensions), rows in the order of the ids."""
+
+    version: int
+    chunk_ids: np.ndarray
+    content_sha256: np.ndarray
+    matrix: np.ndarray
+
+    def best(
+        self, vector: np.ndarray, metric: str, top_k: int, only: Iterable[str] | None = None
+    ) -> tuple[list[SearchHit], int]:
+        """The best hits, best first, ties by chunk id, and the number compared; of the chunks `only`, if given."""
+        rows = np.arange(len(self.chunk_ids))
+        if only is not None:
+            rows = rows[np.isin(self.chunk_ids, np.asarray(list(only), dtype=self.chunk_ids.dtype))]
+        scores = similarity(self.matrix if only is None else self.matrix[rows], vector, metric)
+        best = top_rows(scores, self.chunk_ids[rows], top_k)
+        hits = [
+            SearchHit(str(self.chunk_ids[rows[i]]), str(self.content_sha256[rows[i]]), float(scores[i])) for i in best
+        ]
+        return hits, len(rows)
+
+
+class VectorCache:
+    """Copies by space, in memory and, unless `folder` is None, in files for the next process."""
+
+    def __init__(self, folder: Path | None, megabytes: int = DEFAULT_MEGABYTES):
+        self.folder = folder
+        self.megabytes = megabytes
+        self._spaces: dict[str, CachedVectors] = {}
+
+    @classmethod
+    def from_environment(cls) -> VectorCache:
+        """VECTOR_CACHE_DIR (empty: no files; default ~/.cache/vector-runtime) and VECTOR_CACHE_MB (0: no copies)."""
+        folder = os.environ.get("VECTOR_CACHE_DIR", str(Path.home() / ".cache" / "vector-runtime"))
+        megabytes = int(os.environ.get("VECTOR_CACHE_MB", DEFAULT_MEGABYTES))
+        return cls(Path(folder) if folder else None, megabytes)
+
+    def current(self, source: VectorSource) -> CachedVectors | None:
+        """The space's vectors as of now; None when they would take more memory than allowed."""
+        cached = self._spaces.get(source.identity) or self._load(source)
+        version = source.version()
+        if cached is None or cached.version > version:  # a version that went back: another database under this name
+            cached = self._read_all(source, version)
+        elif cached.version < version:
+            cached = self._bring_up_to_date(cached, source, version)
+        if cached is None:
+            self._spaces.pop(source.identity, None)
+            return None
+        if self._spaces.get(source.identity) is not cached:
+            self._spaces[source.identity] = cached
+            self._store(source, cached)
+        return cached
+
+    def _fits(self, count: int, dimensions: int) -> bool:
+        return count * dimensions * 4 <= self.megabytes * 2**20
+
+    def _read_all(self, source: VectorSource, version: int) -> CachedVectors | None:
+        if not self._fits(source.count(), source.dimensions):
+            return None
+        return _gathered(version, source.current_vectors(None), source.dimensions)
+
+    def _bring_up_to_date(self, cached: CachedVectors, source: VectorSource, version: int) -> CachedVectors | None:
+        changed = source.changed_chunks(cached.version)
+        if not changed:
+            return CachedVectors(version, cached.chunk_ids, cached.content_sha256, cached.matrix)
+        if len(changed) > len(cached.chunk_ids) // 2:
+            return self._read_all(source, version)
+        kept = ~np.isin(cached.chunk_ids, np.asarray(changed, dtype=cached.chunk_ids.dtype))
+        fresh = _gathered(version, source.current_vectors(changed), source.dimensions)
+        if not self._fits(int(kept.sum()) + len(fresh.chunk_ids), source.dimensions):
+            return None
+        return CachedVectors(
+            version,
+            np.concatenate([cached.chunk_ids[kept], fresh.chunk_ids]),
+            np.concatenate([cached.content_sha256[kept], fresh.content_sha256]),
+            np.concatenate([cached.matrix[kept], fresh.matrix]),
+        )
+
+    def _file(self, source: VectorSource) -> Path | None:
+        name = hashlib.sha256(source.identity.encode()).hexdigest()[:32]
+        return self.folder / f"{name}.npz" if self.folder else None
+
+    def _load(self, source: VectorSource) -> CachedVectors | None:
+        path = self._file(source)
+        if path is None or not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                matrix = arrays["matrix"]
+                if matrix.shape[1] != source.dimensions or not self._fits(*matrix.shape):
+                    return None
+                return CachedVectors(int(arrays["version"]), arrays["chunk_ids"], arrays["content_sha256"], matrix)
+        except (OSError, ValueError, KeyError):
+            return None  # a damaged file is only a lost copy
+
+    def _store(self, source: VectorSource, cached: CachedVectors) -> None:
+        path = self._file(source)
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Into another file first: a reader never sees half of one.
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+            np.savez(file, version=cached.version, **{name: getattr(cached, name) for name in _ARRAYS})
+        os.replace(file.name, path)
+
+
+_ARRAYS = ("chunk_ids", "content_sha256", "matrix")
+
+
+def _gathered(version: int, rows: Iterable[tuple[str, str, np.ndarray]], dimensions: int) -> CachedVectors:
+    ids, hashes, vectors = [], [], []
+    for chunk_id, content_sha256, vector in rows:
+        ids.append(chunk_id)
+        hashes.append(content_sha256)
+        vectors.append(vector)
+    matrix = np.asarray(vectors, dtype=np.float32).reshape(len(ids), dimensions)
+    return CachedVectors(version, np.asarray(ids, dtype="U64"), np.asarray(hashes, dtype="U64"), matrix)
+
+
+def similarity(matrix: np.ndarray, vector: np.ndarray, metric: str) -> np.ndarray:
+    """Scores of the rows of a float32 matrix (n, dimensions) against a vector (dimensions,); higher is better.
+
+    `metric` is cosine, dot (inner product) or euclidean (minus the distance).
+    """
+    if metric == "euclidean":
+        return -np.linalg.norm(matrix - vector, axis=1)
+    products = matrix @ vector
+    if metric == "dot":
+        return products
+    norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix)) * np.linalg.norm(vector)
+    return products / np.where(norms == 0, 1, norms)
+
+
+def top_rows(scores: np.ndarray, chunk_ids: np.ndarray, top_k: int) -> np.ndarray:
+    """Positions of the `top_k` best scores, best first, ties by chunk id."""
+    if top_k < len(scores):
+        # All that tie with the last of the best stay in, for the id to decide.
+        threshold = np.partition(scores, len(scores) - top_k)[len(scores) - top_k]
+        candidates = np.flatnonzero(scores >= threshold)
+    else:
+        candidates = np.arange(len(scores))
+    order = np.lexsort((chunk_ids[candidates], -scores[candidates]))
+    return candidates[order][:top_k]
