@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,7 @@ class VectorCache:
                 if matrix.shape[1] != source.dimensions or not self._fits(*matrix.shape):
                     return None
                 return CachedVectors(int(arrays["version"]), arrays["chunk_ids"], arrays["content_sha256"], matrix)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return None  # a damaged file is only a lost copy
 
     def _store(self, source: VectorSource, cached: CachedVectors) -> None:

@@ -1,0 +1,178 @@
+"""The in-process model: what the pipeline costs on top of it, and how well it finds on judged collections.
+
+Speed: embed_space over pending chunks, against the same provider called alone on the same texts with as many threads,
+in the best of several batch sizes. Quality: a collection's documents as one chunk each (title, blank, text), embedded
+by embed_space and searched by vector.retrieval.search; nDCG@10 and recall@100 beside the collection's reference figures
+for the same model. The collections are in BEIR's layout under --data; without them, only speed is measured. A subset
+keeps the judged documents of the first queries and fills up with others: it is easier than the whole collection, so
+only --documents 0 (all of them) is comparable with the reference.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+from support import PROJECT_DIR, Warehouse, best_of, parser, print_header, print_table, scratch_warehouse, text_of
+
+from vector.contracts.models import EmbeddingSpace, VectorChunk, compute_content_hash
+from vector.embedding import embed_space
+from vector.providers import open_provider
+from vector.retrieval import search
+from vector.store import VectorStore
+
+# nDCG@10 and recall@100 of this model, from the README of the collections.
+REFERENCE = {"scifact": (0.647, 0.92), "cranfield": (0.377, 0.78)}
+
+
+def main() -> None:
+    arguments = parser(__doc__, repetitions=2)
+    arguments.add_argument("--chunks", type=int, default=300, metavar="N", help="embedded for speed")
+    arguments.add_argument("--characters", type=int, default=500, metavar="N", help="a chunk")
+    arguments.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16], metavar="N", help="of the model alone")
+    arguments.add_argument("--data", type=Path, default=PROJECT_DIR.parent / "shared" / "data", metavar="DIR")
+    arguments.add_argument("--documents", type=int, default=500, metavar="N", help="a collection; 0: all of them")
+    given = arguments.parse_args()
+    print_header("The in-process model")
+    print_table(
+        ["what", "chunks/s", "of the model alone"],
+        _speed(given.chunks, given.characters, given.batch_sizes, given.repetitions),
+    )
+    collections = [name for name in REFERENCE if (given.data / name / "qrels.tsv").is_file()]
+    if not collections:
+        print(f"\nNo judged collections in {given.data}: quality is not measured.")
+        return
+    print()
+    rows = [_quality(name, given.data / name, given.documents) for name in collections]
+    headers = ["collection", "documents", "queries", "nDCG@10", "recall@100", "reference", "seconds"]
+    print_table(headers, rows)
+    if given.documents:
+        print("A part of a collection is easier than the whole: the reference is for --documents 0.")
+
+
+def _speed(count: int, characters: int, batch_sizes: list[int], repetitions: int) -> list[list]:
+    texts = sorted((f"{number} {text_of('ASCII', characters, number)}"[:characters] for number in range(count)), key=len)
+    with scratch_warehouse() as warehouse:
+        space = _build_with_chunks(warehouse, {f"bench:{number}": text for number, text in enumerate(texts)})
+        provider = open_provider(space)
+
+        def alone(batch_size: int) -> None:
+            batches = [texts[start : start + batch_size] for start in range(0, count, batch_size)]
+            with ThreadPoolExecutor(provider.preferred_concurrency) as pool:
+                list(pool.map(provider.embed, batches))
+
+        def pipeline() -> float:
+            with duckdb.connect(str(warehouse.copy("embed"))) as connection:
+                store = VectorStore(connection)
+                started = time.perf_counter()
+                summary = embed_space(store, space)
+                seconds = time.perf_counter() - started
+            if summary.written != count:
+                raise SystemExit(f"embed_space wrote {summary.written} of {count}")
+            return seconds
+
+        alone(16)  # warm
+        subjects = {f"model alone, batches of {size}": lambda size=size: alone(size) for size in batch_sizes}
+        subjects["opening the model"] = lambda: open_provider(space).close()
+        subjects["embed_space, opening included"] = pipeline
+        seconds = best_of(repetitions, subjects)
+        opening = seconds.pop("opening the model")
+        seconds["embed_space, without opening"] = seconds["embed_space, opening included"] - opening
+    baseline = min(value for name, value in seconds.items() if name.startswith("model"))
+    return [[name, count / value, baseline / value] for name, value in seconds.items()]
+
+
+def _quality(name: str, folder: Path, document_limit: int) -> list:
+    documents = {
+        row["_id"]: f"{row['title']} {row['text']}".strip()
+        for row in map(json.loads, (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines())
+    }
+    queries = {
+        row["_id"]: row["text"]
+        for row in map(json.loads, (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines())
+    }
+    judged: dict[str, dict[str, int]] = defaultdict(dict)
+    with (folder / "qrels.tsv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if int(row["score"]) > 0:
+                judged[row["query-id"]][row["corpus-id"]] = int(row["score"])
+    if document_limit:
+        documents, judged = _subset(documents, judged, document_limit)
+    documents = {key: text for key, text in documents.items() if text}
+    started = time.perf_counter()
+    with scratch_warehouse() as warehouse:
+        space = _build_with_chunks(warehouse, documents)
+        with warehouse.connect() as connection:
+            store = VectorStore(connection)
+            embed_space(store, space)
+            provider = open_provider(space)
+            gains, recalls = [], []
+            for query, relevant in judged.items():
+                hits = search(store, space, provider, queries[query], top_k=100, log=False).hits
+                found = [relevant.get(hit.source_id, 0) for hit in hits]
+                gains.append(_dcg(found[:10]) / _dcg(sorted(relevant.values(), reverse=True)[:10]))
+                recalls.append(sum(grade > 0 for grade in found) / len(relevant))
+            provider.close()
+    seconds = time.perf_counter() - started
+    reference = "{:.3f} ({:.2f})".format(*REFERENCE[name])
+    ndcg, recall = sum(gains) / len(gains), sum(recalls) / len(recalls)
+    return [name, len(documents), len(gains), f"{ndcg:.3f}", f"{recall:.2f}", reference, seconds]
+
+
+def _subset(documents: dict[str, str], judged: dict[str, dict[str, int]], limit: int) -> tuple[dict, dict]:
+    """The first queries whose relevant documents fill at most half of the limit, and others up to it."""
+    kept: dict[str, None] = {}
+    queries = {}
+    for query, relevant in judged.items():
+        if len(kept.keys() | relevant.keys()) > limit / 2:
+            break
+        kept.update(dict.fromkeys(relevant))
+        queries[query] = relevant
+    for document in documents:
+        if len(kept) >= limit:
+            break
+        kept[document] = None
+    return {document: documents[document] for document in kept if document in documents}, queries
+
+
+def _dcg(grades: list[int]) -> float:
+    """Discounted cumulative gain, the gain being the grade, as trec_eval counts it."""
+    return sum(grade / math.log2(rank + 1) for rank, grade in enumerate(grades, 1))
+
+
+def _build_with_chunks(warehouse: Warehouse, texts: dict[str, str]) -> EmbeddingSpace:
+    """The default space of a new warehouse that has each text as a chunk of its own, named by its source_id."""
+    warehouse.build()
+    with warehouse.connect() as connection:
+        store = VectorStore(connection)
+        store.save_chunks(
+            VectorChunk(
+                chunk_id=compute_content_hash(source_id),
+                source_type="page",
+                source_ref={},
+                offsets={"chunk_index": 0, "start_offset": 0, "end_offset": len(text)},
+                content=text,
+                content_sha256=compute_content_hash(text),
+                byte_count=len(text.encode()),
+                policy={},
+                source_id=source_id,
+            )
+            for source_id, text in texts.items()
+        )
+        connection.execute("checkpoint")
+        space = store.get_embedding_space_by_key("minilm")
+        if space is None:
+            raise SystemExit("the seed embedding_space_seed has no space called minilm")
+        return space
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    main()

@@ -1,0 +1,164 @@
+"""The local copy of a space's vectors, against a source in memory that stamps its rows as SQL Server does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vector.engines.vector_cache import VectorCache, similarity, top_rows
+
+DIMENSIONS = 4
+
+
+@dataclass
+class Source:
+    """Chunks with a stamp and, where they are current, a vector."""
+
+    identity: str = "server/database/vector/space"
+    dimensions: int = DIMENSIONS
+    clock: int = 0
+    stamps: dict[str, int] = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    reads: list[int | None] = field(default_factory=list)
+
+    def put(self, chunk_id: str, seed: int) -> None:
+        self.clock += 1
+        self.stamps[chunk_id] = self.clock
+        self.vectors[chunk_id] = np.random.default_rng(seed).normal(size=DIMENSIONS).astype(np.float32)
+
+    def retire(self, chunk_id: str) -> None:
+        self.clock += 1
+        self.stamps[chunk_id] = self.clock
+        self.vectors.pop(chunk_id, None)
+
+    def version(self):
+        return self.clock
+
+    def count(self):
+        return len(self.vectors)
+
+    def changed_chunks(self, since):
+        return [chunk_id for chunk_id, stamp in self.stamps.items() if stamp > since]
+
+    def current_vectors(self, chunk_ids):
+        self.reads.append(None if chunk_ids is None else len(chunk_ids))
+        for chunk_id, vector in self.vectors.items():
+            if chunk_ids is None or chunk_id in chunk_ids:
+                yield chunk_id, f"hash of {chunk_id}", vector
+
+
+def contents(cached):
+    return {chunk_id: row.tolist() for chunk_id, row in zip(cached.chunk_ids.tolist(), cached.matrix, strict=True)}
+
+
+def expected(source):
+    return {chunk_id: vector.tolist() for chunk_id, vector in source.vectors.items()}
+
+
+changes = st.lists(
+    st.tuples(st.sampled_from(["put", "retire", "search", "restart"]), st.sampled_from("abcdefgh"), st.integers(0, 99)),
+    max_size=40,
+)
+
+
+@given(changes)
+def test_the_copy_always_equals_the_source(tmp_path_factory, steps):
+    source, folder = Source(), tmp_path_factory.mktemp("cache")
+    cache = VectorCache(folder)
+    for action, chunk_id, seed in [*steps, ("search", "", 0)]:
+        if action == "put":
+            source.put(chunk_id, seed)
+        elif action == "retire":
+            source.retire(chunk_id)
+        elif action == "restart":
+            cache = VectorCache(folder)
+        else:
+            assert contents(cache.current(source)) == expected(source)
+
+
+def test_nothing_is_read_again_while_nothing_was_written():
+    source = Source()
+    for number in range(10):
+        source.put(f"chunk {number}", number)
+    cache = VectorCache(None)
+    cache.current(source)
+    cache.current(source)
+    assert source.reads == [None]
+
+
+def test_only_changed_chunks_are_read_again():
+    source = Source()
+    for number in range(10):
+        source.put(f"chunk {number}", number)
+    cache = VectorCache(None)
+    cache.current(source)
+    source.put("chunk 3", 77)
+    source.retire("chunk 4")
+    assert contents(cache.current(source)) == expected(source)
+    assert source.reads == [None, 2]
+
+
+def test_the_next_process_starts_from_the_file(tmp_path):
+    source = Source()
+    source.put("a", 1)
+    VectorCache(tmp_path).current(source)
+    assert contents(VectorCache(tmp_path).current(source)) == expected(source)
+    assert source.reads == [None]
+
+
+def test_a_damaged_file_is_read_anew(tmp_path):
+    source = Source()
+    source.put("a", 1)
+    VectorCache(tmp_path).current(source)
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    assert contents(VectorCache(tmp_path).current(source)) == expected(source)
+
+
+def test_a_version_that_went_back_is_another_database():
+    source = Source()
+    source.put("a", 1)
+    source.put("b", 2)
+    cache = VectorCache(None)
+    cache.current(source)
+    restored = Source()
+    restored.put("c", 3)
+    assert contents(cache.current(restored)) == expected(restored)
+
+
+def test_a_space_above_the_memory_bound_is_not_copied():
+    source = Source()
+    for number in range(100_000):
+        source.vectors[str(number)] = np.zeros(DIMENSIONS, dtype=np.float32)
+    assert VectorCache(None, megabytes=1).current(source) is None
+    assert source.reads == []
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+def test_best_equals_sorting_everything(metric):
+    random = np.random.default_rng(5)
+    source = Source()
+    for number in range(50):
+        source.put(f"{number:02}", number % 20)  # equal vectors tie
+    cached = VectorCache(None).current(source)
+    query = random.normal(size=DIMENSIONS).astype(np.float32)
+    scores = similarity(cached.matrix, query, metric)
+    whole = sorted(range(50), key=lambda i: (-scores[i], cached.chunk_ids[i]))
+    for top_k in (1, 7, 50, 60):
+        hits, compared = cached.best(query, metric, top_k)
+        assert [hit.chunk_id for hit in hits] == [cached.chunk_ids[i] for i in whole[:top_k]]
+        assert compared == 50
+    hits, compared = cached.best(query, metric, 50, only=["03", "04", "not there"])
+    assert {hit.chunk_id for hit in hits} == {"03", "04"}
+    assert compared == 2
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=30), st.integers(1, 35))
+def test_top_rows_break_ties_by_id(scores, top_k):
+    ids = np.asarray([f"{(7 * i) % len(scores):03}" for i in range(len(scores))])
+    whole = sorted(range(len(scores)), key=lambda i: (-scores[i], ids[i], i))
+    assert sorted(ids[top_rows(np.asarray(scores), ids, top_k)]) == sorted(ids[i] for i in whole[:top_k])
