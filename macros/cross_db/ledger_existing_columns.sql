@@ -21,7 +21,7 @@
         {%- if type == 'nvarchar' -%}
             {%- set type = 'nvarchar(' ~ ('max' if max_length == -1 else max_length // 2) ~ ')' -%}
         {%- elif type == 'varchar' -%}
-            {%- set type = 'varchar(' ~ max_length ~ ')' -%}
+            {%- set type = 'varchar(' ~ ('max' if max_length == -1 else max_length) ~ ')' -%}
         {%- elif type == 'datetime2' -%}
             {%- set type = 'datetime2(' ~ scale ~ ')' -%}
         {%- endif -%}

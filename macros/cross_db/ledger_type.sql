@@ -10,12 +10,13 @@
 {% macro sqlserver__ledger_type(data_type) -%}
     {#-
         Text is compared by its code units, whatever the database's collation: two ids that differ in case are two ids.
-        UUIDs and digests are ASCII.
+        UUIDs, digests and vectors (JSON arrays of numbers) are ASCII.
     -#}
     {%- set collation = ' collate Latin1_General_100_BIN2' -%}
     {%- if data_type in ('varchar(36)', 'varchar(64)') -%} {{ data_type ~ collation }}
     {%- elif data_type.startswith('varchar(') -%} {{ 'n' ~ data_type ~ collation }}
-    {%- elif data_type in ('text', 'float[]') -%} {{ 'nvarchar(max)' ~ collation }}
+    {%- elif data_type == 'text' -%} {{ 'nvarchar(max)' ~ collation }}
+    {%- elif data_type == 'float[]' -%} {{ 'varchar(max)' ~ collation }}
     {%- else -%} {{ {'double': 'float', 'boolean': 'bit', 'timestamp': 'datetime2(6)', 'integer': 'int'}.get(data_type, data_type) }}
     {%- endif -%}
 {%- endmacro %}

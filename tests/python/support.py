@@ -104,8 +104,7 @@ class ScratchProject:
 
     def rows(self, seed: str) -> list[dict[str, str]]:
         """The rows of a seed."""
-        with self.seed_path(seed).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        return read_csv(self.seed_path(seed))
 
     def write_rows(self, seed: str, rows: Sequence[dict[str, str]]) -> None:
         """Writes a seed anew under its old header; a column that a row lacks is empty."""
@@ -212,6 +211,12 @@ def drop_constraints(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"create table free_{name} as from {name}")
         connection.execute(f"drop table {name}")
         connection.execute(f"alter table free_{name} rename to {name}")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a file with a header."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def clean_copy(environment: Any) -> dict[str, str]:

@@ -266,11 +266,11 @@ def test_space_identity_bytes():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"provider": "a\n"},
+        {"provider": "a\x0b"},
         {"model_tag": "\x1f"},
         {"transform_ref": "\0"},
-        {"preprocess_policy": {"document_prefix": "a\tb"}},
-        {"preprocess_policy": {"a\rb": 1}},
+        {"preprocess_policy": {"document_prefix": "a\x08b"}},
+        {"preprocess_policy": {"a\x1bb": 1}},
         {"preprocess_policy": {"a": [{"b": "\x00"}]}},
         {"model_name": "\ud800"},
     ],
@@ -279,6 +279,11 @@ def test_space_identity_refuses_control_characters(changes):
     arguments = {"provider": "p", "model_name": "m", "dimensions": 2, **changes}
     with pytest.raises(InvalidRecord, match=f"embedding space {next(iter(changes))}: .* at position"):
         EmbeddingSpace.create_new(**arguments)
+
+
+def test_space_identity_takes_line_breaks_and_tabs():
+    policy = {"query_prefix": "Instruct: find\tit\r\nQuery: "}
+    assert '"Instruct: find\\tit\\r\\nQuery: "' in space_identity_json("p", "m", None, None, 2, True, "dot", policy, None)
 
 
 # Embedding spaces

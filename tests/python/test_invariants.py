@@ -1,7 +1,6 @@
 """Each invariant is guarded: planted in a built and embedded database, its violation turns a dbt test red."""
 
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -223,16 +222,16 @@ def test_no_transaction_is_open_while_the_model_is_called(project, monkeypatch):
     provider = WatchfulProvider(idle)
     monkeypatch.setattr("vector.embedding.open_provider", lambda space: provider)
     with project.store() as store:
-        transaction = store.engine.transaction
+        atomically = store.engine.atomically
 
-        @contextmanager
-        def watched():
+        def watched(work):
             idle.clear()
-            with transaction():
-                yield
-            idle.set()
+            try:
+                return atomically(work)
+            finally:
+                idle.set()
 
-        monkeypatch.setattr(store.engine, "transaction", watched)
+        monkeypatch.setattr(store.engine, "atomically", watched)
         space = store.get_or_create_embedding_space("watchful", "watchful", 8)
         summary = embed_space(store, space, EmbedOptions(limit=100))
     assert (provider.calls, summary.written) == (7, 100)

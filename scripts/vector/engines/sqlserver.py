@@ -41,7 +41,7 @@ _TYPES = {
     "real": "float",
     "boolean": "bit",
     "utc": "datetime2(6)",
-    "vector": "nvarchar(max)",
+    "vector": "varchar(max)",
 }
 
 
@@ -320,7 +320,7 @@ class SqlServerEngine:
 def _staged_type(column: Column, values: Sequence[Any]) -> str:
     if column.kind != "text":
         text_type = _TYPES[column.kind]
-        return f"{text_type} collate Latin1_General_100_BIN2" if text_type.startswith("nvarchar") else text_type
+        return f"{text_type} collate Latin1_General_100_BIN2" if "varchar" in text_type else text_type
     # Temporary tables have the collation of tempdb unless told otherwise: this is the ledgers'. Long types are slow to
     # join and to send.
     longest = max((len(value.encode("utf-16-le")) // 2 for value in values if value is not None), default=0)

@@ -1,0 +1,311 @@
+"""The whole chain, `dbt build` and `embed` in turn: what it writes, what it leaves alone, and what a crash costs."""
+
+import json
+import random
+import re
+import time
+
+import pytest
+from support import PROJECT_DIR, ScratchProject, read_csv
+
+from vector.errors import InputRefused, ProviderError
+from vector.providers.hash import HashProvider
+
+
+@pytest.fixture
+def pages(project: ScratchProject) -> dict[str, dict]:
+    """The payloads of the pages by id; write them back with `publish`."""
+    return {row["page_id"]: json.loads(row["payload_json"]) for row in project.rows("page")}
+
+
+def publish(project, pages):
+    """Writes the pages, fetched when they were before."""
+    fetched = {row["page_id"]: row["fetched_utc"] for row in project.rows("page")}
+    project.write_rows(
+        "page",
+        [
+            {"page_id": page_id, "payload_json": json.dumps(payload), "fetched_utc": fetched.get(page_id, "2026-01-01")}
+            for page_id, payload in pages.items()
+        ],
+    )
+    project.build()
+
+
+def article(title, text):
+    return {"title": title, "lang": "en", "tags": ["test"], "body": {"format": "plain", "text": text}}
+
+
+def texts(project, source_id):
+    """The current chunks of a source: hash of the content by chunk id."""
+    return dict(
+        project.query(
+            "select chunk_id, content_sha256 from chunk where source_id = ? and retired_utc is null", source_id
+        )
+    )
+
+
+def embedded(project):
+    """Chunk and input hash of every vector."""
+    return set(project.query("select chunk_id, input_content_sha256 from embedding"))
+
+
+def best_hit(project, source_id):
+    """The source that is found for the exact text of a source's first chunk, current or not."""
+    ((content,),) = project.query(
+        "select content from chunk_catalog where source_id = ? order by chunk_index limit 1", source_id
+    )
+    done = project.vector("search", content, "--top-k", "1", "--json")
+    return json.loads(done.stdout)["hits"][0]["source_id"]
+
+
+def test_a_second_build_and_embed_write_nothing_but_job_and_run(project):
+    before = project.contents("job", "run")
+    (runs,) = project.query("select count(*) from run")
+    built = project.build()
+    said = project.embed()
+    assert project.contents("job", "run") == before
+    assert not re.search(r"\d+ (inserted|updated)", built.output)
+    assert said == "hash: nothing to embed, every current chunk has its vector\n"
+    assert project.query("select count(*) - 1 from run") == [runs]
+    assert project.query("select count(*) from job") == project.query("select count(*) from run")
+
+
+def test_only_what_changed_is_embedded(project, pages):
+    before, vectors = texts(project, "page:apollo"), embedded(project)
+    assert best_hit(project, "page:ceres") == "page:ceres"
+    ceres = pages.pop("ceres")
+    body = pages["apollo"]["body"]
+    assert body["text"].count("John Houbolt") == 1
+    body["text"] = body["text"].replace("John Houbolt", "Jane Houbolt")  # as long as before, so no window moves
+    pages["phobos"] = article("Phobos", "Phobos is the larger moon of Mars. " * 40)
+    publish(project, pages)
+
+    after = texts(project, "page:apollo")
+    changed = {pair for pair in after.items() if pair not in before.items()}
+    assert before.keys() == after.keys()
+    assert 1 <= len(changed) <= 2, "the windows that overlap the name"
+    new = set(texts(project, "page:phobos").items())
+    assert len(new) == 2
+    summary = json.loads(project.embed("--json"))["spaces"][0]
+    assert embedded(project) - vectors == changed | new
+    assert embedded(project) > vectors, "the vectors of earlier texts stay"
+    assert summary["written"] == len(changed | new)
+
+    # The deleted one is no longer found; what was found of it once can still be read.
+    assert texts(project, "page:ceres") == {}
+    assert best_hit(project, "page:ceres") != "page:ceres"
+    assert project.query("select retired_utc is null from source_registry where source_id = 'page:ceres'") == [(False,)]
+    ((content, status),) = project.query(
+        "select content_then, chunk_status_now from retrieval_audit where source_id = 'page:ceres' and score > 0.999"
+    )
+    assert content.startswith("Ceres")
+    assert status == "retired"
+
+    # It returns with the vectors that it had.
+    pages["ceres"] = ceres
+    publish(project, pages)
+    assert "nothing to embed" in project.embed()
+    assert best_hit(project, "page:ceres") == "page:ceres"
+    assert project.test().success
+
+
+def test_full_refresh_loses_no_row(project):
+    before = project.contents()
+    project.build("--full-refresh")
+    assert project.contents() == before
+
+
+def test_a_ledger_gets_the_column_that_its_contract_gets(project):
+    before = project.query("select * from retrieval_hit order by all")
+    metadata = column("metadata_json", "text")
+    project.edit("models/vector/retrieval_hit.yml", metadata, metadata + column("reviewed_by", "varchar(100)", "Who."))
+    assert "Ledger retrieval_hit: added column reviewed_by" in project.build().output
+    assert project.query("select * exclude (reviewed_by) from retrieval_hit order by all") == before
+    assert project.query("select distinct reviewed_by from retrieval_hit") == [(None,)]
+    assert project.vector("search", "a question").exit_code == 0, "Python writes what it knows of"
+    assert not re.search(r"\d+ (inserted|updated)|added column", project.build().output)
+
+
+@pytest.mark.parametrize(
+    ("columns", "difference"),
+    [
+        pytest.param(("metadata_json", "integer"), "metadata_json: varchar in the table, integer in", id="other type"),
+        pytest.param(("reviewed_by", "text", "not_null"), "reviewed_by: not in the table, and not null", id="not null"),
+    ],
+)
+def test_a_contract_that_a_ledger_cannot_follow_stops_the_run(project, columns, difference):
+    before = project.contents()
+    name, data_type, *not_null = columns
+    constraints = "        constraints:\n          - type: not_null\n" if not_null else ""
+    metadata = column("metadata_json", "text")
+    kept = metadata if not_null else ""
+    project.edit("models/vector/retrieval_hit.yml", metadata, kept + column(name, data_type, "Changed.") + constraints)
+    done = project.dbt("run", "--select", "retrieval_hit+", "run")
+    assert not done.success
+    assert re.search(difference, done.output, re.IGNORECASE), done.output
+    assert "Traceback" not in done.output
+    assert done.ended("error") == {"retrieval_hit"}
+    assert done.ended("skipped") == {"retrieval_audit"}
+    assert project.contents() == before
+
+
+def column(name, data_type, description="JSON object of what else is known of the hit."):
+    return f'      - name: {name}\n        description: "{description}"\n        data_type: {data_type}\n'
+
+
+def test_tags_and_titles_reach_the_registry_and_embed_nothing(project, pages):
+    before = project.contents("source_registry", "job", "run")
+    pages["dawn"]["tags"] = ["retagged"]
+    # A title of its own, which is not the one that the content begins with.
+    project.edit("models/staging/stg_page.sql", "        title,\n        case", "        'T' as title,\n        case")
+    publish(project, pages)
+    assert project.query("select title, tags_json from source_registry where source_id = 'page:dawn'") == [
+        ("T", '{"lang":"en","tags":["retagged"]}')
+    ]
+    assert project.query("select count(*) from source_registry where title = 'T'") == [(len(pages),)]
+    assert "nothing to embed" in project.embed()
+    assert project.contents("source_registry", "job", "run") == before
+
+
+def test_equal_texts_are_embedded_once(project, pages):
+    pages |= {"copy-1": article("Copied", "The same."), "copy-2": article("Copied", "The same.")}
+    publish(project, pages)
+    plan = json.loads(project.embed("--plan", "--json"))["spaces"][0]
+    assert (plan["chunks"], plan["texts"], plan["texts_to_embed"]) == (2, 1, 1)
+    summary = json.loads(project.embed("--json"))["spaces"][0]
+    assert (summary["written"], summary["texts"], summary["reused"]) == (2, 1, 1)
+
+    pages["copy-3"] = article("Copied", "The same.")
+    publish(project, pages)
+    summary = json.loads(project.embed("--json"))["spaces"][0]
+    assert (summary["written"], summary["texts"], summary["reused"], summary["requests"]) == (1, 0, 1, 0)
+    assert project.query(
+        "select count(*), count(distinct vector_sha256) from embedding join chunk using (chunk_id)"
+        " where source_id like 'page:copy-%'"
+    ) == [(3, 1)]
+
+
+# Crashes
+
+
+def forget_vectors(project):
+    with project.connect() as connection:
+        connection.execute("delete from embedding")
+
+
+def test_a_killed_run_costs_nothing_that_was_finished(project):
+    forget_vectors(project)
+    ((wanted,),) = project.query("select count(*) from embedding_pending")
+    chance = random.Random(20)
+    rows: list[tuple] = []
+    counts = []
+    for _ in range(4):
+        kill_when_written(project, chance.randint(1, 25_000))
+        kept = project.query("select * from embedding order by all")
+        assert set(map(str, rows)) <= set(map(str, kept)), "rows once written stay as they were"
+        counts.append(len(kept))
+        rows = kept
+    assert any(0 < count < wanted for count in counts), counts
+    assert len(set(counts)) > 2, counts
+
+    summary = json.loads(project.embed("--json"))["spaces"][0]
+    assert (summary["planned"], summary["written"]) == (wanted - counts[-1], wanted - counts[-1])
+    assert project.query("select count(*), count(distinct chunk_id) from embedding") == [(wanted, wanted)]
+    assert project.query("select status, count(*) from run where error like 'abandoned%' group by status") == [
+        ("FAILED", 4)
+    ]
+    assert project.query("select distinct status from run order by 1") == [("FAILED",), ("SUCCEEDED",)]
+    assert project.query("select distinct status from job order by 1") == [("DEADLETTER",), ("SUCCEEDED",)]
+    assert project.test("--select", "embedding").success
+
+
+def kill_when_written(project, size):
+    """Starts embed.py, and kills it when it has written so many bytes: DuckDB's log grows with every commit."""
+    log = project.database_path.with_name("warehouse.duckdb.wal")
+    assert not log.exists()
+    process = project.start("embed", "--batch-size", "1", "--concurrency", "1")
+    while not log.exists() or log.stat().st_size < size:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.0005)
+    process.kill()
+    process.communicate()
+
+
+class FragileProvider(HashProvider):
+    """A hash that refuses some texts, and is gone after some calls."""
+
+    preferred_batch_size = 16
+
+    def __init__(self, space, refused="", calls=10**6):
+        super().__init__(space)
+        self.refused, self.calls = refused, calls
+        self.seen: list[str] = []
+
+    def embed(self, texts):
+        if self.refused and any(self.refused in text for text in texts):
+            raise InputRefused("the model will not read this", reason="refused")
+        if self.calls == 0:
+            raise ProviderError("the model is gone")
+        self.calls -= 1
+        self.seen += texts
+        return super().embed(texts)
+
+
+def test_what_a_model_finished_before_it_failed_is_never_asked_for_again(project, monkeypatch):
+    forget_vectors(project)
+    providers = []
+
+    def use(**fragility):
+        def opened(space):
+            providers.append(FragileProvider(space, **fragility))
+            return providers[-1]
+
+        monkeypatch.setattr("vector.embedding.open_provider", opened)
+
+    use(calls=5)
+    done = project.vector("embed")
+    assert (done.exit_code, done.stdout, done.stderr) == (3, "", "error: the model is gone\n")
+    assert project.query("select count(*) from embedding") == [(80,)]
+    assert project.query("select status, error from run order by started_utc desc limit 1") == [
+        ("FAILED", "ProviderError: the model is gone")
+    ]
+    use()
+    project.embed()
+    first, second = (set(provider.seen) for provider in providers)
+    assert len(first) == 80
+    assert not first & second
+    assert project.query("select count(*) from embedding_pending") == [(0,)]
+
+
+def test_a_refused_text_is_quarantined_until_it_changes(project, pages, monkeypatch):
+    pages |= {f"kind-{i}": article(f"Kind {i}", "A text that any model reads.") for i in range(5)}
+    pages["odd"] = article("Odd", "A text with a #forbidden# word.")
+    publish(project, pages)
+    monkeypatch.setattr("vector.embedding.open_provider", lambda space: FragileProvider(space, refused="#forbidden#"))
+
+    done = project.vector("embed", "--json")
+    summary = json.loads(done.stdout)["spaces"][0]
+    assert (done.exit_code, summary["written"], summary["quarantined"]) == (1, 5, 1)
+    (chunk_id,) = texts(project, "page:odd")
+    failure = "select chunk_id, reason, error_message from embedding_failure"
+    assert project.query(failure) == [(chunk_id, "refused", "the model will not read this")]
+    assert "nothing to embed" in project.embed(), "it is not tried again"
+
+    pages["odd"] = article("Odd", "A text with a welcome word.")
+    publish(project, pages)
+    assert "1 vectors written" in project.embed()
+
+
+def test_the_default_model_end_to_end(project):
+    project.write_rows("embedding_space_seed", read_csv(PROJECT_DIR / "seeds" / "embedding_space_seed.csv"))
+    project.build()
+    summary = json.loads(project.embed("--space", "minilm", "--limit", "12", "--json"))["spaces"][0]
+    assert (summary["written"], summary["texts"]) == (12, 12)
+    assert summary["input_tokens"] > 0
+
+    question = project.query("select content from chunk join embedding_current using (chunk_id) where dimensions = 384")
+    found = json.loads(project.vector("search", question[0][0], "--space", "minilm", "--json").stdout)
+    assert found["candidates"] == 12
+    assert found["hits"][0]["content"] == question[0][0]
+    assert found["hits"][0]["score"] == pytest.approx(1, abs=1e-4)
+    assert project.test("--select", "embedding", "embedding_current").success
