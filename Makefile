@@ -39,7 +39,7 @@ demo: $(VENV)/.installed-demo profiles.yml ## See it work: install, build, embed
 	@printf '\n== search: three questions\n'
 	@$(BIN)/python scripts/search.py --top-k 3 'Which moon has volcanoes that are erupting right now?'
 	@$(BIN)/python scripts/search.py --top-k 3 'Why is Pluto no longer counted as a planet?'
-	@$(BIN)/python scripts/search.py --top-k 3 'What keeps a distant probe supplied with electricity?'
+	@$(BIN)/python scripts/search.py --top-k 3 'Which spacecraft landed on a comet?'
 	@printf '\n== coverage\n'
 	@$(BIN)/vector coverage
 	@printf '%s\n' '' 'Where to look next:' \
