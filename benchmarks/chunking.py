@@ -21,7 +21,9 @@ SCRIPTS = ("ASCII", "Cyrillic", "CJK")
 def main() -> None:
     arguments = parser(__doc__, repetitions=3)
     arguments.add_argument("--megabytes", type=float, default=10, metavar="MB", help="of text a figure")
-    arguments.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), metavar="BYTES", help="of documents")
+    arguments.add_argument(
+        "--lengths", type=int, nargs="+", default=list(LENGTHS), metavar="BYTES", help="of documents"
+    )
     arguments.add_argument("--scripts", nargs="+", choices=SCRIPTS, default=list(SCRIPTS))
     given = arguments.parse_args()
     print_header("Chunking, windows of 800 with 100 overlap")

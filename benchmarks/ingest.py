@@ -36,7 +36,9 @@ SPACE = {"provider": "hash", "model_name": "hash"}
 def main() -> None:
     arguments = parser(__doc__, repetitions=3)
     arguments.add_argument("--rows", type=int, default=20_000, metavar="N")
-    arguments.add_argument("--more-rows", type=int, default=60_000, metavar="N", help="pending, for memory growth; 0: none")
+    arguments.add_argument(
+        "--more-rows", type=int, default=60_000, metavar="N", help="pending, for memory growth; 0: none"
+    )
     arguments.add_argument("--dimensions", type=int, default=384, metavar="N")
     arguments.add_argument("--batches", type=int, nargs="+", default=[256, 2_000], metavar="N", help="rows a save")
     given = arguments.parse_args()
@@ -54,7 +56,9 @@ def main() -> None:
 def _measure(warehouse: Warehouse, count: int, dimensions: int, batches: list[int], repetitions: int) -> list[list]:
     _prepare(warehouse, count, dimensions)
     with warehouse.connect() as connection:
-        space_id = VectorStore(connection).get_or_create_embedding_space(**SPACE, dimensions=dimensions).embedding_space_id
+        space_id = (
+            VectorStore(connection).get_or_create_embedding_space(**SPACE, dimensions=dimensions).embedding_space_id
+        )
         chunks = connection.execute("select chunk_id, content_sha256 from vector.chunk order by chunk_id").fetchall()
     vectors = unit_vectors(count, dimensions)
 

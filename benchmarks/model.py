@@ -36,7 +36,9 @@ def main() -> None:
     arguments = parser(__doc__, repetitions=2)
     arguments.add_argument("--chunks", type=int, default=300, metavar="N", help="embedded for speed")
     arguments.add_argument("--characters", type=int, default=500, metavar="N", help="a chunk")
-    arguments.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16], metavar="N", help="of the model alone")
+    arguments.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[1, 16], metavar="N", help="of the model alone"
+    )
     arguments.add_argument("--data", type=Path, default=PROJECT_DIR.parent / "shared" / "data", metavar="DIR")
     arguments.add_argument("--documents", type=int, default=500, metavar="N", help="a collection; 0: all of them")
     given = arguments.parse_args()
@@ -58,7 +60,9 @@ def main() -> None:
 
 
 def _speed(count: int, characters: int, batch_sizes: list[int], repetitions: int) -> list[list]:
-    texts = sorted((f"{number} {text_of('ASCII', characters, number)}"[:characters] for number in range(count)), key=len)
+    texts = sorted(
+        (f"{number} {text_of('ASCII', characters, number)}"[:characters] for number in range(count)), key=len
+    )
     with scratch_warehouse() as warehouse:
         space = _build_with_chunks(warehouse, {f"bench:{number}": text for number, text in enumerate(texts)})
         provider = open_provider(space)

@@ -10,7 +10,16 @@ from __future__ import annotations
 import sys
 import time
 
-from support import PROJECT_DIR, Warehouse, best_of, fill_embeddings, parser, print_header, print_table, scratch_warehouse
+from support import (
+    PROJECT_DIR,
+    Warehouse,
+    best_of,
+    fill_embeddings,
+    parser,
+    print_header,
+    print_table,
+    scratch_warehouse,
+)
 
 CHUNKS_A_PAGE = 10
 STEP = 640  # window starts of the demo's policy for pages
@@ -32,10 +41,18 @@ def main() -> None:
 def _fill(warehouse: Warehouse, chunk_count: int) -> float:
     with warehouse.connect() as connection:
         connection.execute(
-            "insert into bench.page select concat('p', n) as page_id, json_object('title', concat('Page ', n), 'lang', 'en',"
-            " 'tags', json_array('bench'), 'body', json_object('text', left(repeat(concat(md5(n::varchar),"
-            " ' is the digest of this page. '), ?), ?)))::varchar as payload_json, timestamp '2026-01-01' as fetched_utc"
-            " from range(?) as numbers (n)",
+            """
+            insert into bench.page
+            select
+                concat('p', n) as page_id,
+                json_object(
+                    'title', concat('Page ', n), 'lang', 'en', 'tags', json_array('bench'),
+                    'body', json_object(
+                        'text', left(repeat(concat(md5(n::varchar), ' is the digest of this page. '), ?), ?))
+                )::varchar as payload_json,
+                timestamp '2026-01-01' as fetched_utc
+            from range(?) as numbers (n)
+            """,
             [CHUNKS_A_PAGE * STEP // 60, CHUNKS_A_PAGE * STEP, chunk_count // CHUNKS_A_PAGE],
         )
     started = time.perf_counter()

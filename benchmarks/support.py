@@ -214,26 +214,27 @@ def _memory(name: str) -> int:
 
 def parser(description: str | None, repetitions: int) -> argparse.ArgumentParser:
     """A parser with what every benchmark takes."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument(
+        "--repetitions", type=int, default=repetitions, metavar="N", help="of each figure; the best counts"
     )
-    made.add_argument("--repetitions", type=int, default=repetitions, metavar="N", help="of each figure; the best counts")
     return made
 
 
 def print_header(title: str) -> None:
     """What was measured, where and when."""
     moment = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    print(
-        f"\n{title}\n{moment}, {os.cpu_count()} cores, Python {platform.python_version()}, DuckDB {duckdb.__version__}\n"
-    )
+    versions = f"Python {platform.python_version()}, DuckDB {duckdb.__version__}"
+    print(f"\n{title}\n{moment}, {os.cpu_count()} cores, {versions}\n")
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A Markdown table; floats with three significant digits."""
     cells = [list(headers), *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     print("\n".join(lines), flush=True)
 

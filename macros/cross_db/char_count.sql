@@ -8,6 +8,9 @@
 {%- endmacro %}
 
 {% macro sqlserver__char_count(text) -%}
-    {#- LEN drops trailing blanks, so a sentinel is appended; only a supplementary-character collation counts code points. -#}
-    (len(concat({{ text }}, N'.') collate Latin1_General_100_CI_AS_SC) - 1)
+    {#-
+        LEN drops trailing blanks, so a sentinel is appended: by +, since the length of null is null, and to the longest
+        type, since a full nvarchar(4000) would lose it. Only a supplementary-character collation counts code points.
+    -#}
+    (len((cast({{ text }} as nvarchar(max)) + N'.') collate Latin1_General_100_CI_AS_SC) - 1)
 {%- endmacro %}

@@ -8,5 +8,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__character(code_point) -%}
-    nchar({{ code_point }}) collate Latin1_General_100_BIN2
+    nchar({{ code_point }})
 {%- endmacro %}

@@ -11,10 +11,16 @@
 {%- endmacro %}
 
 {% macro sqlserver__json_attributes_text(column) -%}
+    {#- OPENJSON's key has a collation of its own, another than its value's. -#}
     (
         select
-            string_agg(cast(concat(replace([key], N'_', N' '), N': ', [value]) as nvarchar(max)), N'; ')
-                within group (order by [key] collate Latin1_General_100_BIN2)
-        from openjson(case when isjson({{ column }}) = 1 then {{ column }} end)
+            string_agg(concat(replace(attribute.name, N'_', N' '), N': ', attribute.content), N'; ')
+                within group (order by attribute.name)
+        from (
+            select
+                [key] collate Latin1_General_100_BIN2 as name,
+                cast([value] as nvarchar(max)) collate Latin1_General_100_BIN2 as content
+            from openjson(case when isjson({{ column }}) = 1 then {{ column }} end)
+        ) as attribute
     )
 {%- endmacro %}

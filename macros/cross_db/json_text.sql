@@ -8,9 +8,10 @@
 {%- endmacro %}
 
 {% macro sqlserver__json_text(column, path) -%}
+    {#- OPENJSON gives a row for each element of an array: in an array of its own, any text gives one. -#}
     (
         select json_row.json_value collate Latin1_General_100_BIN2
-        from openjson(case when isjson({{ column }}) = 1 then {{ column }} end)
+        from openjson(case when isjson({{ column }}) = 1 then concat(N'[', {{ column }}, N']') end)
         with (json_value nvarchar(max) '{{ path }}') as json_row
     )
 {%- endmacro %}

@@ -14,7 +14,7 @@
     {%- if clustered -%}
         {% do run_query(ledger_create_index_sql(relation, clustered, 'clustered')) %}
     {%- endif -%}
-    {%- for index in indexes -%}
+    {%- for index in indexes if 'row_version' not in index.columns or ledger_engine_columns() -%}
         {% do run_query(ledger_create_index_sql(relation, index.columns, 'nonclustered')) %}
     {%- endfor -%}
 {%- endmacro %}

@@ -11,5 +11,6 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_engine_columns() -%}
-    {{ return(['row_version rowversion not null'] if config.get('meta', {}).get('row_version') else []) }}
+    {%- set stamped = config.get('meta', {}).get('row_version') and 'rowversion' not in var('sqlserver_without') -%}
+    {{ return(['row_version rowversion not null'] if stamped else []) }}
 {%- endmacro %}

@@ -10,9 +10,14 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_lock(relation) -%}
-    {% do run_query(
-        "declare @got int; exec @got = sp_getapplock @Resource = N'vector_ledger." ~ relation.schema ~ "."
-        ~ relation.identifier ~ "', @LockMode = 'Exclusive', @LockOwner = 'Transaction', @LockTimeout = 600000;"
-        ~ " if @got < 0 throw 50001, N'another build has held the ledger " ~ relation.identifier
-        ~ " for ten minutes', 1;") %}
+    {%- if 'applock' in var('sqlserver_without') -%} {{ return('') }} {%- endif -%}
+    {#- By `statement`, which begins the transaction that owns the lock; run_query would not. -#}
+    {%- call statement('ledger_lock') -%}
+        declare @got int;
+        exec @got = sp_getapplock
+            @Resource = N'vector_ledger.{{ relation.schema }}.{{ relation.identifier }}',
+            @LockMode = 'Exclusive', @LockOwner = 'Transaction', @LockTimeout = 600000;
+        if @got < 0
+            throw 50001, N'another build has held the ledger {{ relation.identifier }} for ten minutes', 1;
+    {%- endcall -%}
 {%- endmacro %}

@@ -13,6 +13,8 @@
         UUIDs, digests and vectors (JSON arrays of numbers) are ASCII.
     -#}
     {%- set collation = ' collate Latin1_General_100_BIN2' -%}
+    {#- dbt translates some names of the yml by itself, and writes those in capitals: INT, BIT, DATETIME2(6). -#}
+    {%- set data_type = data_type | lower -%}
     {%- if data_type in ('varchar(36)', 'varchar(64)') -%} {{ data_type ~ collation }}
     {%- elif data_type.startswith('varchar(') -%} {{ 'n' ~ data_type ~ collation }}
     {%- elif data_type == 'text' -%} {{ 'nvarchar(max)' ~ collation }}

@@ -8,6 +8,9 @@
 {%- endmacro %}
 
 {% macro sqlserver__replace_text(text, old, new) -%}
-    {#- A linguistic collation would also replace full-width and other look-alikes. -#}
-    replace({{ text }} collate Latin1_General_100_BIN2, {{ old }}, {{ new }})
+    {#-
+        A linguistic collation would also replace full-width and other look-alikes. Of a shorter type than max, REPLACE
+        cuts what it returns at 4,000 characters.
+    -#}
+    replace(cast({{ text }} as nvarchar(max)) collate Latin1_General_100_BIN2, {{ old }}, {{ new }})
 {%- endmacro %}

@@ -8,9 +8,10 @@
 {%- endmacro %}
 
 {% macro sqlserver__vector_is_finite(vector) -%}
+    {#- OPENJSON raises an error on what is no JSON, and nothing says that `isjson` is asked first. -#}
+    {%- set elements = 'openjson(case when isjson(' ~ vector ~ ') = 1 then ' ~ vector ~ ' end)' -%}
     (
-        isjson({{ vector }}) = 1
-        and exists (select 1 from openjson({{ vector }}))
-        and not exists (select 1 from openjson({{ vector }}) where [type] <> 2 or try_cast([value] as real) is null)
+        exists (select 1 from {{ elements }})
+        and not exists (select 1 from {{ elements }} where [type] <> 2 or try_cast([value] as real) is null)
     )
 {%- endmacro %}

@@ -3,7 +3,7 @@
     {%- if not execute -%} {{ return('select 1 as placeholder') }} {%- endif -%}
     select
     {%- for column in model.columns.values() %}
-        cast(null as {{ ledger_type(column.data_type) }}) as {{ column.name }}{{ ',' if not loop.last }}
+        {{ ledger_null(column.data_type) }} as {{ column.name }}{{ ',' if not loop.last }}
     {%- endfor %}
     where 1 = 0
 {%- endmacro %}

@@ -28,9 +28,10 @@
         {% do exceptions.raise_compiler_error(
             relation ~ " exists as a " ~ existing.type ~ ". A ledger replaces nothing: rename or drop it yourself.") %}
     {%- endif -%}
+    {#- What is written goes through `statement`, which begins the model's one transaction; run_query would not. -#}
     {% do ledger_lock(relation) %}
     {%- if existing is none -%}
-        {% do run_query(ledger_create_sql(relation)) %}
+        {%- call statement('create_ledger') -%} {{ ledger_create_sql(relation) }} {%- endcall -%}
     {%- else -%}
         {% do ledger_add_columns(relation) %}
     {%- endif -%}
@@ -40,7 +41,7 @@
 
     {%- set counts = ledger_change_counts(relation, sql, unique_key) -%}
     {%- if counts.updated -%}
-        {% do run_query(ledger_update_sql(relation, sql, unique_key)) %}
+        {%- call statement('update_ledger') -%} {{ ledger_update_sql(relation, sql, unique_key) }} {%- endcall -%}
     {%- endif -%}
     {%- call statement('main') -%}
         {{ ledger_insert_sql(relation, sql, unique_key) if counts.inserted else 'select 1 as unchanged' }}

@@ -45,7 +45,7 @@ normalised as (
         title,
         {{ normalize_text('content') }} as content,
         tags_json,
-        updated_utc as source_updated_utc
+        {{ as_timestamp('updated_utc') }} as source_updated_utc
     from unioned
 
 ),

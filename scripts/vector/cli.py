@@ -1,7 +1,7 @@
 """The `vector` command, and the commands under scripts/: `embed`, `search`, `coverage`, `spaces`.
 
 Exit codes: 0 all is well; 1 some inputs were quarantined; 2 usage or configuration; 3 the model cannot be used;
-4 a space was refused; 130 interrupted.
+4 a space was refused; 130 or 143 interrupted or terminated. With several spaces, the highest.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from vector import __version__
 from vector.contracts.models import EmbeddingSpace
@@ -32,7 +35,7 @@ EMBED_HELP = """examples:
 
 With --json, one object: {"spaces": [...]}. With --plan a space has the keys space_key, chunks, chunks_by_reason, texts,
 texts_reused, texts_to_embed, input_bytes; else space_key, planned, written, reused, quarantined, texts, requests,
-input_tokens, truncated, seconds, seconds_in_model, seconds_in_database, run_id."""
+input_tokens, truncated, seconds, seconds_in_model, seconds_in_database, run_id, error."""
 
 SEARCH_HELP = """examples:
   %(prog)s "Which moon has geysers?"
@@ -48,18 +51,35 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     parser = _parser(prog)
     arguments = parser.parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         return arguments.run(arguments)
     except VectorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is stored", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, _Terminated) as stopped:
+        print("stopped; what was finished is stored", file=sys.stderr)
+        return 143 if isinstance(stopped, _Terminated) else 130
+
+
+class _Terminated(BaseException):
+    """SIGTERM: unwinds as Ctrl-C does, so that the run is closed."""
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise _Terminated("terminated")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argparse's own, but an error is one line, as every other error of a command is."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog, description="The vector runtime of an analytics warehouse.")
+    parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -99,10 +119,11 @@ def _command(commands: Any, name: str, run: Any, summary: str, epilog: str | Non
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
-    return number
+    with suppress(ValueError):
+        number = int(text)
+        if 1 <= number < 2**31:  # the ledgers' integers
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {2**31 - 1}")
 
 
 def _open_store(arguments: argparse.Namespace) -> VectorStore:
@@ -133,13 +154,37 @@ def _embed(arguments: argparse.Namespace) -> int:
             return 0
         close_abandoned_runs(store)
         options = EmbedOptions(arguments.limit, arguments.batch_size, arguments.concurrency)
-        summaries = [embed_space(store, space, options, _progress) for space in spaces]
+        summaries, exit_code = _embed_each(store, spaces, options)
     finally:
         store.close()
     _print(
         arguments, {"spaces": [summary.to_dict() for summary in summaries]}, "\n".join(map(_summary_text, summaries))
     )
-    return 1 if any(summary.quarantined for summary in summaries) else 0
+    return exit_code
+
+
+def _embed_each(
+    store: VectorStore, spaces: Sequence[EmbeddingSpace], options: EmbedOptions
+) -> tuple[list[EmbedSummary], int]:
+    """The summaries, and the exit code. A space whose model cannot be used does not keep the others from theirs."""
+    summaries: dict[str, EmbedSummary] = {}
+    exit_code = 0
+
+    def on_progress(summary: EmbedSummary) -> None:
+        summaries[summary.space_key] = summary
+        _progress(summary)
+
+    for space in spaces:
+        key = space.space_key or ""
+        summaries[key] = EmbedSummary(key)
+        try:
+            quarantined = embed_space(store, space, options, on_progress).quarantined
+            exit_code = max(exit_code, 1 if quarantined else 0)
+        except VectorError as error:
+            summaries[key].error = str(error)
+            print(f"error: {key}: {error}", file=sys.stderr)
+            exit_code = max(exit_code, error.exit_code)
+    return list(summaries.values()), exit_code
 
 
 def _plan_text(plan: EmbedPlan) -> str:
@@ -153,6 +198,8 @@ def _plan_text(plan: EmbedPlan) -> str:
 
 
 def _summary_text(summary: EmbedSummary) -> str:
+    if summary.error:
+        return f"{summary.space_key}: stopped early, {summary.written} of {summary.planned} vectors written"
     if not summary.planned:
         return f"{summary.space_key}: nothing to embed, every current chunk has its vector"
     rate = summary.written / summary.seconds if summary.seconds else 0

@@ -60,7 +60,7 @@ class EmbedPlan:
 class EmbedSummary:
     """What a run did. `written` embeddings were stored, `reused` of them with a vector that another chunk of the same
     text had; `quarantined` chunks were refused by the model. Seconds are wall time; `seconds_in_model` adds up calls
-    that overlapped."""
+    that overlapped. `error` says why the run stopped early, if it did."""
 
     space_key: str
     planned: int = 0
@@ -75,6 +75,7 @@ class EmbedSummary:
     seconds_in_model: float = 0.0
     seconds_in_database: float = 0.0
     run_id: str | None = None
+    error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON; seconds rounded to milliseconds."""
@@ -133,12 +134,16 @@ def embed_space(
         summary.run_id = run.run_id
         plan = plan_space(store, space, options.limit)
         summary.planned = plan.chunks
+        on_progress(summary)
         try:
             if plan.chunks:
                 _run(store, space, options, plan, run, summary, on_progress)
+        except BaseException as error:
+            summary.error = str(error) or type(error).__name__
+            raise
         finally:
             summary.seconds = time.perf_counter() - started
-            run.metrics = {key: value for key, value in summary.to_dict().items() if key != "run_id"}
+            run.metrics = {key: value for key, value in summary.to_dict().items() if key not in ("run_id", "error")}
     return summary
 
 

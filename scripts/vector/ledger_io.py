@@ -117,13 +117,19 @@ def get(engine: Engine, ledger: Ledger, **key: Any) -> Any | None:
 
 
 def find(
-    engine: Engine, ledger: Ledger, where: Mapping[str, Any], order: str | None = None, limit: int | None = None
+    engine: Engine,
+    ledger: Ledger,
+    where: Mapping[str, Any],
+    order: str | None = None,
+    limit: int | None = None,
+    null: Sequence[str] = (),
 ) -> list[Any]:
-    """Records whose columns equal the given values (those that are None do not restrict), in a stable order."""
+    """Records whose columns equal the given values (those that are None do not restrict) and whose columns `null`
+    are, in a stable order."""
     given = {name: value for name, value in where.items() if value is not None}
-    condition = " and ".join(f"{name} = ?" for name in given)
+    conditions = [*(f"{name} = ?" for name in given), *(f"{name} is null" for name in null)]
     sql = f"select {', '.join(ledger.column_names)} from {engine.table(ledger.table)}"
-    sql += f" where {condition}" if given else ""
+    sql += f" where {' and '.join(conditions)}" if conditions else ""
     sql += f" order by {order or ', '.join(ledger.key)}"
     parameters = list(given.values())
     if limit is not None:

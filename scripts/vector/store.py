@@ -19,7 +19,7 @@ import numpy as np
 
 from vector import ledger_io
 from vector.contracts import ledgers
-from vector.contracts.identity import compute_content_hash, compute_vector_hash
+from vector.contracts.identity import compute_content_hash, compute_vector_hash, require_storable_text
 from vector.contracts.ledgers import Column
 from vector.contracts.models import (
     EmbeddingFailure,
@@ -187,8 +187,8 @@ class VectorStore:
         self, source_id: str | None = None, include_retired: bool = False, limit: int | None = None
     ) -> list[VectorChunk]:
         """Chunks by id, current ones unless asked otherwise."""
-        found = ledger_io.find(self.engine, ledgers.CHUNK, {"source_id": source_id}, limit=limit)
-        return [chunk for chunk in found if include_retired or chunk.retired_utc is None]
+        null = () if include_retired else ("retired_utc",)
+        return ledger_io.find(self.engine, ledgers.CHUNK, {"source_id": source_id}, limit=limit, null=null)
 
     # Embeddings
 
@@ -349,6 +349,7 @@ def _checked_vector(embedding: VectorEmbedding, spaces: dict[str, EmbeddingSpace
             " make it with get_or_create_embedding_space, or add it to the seed and run `dbt build`"
         )
     about = f"embedding of chunk {embedding.chunk_id}"
+    require_storable_text(embedding.embedding_id, f"{about}: embedding_id")
     if len(embedding.vector) != space.dimensions:
         raise InvalidRecord(
             f"{about}: the vector has {len(embedding.vector)} elements, space {space.space_key} has {space.dimensions}"
@@ -359,4 +360,9 @@ def _checked_vector(embedding: VectorEmbedding, spaces: dict[str, EmbeddingSpace
         raise InvalidRecord(f"{about}: {error}") from None
     if actual != embedding.vector_sha256:
         raise InvalidRecord(f"{about}: vector_sha256 is not the hash of the vector")
-    return np.asarray(embedding.vector, dtype=np.float32)
+    vector = np.asarray(embedding.vector, dtype=np.float32)
+    if space.distance_metric == "cosine" and not vector.any():
+        raise InvalidRecord(
+            f"{about}: a vector of zeros has no direction, and space {space.space_key} compares directions"
+        )
+    return vector

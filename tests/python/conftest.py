@@ -4,12 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import ScratchProject
+from support import VECTOR, ScratchProject
+
+from vector.chunking import Chunker, ChunkingPolicy
+from vector.contracts.models import EmbeddingSpace, VectorChunk, VectorEmbedding, VectorSourceRegistry
+from vector.store import VectorStore
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
@@ -79,3 +83,31 @@ def project(kept_project: ScratchProject) -> ScratchProject:
     """The built and embedded copy of the project, as new."""
     kept_project.reset()
     return kept_project
+
+
+@pytest.fixture
+def store(project: ScratchProject) -> Iterator[VectorStore]:
+    """A store over the built and embedded copy."""
+    with project.store() as opened:
+        yield opened
+
+
+@pytest.fixture
+def space(store: VectorStore) -> EmbeddingSpace:
+    """The space of the copy: a hash of 8 dimensions."""
+    return store.get_embedding_space_by_key("hash")
+
+
+@pytest.fixture
+def chunk(store: VectorStore) -> VectorChunk:
+    """A chunk of Python's own, without a vector."""
+    store.save_source(VectorSourceRegistry("note:1", "note", {"file": "n"}))
+    (made,) = Chunker(ChunkingPolicy()).chunk("The text of a note.", "note:1", "note")
+    store.save_chunk(made)
+    return made
+
+
+@pytest.fixture
+def embedding(space: EmbeddingSpace, chunk: VectorChunk) -> VectorEmbedding:
+    """A vector for the chunk that is not saved."""
+    return VectorEmbedding.create_new(chunk.chunk_id, space.embedding_space_id, chunk.content_sha256, VECTOR)

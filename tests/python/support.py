@@ -32,6 +32,9 @@ HASH_SPACE = {
     "distance_metric": "cosine", "description": "for tests", "is_active": "true",
 }  # fmt: skip
 
+# Of norm 1, and the same as float32.
+VECTOR = [0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
+
 PROFILE = """\
 vector_runtime:
   target: duckdb
@@ -203,6 +206,13 @@ class ScratchProject:
     def contents(self, *without: str) -> dict[str, list[tuple]]:
         """Every row of every ledger, as text, but those of the ledgers named."""
         return {name: self.query(f"select * from {name} order by all") for name in LEDGERS if name not in without}
+
+
+def row_counts(store: VectorStore) -> dict[str, int]:
+    """The number of rows of every table, ledgers and seeds."""
+    connection = store.engine.connection
+    tables = connection.execute("select table_name from duckdb_tables() where schema_name = 'vector'").fetchall()
+    return {name: connection.execute(f"select count(*) from {name}").fetchone()[0] for (name,) in tables}
 
 
 def drop_constraints(connection: duckdb.DuckDBPyConnection) -> None:

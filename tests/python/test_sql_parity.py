@@ -27,9 +27,9 @@ few = settings(max_examples=80, deadline=None)
 # Few letters, many blanks and line ends, so that cuts happen; then every character that has a UTF-8 form.
 characters = st.sampled_from("  \r\n\taé\u0301\u200d😀") | st.characters(exclude_categories=["Cs"])
 storable_characters = characters.filter(lambda character: character != "\0")
-# JSON strings in SQL escape these three control characters only; identity.py refuses all of them.
-json_characters = st.sampled_from("\"\\'  \n\r\tné😀") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"])
-names = st.text(st.sampled_from("\"\\' :{}é😀") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"]))
+# JSON strings in SQL escape these three control characters and no other; identity.py refuses the others.
+json_characters = st.sampled_from("\"\\' :{}\n\r\té😀") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"])
+names = st.text(json_characters)
 
 
 class Warehouse:

@@ -71,7 +71,8 @@ def _loaded(column: Column, value: Any, decode_vector: Callable[[Any], list[floa
     if column.enum:
         return column.enum(value)
     if column.kind == "json":
-        return json.loads(value)
+        # Not strict: in what SQL has written, rare control characters of a source stand as they are.
+        return json.loads(value, strict=False)
     if column.kind == "utc":
         return value.replace(tzinfo=timezone.utc)
     if column.kind == "boolean":

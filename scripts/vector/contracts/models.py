@@ -240,7 +240,7 @@ def _space_key(space: EmbeddingSpace, space_id: str) -> str:
 
 @dataclass
 class VectorJob(_Record):
-    """One queued piece of vector work. A lower `priority` goes first; `locked_*` name who holds the lease."""
+    """One queued piece of vector work. A higher `priority` is more urgent; `locked_*` name who holds the lease."""
 
     job_id: str
     job_type: JobType

@@ -49,19 +49,27 @@ def connect(target: Target) -> DuckDBEngine:
         )
     try:
         connection = duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
-    except duckdb.IOException as error:
+    except duckdb.Error as error:
         raise ConfigurationError(_cannot_open(path, str(error))) from None
     for name, value in (target.settings.get("settings") or {}).items():
-        connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
+        try:
+            connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
+        except duckdb.Error as error:
+            connection.close()
+            raise ConfigurationError(f"target {target.name}: setting {name}: {_first_line(error)}") from None
     return DuckDBEngine(connection, target.schema)
 
 
 def _cannot_open(path: str, message: str) -> str:
-    if "lock" in message:
+    if "Could not set lock on file" in message:
         holder = re.search(r"PID (\d+)", message)
         who = f"process {holder.group(1)}" if holder else "another process"
         return f"{path} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
-    return f"{path} cannot be opened as a DuckDB database: {message.splitlines()[0]}"
+    return f"{path} cannot be opened as a DuckDB database: {_first_line(message)}"
+
+
+def _first_line(message: object) -> str:
+    return str(message).partition("\n")[0]
 
 
 class DuckDBEngine:
@@ -76,6 +84,7 @@ class DuckDBEngine:
         (catalog,) = connection.execute("select current_database()").fetchone()
         self._prefix = f'"{catalog}"."{self.schema}"'
         self._staged_count = 0
+        self._still_staged: list[str] = []
 
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation of the schema."""
@@ -92,18 +101,27 @@ class DuckDBEngine:
 
     def atomically(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a transaction: all that it writes is written, or nothing is."""
-        try:
-            self.connection.execute("begin transaction")
-        except duckdb.TransactionException:
-            raise ConfigurationError("the connection has a transaction open; commit it or roll it back first") from None
+        if self._in_transaction():
+            raise ConfigurationError("the connection has a transaction open; commit it or roll it back first")
+        self.connection.execute("begin transaction")
         try:
             result = work()
             self.connection.execute("commit")
         except BaseException:
             with suppress(duckdb.TransactionException):  # a failed commit has ended the transaction
                 self.connection.execute("rollback")
+            while self._still_staged:
+                self.connection.unregister(self._still_staged.pop())
             raise
         return result
+
+    def _in_transaction(self) -> bool:
+        # Not by trying `begin`: DuckDB aborts an open transaction that is begun again, and its owner's work is lost.
+        try:
+            first, second = (self.query("select txid_current()") for _ in range(2))
+        except duckdb.TransactionException:  # one that has failed and waits for its rollback
+            return True
+        return first == second
 
     @contextmanager
     def staged(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
@@ -116,7 +134,10 @@ class DuckDBEngine:
         try:
             yield name
         finally:
-            self.connection.unregister(name)
+            try:
+                self.connection.unregister(name)
+            except duckdb.TransactionException:  # after an error, possible only when it has been rolled back
+                self._still_staged.append(name)
 
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""

@@ -1,0 +1,14 @@
+{#- The null of a data_type written in a model's yml. -#}
+{% macro ledger_null(data_type) -%}
+    {{ return(adapter.dispatch('ledger_null')(data_type)) }}
+{%- endmacro %}
+
+{% macro default__ledger_null(data_type) -%}
+    cast(null as {{ ledger_type(data_type) }})
+{%- endmacro %}
+
+{% macro sqlserver__ledger_null(data_type) -%}
+    {#- A cast takes no collation: it follows. -#}
+    {%- set type, separator, collation = ledger_type(data_type).partition(' collate ') -%}
+    cast(null as {{ type }}){{ separator ~ collation }}
+{%- endmacro %}

@@ -1,0 +1,98 @@
+"""Where the conformance suite finds a SQL Server, and how it leaves no trace on it.
+
+VECTOR_TEST_SQLSERVER is an ODBC connection string, or `target:<name>`, an output of the user's own dbt profile.
+VECTOR_TEST_SQLSERVER_WITHOUT names features that a server of another make lacks, separated by commas: applock,
+rowversion, concurrency. They are switched off, and their tests reported as not covered.
+"""
+
+import os
+import re
+import secrets
+from typing import Any
+
+import yaml
+from support import PROJECT_DIR, ScratchProject
+
+from vector.contracts.ledgers import LEDGERS
+from vector.engines import engine_for_target
+from vector.profile import load_target
+from vector.store import VectorStore
+
+CONNECTION = os.environ.get("VECTOR_TEST_SQLSERVER", "")
+WITHOUT = {name.strip() for name in os.environ.get("VECTOR_TEST_SQLSERVER_WITHOUT", "").split(",") if name.strip()}
+SKIPPED = "VECTOR_TEST_SQLSERVER is not set: give an ODBC connection string, or target:<name> of your dbt profile"
+
+# Where the scratch profile finds the password: it is not written to a file.
+_PASSWORD = "LIVE_SUITE_PASSWORD"
+_KEYS = {
+    "driver": "driver", "server": "server", "database": "database", "uid": "user", "user id": "user", "pwd": "password",
+    "password": "password", "authentication": "authentication", "encrypt": "encrypt",
+    "trustservercertificate": "trust_cert", "trusted_connection": "windows_login",
+}  # fmt: skip
+
+
+def sqlserver_output(connection: str, schema: str) -> dict[str, Any]:
+    """The dbt output of an ODBC connection string, or of a target of the user's profile, in another schema."""
+    if connection.startswith("target:"):
+        target = load_target(PROJECT_DIR, target=connection.removeprefix("target:"))
+        return {**target.settings, "schema": schema}
+    output: dict[str, Any] = {"type": "sqlserver", "schema": schema, "threads": 1}
+    for key, braced, plain in re.findall(r"([^=;]+)=(?:\{([^}]*)\}|([^;]*))", connection):
+        name = _KEYS.get(key.strip().lower())
+        if name is None:
+            raise ValueError(
+                f"VECTOR_TEST_SQLSERVER: the key {key.strip()!r} is not known; known are {', '.join(_KEYS)}"
+            )
+        value = braced or plain.strip()
+        output[name] = (
+            value.lower() in ("yes", "true", "1") if name in ("encrypt", "trust_cert", "windows_login") else value
+        )
+    server, _, port = output["server"].removeprefix("tcp:").partition(",")
+    output.update(server=server, port=int(port or 1433))
+    output.setdefault("driver", "ODBC Driver 18 for SQL Server")
+    return output
+
+
+def use_sqlserver(project: ScratchProject) -> None:
+    """Points a scratch project at the server, in schemas of its own."""
+    output = sqlserver_output(CONNECTION, f"vector_test_{secrets.token_hex(4)}")
+    if "password" in output:
+        os.environ[_PASSWORD] = str(output["password"])
+        output["password"] = f"{{{{ env_var('{_PASSWORD}') }}}}"
+    profile = {"vector_runtime": {"target": "sqlserver", "outputs": {"sqlserver": output}}}
+    (project.folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
+    lacking = [name for name in ("applock", "rowversion") if name in WITHOUT]
+    project.edit("dbt_project.yml", "  sqlserver_without: []", f"  sqlserver_without: {lacking}")
+
+
+def open_store(project: ScratchProject) -> VectorStore:
+    """A store over a new connection to the project's target."""
+    return VectorStore(engine=engine_for_target(load_target(project.folder, project.folder)))
+
+
+def ledger_rows(project: ScratchProject, *without: str) -> dict[str, list[str]]:
+    """Every row of every ledger as text, in order, but those of the ledgers named."""
+    store = open_store(project)
+    try:
+        found = {}
+        for ledger in LEDGERS:
+            if ledger.table not in without:
+                sql = f"select {', '.join(ledger.column_names)} from {store.engine.table(ledger.table)}"
+                found[ledger.table] = sorted(map(repr, store.engine.query(sql)))
+        return found
+    finally:
+        store.close()
+
+
+def drop_schemas(project: ScratchProject) -> None:
+    """Drops what the suite made on the server: views, then tables that reference before those referenced."""
+    engine = engine_for_target(load_target(project.folder, project.folder))
+    for schema in (engine.schema, f"{engine.schema}_demo"):
+        for name, kind in engine.query(
+            "select o.name, o.type from sys.objects as o inner join sys.schemas as s on s.schema_id = o.schema_id"
+            " where s.name = ? and o.type in ('U', 'V') order by o.type desc, o.create_date desc, o.object_id desc",
+            [schema],
+        ):
+            engine.execute(f"drop {'view' if kind.strip() == 'V' else 'table'} [{schema}].[{name}]")
+        engine.execute(f"drop schema if exists [{schema}]")
+    engine.close()

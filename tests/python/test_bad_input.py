@@ -1,0 +1,249 @@
+"""Bad input is told in one line or quarantined with its reason, and costs nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+
+import duckdb
+import pytest
+from support import PROFILE, PROJECT_DIR, clean_copy
+
+QUESTION = "Which moon has geysers?"
+
+
+def run(project, script, *arguments):
+    """Runs a script in a process of its own; a later --profiles-dir or --project-dir goes before the project's."""
+    process = project.start(script, *arguments)
+    stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+def assert_told(outcome, message, exit_code=2):
+    code, stdout, stderr = outcome
+    assert (code, stdout) == (exit_code, ""), stderr
+    assert message in stderr
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1, "one line"
+
+
+# What the commands are told
+
+
+@pytest.mark.parametrize("script", ["embed", "search"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "nowhere"], "has no target 'nowhere'; it has duckdb"),
+        (["--space", "nowhere"], "no active space is called 'nowhere'; active are hash"),
+        (["--no-such-option"], "unrecognized arguments: --no-such-option"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_arguments(project, script, arguments, message):
+    assert_told(run(project, script, *([QUESTION] if script == "search" else []), *arguments), message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: question"),
+        ([""], "the question is empty"),
+        ([" \t\n"], "the question is empty"),
+        ([QUESTION, "--top-k", "0"], "argument --top-k: '0' is not a whole number from 1"),
+        ([QUESTION, "--top-k", "many"], "argument --top-k: 'many' is not a whole number from 1"),
+        ([QUESTION, "--top-k", "9999999999"], "argument --top-k: '9999999999' is not a whole number from 1"),
+        # What argv makes of a byte that is no UTF-8. A NUL cannot be in argv at all.
+        ([b"moons \xff"], "the question: lone surrogate U+DCFF at position 6 is not allowed"),
+    ],
+)
+def test_questions(project, arguments, message):
+    assert_told(run(project, "search", *arguments), message)
+    assert project.query("select count(*) from retrieval") == [(2,)], "nothing is logged"
+
+
+@pytest.mark.parametrize("option", ["--limit", "--batch-size", "--concurrency"])
+def test_numbers(project, option):
+    assert_told(run(project, "embed", option, "-1"), f"argument {option}: '-1' is not a whole number from 1")
+
+
+# What the commands connect to
+
+
+@pytest.fixture
+def elsewhere(project, tmp_path):
+    """Runs search.py with a profile of another database, in the folder `block`, whose name says nothing of a lock."""
+    folder = tmp_path / "block"
+    folder.mkdir()
+
+    def search(content=None, settings=""):
+        database = folder / "warehouse.duckdb"
+        if content is not None:
+            database.write_bytes(content)
+        profile = PROFILE.format(database=database).replace("threads: 1", f"threads: 1{settings}")
+        (folder / "profiles.yml").write_text(profile, encoding="utf-8")
+        command = [sys.executable, PROJECT_DIR / "scripts" / "search.py", QUESTION]
+        command += ["--project-dir", project.folder, "--profiles-dir", folder]
+        done = subprocess.run(command, env=clean_copy(os.environ), capture_output=True, encoding="utf-8", timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    return search
+
+
+def test_missing_profile(project, tmp_path):
+    command = [sys.executable, PROJECT_DIR / "scripts" / "embed.py", "--project-dir", project.folder]
+    command += ["--profiles-dir", tmp_path]
+    done = subprocess.run(command, env=clean_copy(os.environ), capture_output=True, encoding="utf-8", timeout=60)
+    outcome = (done.returncode, done.stdout, done.stderr)
+    assert_told(outcome, f"no profiles.yml in {tmp_path}: cp profiles.example.yml profiles.yml, or give --profiles-dir")
+
+
+def test_no_database_yet(elsewhere):
+    assert_told(elsewhere(), "block/warehouse.duckdb; run `dbt build` first")
+
+
+@pytest.mark.parametrize("content", [b"", b"a text file", b"x" * 20_000])
+def test_a_file_that_is_no_database(elsewhere, content):
+    assert_told(elsewhere(content), "block/warehouse.duckdb cannot be opened as a DuckDB database")
+
+
+def test_a_broken_database(elsewhere, project):
+    content = bytearray(project.database_path.read_bytes())
+    content[4096:8192] = b"x" * 4096
+    assert_told(elsewhere(bytes(content)), "cannot be opened as a DuckDB database: Corrupt database file")
+
+
+def test_a_schema_that_is_not_built(elsewhere, tmp_path):
+    duckdb.connect(str(tmp_path / "empty.duckdb")).close()
+    assert_told(elsewhere((tmp_path / "empty.duckdb").read_bytes()), "schema vector lacks embedding_space, job, run")
+
+
+@pytest.mark.parametrize("settings", [", settings: {no_such: 1}", ", config_options: {no_such: 1}"])
+def test_a_setting_that_duckdb_does_not_know(elsewhere, project, settings):
+    assert_told(elsewhere(project.database_path.read_bytes(), settings), "no_such")
+
+
+def test_a_locked_database(project):
+    with project.connect():
+        assert_told(run(project, "embed"), f"is in use by process {os.getpid()}; DuckDB lets one process write")
+        assert_told(run(project, "search", QUESTION), f"is in use by process {os.getpid()}")
+    assert run(project, "search", QUESTION)[0] == 0
+
+
+# What a space asks for
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "message"),
+    [
+        ("nowhere", "model", "unknown embedding provider 'nowhere'; known are hash, ollama, onnx"),
+        ("onnx", "/no/such/folder", "no model.onnx or onnx/model.onnx in /no/such/folder"),
+    ],
+)
+def test_a_space_that_cannot_be_served(project, provider, model, message):
+    with project.store() as store:
+        store.get_or_create_embedding_space(provider, model, 8, space_key="odd")
+    before = project.contents("job", "run")
+    assert_told(run(project, "search", QUESTION), "several spaces are active; choose one with --space: hash, odd")
+    assert_told(run(project, "search", QUESTION, "--space", "odd"), message)
+    assert_told(run(project, "embed", "--space", "odd"), message)
+    assert project.contents("job", "run") == before
+    ((status, error),) = project.query("select status, error from run order by started_utc desc limit 1")
+    assert status == "FAILED"
+    assert message in error
+
+
+# What the sources hold
+
+
+def body(text, title="A title", **members):
+    return json.dumps({"title": title, "body": {"text": text}, **members})
+
+
+NO_TEXT = "content is null: the payload lacks the text or is not valid JSON"
+QUARANTINED = {
+    "empty": (body("", title=None), "content is empty"),
+    "null-payload": (None, NO_TEXT),
+    "json-null": ("null", NO_TEXT),
+    "no-object": ('["a text"]', NO_TEXT),
+    "no-text": ('{"title": "A title", "body": {}}', NO_TEXT),
+    "cut-off": ('{"title": "A title", "body": {"text": "A te', NO_TEXT),
+    "nul": (body("before\0after"), "content holds the character U+0000"),
+    "nul-in-title": (body("A text.", title="A\0"), "content holds the character U+0000"),
+    "lone-surrogate": ('{"title": "A title", "body": {"text": "a \\ud800 b"}}', NO_TEXT),
+    "lone-surrogate-in-title": ('{"title": "\\udfff", "body": {"text": "A text."}}', NO_TEXT),
+}
+TAKEN = {
+    "surrogate-pair": '{"title": "A title", "body": {"text": "a \\ud83d\\ude00 b"}}',
+    "nul-in-tags": body("A text.", tags=["\0"]),
+    'a"b\\c': body("A key that JSON must escape."),
+    "5-megabytes": body("word " * 1_000_000),
+}
+
+
+def publish(project, payloads):
+    """Adds rows to the source itself, as an API's loader would, and builds what depends on it."""
+    with project.connect() as connection:
+        rows = [(page_id, payload, "2026-01-01") for page_id, payload in payloads.items()]
+        connection.executemany("delete from vector_demo.page where page_id = ?", [(page_id,) for page_id in payloads])
+        connection.executemany("insert into vector_demo.page values (?, ?, ?)", rows)
+    project.build("--exclude", "resource_type:seed")
+
+
+def registered(project, page_id):
+    (row,) = project.query(
+        "select status, error_message, chunk_count, chunk_capped_flag, retired_utc from source_registry"
+        " where source_id = ?",
+        f"page:{page_id}",
+    )
+    return row
+
+
+def test_sources_that_cannot_be_read_are_quarantined_and_the_others_go_on(project):
+    before = project.contents()
+    publish(project, {**{page_id: payload for page_id, (payload, _) in QUARANTINED.items()}, **TAKEN})
+
+    for page_id, (_, reason) in QUARANTINED.items():
+        assert registered(project, page_id) == ("error", reason, 0, False, None), page_id
+        assert project.query("select * from chunk where source_id = ?", f"page:{page_id}") == []
+    for page_id in TAKEN.keys() - {"5-megabytes"}:
+        assert registered(project, page_id) == ("indexed", None, 1, False, None), page_id
+    assert registered(project, "5-megabytes") == ("indexed", None, 1000, True, None), "capped, and said so"
+
+    assert " vectors written" in project.embed()
+    assert project.test("--select", "vector").success
+    after = project.contents()
+    for ledger, rows in before.items():
+        assert set(map(str, rows)) <= set(map(str, after[ledger])), f"{ledger} lost a row"
+    with project.store() as store:
+        assert len(store.list_sources("page")) == 48 + len(QUARANTINED) + len(TAKEN), "and Python can read them all"
+
+
+def test_a_source_that_breaks_keeps_its_history_and_recovers(project):
+    ((payload,),) = project.query("select payload_json from vector_demo.page where page_id = 'dawn'")
+    vectors = project.query("select * from embedding order by all")
+    publish(project, {"dawn": payload[:-1]})
+    assert registered(project, "dawn")[:3] == ("error", NO_TEXT, 0)
+    assert project.query("select count(*) from embedding_current where source_id = 'page:dawn'") == [(0,)]
+    assert project.query("select * from embedding order by all") == vectors
+
+    publish(project, {"dawn": payload})
+    assert registered(project, "dawn")[:2] == ("indexed", None)
+    assert "nothing to embed" in project.embed()
+
+
+def test_control_characters_in_attributes_can_be_read_again(project):
+    publish(project, {"odd": body("A text.", lang="e\u0001\0n")})
+    with project.store() as store:
+        assert store.get_source("page:odd").tags == {"lang": "e\u0001\0n", "tags": []}
+
+
+def test_two_sources_of_one_id_turn_a_test_red_before_anything_is_written(project):
+    with project.connect() as connection:
+        connection.execute("insert into vector_demo.page values ('dawn', ?, '2026-01-01')", [body("Another dawn.")])
+    before = project.contents()
+    done = project.dbt("build", "--select", "stg_page+", "--exclude-resource-type", "unit_test")
+    assert not done.success
+    assert "unique of stg_page" in done.ended("fail")
+    assert {"source_registry", "chunk", "chunk_version", "embedding"} <= done.ended("skipped")
+    assert project.contents() == before

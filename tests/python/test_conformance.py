@@ -1,0 +1,319 @@
+"""What holds on every engine, through dbt and the public interfaces only. DuckDB in every run; SQL Server where
+VECTOR_TEST_SQLSERVER names one (`make test-sqlserver`), see live.py."""
+
+import json
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import live
+import numpy as np
+import pytest
+from support import ScratchProject
+from test_sql_parity import as_pinned, hostile_cases
+
+from vector.chunking import Chunker, ChunkingPolicy
+from vector.contracts.models import VectorChunk, VectorEmbedding, compute_content_hash
+from vector.engines.base import SearchRequest
+from vector.engines.vector_cache import similarity
+from vector.errors import InvalidRecord
+
+QUESTION = "Which moon has geysers?"
+
+
+@pytest.fixture(scope="module", params=["duckdb", "sqlserver"])
+def warehouse(request, tmp_path_factory):
+    """A scratch project on the engine, built, embedded and searched once."""
+    if request.param == "sqlserver" and not live.CONNECTION:
+        pytest.skip(live.SKIPPED)
+    project = ScratchProject(tmp_path_factory.mktemp(request.param) / "project")
+    if request.param == "sqlserver":
+        live.use_sqlserver(project)
+    project.engine = request.param
+    try:
+        project.build()
+        project.embed()
+        assert project.vector("search", QUESTION).exit_code == 0
+        yield project
+    finally:
+        if request.param == "sqlserver":
+            live.drop_schemas(project)
+
+
+@pytest.fixture
+def store(warehouse):
+    """A store over a connection of its own."""
+    opened = live.open_store(warehouse)
+    yield opened
+    opened.close()
+
+
+def needs(warehouse, feature):
+    """Skips a test of a feature that the server under test is said to lack."""
+    if warehouse.engine == "sqlserver" and feature in live.WITHOUT:
+        pytest.skip(f"not covered: VECTOR_TEST_SQLSERVER_WITHOUT names {feature}")
+
+
+def test_a_second_build_and_embed_write_nothing_but_their_run(warehouse):
+    before = live.ledger_rows(warehouse, "job", "run")
+    warehouse.build()
+    assert "nothing to embed" in warehouse.embed()
+    assert live.ledger_rows(warehouse, "job", "run") == before
+
+
+def test_a_full_refresh_loses_nothing(warehouse):
+    before = live.ledger_rows(warehouse)
+    warehouse.build("--full-refresh")
+    assert live.ledger_rows(warehouse) == before
+
+
+def test_every_dbt_test_is_green(warehouse):
+    done = warehouse.dbt("test")
+    assert done.success, done.output
+
+
+def test_changed_vanished_and_returned_sources(warehouse):
+    rows = warehouse.rows("event")
+    gone, changed = rows[0], rows[1]
+    edited = {**changed, "summary": changed["summary"] + " Edited."}
+    warehouse.write_rows("event", [edited, *rows[2:]])
+    warehouse.build()
+    opened = live.open_store(warehouse)
+    (vanished,) = opened.list_chunks(f"event:{gone['event_id']}", include_retired=True)
+    (updated,) = opened.list_chunks(f"event:{changed['event_id']}")
+    opened.close()
+    assert vanished.retired_utc is not None
+    assert "Edited." in updated.content
+    plan = json.loads(warehouse.vector("embed", "--plan", "--json").stdout)["spaces"][0]
+    assert plan["chunks_by_reason"] in ({"text_changed": 1}, {"new": 1})  # `new`: the edit moved the end of the chunk
+    warehouse.embed()
+    warehouse.write_rows("event", rows)
+    warehouse.build()
+    assert json.loads(warehouse.vector("embed", "--json").stdout)["spaces"][0]["requests"] == 0
+    done = warehouse.test()
+    assert done.success, done.output
+
+
+def test_the_pinned_texts_have_their_chunks(warehouse):
+    """Every hostile text through the views `document` and `chunk_window`, one policy after the other."""
+    project = warehouse
+    project.edit("models/staging/stg_page.sql", "concat('page:', page_id)", "page_id")
+    pages, events, entities, policies = (project.rows(name) for name in ("page", "event", "entity", "chunk_policy"))
+    views = ("stg_page", "document", "chunk_window")
+    cases = [case for case in hostile_cases() if "\0" not in case[1]]
+    try:
+        for version in {case[2].version for case in cases}:
+            chosen = [case for case in cases if case[2].version == version]
+            _write_pages(project, chosen, pages[0], policies[0])
+            project.build("--select", "page", "chunk_policy", *views)
+            found: dict[str, list] = {}
+            opened = live.open_store(project)
+            _put_long_texts(opened.engine, chosen)
+            for source_id, *chunk in opened.engine.query(
+                "select source_id, start_offset, end_offset, chunk_id, content_sha256"
+                f" from {opened.engine.table('chunk_window')} where source_type = 'page'"
+                " order by source_id, chunk_index"
+            ):
+                found.setdefault(source_id, []).append(chunk)
+            opened.close()
+            for source_id, _, _, _, answers in chosen:
+                assert (source_id, as_pinned(found.get(source_id, []))) == (source_id, answers)
+    finally:
+        project.edit("models/staging/stg_page.sql", "page_id as source_id", "concat('page:', page_id) as source_id")
+        for name, rows in (("page", pages), ("event", events), ("entity", entities), ("chunk_policy", policies)):
+            project.write_rows(name, rows)
+        project.build()
+
+
+LONGEST_IN_A_SEED = 10_000
+
+
+def _put_long_texts(engine, cases):
+    """A csv field has a limit: what is longer goes into the source table itself."""
+    source = type(engine)(engine.connection, f"{engine.schema}_demo").table("page")
+    for source_id, text, _, _, _ in cases:
+        if len(text) > LONGEST_IN_A_SEED:
+            payload = json.dumps({"body": {"text": text}})
+            engine.execute(f"update {source} set payload_json = ? where page_id = ?", [payload, source_id])
+
+
+def _write_pages(project, cases, page, policy):
+    project.write_rows(
+        "page",
+        [
+            {**page, "page_id": source_id, "payload_json": json.dumps({"body": {"text": text[:LONGEST_IN_A_SEED]}})}
+            for source_id, text, _, _, _ in cases
+        ],
+    )
+    cut = {name: str(value) for name, value in cases[0][2].to_dict().items() if name != "version"}
+    row = {**policy, **cut, "policy_version": cases[0][2].version, "source_type": "page"}
+    project.write_rows("chunk_policy", [row, {**policy, "source_type": "*"}])
+
+
+HOSTILE_TEXTS = [
+    "emoji 🚀 family 👨‍👩‍👧",
+    "trailing blanks   ",
+    " ",
+    "é vs é",
+    "שלום עולם",
+    "日本語" * 50,
+    "it's; -- 'quoted' \\ \"x\"",
+]
+
+
+def test_all_unicode_survives(store):
+    for text in HOSTILE_TEXTS:
+        (chunk,) = Chunker(ChunkingPolicy()).chunk(text, f"unicode:{compute_content_hash(text)[:8]}", "lake_text")
+        store.save_chunk(chunk)
+        assert store.get_chunk(chunk.chunk_id).content == text
+        assert not store.save_chunk(chunk)
+
+
+@pytest.mark.parametrize("text", ["lone \ud83d surrogate", "nul \0 character"])
+def test_what_no_database_keeps_is_refused(store, text):
+    chunk = VectorChunk("0" * 64, "lake_text", {}, {}, text, "0" * 64, 1, {})
+    with pytest.raises(InvalidRecord):
+        store.save_chunk(chunk)
+    assert store.get_chunk("0" * 64) is None
+
+
+def test_vectors_come_back_bit_for_bit_and_are_refused_when_wrong(store):
+    space = store.get_or_create_embedding_space(
+        provider="hash", model_name="conformance", dimensions=3, normalize_flag=False
+    )
+    (chunk,) = Chunker().chunk("a text with a vector", "vector:1", "lake_text")
+    store.save_chunk(chunk)
+
+    def embedding(vector, **changes):
+        given = {
+            "chunk_id": chunk.chunk_id, "embedding_space_id": space.embedding_space_id,
+            "input_content_sha256": chunk.content_sha256,
+        }  # fmt: skip
+        return VectorEmbedding.create_new(**{**given, **changes}, vector=vector)
+
+    saved = embedding([1 / 3, -1e-30, 3.4e38])
+    assert store.save_embedding(saved).inserted == 1
+    assert not store.save_embedding(embedding([9.0, 9.0, 9.0]))
+    found = store.get_embedding(saved.embedding_id)
+    assert np.float32(found.vector).tobytes() == np.float32(saved.vector).tobytes()
+    assert found.vector_sha256 == saved.vector_sha256
+    for wrong in (
+        embedding([1.0, 2.0]),
+        embedding([1.0, 2.0, 3.0], chunk_id="1" * 64),
+        embedding([1.0, 2.0, 3.0], input_content_sha256="2" * 64),
+        embedding([1.0, 2.0, 3.0], embedding_space_id="no such space"),
+    ):
+        with pytest.raises(InvalidRecord):
+            store.save_embedding(wrong)
+    assert len(store.list_embeddings(embedding_space_id=space.embedding_space_id)) == 1
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+@pytest.mark.parametrize("source_types", [(), ("event",), ("event", "entity"), ("no such type",)])
+def test_search_equals_numpy(warehouse, store, metric, source_types):
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    query = np.random.default_rng(1).normal(size=space.dimensions).astype(np.float32)
+    rows = store.engine.query(
+        f"select chunk_id, source_type, vector from {store.engine.table('embedding_current')}"
+        " where embedding_space_id = ?",
+        [space.embedding_space_id],
+    )
+    rows = [row for row in rows if not source_types or row[1] in source_types]
+    request = SearchRequest(space.embedding_space_id, query, metric, 10, source_types)
+    hits, compared = store.engine.search(request)
+    assert compared == len(rows)
+    if not rows:
+        assert hits == []
+        return
+    matrix = np.asarray([store.engine.decode_vector(row[2]) for row in rows], dtype=np.float32)
+    scores = dict(zip((row[0] for row in rows), similarity(matrix, query, metric).tolist(), strict=True))
+    best = sorted(scores, key=lambda chunk_id: -scores[chunk_id])[:10]
+    assert [hit.score for hit in hits] == pytest.approx([scores[chunk_id] for chunk_id in best], abs=1e-5)
+    assert [hit.score for hit in hits] == pytest.approx([scores[hit.chunk_id] for hit in hits], abs=1e-5)
+
+
+def test_killed_while_embedding_then_complete(warehouse):
+    warehouse.write_rows("event", [{**row, "summary": row["summary"] + " Again."} for row in warehouse.rows("event")])
+    warehouse.build()
+    started = warehouse.start("embed", "--batch-size", "1", "--concurrency", "1")
+    time.sleep(1.0)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    warehouse.embed()
+    assert json.loads(warehouse.vector("embed", "--plan", "--json").stdout)["spaces"][0]["chunks"] == 0
+    done = warehouse.test("--select", "embedding", "embedding_current", "embedding_pending")
+    assert done.success, done.output
+
+
+def test_sessions_that_create_one_space_at_once_write_one_row(warehouse):
+    if warehouse.engine == "duckdb":
+        pytest.skip("DuckDB has one writing process; threads of one are in test_store.py")
+    needs(warehouse, "concurrency")
+    ready = threading.Barrier(8)
+
+    def create(_):
+        opened = live.open_store(warehouse)
+        ready.wait()
+        try:
+            return opened.get_or_create_embedding_space(provider="hash", model_name="race", dimensions=5)
+        finally:
+            opened.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        spaces = list(pool.map(create, range(8)))
+    assert len({space.embedding_space_id for space in spaces}) == 1
+
+
+def test_concurrent_builds_do_not_break_each_other(warehouse):
+    if warehouse.engine == "duckdb":
+        pytest.skip("DuckDB has one writing process")
+    needs(warehouse, "concurrency")
+    before = live.ledger_rows(warehouse, "job", "run")
+    pids = []
+    for _ in range(2):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if warehouse.build("--select", "source_registry", "chunk", "chunk_version").success else 1)
+        pids.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+    assert live.ledger_rows(warehouse, "job", "run") == before
+
+
+def test_the_second_search_reads_no_vector_again(warehouse, store):
+    if warehouse.engine == "duckdb":
+        pytest.skip("DuckDB compares vectors itself")
+    needs(warehouse, "rowversion")
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    request = SearchRequest(space.embedding_space_id, np.ones(space.dimensions, np.float32), "cosine", 5)
+    first, _ = store.engine.search(request)
+    read = []
+    stream = store.engine.stream
+    store.engine.stream = lambda *arguments: read.append(arguments) or stream(*arguments)
+    assert store.engine.search(request)[0] == first
+    assert read == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("password", "wrong", "login was refused"),
+        ("server", "host.invalid", "cannot be reached"),
+        ("database", "no_such_database", "database does not exist"),
+        ("driver", "No Such Driver", "not installed"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(warehouse, tmp_path, key, value, expected):
+    if warehouse.engine == "duckdb":
+        pytest.skip("the settings of a server; DuckDB's are in test_bad_input.py")
+    import yaml
+
+    profile = yaml.safe_load((warehouse.folder / "profiles.yml").read_text(encoding="utf-8"))
+    profile["vector_runtime"]["outputs"]["sqlserver"].update({key: value, "retries": 1, "login_timeout": 5})
+    (tmp_path / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
+    done = warehouse.vector("coverage", "--profiles-dir", str(tmp_path))
+    assert done.exit_code == 2
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr

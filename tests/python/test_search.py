@@ -1,0 +1,213 @@
+"""Search is exact: it finds what numpy finds by comparing everything, and it logs what it found."""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vector.contracts.models import VectorEmbedding, compute_content_hash
+from vector.errors import ConfigurationError, InvalidRecord
+from vector.providers.base import EmbeddingReply
+from vector.providers.hash import HashProvider
+from vector.retrieval import search
+
+METRICS = ("cosine", "dot", "euclidean")
+TYPES = ("page", "entity", "event", "none of these")
+SOURCES = ("page:apollo", "page:voyager", "entity:mercury", "none of these")
+
+
+class FixedProvider:
+    """Every question is this vector."""
+
+    def __init__(self, vector):
+        self.vector = np.asarray([vector], dtype=np.float32)
+
+    def embed(self, texts):
+        return EmbeddingReply(self.vector, [None], [None])
+
+
+@pytest.fixture(params=METRICS)
+def grid(request, store):
+    """A space of vectors of small whole numbers, so that many tie and every score is known: {chunk id: vector}."""
+    space = store.get_or_create_embedding_space(
+        "grid", "grid", 4, normalize_flag=False, distance_metric=request.param, space_key="grid"
+    )
+    chunks = store.list_chunks()
+    numbers = np.random.default_rng(7).integers(-2, 3, (len(chunks), 4))
+    numbers[~numbers.any(axis=1)] = 1  # zeros have no direction
+    store.save_embeddings(
+        [
+            VectorEmbedding.create_new(chunk.chunk_id, space.embedding_space_id, chunk.content_sha256, vector)
+            for chunk, vector in zip(chunks, numbers, strict=True)
+        ]
+    )
+    return space, chunks, numbers
+
+
+def brute_force(space, chunks, numbers, query, top_k, types, sources):
+    """Ids and scores of the best, ties by id, and the number of candidates."""
+    query = np.asarray(query, dtype=float)
+    scores = {
+        "cosine": numbers @ query / (np.linalg.norm(numbers, axis=1) * np.linalg.norm(query)),
+        "dot": numbers @ query,
+        "euclidean": -np.linalg.norm(numbers - query, axis=1),
+    }[space.distance_metric]
+    candidates = [
+        # Rounded, so that what is equal but for the last bits ties.
+        (round(float(score), 5), chunk.chunk_id)
+        for score, chunk in zip(scores, chunks, strict=True)
+        if (not types or chunk.source_type in types) and (not sources or chunk.source_id in sources)
+    ]
+    candidates.sort(key=lambda candidate: (-candidate[0], candidate[1]))
+    return candidates[:top_k], len(candidates)
+
+
+def test_search_finds_what_brute_force_finds(store, grid):
+    space, chunks, numbers = grid
+
+    # Inside, because hypothesis would keep a fixture, and the connection with it, until Python ends.
+    @settings(max_examples=40, deadline=None)
+    @given(
+        query=st.lists(st.integers(-2, 2), min_size=4, max_size=4).filter(any),
+        top_k=st.integers(1, 500),
+        types=st.lists(st.sampled_from(TYPES), unique=True),
+        sources=st.lists(st.sampled_from(SOURCES), unique=True),
+    )
+    def compare(query, top_k, types, sources):
+        result = search(store, space, FixedProvider(query), "?", top_k, types, sources, log=False)
+        expected, candidates = brute_force(space, chunks, numbers, query, top_k, types, sources)
+        found = [hit.score for hit in result.hits]
+        assert found == pytest.approx([score for score, _ in expected], abs=1e-5)
+        assert [hit.rank for hit in result.hits] == list(range(1, len(expected) + 1))
+        assert result.hits == sorted(result.hits, key=lambda hit: (-hit.score, hit.chunk_id))
+        assert result.retrieval.candidate_count == candidates
+        # Vectors of one direction and different lengths have cosines that may differ in the last bit: no tie.
+        if space.distance_metric != "cosine":
+            assert [hit.chunk_id for hit in result.hits] == [chunk_id for _, chunk_id in expected]
+        scores = {chunk_id: score for score, chunk_id in brute_force(space, chunks, numbers, query, None, (), ())[0]}
+        assert found == pytest.approx([scores[hit.chunk_id] for hit in result.hits], abs=1e-5)
+
+    compare()
+
+
+def test_top_k_beyond_the_candidates_finds_them_all(store, grid):
+    space, chunks, _ = grid
+    result = search(store, space, FixedProvider([1, 0, 0, 0]), "?", len(chunks) + 1000)
+    assert {hit.chunk_id for hit in result.hits} == {chunk.chunk_id for chunk in chunks}
+    assert len(result.hits) == len(chunks)
+
+
+def test_a_vector_of_zeros_is_refused_where_it_has_no_direction(store, grid):
+    space, chunks, _ = grid
+    fresh = store.get_or_create_embedding_space("grid", "grid", 4, distance_metric=space.distance_metric)
+    zeros = VectorEmbedding.create_new(
+        chunks[0].chunk_id, fresh.embedding_space_id, chunks[0].content_sha256, [0, 0, 0, 0]
+    )
+    if space.distance_metric == "cosine":
+        with pytest.raises(InvalidRecord, match="a vector of zeros has no direction"):
+            store.save_embedding(zeros)
+    else:
+        assert store.save_embedding(zeros)
+
+
+# The built project, whose space is a hash: a text finds itself
+
+
+@pytest.fixture
+def find(store, space):
+    """The ids of the chunks that are found for a text, the best first."""
+
+    def found(text, top_k=1000):
+        return [hit.chunk_id for hit in search(store, space, HashProvider(space), text, top_k, log=False).hits]
+
+    return found
+
+
+def test_neither_stale_nor_retired_vectors_are_found(store, find):
+    first, second, *others = store.list_chunks("page:apollo")
+    assert [find(chunk.content)[0] for chunk in (first, second)] == [first.chunk_id, second.chunk_id]
+
+    text = "Another text."
+    changed = replace(first, content=text, content_sha256=compute_content_hash(text), byte_count=len(text))
+    store.save_chunks([changed, replace(second, retired_utc=datetime.now(timezone.utc))])
+    assert not {first.chunk_id, second.chunk_id} & set(find(first.content))
+    assert {chunk.chunk_id for chunk in others} <= set(find(first.content))
+
+    # Both return with the vectors they had.
+    store.save_chunks([first, second])
+    assert [find(chunk.content)[0] for chunk in (first, second)] == [first.chunk_id, second.chunk_id]
+
+
+def test_vectors_of_other_spaces_are_never_found(store, space, find):
+    other = store.get_or_create_embedding_space("hash", "other", 8)
+    before = find("A question")
+    store.save_embeddings(
+        [
+            VectorEmbedding.create_new(chunk.chunk_id, other.embedding_space_id, chunk.content_sha256, [1.0] * 8)
+            for chunk in store.list_chunks()
+        ]
+    )
+    assert find("A question") == before
+    assert len(before) == len(set(before))
+
+
+def test_what_is_logged_is_what_was_found(store, space):
+    result = search(store, space, HashProvider(space), "Où ?", 7, ["page", "event"], ["page:apollo"])
+    logged = store.get_retrieval(result.retrieval.retrieval_id)
+    assert logged == replace(result.retrieval, query_sha256=compute_content_hash("Où ?"))
+    assert logged.filters == {"source_type": ["page", "event"], "source_id": ["page:apollo"]}
+    assert (logged.top_k, logged.engine, logged.exact_flag) == (7, "duckdb", True)
+    assert logged.query_embedding == pytest.approx(HashProvider(space).embed(["Où ?"]).vectors[0].tolist())
+    assert [
+        (hit.rank, hit.chunk_id, hit.score, hit.content_sha256)
+        for hit in store.list_retrieval_hits(logged.retrieval_id)
+    ] == [(hit.rank, hit.chunk_id, hit.score, hit.content_sha256) for hit in result.hits]
+    assert len(result.hits) == 7
+
+    nothing = search(store, space, HashProvider(space), "Où ?", 7, ["none of these"])
+    assert nothing.hits == store.list_retrieval_hits(nothing.retrieval.retrieval_id) == []
+    assert store.get_retrieval(nothing.retrieval.retrieval_id).candidate_count == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "top_k", "error"),
+    [("", 5, ConfigurationError), ("?", 0, ConfigurationError), ("\0", 5, InvalidRecord), ("\ud800", 5, InvalidRecord)],
+)
+def test_a_question_that_cannot_be_asked(store, space, query, top_k, error):
+    with pytest.raises(error):
+        search(store, space, HashProvider(space), query, top_k)
+    assert len(store.list_retrievals()) == 2
+
+
+# The command
+
+
+def test_the_command_prints_and_logs_what_it_found(project):
+    done = project.vector("search", "What is an orbit?", "--top-k", "3", "--source-type", "page", "--json")
+    printed = json.loads(done.stdout)
+    assert (done.exit_code, done.stderr) == (0, "")
+    logged = project.query(
+        "select rank, score, chunk_id, content_sha256 from retrieval_hit where retrieval_id = ? order by rank",
+        printed["retrieval_id"],
+    )
+    assert [
+        tuple(hit[name] for name in ("rank", "score", "chunk_id", "content_sha256")) for hit in printed["hits"]
+    ] == (logged)
+    assert {hit["source_type"] for hit in printed["hits"]} == {"page"}
+    assert printed["filters"] == {"source_type": ["page"]}
+
+    said = project.vector("search", "What is an orbit?", "--top-k", "3", "--source-type", "page").stdout.splitlines()
+    assert said[0] == "What is an orbit?"
+    assert [line.split()[2] for line in said[1:7:2]] == [hit["source_id"] for hit in printed["hits"]]
+
+
+def test_no_log_writes_nothing(project):
+    before = project.contents()
+    done = project.vector("search", "What is an orbit?", "--no-log", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["retrieval_id"] is None
+    assert project.contents() == before

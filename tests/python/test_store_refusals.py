@@ -1,0 +1,144 @@
+"""VectorStore on a DuckDB connection: what it refuses it says clearly, and leaves no trace of."""
+
+import math
+from dataclasses import replace
+
+import duckdb
+import pytest
+from support import VECTOR, row_counts
+
+from vector.chunking import Chunker, ChunkingPolicy
+from vector.contracts.models import (
+    JobType,
+    VectorEmbedding,
+    VectorJob,
+    VectorRetrieval,
+    VectorRetrievalHit,
+    VectorSourceRegistry,
+    compute_content_hash,
+)
+from vector.errors import ConfigurationError, InvalidRecord
+from vector.ledger_io import SaveResult
+from vector.store import VectorStore
+
+ADDED = SaveResult(inserted=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vector": VECTOR[:7]}, "the vector has 7 elements, space hash has 8"),
+        ({"vector": [*VECTOR, 0.0]}, "the vector has 9 elements, space hash has 8"),
+        ({"vector": [*VECTOR[:7], math.nan]}, "nan at position 7 is not finite"),
+        ({"vector": [math.inf, *VECTOR[1:]]}, "inf at position 0 is not finite"),
+        ({"vector": [1e39, *VECTOR[1:]]}, "1e\\+39 at position 0 is not finite as float32"),
+        ({"vector": [*VECTOR[:7], 0.25]}, "vector_sha256 is not the hash of the vector"),
+        ({"chunk_id": "unknown"}, "chunk unknown is not in the ledger"),
+        ({"embedding_space_id": "unknown"}, "embedding space unknown is not in the ledger"),
+        ({"input_content_sha256": "0" * 64}, "never had a text with the hash 0000"),
+        ({"embedding_id": "a\0b"}, "embedding_id: NUL U\\+0000 at position 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_a_wrong_embedding_is_refused_with_its_whole_batch(store, space, embedding, change, message):
+    other = store.list_chunks("page:apollo", limit=1)[0]
+    right = VectorEmbedding.create_new(
+        other.chunk_id, store.get_or_create_embedding_space("hash", "second", 8).embedding_space_id,
+        other.content_sha256, VECTOR,
+    )  # fmt: skip
+    before = row_counts(store)
+    with pytest.raises(InvalidRecord, match=message):
+        store.save_embeddings([right, replace(embedding, **change)])
+    assert row_counts(store) == before
+    assert store.save_embedding(right) == ADDED, "the store goes on"
+
+
+def test_what_a_constraint_refuses_is_not_written_either(store, embedding):
+    before = row_counts(store)
+    with pytest.raises(duckdb.ConstraintException, match="run_id: unknown"):
+        store.save_embedding(replace(embedding, run_id="unknown"))
+    assert row_counts(store) == before
+    assert store.save_embedding(embedding) == ADDED
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"content": "a\0b"}, "chunk.content: NUL U\\+0000 at position 1"),
+        ({"content": "a\ud800b"}, "lone surrogate U\\+D800 at position 1"),
+        ({"content": "Another text."}, "content_sha256 is not the hash of its content"),
+        ({"byte_count": 1}, "byte_count is not the length of its content"),
+        ({"source_ref": {"file": "a\ud800"}}, "chunk.source_ref_json: lone surrogate"),
+        ({"policy": {"chunk_size": math.nan}}, "no canonical JSON"),
+    ],
+)
+def test_a_wrong_chunk_is_refused_with_its_whole_batch(store, change, message):
+    right, wrong = Chunker(ChunkingPolicy(10, 0)).chunk("The text of a note.", "note:9", "note")
+    if change.get("content") == "a\0b":
+        change = {**change, "content_sha256": compute_content_hash("a\0b"), "byte_count": 3}
+    before = row_counts(store)
+    with pytest.raises(InvalidRecord, match=message):
+        store.save_chunks([right, replace(wrong, **change)])
+    assert row_counts(store) == before
+
+
+@pytest.mark.parametrize(
+    ("hit", "message"),
+    [
+        ({"chunk_id": "unknown"}, "chunk unknown is not in the ledger"),
+        ({"chunk_id": "unknown", "content_sha256": "0" * 64}, "chunk unknown is not in the ledger"),
+        ({"content_sha256": "0" * 64}, "never had a text with the hash"),
+        ({"retrieval_id": "another"}, "a hit names another retrieval"),
+    ],
+)
+def test_a_wrong_hit_is_refused_with_its_retrieval(store, space, chunk, hit, message):
+    retrieval = VectorRetrieval.create_new(space.embedding_space_id, "A question", 5)
+    right = VectorRetrievalHit(retrieval.retrieval_id, 1, chunk.chunk_id, 0.5)
+    before = row_counts(store)
+    with pytest.raises(InvalidRecord, match=message):
+        store.save_retrieval(retrieval, [right, replace(right, rank=2, **hit)])
+    assert row_counts(store) == before
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_texts_that_cannot_be_stored_are_refused(store, space, text):
+    before = row_counts(store)
+    for save, record in (
+        (store.save_retrieval, VectorRetrieval.create_new(space.embedding_space_id, text, 5)),
+        (store.save_job, VectorJob.create_new(JobType.DRIFT_TEST, {}, last_error=text)),
+        (store.save_source, VectorSourceRegistry("note:9", "note", {}, title=text)),
+    ):
+        with pytest.raises(InvalidRecord, match="NUL|lone surrogate"):
+            save(record)
+    with pytest.raises(InvalidRecord, match="source_registry holds VectorSourceRegistry, not dict"):
+        store.save_sources([{"source_id": "note:9"}])
+    assert row_counts(store) == before
+
+
+# Connections
+
+
+def test_an_open_transaction_of_the_caller_is_neither_committed_nor_lost(store, embedding):
+    connection = store.engine.connection
+    connection.execute("begin transaction")
+    connection.execute("create table mine (number integer)")
+    with pytest.raises(ConfigurationError, match="has a transaction open; commit it or roll it back first"):
+        store.save_embedding(embedding)
+    connection.execute("commit")
+    assert connection.execute("select count(*) from mine").fetchone() == (0,)
+    assert store.save_embedding(embedding) == ADDED
+
+
+@pytest.mark.parametrize("connection", [object(), "warehouse.duckdb", 5])
+def test_a_connection_of_another_kind_is_refused(connection):
+    with pytest.raises(ConfigurationError, match="give a duckdb, pyodbc or mssql_python connection"):
+        VectorStore(connection=connection)
+
+
+def test_a_store_needs_a_connection_and_the_schema():
+    with pytest.raises(ConfigurationError, match="needs a connection, or an engine"):
+        VectorStore()
+    with pytest.raises(ConfigurationError, match="schema vector lacks embedding_space, .*; run `dbt build` first"):
+        VectorStore(connection=duckdb.connect())
+    with pytest.raises(ConfigurationError, match="not a plain SQL identifier"):
+        VectorStore(connection=duckdb.connect(), schema="a; drop")

@@ -1,0 +1,267 @@
+"""What the SQL Server engine sends: statements, parameters and transactions, seen by a connection that records."""
+
+import re
+from datetime import datetime
+
+import numpy as np
+import pytest
+from tsql.driver import pyodbc
+from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
+from tsql.rules import violations
+
+from vector.contracts.ledgers import Column
+from vector.contracts.models import VectorJob
+from vector.engines import engine_for_connection
+from vector.engines.base import SearchRequest
+from vector.engines.sqlserver import SqlServerEngine
+from vector.errors import ConfigurationError
+from vector.store import VectorStore
+
+HOSTILE = "'; drop table chunk; -- 日本"
+TEXT, VECTOR = Column("chunk_id", "chunk_id", "text"), Column("vector", "vector", "vector")
+SPACE = "00000000-0000-0000-0000-000000000001"
+
+
+class Server:
+    """Answers by the first pattern that a statement has; an exception among the answers is raised."""
+
+    def __init__(self):
+        self.answers = [
+            (r"select @@trancount", [(0,)]),
+            (r"select count\(\*\) from #vector_staged", lambda rows: [(self.staged,)]),
+            (r"from sys\.objects", [(name,) for name in RELATIONS]),
+        ]
+        self.staged = 0
+
+    def answer(self, sql, parameters):
+        if sql.startswith("insert into #"):
+            self.staged = len(parameters)
+        for pattern, answer in self.answers:
+            if re.search(pattern, sql):
+                if isinstance(answer, list) and answer and isinstance(answer[0], Exception):
+                    raise answer.pop(0)
+                rows = answer(parameters) if callable(answer) else answer
+                return pyodbc.Answer(["column"] * len(rows[0]) if rows else ["column"], rows)
+        return pyodbc.Answer(["column"] if sql.startswith("select") and " into " not in sql else [], [], 1)
+
+
+RELATIONS = (
+    "embedding_space job run source_registry chunk chunk_version embedding embedding_failure retrieval retrieval_hit"
+    " embedding_pending embedding_current"
+).split()
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+@pytest.fixture
+def connection(server):
+    made = pyodbc.Connection(server.answer, autocommit=True)
+    yield made
+    for call in made.calls:
+        if "sql" in call:
+            assert violations(_local(call["sql"])) == []
+            assert sqlglot_complaints(call["sql"]) == []
+            assert sqlfluff_complaints(call["sql"].replace("?", "@p")) == []
+
+
+@pytest.fixture
+def engine(connection, monkeypatch):
+    monkeypatch.setattr("vector.engines.sqlserver.time.sleep", lambda seconds: None)
+    # The stand-in is not called pyodbc here, as it is where dbt imports it.
+    monkeypatch.setattr(pyodbc.Connection, "__module__", "pyodbc")
+    return engine_for_connection(connection)
+
+
+def test_the_engine_of_a_pyodbc_connection_is_this_one(engine):
+    assert isinstance(engine, SqlServerEngine)
+
+
+# Staging
+
+
+def test_rows_are_staged_in_bulk_and_counted(engine, connection):
+    rows = [("a" * 64, "[1,2]"), (HOSTILE, "[3,4]")]
+    with engine.staged([TEXT, VECTOR], rows) as staged:
+        assert staged.startswith("#")
+    create, insert, count, drop = connection.calls
+    assert re.fullmatch(
+        rf"create table {staged} \(chunk_id nvarchar\(400\) collate Latin1_General_100_BIN2 null,"
+        r" vector n?varchar\(max\) collate Latin1_General_100_BIN2 null\)",
+        create["sql"],
+    )
+    assert insert["sql"] == f"insert into {staged} values (?, ?)"
+    assert insert["parameters"] == rows
+    assert insert["fast"]
+    assert count["sql"] == f"select count(*) from {staged}"
+    assert drop["sql"] == f"drop table if exists {staged}"
+
+
+def test_freetds_gets_no_parameter_arrays(connection, monkeypatch):
+    monkeypatch.setattr(pyodbc.Connection, "__module__", "pyodbc")
+    connection.driver = "libtdsodbc.so"
+    with engine_for_connection(connection).staged([TEXT], [("a",)]):
+        pass
+    assert [call["fast"] for call in connection.calls if call["call"] == "executemany"] == [False]
+
+
+def test_a_driver_that_loses_rows_is_refused(engine, server):
+    server.answers.insert(0, (r"select count\(\*\) from #vector_staged", [(1,)]))
+    with pytest.raises(ConfigurationError, match="staged 1 of 2 rows"), engine.staged([TEXT], [("a",), ("b",)]):
+        pass
+
+
+def test_a_long_text_gets_a_long_type_counted_in_utf16(engine, connection):
+    with engine.staged([TEXT], [("😀" * 201,)]):
+        pass
+    assert "nvarchar(max)" in connection.calls[0]["sql"]
+
+
+def test_every_staged_text_has_the_ledgers_collation(engine, connection):
+    kinds = ("text", "json", "integer", "real", "boolean", "utc", "vector")
+    with engine.staged([Column(kind, kind, kind) for kind in kinds], []):
+        pass
+    for definition in re.findall(r"\w+ (n?varchar\S*.*?) null", connection.calls[0]["sql"]):
+        assert definition.endswith("collate Latin1_General_100_BIN2")
+
+
+# Transactions
+
+
+def test_a_transaction_is_committed_once_and_autocommit_is_given_back(engine, connection):
+    connection.autocommit = True
+    assert engine.atomically(lambda: engine.execute("update [vector].[chunk] set managed_by = ?", ["dbt"])) == 1
+    assert [call["call"] for call in connection.calls] == ["execute", "execute", "commit"]
+    assert connection.autocommit is True
+
+
+def test_a_deadlock_is_tried_again(engine, connection, server):
+    server.answers.insert(0, (r"^update", [_deadlock(), _deadlock()]))
+    engine.atomically(lambda: engine.execute("update [vector].[chunk] set managed_by = 'dbt'"))
+    calls = [call["call"] for call in connection.calls]
+    assert calls == ["execute", "execute", "rollback", "execute", "rollback", "execute", "commit"]
+
+
+def test_a_deadlock_is_not_tried_for_ever(engine, connection, server):
+    server.answers.insert(0, (r"^update", [_deadlock() for _ in range(100)]))
+    with pytest.raises(pyodbc.Error, match="1205"):
+        engine.atomically(lambda: engine.execute("update [vector].[chunk] set managed_by = 'dbt'"))
+    calls = [call["call"] for call in connection.calls]
+    assert 2 <= calls.count("rollback") <= 10
+    assert "commit" not in calls
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pyodbc.ProgrammingError("42S02", "[42S02] Invalid object name 'vector.chunk'. (208)"),
+        # A number that only looks like a deadlock's.
+        pyodbc.DatabaseError("23000", "[23000] The key value is (1205f, 2). (2627)"),
+        ValueError("1205"),
+    ],
+)
+def test_another_error_is_not_tried_again(engine, connection, server, error):
+    server.answers.insert(0, (r"^update", [error] * 100))
+    with pytest.raises(type(error)):
+        engine.atomically(lambda: engine.execute("update [vector].[chunk] set managed_by = 'dbt'"))
+    assert [call["call"] for call in connection.calls].count("rollback") == 1
+
+
+def test_a_transaction_that_is_open_is_refused(engine, server):
+    server.answers.insert(0, (r"select @@trancount", [(1,)]))
+    with pytest.raises(ConfigurationError, match="transaction open"):
+        engine.atomically(lambda: None)
+
+
+def test_no_transaction_stays_open_behind_a_read(engine, connection):
+    connection.autocommit = False
+    engine.query("select chunk_id from [vector].[chunk] where source_id = ?", [HOSTILE])
+    assert [call["call"] for call in connection.calls] == ["execute", "commit"]
+
+
+def test_an_error_for_a_duplicate_key_is_known(engine):
+    assert engine.is_duplicate_key(pyodbc.DatabaseError("23000", "[23000] Violation of PRIMARY KEY (2627)"))
+    assert engine.is_duplicate_key(pyodbc.DatabaseError("23000", "[23000] Cannot insert duplicate key row (2601)"))
+    assert not engine.is_duplicate_key(pyodbc.ProgrammingError("42S02", "[42S02] Invalid object name (208)"))
+
+
+# What the store sends
+
+
+def test_values_are_parameters_and_never_part_of_a_statement(engine, connection, server):
+    server.answers.insert(0, (r"from #vector_staged_\d+ as staged left join", []))
+    store = VectorStore(engine=engine)
+    job = VectorJob.create_new("EMBED_CHUNKS", {"note": HOSTILE})
+    store.save_job(job)
+    store.list_chunks(source_id=HOSTILE, limit=3)
+    sent = [call for call in connection.calls if "sql" in call]
+    assert not any(HOSTILE in call["sql"] or job.job_id in call["sql"] for call in sent)
+    assert any(HOSTILE in str(call["parameters"]) for call in sent)
+    assert all(call["sql"].count("?") == len(call["parameters"]) for call in sent if call["call"] == "execute")
+
+
+def test_a_save_is_one_guarded_insert_in_one_transaction(engine, connection):
+    store = VectorStore(engine=engine)
+    connection.calls.clear()
+    store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}))
+    calls = [call.get("sql", call["call"]) for call in connection.calls]
+    (insert,) = [sql for sql in calls if sql.startswith("insert into [vector].[job]")]
+    assert re.search(r"select .* from #vector_staged_\d+ as staged where not exists \(select 1 from", insert)
+    assert calls.count("commit") == 1
+    assert calls.index("commit") > calls.index(insert)
+    assert any(re.match(r"drop table if exists #vector_staged", sql) for sql in calls)
+
+
+def test_a_materialized_select_holds_no_parameter(engine, connection):
+    engine.materialize("pending", "select chunk_id from [vector].[embedding_pending] where space_key = ?", ["minilm"])
+    drop, select = [call for call in connection.calls if "sql" in call]
+    assert drop["sql"] == "drop table if exists #pending"
+    assert select["sql"].startswith("select * into #pending from (select chunk_id")
+    assert "N'minilm'" in select["sql"]
+    assert select["parameters"] == []
+
+
+@pytest.mark.parametrize("value", [HOSTILE, "a b", "it's", "é'", 1.5, None, datetime(2026, 1, 1)])
+def test_a_materialized_select_takes_ids_and_numbers_only(engine, connection, value):
+    with pytest.raises(ConfigurationError, match="neither an id nor a number"):
+        engine.materialize("pending", "select chunk_id from [vector].[chunk] where chunk_id = ?", [value])
+    assert not any("select" in call.get("sql", "") for call in connection.calls)
+
+
+@pytest.mark.parametrize("name", ["chunk]; drop table x; --", "a b", "", "1a", "a.b"])
+def test_a_name_that_is_no_identifier_is_refused(engine, connection, name):
+    for use in (engine.table, engine.materialized):
+        with pytest.raises(ConfigurationError, match="not a plain SQL identifier"):
+            use(name)
+    with pytest.raises(ConfigurationError, match="not a plain SQL identifier"):
+        SqlServerEngine(connection, name)
+
+
+def test_a_search_filters_on_the_server_by_parameters(engine, connection, server):
+    server.answers[:0] = [
+        (r"from sys\.columns", [(0,)]),
+        (r"serverproperty", [("server", "analytics 2026")]),
+        (r"select chunk_id from \[vector\]\.\[chunk\]", [("c1",), ("c2",)]),
+        (r"searched\.vector", [("c1", "h1", "[1,0]"), ("c2", "h2", "[0,1]")]),
+    ]
+    hits, compared = engine.search(
+        SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, ("page", HOSTILE), ("page:1",))
+    )
+    assert [hit.chunk_id for hit in hits] == ["c2"]
+    assert compared == 2
+    (filtered,) = [call for call in connection.calls if call.get("sql", "").startswith("select chunk_id from [vector]")]
+    assert filtered["sql"].endswith("where retired_utc is null and source_type in (?, ?) and source_id in (?)")
+    assert filtered["parameters"] == ["page", HOSTILE, "page:1"]
+
+
+def _deadlock() -> pyodbc.DatabaseError:
+    return pyodbc.DatabaseError(
+        "40001", "[40001] [Microsoft][SQL Server] Transaction (Process ID 52) was deadlocked on lock resources. (1205)"
+    )
+
+
+def _local(sql: str) -> str:
+    """Without what T-SQL writes in capitals by itself."""
+    return sql.replace("ServerName", "servername")

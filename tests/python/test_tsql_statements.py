@@ -1,0 +1,308 @@
+"""What dbt sends to SQL Server, and in which order, seen by a driver that records and talks to no server."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+import yaml
+from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
+from tsql.project import PROJECT_DIR
+from tsql.recording import Recording, record
+from tsql.rules import view_violations, violations
+from tsql.server import CannedServer
+
+LEDGERS = (
+    "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_failure",
+    "retrieval", "retrieval_hit",
+)  # fmt: skip
+# A DuckDB type as SQL Server would name it in its catalogue: type, length, scale.
+CATALOGUE_TYPES = {
+    "VARCHAR": ("nvarchar", -1, 0), "INTEGER": ("int", 4, 0), "BIGINT": ("bigint", 8, 0), "BOOLEAN": ("bit", 1, 0),
+    "TIMESTAMP": ("datetime2", 8, 6), "DATE": ("date", 3, 0), "DOUBLE": ("float", 8, 0),
+    "FLOAT[]": ("varchar", -1, 0),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("recorded")
+
+
+@pytest.fixture(scope="module")
+def first_build(folder, built_project) -> Recording:
+    """`dbt build` of everything on an empty server. Unit tests ask it for columns: it has those of the native build."""
+    import duckdb
+
+    columns: dict[str, list] = {}
+    with duckdb.connect(str(built_project.database_path), read_only=True) as connection:
+        for table, name, type in connection.execute(
+            "select table_name, column_name, data_type from information_schema.columns order by ordinal_position"
+        ).fetchall():
+            columns.setdefault(table, []).append((name, *CATALOGUE_TYPES[type]))
+    recording = record(folder, CannedServer(columns=columns), "build", "--threads", "2")
+    assert recording.done.returncode == 0, recording.output
+    return recording
+
+
+@pytest.fixture(scope="module")
+def created(first_build) -> dict[str, list]:
+    """The columns of every ledger, as the catalogue would give them after the first build."""
+    return {ledger: _catalogue(_create_table(first_build, ledger)) for ledger in LEDGERS}
+
+
+@pytest.fixture(scope="module")
+def second_build(folder, created) -> Recording:
+    """`dbt run` of the ledgers where all are there and nothing has changed."""
+    return _run_ledgers(folder, CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created))
+
+
+@pytest.fixture(scope="module")
+def changed_build(folder, created) -> Recording:
+    """`dbt run` of the ledgers where one lacks a column, one has a column of another type, and two have rows to write:
+    a chunk that is new and two that have changed, and a new space."""
+    columns = dict(created)
+    columns["embedding"] = [column for column in columns["embedding"] if column[0] != "used_tokens"]
+    columns["retrieval_hit"] = [
+        (name, "real", 4, 0) if name == "score" else (name, *rest) for name, *rest in columns["retrieval_hit"]
+    ]
+    server = CannedServer(
+        {"vector": dict.fromkeys(LEDGERS, "table")}, columns, {"chunk": (3, 2), "embedding_space": (1, 0)}
+    )
+    recording = record(folder, server, "run", "--threads", "2", "--select", "config.materialized:ledger")
+    assert recording.done.returncode == 1
+    return recording
+
+
+# The first build
+
+
+def test_every_view_is_t_sql(first_build):
+    """Models, data tests and unit tests, which dbt renders only when it runs them, as they were sent."""
+    views = dict(first_build.views())
+    assert {"document", "chunk_window", "chunks_cover_their_source", "chunk_window_counts_code_points"} <= views.keys()
+    unit_tests = [node for node in views if node not in _model_names() and "expected" not in node]
+    assert len(unit_tests) > 15
+    problems = [
+        (node, problem)
+        for node, sql in first_build.views()
+        for problem in (*view_violations(sql), *sqlglot_complaints(sql))
+    ]
+    assert problems == []
+
+
+def test_every_statement_of_a_ledger_is_t_sql(first_build, changed_build):
+    for recording in (first_build, changed_build):
+        for ledger in LEDGERS:
+            for sql in recording.ours(ledger):
+                assert violations(sql) == []
+                assert sqlfluff_complaints(sql) == []
+
+
+def test_schemas_are_created_where_they_are_missing(first_build):
+    created = [sql for sql in first_build.every_statement if "CREATE SCHEMA" in sql and "sp_getapplock" in sql]
+    for schema in ("vector", "vector_demo"):
+        assert any(f"IF NOT EXISTS (SELECT * FROM sys.schemas WHERE name = '{schema}')" in sql for sql in created)
+
+
+@pytest.mark.parametrize("ledger", LEDGERS)
+def test_a_ledger_locks_before_it_looks(first_build, second_build, ledger):
+    """One transaction from the lock to the last row: the lock is the transaction's, and goes with it."""
+    for recording in (first_build, second_build):
+        sent = recording.statements[ledger]
+        lock = next(i for i, sql in enumerate(sent) if "sp_getapplock" in sql)
+        assert f"@Resource = N'vector_ledger.vector.{ledger}'" in sent[lock]
+        assert "@LockOwner = 'Transaction'" in sent[lock]
+        assert sent[lock].startswith("declare @got int")
+        assert [sql for sql in sent if _writes(sql)] == [sql for sql in sent[lock + 1 :] if _writes(sql)]
+        assert any(sql == "BEGIN TRANSACTION" for sql in recording.every_statement)
+        assert sent[lock + 1 :].count("IF @@TRANCOUNT > 0 COMMIT TRANSACTION") == 1
+
+
+@pytest.mark.parametrize("ledger", LEDGERS)
+def test_a_ledger_has_the_columns_and_constraints_of_its_yml(first_build, ledger):
+    sql = _flat(_create_table(first_build, ledger))
+    declared = _declared(ledger)
+    assert sql.startswith(
+        f"""if object_id(N'"vector"."{ledger}"', N'U') is null begin create table "vector"."{ledger}" ("""
+    )
+    for column in declared["columns"]:
+        nullable = "not null" if {"type": "not_null"} in column.get("constraints", []) else "null"
+        assert f"{column['name']} {_expected_type(column['data_type'])} {nullable}," in sql
+    for constraint in declared["constraints"]:
+        assert f"constraint {constraint['name']} {_expected_constraint(constraint)}" in sql
+    assert sql.count("constraint ") == len(declared["constraints"])
+
+
+def test_a_foreign_key_names_the_schema_and_not_the_database(first_build):
+    references = [
+        name for ledger in LEDGERS for name in re.findall(r"references (\S+)", _create_table(first_build, ledger))
+    ]
+    assert len(references) >= 10
+    assert all(re.fullmatch(r'"vector"\."\w+"', name) for name in references)
+
+
+def test_a_foreign_key_has_the_types_of_what_it_references(first_build, created):
+    for ledger in LEDGERS:
+        for constraint in _declared(ledger)["constraints"]:
+            if constraint["type"] != "foreign_key":
+                continue
+            target = re.search(r"\w+(?='\))", constraint["to"]).group()
+            types = [_types(created[name], columns) for name, columns in (
+                (ledger, constraint["columns"]), (target, constraint["to_columns"]))]  # fmt: skip
+            assert types[0] == types[1], constraint["name"]
+            keys = [c["columns"] for c in _declared(target)["constraints"] if c["type"] in ("primary_key", "unique")]
+            assert constraint["to_columns"] in keys, constraint["name"]
+
+
+def test_no_key_is_longer_than_an_index_may_be(first_build, created):
+    """900 bytes for a clustered key, 1,700 for any other; a longer one is refused only when such a row comes."""
+    for ledger in LEDGERS:
+        for constraint in _declared(ledger)["constraints"]:
+            if constraint["type"] in ("primary_key", "unique"):
+                assert sum(_bytes(created[ledger], name) for name in constraint["columns"]) <= 900
+    for sql in first_build.every_statement:
+        if match := re.search(r'index \w+ on "vector"\."(\w+)" \(([^)]*)\)', sql):
+            ledger, names = match.groups()
+            assert sum(_bytes(created[ledger], name) for name in names.split(", ") if name != "row_version") <= 1700
+
+
+def test_indexes_are_created_where_they_are_missing(first_build):
+    created = [_flat(sql) for sql in first_build.every_statement if re.search(r"create \w+ index", sql)]
+    assert len(created) >= 5
+    guard = re.compile(
+        r"if not exists \( select 1 from sys\.indexes where name = N'(\w+)'"
+        r""" and object_id = object_id\(N'("vector"\."\w+")'\) \) create \w+ index \1 on \2 \("""
+    )
+    assert [sql for sql in created if not guard.match(sql)] == []
+
+
+def test_seeds_keep_every_character(first_build):
+    for seed in ("embedding_space_seed", "chunk_policy", "page", "eval_query"):
+        (sql,) = [sql for sql in first_build.statements[seed] if sql.startswith("create table")]
+        types = re.findall(r'^ *"\w+" (.*?),?$', sql, re.MULTILINE)
+        assert not [type for type in types if type.startswith("varchar")]
+        assert all(type.endswith("collate Latin1_General_100_BIN2") for type in types if "char" in type)
+        inserts = [sql for sql in first_build.statements[seed] if sql.startswith("insert into")]
+        assert inserts
+        assert all(re.fullmatch(r"insert into \S+ \([^)]*\) values [(?, )null]*", sql) for sql in inserts)
+
+
+# Every later build
+
+
+def test_no_ledger_is_ever_dropped_truncated_or_merged(first_build, second_build, changed_build):
+    names = "|".join(LEDGERS)
+    destroys = re.compile(rf'\b(drop|truncate|delete|merge|sp_rename)\b[^;]*"({names})"', re.IGNORECASE)
+    for recording in (first_build, second_build, changed_build):
+        for ledger in LEDGERS:
+            assert [sql for sql in recording.statements[ledger] if destroys.search(sql)] == []
+
+
+def test_a_steady_ledger_is_only_read(second_build):
+    for ledger in LEDGERS:
+        sent = [sql for sql in second_build.ours(ledger) if "sp_getapplock" not in sql]
+        assert [sql for sql in sent if _writes(sql) and "sys.indexes" not in sql] == []
+        assert sent[-1] == "select 1 as unchanged"
+        assert not any(word in sql for sql in sent for word in ("create table", "alter table", "#"))
+
+
+def test_a_missing_column_is_added_once(changed_build):
+    altered = [_flat(sql) for sql in changed_build.every_statement if "alter table" in sql]
+    assert altered == [
+        """if col_length(N'"vector"."embedding"', N'used_tokens') is null """
+        """alter table "vector"."embedding" add used_tokens int null"""
+    ]
+
+
+def test_a_column_of_another_type_stops_the_ledger(changed_build):
+    assert "differs from its contract" in changed_build.output
+    assert "score: real in the table, float in the contract" in changed_build.output
+    assert not any(_writes(sql) for sql in changed_build.ours("retrieval_hit"))
+
+
+def test_changed_rows_are_updated_before_new_ones_are_inserted(changed_build):
+    update, insert = [_flat(sql) for sql in changed_build.ours("chunk") if _writes(sql) and "sys.indexes" not in sql]
+    assert update.startswith("update ledger set source_id = change.source_id,")
+    assert 'from "analytics"."vector"."chunk" as ledger inner join (' in update
+    assert update.endswith(") as change on ledger.chunk_id = change.chunk_id")
+    assert insert.startswith('insert into "analytics"."vector"."chunk" (chunk_id, source_id,')
+    assert "where not exists ( select 1" in insert
+
+
+def test_only_new_rows_are_only_inserted(changed_build):
+    (insert,) = [sql for sql in changed_build.ours("embedding_space") if _writes(sql) and "sys.indexes" not in sql]
+    assert insert.startswith("insert into")
+
+
+# Helpers
+
+
+def _run_ledgers(folder, server: CannedServer) -> Recording:
+    recording = record(folder, server, "run", "--threads", "2", "--select", "config.materialized:ledger")
+    assert recording.done.returncode == 0, recording.output
+    return recording
+
+
+def _flat(sql: str) -> str:
+    return " ".join(sql.split())
+
+
+def _writes(sql: str) -> bool:
+    return re.search(r"\b(create|alter|insert|update|delete|drop|truncate|merge)\b", sql) is not None
+
+
+def _model_names() -> set[str]:
+    return {path.stem for path in (PROJECT_DIR / "models").rglob("*.sql")}
+
+
+def _declared(ledger: str) -> dict:
+    (model,) = yaml.safe_load((PROJECT_DIR / f"models/vector/{ledger}.yml").read_text(encoding="utf-8"))["models"]
+    return model
+
+
+def _create_table(recording: Recording, ledger: str) -> str:
+    (sql,) = [sql for sql in recording.statements[ledger] if "create table" in sql]
+    return sql
+
+
+def _catalogue(create_table: str) -> list[tuple]:
+    """(name, type, length, scale) of the columns of a CREATE TABLE."""
+    columns = []
+    for line in create_table.splitlines():
+        match = re.match(r"\s*(?!constraint)(\w+) (\w+)(?:\((\w+)\))?.* null,?$", line)
+        if match and match.group(2) != "rowversion":
+            name, type, size = match.groups()
+            length = -1 if size == "max" else int(size or 0)
+            columns.append((name, type, length, length if type == "datetime2" else 0))
+    return columns
+
+
+def _types(columns: Sequence[tuple], names: Sequence[str]) -> list[tuple]:
+    return [next(column[1:] for column in columns if column[0] == name) for name in names]
+
+
+def _bytes(columns: Sequence[tuple], name: str) -> int:
+    ((type, length, _),) = _types(columns, [name])
+    return {"nvarchar": 2 * length, "varchar": length}.get(type, 8)
+
+
+def _expected_type(data_type: str) -> str:
+    collation = " collate Latin1_General_100_BIN2"
+    known = {
+        "text": f"nvarchar(max){collation}", "float[]": f"varchar(max){collation}", "integer": "int", "boolean": "bit",
+        "double": "float", "timestamp": "datetime2(6)",
+    }  # fmt: skip
+    if data_type in ("varchar(36)", "varchar(64)"):
+        return data_type + collation
+    return known.get(data_type) or f"n{data_type}{collation}"
+
+
+def _expected_constraint(constraint: dict) -> str:
+    columns = ", ".join(constraint.get("columns", []))
+    if constraint["type"] == "foreign_key":
+        target = re.search(r"\w+(?='\))", constraint["to"]).group()
+        return f'foreign key ({columns}) references "vector"."{target}" ({", ".join(constraint["to_columns"])})'
+    if constraint["type"] == "check":
+        expression = constraint["expression"]
+        return f"check ({'isjson(vector) = 1' if expression.startswith('len(vector)') else expression})"
+    return "primary key" if constraint["type"] == "primary_key" else f"unique ({columns})"

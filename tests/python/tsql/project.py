@@ -1,0 +1,70 @@
+"""The project compiled for SQL Server, with no server."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parents[3]
+# What the profile reads from the environment; nothing is there, and nothing is asked.
+CONNECTION = {
+    "VECTOR_SQLSERVER_HOST": "localhost",
+    "VECTOR_SQLSERVER_DATABASE": "analytics",
+    "VECTOR_SQLSERVER_USER": "nobody",
+    "DBT_ENV_SECRET_VECTOR_SQLSERVER_PASSWORD": "nothing",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A model or a data test, as dbt sends it."""
+
+    name: str
+    resource_type: str
+    materialized: str
+    sql: str
+
+    @property
+    def statement(self) -> str:
+        """The query where it is run: a ledger's is a derived table, every other one a view."""
+        return f"select *\nfrom (\n{self.sql}\n) as change" if self.materialized == "ledger" else self.sql
+
+
+def run_dbt(
+    *arguments: str, folder: Path, project: Path = PROJECT_DIR, **environment: str
+) -> subprocess.CompletedProcess:
+    """dbt on the target sqlserver, in a process of its own; all that it writes is in the folder."""
+    profiles = folder / "profiles"
+    profiles.mkdir(parents=True, exist_ok=True)
+    shutil.copy(PROJECT_DIR / "profiles.example.yml", profiles / "profiles.yml")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "VECTOR_"))}
+    command = [
+        str(Path(sys.executable).with_name("dbt")), "--no-use-colors", *arguments, "--target", "sqlserver",
+        *("--project-dir", str(project), "--profiles-dir", str(profiles)),
+        *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
+    ]  # fmt: skip
+    return subprocess.run(
+        command, env={**kept, **CONNECTION, **environment}, cwd=folder, capture_output=True, encoding="utf-8"
+    )
+
+
+def compiled_nodes(folder: Path, project: Path = PROJECT_DIR) -> dict[str, Node]:
+    """Every model and data test of a project, by its name."""
+    done = run_dbt("compile", "--no-populate-cache", "--no-introspect", folder=folder, project=project)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    manifest = json.loads((folder / "target" / "manifest.json").read_text(encoding="utf-8"))
+    nodes = {}
+    for node in manifest["nodes"].values():
+        if node["resource_type"] in ("model", "test"):
+            sql = (folder / "target" / "compiled" / node["package_name"] / _compiled_path(node)).read_text("utf-8")
+            nodes[node["name"]] = Node(node["name"], node["resource_type"], node["config"]["materialized"], sql)
+    return nodes
+
+
+def _compiled_path(node: dict) -> Path:
+    """A generic test is compiled into a folder called after its yml, under a name that dbt may have shortened."""
+    path = Path(node["original_file_path"])
+    return path / node["path"] if path.suffix == ".yml" else path

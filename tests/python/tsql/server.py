@@ -1,0 +1,91 @@
+"""What a SQL Server would answer to dbt, as far as dbt goes by the answer."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+
+from tsql.driver.pyodbc import Answer
+
+_SCHEMA = re.compile(r"schema_id\('(\w+)'\)")
+_NAME = re.compile(r"t\.name = '(\w+)'")
+_OBJECT = re.compile(r"object_id\(n?'(?:[^']*[.])?\"(\w+)\"'", re.IGNORECASE)
+_UNIT_TEST = re.compile(r'"node_id": "unit_test\.\w+\.(\w+)\.')
+_LEDGER = re.compile(r'left join (?:"\w+"\.)?"\w+"\."(\w+)" as ledger')
+
+
+@dataclass
+class CannedServer:
+    """A server that has these relations and changes, and finds nothing wrong."""
+
+    # {schema: {relation: "table" or "view"}}
+    relations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # {relation: [(column, type, length in characters, scale)]}, -1 for max
+    columns: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
+    # {ledger: (rows to write, how many of them change one that is there)}
+    changes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Keeps the answers for the process of dbt."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def from_json(cls, path: str) -> "CannedServer":
+        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def answer(self, sql: str, parameters: Sequence[Any]) -> Answer:
+        text = sql.lower()
+        if "union all" in text and "from sys.views" in text:
+            return self._list_relations(sql)
+        if "character_maximum_length" in text:
+            # A unit test makes a table of its own, like the model's.
+            name = _found(_OBJECT, sql)
+            columns = self.columns.get(_found(_UNIT_TEST, sql) if name.endswith("__dbt_tmp") else name, ())
+            rows = [(name, type, length, 0, scale) for name, type, length, scale in columns]
+            return Answer(
+                ("column_name", "data_type", "character_maximum_length", "numeric_precision", "numeric_scale"), rows
+            )
+        if "select c.name, t.name, c.max_length, c.scale" in text:
+            columns = self.columns.get(_found(_OBJECT, sql), ())
+            rows = [(name, type, length * (2 if type == "nvarchar" and length > 0 else 1), scale)
+                    for name, type, length, scale in columns]  # fmt: skip
+            return Answer(("name", "name", "max_length", "scale"), rows)
+        if "sp_describe_first_result_set" in text:
+            return Answer(("name",), [(column[0],) for column in self.columns.get(_found(_UNIT_TEST, sql), ())])
+        if "select top 0 * from (" in text:
+            return Answer(_selected_names(sql[text.index("select top 0") :]))
+        if "as total_count" in text:
+            return Answer(("total_count", "updated_count"), [tuple(self.changes.get(_found(_LEDGER, sql), (0, 0)))])
+        if "'actual' as" in text:
+            # No row is as expected: equal to no row.
+            selected = text[text.rindex("union all") : text.rindex("'expected' as")]
+            return Answer([*dict.fromkeys(re.findall(r'"(\w+)"', selected)), "actual_or_expected"])
+        if "as should_warn" in text:
+            return Answer(("failures", "should_warn", "should_error"), [(0, "false", "false")])
+        if "from sys.schemas" in text and "select  name as [schema]" in text:
+            return Answer(("schema",), [(name,) for name in self.relations])
+        return Answer()
+
+    def _list_relations(self, sql: str) -> Answer:
+        schema, name = _found(_SCHEMA, sql), _found(_NAME, sql)
+        held = self.relations.get(schema, {})
+        rows = [("analytics", relation, schema, kind) for relation, kind in held.items() if name in ("", relation)]
+        return Answer(("database", "name", "schema", "table_type"), rows)
+
+
+def _found(pattern: re.Pattern, sql: str) -> str:
+    match = pattern.search(sql)
+    return match.group(1) if match else ""
+
+
+def _selected_names(sql: str) -> list[str]:
+    """The names of a query's columns; those of a star are its subquery's."""
+    query = sqlglot.parse_one(re.sub(r"option \(label.*", "", sql, flags=re.IGNORECASE | re.DOTALL), dialect="tsql")
+    while isinstance(query, exp.Select) and query.is_star:
+        query = query.find(exp.Subquery).this
+    return query.named_selects
