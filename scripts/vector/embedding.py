@@ -225,7 +225,8 @@ def _batches(
     store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan, batch_size: int, concurrency: int, writer: _Writer
 ) -> Iterator[list[_Text]]:
     """Batches of the plan's texts, shortest first. Texts that have a vector in the space already are written here."""
-    page_size = batch_size * max(1, min(concurrency * 4, 2000 // batch_size))
+    # A page reads the whole chunk table, so pages are large.
+    page_size = batch_size * max(1, 10_000 // batch_size)
     for first in range(1, plan.texts + 1, page_size):
         started = time.perf_counter()
         texts = _read_texts(store, first, first + page_size - 1)

@@ -63,13 +63,8 @@ def insert_new(engine: Engine, ledger: Ledger, rows: Iterable[tuple], extra: Map
         return 0
     extra = extra or {}
     columns = [*ledger.columns, *extra]
-    names = ", ".join(column.name for column in columns)
     with engine.staged(columns, [(*row, *extra.values()) for row in rows]) as staged:
-        return engine.execute(
-            f"insert into {engine.table(ledger.table)} ({names}) select {names} from {staged} as staged"
-            f" where not exists (select 1 from {engine.table(ledger.table)} as ledger"
-            f" where {key_match('ledger', 'staged', ledger.key)})"
-        )
+        return engine.insert_new(ledger.table, staged, [column.name for column in columns], ledger.key)
 
 
 def save(engine: Engine, ledger: Ledger, records: Iterable[Any]) -> SaveResult:

@@ -19,7 +19,7 @@ import numpy as np
 
 from vector import ledger_io
 from vector.contracts import ledgers
-from vector.contracts.identity import compute_content_hash, compute_vector_hash, require_storable_text
+from vector.contracts.identity import as_float32, compute_content_hash, compute_vector_hash, require_storable_text
 from vector.contracts.ledgers import Column
 from vector.contracts.models import (
     EmbeddingFailure,
@@ -221,11 +221,20 @@ class VectorStore:
         by_key = {(row[1], row[2], row[3]): row for row in reversed(rows)}
 
         def write() -> int:
-            self._keep_versions([(key[0], key[2]) for key in by_key])
-            self._require_versions({(key[0], key[2]) for key in by_key})
             return ledger_io.insert_new(self.engine, ledger, by_key.values())
 
-        inserted = self.engine.atomically(write)
+        def write_with_versions() -> int:
+            self._keep_versions([(key[0], key[2]) for key in by_key])
+            self._require_versions({(key[0], key[2]) for key in by_key})
+            return write()
+
+        # The foreign key knows whether the versions are there; to look for them first would read all of them.
+        try:
+            inserted = self.engine.atomically(write)
+        except Exception as error:
+            if not self.engine.is_unknown_reference(error):
+                raise
+            inserted = self.engine.atomically(write_with_versions)
         return SaveResult(inserted=inserted, unchanged=len(embeddings) - inserted)
 
     def get_embedding(self, embedding_id: str) -> VectorEmbedding | None:
@@ -355,12 +364,12 @@ def _checked_vector(embedding: VectorEmbedding, spaces: dict[str, EmbeddingSpace
             f"{about}: the vector has {len(embedding.vector)} elements, space {space.space_key} has {space.dimensions}"
         )
     try:
-        actual = compute_vector_hash(embedding.vector)
+        vector = as_float32(embedding.vector)
+        actual = compute_vector_hash(vector)
     except InvalidRecord as error:
         raise InvalidRecord(f"{about}: {error}") from None
     if actual != embedding.vector_sha256:
         raise InvalidRecord(f"{about}: vector_sha256 is not the hash of the vector")
-    vector = np.asarray(embedding.vector, dtype=np.float32)
     if space.distance_metric == "cosine" and not vector.any():
         raise InvalidRecord(
             f"{about}: a vector of zeros has no direction, and space {space.space_key} compares directions"

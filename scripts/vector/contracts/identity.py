@@ -31,7 +31,13 @@ def compute_vector_hash(vector: Sequence[float] | np.ndarray) -> str:
     """SHA-256 of the vector's little-endian float32 bytes, 64 hexadecimal characters.
 
     `vector` is a flat list or one-dimensional array of real numbers. A float64 is rounded to the nearest
-    float32 first, so a vector and its stored form have one hash.
+    float32 first, so a vector and its stored form have one hash. Raises InvalidRecord as `as_float32` does.
+    """
+    return hashlib.sha256(as_float32(vector)).hexdigest()
+
+
+def as_float32(vector: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The vector as it is stored, little-endian float32 of shape (dimensions,).
 
     Raises InvalidRecord when it is empty, not one-dimensional, not of numbers, or not finite as float32.
     """
@@ -43,14 +49,15 @@ def compute_vector_hash(vector: Sequence[float] | np.ndarray) -> str:
         raise InvalidRecord(f"vector: must be one-dimensional and not empty, has shape {given.shape}")
     if given.dtype.kind not in "iuf":
         raise InvalidRecord(f"vector: must hold real numbers only, holds {given.dtype}")
-    with np.errstate(over="ignore"):
-        # By way of float64, so that an integer is rounded exactly as the float equal to it is.
-        stored = given.astype(np.float64).astype("<f4")
-    broken = np.flatnonzero(~np.isfinite(stored))
-    if broken.size:
-        position = int(broken[0])
+    stored = given
+    if given.dtype != "<f4":
+        with np.errstate(over="ignore"):
+            # By way of float64, so that an integer is rounded exactly as the float equal to it is.
+            stored = given.astype(np.float64, copy=False).astype("<f4")
+    if not np.isfinite(stored).all():
+        position = int(np.flatnonzero(~np.isfinite(stored))[0])
         raise InvalidRecord(f"vector: {given[position]} at position {position} is not finite as float32")
-    return hashlib.sha256(stored.tobytes()).hexdigest()
+    return np.ascontiguousarray(stored)
 
 
 def generate_chunk_id(source_id: str, chunk_index: int, start_offset: int, end_offset: int, policy_version: str) -> str:

@@ -11,6 +11,8 @@ from datetime import datetime, timezone
 from enum import Enum, EnumMeta
 from typing import Any, TypeVar, get_args
 
+import numpy as np
+
 from vector.contracts.identity import (
     canonical_preprocess_policy,
     compute_content_hash,
@@ -364,7 +366,7 @@ class VectorEmbedding(_Record):
         Raises InvalidRecord when the vector is empty, not flat, or not finite as float32.
         """
         vector_sha256 = compute_vector_hash(vector)
-        numbers = [float(number) for number in vector]
+        numbers = np.asarray(vector, dtype=np.float64).tolist()
         return cls(new_id(), chunk_id, embedding_space_id, input_content_sha256, numbers, vector_sha256, **optional)
 
 

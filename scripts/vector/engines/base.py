@@ -72,6 +72,10 @@ class Engine(Protocol):
         """The rows as a relation of this session, whose name it gives; gone afterwards."""
         ...
 
+    def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
+        """Appends the staged rows whose key the table does not have; the number of rows appended."""
+        ...
+
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
         ...
@@ -98,6 +102,10 @@ class Engine(Protocol):
 
     def is_duplicate_key(self, error: Exception) -> bool:
         """Whether the error says that another session has written the same key."""
+        ...
+
+    def is_unknown_reference(self, error: Exception) -> bool:
+        """Whether the error says that a row refers to a key that is not there."""
         ...
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:

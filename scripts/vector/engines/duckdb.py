@@ -139,6 +139,17 @@ class DuckDBEngine:
             except duckdb.TransactionException:  # after an error, possible only when it has been rolled back
                 self._still_staged.append(name)
 
+    def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
+        """Appends the staged rows whose key the table does not have; the number of rows appended.
+
+        By way of the key's index: a join would read the whole table, for every batch.
+        """
+        names = ", ".join(columns)
+        return self.execute(
+            f"insert into {self.table(table)} ({names}) select {names} from {staged}"
+            f" on conflict ({', '.join(key)}) do nothing"
+        )
+
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
         settings = ", ".join(f"{column} = staged.{column}" for column in columns)
@@ -181,6 +192,10 @@ class DuckDBEngine:
             word in str(error).lower() for word in ("duplicate key", "conflict")
         )
 
+    def is_unknown_reference(self, error: Exception) -> bool:
+        """Whether the error says that a row refers to a key that is not there."""
+        return isinstance(error, duckdb.ConstraintException) and "foreign key" in str(error).lower()
+
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search in SQL: every current vector of the space that passes the filters is compared."""
         conditions = ["searched.embedding_space_id = ?"]
@@ -190,13 +205,20 @@ class DuckDBEngine:
                 conditions.append(f"searched.{column} in ({', '.join('?' * len(values))})")
                 parameters.extend(values)
         candidates = f"from {self.table('embedding_current')} as searched where {' and '.join(conditions)}"
-        rows = self.query(
-            f"select searched.chunk_id, searched.input_content_sha256, {_SCORES[request.distance_metric]} as score"
-            f" {candidates} order by score desc, searched.chunk_id limit ?",
-            [request.vector.tolist(), *parameters, request.top_k],
-        )
-        ((compared,),) = self.query(f"select count(*) {candidates}", parameters)
-        return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows], compared
+        # Left to itself, DuckDB may build the view's hash join on the side of the embeddings, copying every vector.
+        self.connection.execute("set disabled_optimizers = 'build_side_probe_side'")
+        try:
+            rows = self.query(
+                "with compared as materialized (select searched.chunk_id, searched.input_content_sha256,"
+                f" {_SCORES[request.distance_metric]} as score {candidates})"
+                " select *, (select count(*) from compared) as compared_count from compared"
+                " order by score desc, chunk_id limit ?",
+                [request.vector.tolist(), *parameters, request.top_k],
+            )
+        finally:
+            self.connection.execute("reset disabled_optimizers")
+        compared = rows[0][3] if rows else 0
+        return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, _ in rows], compared
 
     def close(self) -> None:
         """Closes the connection."""

@@ -191,6 +191,15 @@ class SqlServerEngine:
             with suppress(Exception):
                 self.execute(f"drop table if exists {name}")
 
+    def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
+        """Appends the staged rows whose key the table does not have; the number of rows appended."""
+        names = ", ".join(columns)
+        match = " and ".join(f"ledger.{column} = staged.{column}" for column in key)
+        return self.execute(
+            f"insert into {self.table(table)} ({names}) select {names} from {staged} as staged"
+            f" where not exists (select 1 from {self.table(table)} as ledger where {match})"
+        )
+
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
         settings = ", ".join(f"{column} = staged.{column}" for column in columns)
@@ -232,6 +241,10 @@ class SqlServerEngine:
     def is_duplicate_key(self, error: Exception) -> bool:
         """Whether the error says that another session has written the same key."""
         return any(number in str(error) for number in ("2627", "2601"))
+
+    def is_unknown_reference(self, error: Exception) -> bool:
+        """Whether the error says that a row refers to a key that is not there."""
+        return "FOREIGN KEY" in str(error)
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search: the filters are answered by the server, the vectors compared here, from the local copy."""

@@ -21,7 +21,7 @@ class HashProvider:
     name = "hash"
     endpoint_url = None
     model_digest = None
-    preferred_batch_size = 256
+    preferred_batch_size = 2000
     preferred_concurrency = 1
 
     def __init__(self, space: Any) -> None:

@@ -1,0 +1,138 @@
+"""T-SQL run on DuckDB: sqlglot translates what the dialects word differently, and what follows gives DuckDB T-SQL's
+meaning where the same word means another thing there.
+
+A text is UTF-16 in SQL Server. Under a collation whose name has no SC, as our BIN2, positions and lengths count its
+units, and those of an astral character are two; under an SC collation they count code points, as DuckDB does. NVARCHAR
+is equal to itself with blanks after it.
+"""
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+
+MACROS = r"""
+    create macro tsql_len(x) as length(rtrim(x, ' '));
+    create macro tsql_units(x) as length(x) + length(regexp_replace(x, '[^\x{10000}-\x{10FFFF}]', '', 'g'));
+    create macro tsql_charindex(needle, x) as
+        case when strpos(x, needle) = 0 then 0 else tsql_units(left(x, strpos(x, needle) - 1)) + 1 end;
+    create macro tsql_reverse(x) as
+        array_to_string(list_transform(range(length(x), 0, -1), lambda i: substring(x, i, 1)), '');
+    create macro tsql_left(x, units) as
+        case when tsql_units(x) = length(x) then left(x, units)
+        else left(x, len(list_filter(range(1, length(x) + 1), lambda i: tsql_units(left(x, i)) <= units))) end;
+"""
+
+
+def teach(connection: duckdb.DuckDBPyConnection) -> None:
+    """Gives a connection the functions that the translations use."""
+    for statement in MACROS.split(";\n"):
+        connection.execute(statement)
+
+
+def to_duckdb(sql: str, catalog: str) -> str:
+    """A T-SQL query in DuckDB's words. Raises ValueError for what has no translation here."""
+    query = sqlglot.parse_one(sql, dialect="tsql")
+    # Collations go last: what a function counts depends on them.
+    for change in (_number_series, _functions, _plain_types, _equality, _division, _without_collation):
+        # From the leaves up, so that what is inside a replaced expression is replaced too.
+        for node in reversed(list(query.walk())):
+            changed = change(node)
+            if changed is not node:
+                node.replace(changed)
+    for table in query.find_all(exp.Table):
+        if table.catalog:
+            table.set("catalog", exp.to_identifier(catalog, quoted=True))
+    return query.sql(dialect="duckdb")
+
+
+def _call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def _collation(node: exp.Expression | None) -> str:
+    """The collation that an expression is given, if it is given one."""
+    while isinstance(node, exp.Paren | exp.Cast):
+        node = node.this
+    return node.expression.name.lower() if isinstance(node, exp.Collate) else ""
+
+
+def _number_series(node: exp.Expression) -> exp.Expression:
+    """CROSS APPLY of the first n of a million numbers: a range of n."""
+    if isinstance(node, exp.Lateral) and node.args.get("cross_apply"):
+        top = node.find(exp.Limit)
+        if top is None:
+            raise ValueError(f"no number series: {node.sql('tsql')[:200]}")
+        numbers = sqlglot.parse_one("select unnest(range(cast(0 as bigint))) as n", dialect="duckdb")
+        numbers.find(exp.Cast).set("this", top.expression.copy())
+        return exp.Lateral(this=numbers.subquery(), alias=node.args["alias"])
+    if isinstance(node, exp.Join) and isinstance(node.this, exp.Lateral):
+        node.set("kind", "CROSS")
+    return node
+
+
+def _functions(node: exp.Expression) -> exp.Expression:
+    if isinstance(node, exp.Length):
+        if "_sc" not in _collation(node.this):
+            raise ValueError(f"LEN that counts UTF-16 units: {node.sql('tsql')[:200]}")
+        return _call("tsql_len", node.this)
+    if isinstance(node, exp.Substring) and node.this.find(exp.Collate) and "_sc" not in _collation(node.this):
+        raise ValueError(f"SUBSTRING that counts UTF-16 units: {node.sql('tsql')[:200]}")
+    name = node.name.lower() if isinstance(node, exp.Anonymous) else type(node).__name__.lower()
+    if name in ("datalength", "bytelength"):
+        value = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
+        if _collation(value).endswith("_utf8"):
+            return _call("strlen", value)
+        return exp.Paren(this=exp.Mul(this=exp.Literal.number(2), expression=_call("tsql_units", value)))
+    if isinstance(node, exp.StrPosition):
+        return _call("tsql_charindex", node.args["substr"], node.this)
+    if isinstance(node, exp.Left):
+        return _call("tsql_left", node.this, node.expression)
+    if name == "reverse":
+        return _call("tsql_reverse", node.expressions[0] if isinstance(node, exp.Anonymous) else node.this)
+    if isinstance(node, exp.Chr):
+        return _call("chr", *node.expressions)
+    if name in ("nchar", "char"):
+        return _call("chr", *node.expressions)
+    if name == "sysutcdatetime":
+        return sqlglot.parse_one("cast(now() as timestamp)", dialect="duckdb")
+    hashed = node.find(exp.SHA2, exp.SHA2Digest) if isinstance(node, exp.Lower) else None
+    if hashed is not None:
+        if not _collation(hashed.this).endswith("_utf8"):
+            raise ValueError(f"a hash of UTF-16: {node.sql('tsql')[:200]}")
+        return _call("sha256", hashed.this)
+    if isinstance(node, exp.Cast) and node.to.this in (exp.DataType.Type.VARBINARY, exp.DataType.Type.BINARY):
+        return _call("encode", node.this)
+    if isinstance(node, exp.Add) and any(isinstance(side, exp.National) for side in (node.left, node.right)):
+        return exp.DPipe(this=node.this, expression=node.expression, safe=True)
+    return node
+
+
+def _plain_types(node: exp.Expression) -> exp.Expression:
+    if isinstance(node, exp.National):
+        return exp.Literal.string(node.name)
+    if isinstance(node, exp.DataType) and node.this in exp.DataType.TEXT_TYPES:
+        return exp.DataType.build("varchar", dialect="duckdb")
+    if isinstance(node, exp.DataType) and node.this == exp.DataType.Type.BIT:
+        return exp.DataType.build("boolean", dialect="duckdb")
+    if isinstance(node, exp.DataType) and str(node.this).upper().endswith(("DATETIME2", "DATETIME")):
+        return exp.DataType.build("timestamp", dialect="duckdb")
+    return node
+
+
+def _without_collation(node: exp.Expression) -> exp.Expression:
+    return node.this if isinstance(node, exp.Collate) else node
+
+
+def _equality(node: exp.Expression) -> exp.Expression:
+    """A text is equal to itself with blanks after it."""
+    if isinstance(node, exp.EQ | exp.NEQ) and any(side.is_string for side in (node.left, node.right)):
+        for part in ("this", "expression"):
+            node.set(part, _call("rtrim", node.args[part], exp.Literal.string(" ")))
+    return node
+
+
+def _division(node: exp.Expression) -> exp.Expression:
+    """Of integers it is cut to an integer, wherever no literal says that they are none."""
+    if isinstance(node, exp.Div) and not any("." in literal.name for literal in node.left.find_all(exp.Literal)):
+        return exp.IntDiv(this=node.this, expression=node.expression)
+    return node
