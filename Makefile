@@ -22,10 +22,10 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint format clean scratch test-lint test-parse test-dbt test-python
+.PHONY: help demo build test lint format clean scratch test-lint test-parse test-dbt test-python test-sqlserver
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo profiles.yml ## See it work: install, build, embed, search three questions
 	@printf '\n== dbt build: sources to chunks, and every data test\n'
@@ -93,6 +93,14 @@ test-python: $(VENV)/.installed-test scratch
 	@printf '\n== pytest\n'
 	$(TEST_ENV) $(BIN)/python -m pytest --hypothesis-profile=ci 2> $(SCRATCH)/pytest-stderr.log \
 		|| { status=$$?; cat $(SCRATCH)/pytest-stderr.log >&2; exit $$status; }
+
+# The conformance suite against a SQL Server: see docs/sqlserver.md.
+test-sqlserver: $(VENV)/.installed-test scratch ## The conformance suite against VECTOR_TEST_SQLSERVER
+	@test -n "$$VECTOR_TEST_SQLSERVER" || printf '%s\n' \
+		'Skipped: VECTOR_TEST_SQLSERVER is not set. Give it an ODBC connection string, or target:<name> of your' \
+		'dbt profile (docs/sqlserver.md).'
+	@test -z "$$VECTOR_TEST_SQLSERVER" \
+		|| $(BIN)/python -m pytest -rs -k sqlserver tests/python/test_conformance.py
 
 # What they need.
 

@@ -157,9 +157,8 @@ def _embed(arguments: argparse.Namespace) -> int:
         summaries, exit_code = _embed_each(store, spaces, options)
     finally:
         store.close()
-    _print(
-        arguments, {"spaces": [summary.to_dict() for summary in summaries]}, "\n".join(map(_summary_text, summaries))
-    )
+    told = [_summary_text(summary) for summary in summaries if not summary.error or summary.written]
+    _print(arguments, {"spaces": [summary.to_dict() for summary in summaries]}, "\n".join(told))
     return exit_code
 
 
@@ -297,4 +296,6 @@ def _table(arguments: argparse.Namespace, relation: str, columns: Sequence[str],
 
 
 def _print(arguments: argparse.Namespace, value: dict[str, Any], text: str) -> None:
-    print(json.dumps(value, ensure_ascii=False, default=str) if arguments.json else text)
+    printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else text
+    if printed:
+        print(printed)

@@ -4,6 +4,7 @@ import json
 import random
 import re
 import time
+from signal import SIGKILL, SIGTERM
 
 import pytest
 from support import PROJECT_DIR, ScratchProject, read_csv
@@ -219,16 +220,26 @@ def test_a_killed_run_costs_nothing_that_was_finished(project):
     assert project.test("--select", "embedding").success
 
 
-def kill_when_written(project, size):
-    """Starts embed.py, and kills it when it has written so many bytes: DuckDB's log grows with every commit."""
+def kill_when_written(project, size, signal=SIGKILL):
+    """Starts embed.py, and ends it when it has written so many bytes: DuckDB's log grows with every commit."""
     log = project.database_path.with_name("warehouse.duckdb.wal")
     assert not log.exists()
     process = project.start("embed", "--batch-size", "1", "--concurrency", "1")
     while not log.exists() or log.stat().st_size < size:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.0005)
-    process.kill()
-    process.communicate()
+    process.send_signal(signal)
+    _, stderr = process.communicate()
+    return process.returncode, stderr
+
+
+def test_a_terminated_run_is_closed_by_itself(project):
+    forget_vectors(project)
+    assert kill_when_written(project, 10_000, SIGTERM) == (143, "stopped; what was finished is stored\n")
+    assert project.query("select status, error from run order by started_utc desc limit 1") == [
+        ("FAILED", "_Terminated: terminated")
+    ]
+    assert project.query("select status from job order by created_utc desc limit 1") == [("DEADLETTER",)]
 
 
 class FragileProvider(HashProvider):
@@ -264,7 +275,8 @@ def test_what_a_model_finished_before_it_failed_is_never_asked_for_again(project
 
     use(calls=5)
     done = project.vector("embed")
-    assert (done.exit_code, done.stdout, done.stderr) == (3, "", "error: the model is gone\n")
+    assert (done.exit_code, done.stderr) == (3, "error: hash: the model is gone\n")
+    assert done.stdout == "hash: stopped early, 80 of 382 vectors written\n"
     assert project.query("select count(*) from embedding") == [(80,)]
     assert project.query("select status, error from run order by started_utc desc limit 1") == [
         ("FAILED", "ProviderError: the model is gone")

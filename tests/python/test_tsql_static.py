@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
-from tsql.project import PROJECT_DIR, Node, compiled_nodes
+from tsql.project import PROJECT_DIR, Node, compiled_nodes, compiled_project
 from tsql.rules import view_violations, violations
 
 SENTINEL = "(len((cast(content as nvarchar(max)) + N'.') collate Latin1_General_100_CI_AS_SC) - 1)"
 
 
 @pytest.fixture(scope="session")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Node]:
+def nodes() -> dict[str, Node]:
     """The project's models and data tests in T-SQL."""
-    return compiled_nodes(tmp_path_factory.mktemp("sqlserver"))
+    return compiled_project()
 
 
 # The project

@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -25,6 +27,8 @@ class Node:
     name: str
     resource_type: str
     materialized: str
+    # What its compiled file is called: dbt shortens a long name.
+    file: str
     sql: str
 
     @property
@@ -59,9 +63,19 @@ def compiled_nodes(folder: Path, project: Path = PROJECT_DIR) -> dict[str, Node]
     nodes = {}
     for node in manifest["nodes"].values():
         if node["resource_type"] in ("model", "test"):
-            sql = (folder / "target" / "compiled" / node["package_name"] / _compiled_path(node)).read_text("utf-8")
-            nodes[node["name"]] = Node(node["name"], node["resource_type"], node["config"]["materialized"], sql)
+            path = folder / "target" / "compiled" / node["package_name"] / _compiled_path(node)
+            sql = path.read_text(encoding="utf-8")
+            nodes[node["name"]] = Node(
+                node["name"], node["resource_type"], node["config"]["materialized"], path.stem, sql
+            )
     return nodes
+
+
+@cache
+def compiled_project() -> dict[str, Node]:
+    """The project's own, compiled once for all suites."""
+    with tempfile.TemporaryDirectory() as folder:
+        return compiled_nodes(Path(folder))
 
 
 def _compiled_path(node: dict) -> Path:

@@ -16,7 +16,7 @@ MACROS = r"""
     create macro tsql_charindex(needle, x) as
         case when strpos(x, needle) = 0 then 0 else tsql_units(left(x, strpos(x, needle) - 1)) + 1 end;
     create macro tsql_reverse(x) as
-        array_to_string(list_transform(range(length(x), 0, -1), lambda i: substring(x, i, 1)), '');
+        array_to_string(list_reverse(regexp_extract_all(x, '(?s).')), '');
     create macro tsql_left(x, units) as
         case when tsql_units(x) = length(x) then left(x, units)
         else left(x, len(list_filter(range(1, length(x) + 1), lambda i: tsql_units(left(x, i)) <= units))) end;
@@ -33,7 +33,7 @@ def to_duckdb(sql: str, catalog: str) -> str:
     """A T-SQL query in DuckDB's words. Raises ValueError for what has no translation here."""
     query = sqlglot.parse_one(sql, dialect="tsql")
     # Collations go last: what a function counts depends on them.
-    for change in (_number_series, _functions, _plain_types, _equality, _division, _without_collation):
+    for change in (_number_series, _json_rows, _functions, _plain_types, _equality, _division, _without_collation):
         # From the leaves up, so that what is inside a replaced expression is replaced too.
         for node in reversed(list(query.walk())):
             changed = change(node)
@@ -70,6 +70,29 @@ def _number_series(node: exp.Expression) -> exp.Expression:
     return node
 
 
+_JSON_TYPES = """
+    case type when 'NULL' then 0 when 'VARCHAR' then 1 when 'BOOLEAN' then 3 when 'ARRAY' then 4 when 'OBJECT' then 5
+    else 2 end
+"""
+
+
+def _json_rows(node: exp.Expression) -> exp.Expression:
+    """OPENJSON: a row for each member or element, in the columns of its own, or in those that WITH names."""
+    if not (isinstance(node, exp.Table) and isinstance(node.this, exp.OpenJSON)):
+        return node
+    columns = []
+    for column in node.this.expressions:
+        path = column.args["path"].sql("duckdb")
+        # A WITH column is for a value: of an object or an array it is null.
+        is_value = f"json_type(value, {path}) not in ('OBJECT', 'ARRAY')"
+        columns.append(f"case when {is_value} then value ->> {path} end as {column.name}")
+    selected = ", ".join(columns) or f"key, value ->> '$' as value, {_JSON_TYPES} as type"
+    rows = sqlglot.parse_one(f"select {selected} from json_each(null)", dialect="duckdb")
+    call = next(function for function in rows.find_all(exp.Anonymous) if function.name.lower() == "json_each")
+    call.set("expressions", [node.this.this.copy()])
+    return rows.subquery(node.alias or "json_row")
+
+
 def _functions(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.Length):
         if "_sc" not in _collation(node.this):
@@ -93,6 +116,8 @@ def _functions(node: exp.Expression) -> exp.Expression:
         return _call("chr", *node.expressions)
     if name in ("nchar", "char"):
         return _call("chr", *node.expressions)
+    if name == "isjson":
+        return _call("json_valid", *node.expressions)
     if name == "sysutcdatetime":
         return sqlglot.parse_one("cast(now() as timestamp)", dialect="duckdb")
     hashed = node.find(exp.SHA2, exp.SHA2Digest) if isinstance(node, exp.Lower) else None

@@ -1,0 +1,22 @@
+{#-
+    A text as a JSON string; without control characters other than newline, carriage return and tab it is byte for byte
+    what Python's json.dumps(text, ensure_ascii=False) gives.
+-#}
+{% macro json_string(text) -%}
+    {{ return(adapter.dispatch('json_string')(text)) }}
+{%- endmacro %}
+
+{% macro default__json_string(text) -%}
+    cast(to_json(cast({{ text }} as varchar)) as varchar)
+{%- endmacro %}
+
+{% macro sqlserver__json_string(text) -%}
+    {#- STRING_ESCAPE also escapes the slash, which needs none. -#}
+    concat(
+        N'"',
+        replace(
+            string_escape(cast({{ text }} as nvarchar(max)), 'json') collate Latin1_General_100_BIN2, N'\/', N'/'
+        ),
+        N'"'
+    )
+{%- endmacro %}

@@ -1,0 +1,224 @@
+"""The T-SQL of views, change sets and tests gives, row by row, what the native SQL gives.
+
+It is translated to DuckDB by tsql/to_duckdb.py, which keeps T-SQL's meaning of lengths, blanks and JSON, and run over
+the same rows as the native SQL: the demo's, hostile ones, and ledgers that something has happened to.
+"""
+
+import json
+import shutil
+from collections import Counter
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import LEDGERS, drop_constraints
+from test_sql_parity import HOSTILE
+from tsql.project import compiled_project
+from tsql.to_duckdb import teach, to_duckdb
+
+VIEWS = (
+    "stg_page", "stg_entity", "stg_event", "document", "document_registration", "chunk_window",
+    "embedding_space_identity", "embedding_pending", "embedding_current", "space_coverage", "chunk_catalog",
+    "retrieval_audit",
+)  # fmt: skip
+CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
+HAPPENED = """
+    update vector.chunk set content = content || ' ', content_sha256 = sha256(content || ' ')
+        where chunk_id in (select chunk_id from vector.chunk order by chunk_id limit 9);
+    insert into vector.chunk_version select chunk_id, sha256('earlier'), 'earlier', now() from vector.chunk limit 3;
+    update vector.chunk set retired_utc = now() where chunk_id in (select chunk_id from vector.chunk order by chunk_id desc limit 7);
+    update vector.chunk set policy_json = '{"version":"other "}' where chunk_id in (select chunk_id from vector.chunk order by content limit 4);
+    update vector.chunk set managed_by = 'python' where chunk_id in (select chunk_id from vector.chunk order by content desc limit 4);
+    delete from vector.chunk where chunk_id in (select chunk_id from vector.chunk order by content_sha256 limit 5);
+    insert into vector.chunk select * replace ('vanished' as chunk_id) from vector.chunk where managed_by = 'dbt' limit 1;
+    insert into vector.chunk select * replace ('of python' as chunk_id, 'python' as managed_by) from vector.chunk limit 1;
+    delete from vector.embedding where embedding_id in (select embedding_id from vector.embedding order by chunk_id limit 11);
+    insert into vector.embedding_failure
+        select uuid(), chunk_id, embedding_space_id, input_content_sha256, 'too_long', 'x', 1, null, now(), now()
+        from vector.embedding_pending limit 4;
+    update vector.embedding set truncated_flag = (hash(chunk_id) % 3 = 0);
+    insert into vector.embedding_space select * replace
+        ('00000000-0000-0000-0000-000000000000' as embedding_space_id, 'other' as space_key, 2 as dimensions)
+        from vector.embedding_space limit 1;
+    insert into vector.embedding_space select * replace (uuid() as embedding_space_id, 'idle' as space_key, false as is_active)
+        from vector.embedding_space limit 1;
+    update vector.embedding_space set description = null where space_key = 'hash';
+    update vector.source_registry set title = null where source_id in (select source_id from vector.source_registry limit 3);
+    update vector.source_registry set chunk_capped_flag = true where source_id like '%mars%';
+    update vector.source_registry set retired_utc = now() where source_id like '%moon%';
+    insert into vector.source_registry select * replace ('gone' as source_id) from vector.source_registry limit 1;
+    insert into vector.source_registry select * replace ('kept' as source_id, 'python' as managed_by) from vector.source_registry limit 1;
+    insert into vector.embedding_space_seed select * replace ('hostile' as space_key, ' ' as document_prefix,
+        'say "é" \\ ' || chr(10) || chr(9) as query_prefix, '' as template, '日本😀' as model_name, '' as model_tag,
+        512 as max_tokens, 'end' as truncation, false as normalize_flag) from vector.embedding_space_seed limit 1;
+    insert into vector.embedding select * replace (uuid() as embedding_id, 'short' as chunk_id, vector[1:3] as vector)
+        from vector.embedding limit 1;
+    insert into vector.embedding select * replace (uuid() as embedding_id, 'long' as chunk_id,
+        list_transform(vector, lambda x: x * 2) as vector) from vector.embedding limit 1;
+    insert into vector.embedding select * replace (uuid() as embedding_id, 'holed' as chunk_id,
+        list_concat(vector[1:7], [null]) as vector) from vector.embedding limit 1;
+    insert into vector.embedding select * replace (uuid() as embedding_id, 'none' as chunk_id, [] as vector)
+        from vector.embedding limit 1
+"""  # noqa: E501
+PAYLOADS = [
+    json.dumps({"title": "T", "body": {"text": "".join(piece * times for piece, times in entry["pieces"])}})
+    for entry in HOSTILE["texts"]
+    if sum(times * len(piece) for piece, times in entry["pieces"]) < 20_000
+] + [
+    "not JSON", "", "[]", '[{"title": "in an array", "body": {"text": "x"}}]',
+    '{"title": null, "body": {"text": null}}', '{"body": {"text": "no title"}}', '{"title": "no text", "body": {}}',
+    '{"title": 7, "body": {"text": true}}',
+    r'{"title": "a \"quoted\" \\ one", "lang": "x\ty", "tags": ["a"], "body": {"text": "line\r\nline\rline"}}',
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def native(kept_project, tmp_path_factory):
+    """The native SQL of every node, of the target duckdb, by name."""
+    kept_project.reset()
+    assert kept_project.dbt("compile").success
+    folder = kept_project.folder / "target" / "compiled"
+    return {path.stem: path.read_text(encoding="utf-8") for path in folder.rglob("*.sql")}
+
+
+@pytest.fixture(scope="module")
+def warehouse(kept_project, native, tmp_path_factory):
+    """A built and embedded warehouse to which things have happened, and `mirror`, which shows T-SQL the same rows: its
+    vectors are JSON there."""
+    path = tmp_path_factory.mktemp("logic") / "warehouse.duckdb"
+    shutil.copy(kept_project.database_path, path)
+    with duckdb.connect() as connection:
+        teach(connection)
+        connection.execute("set timezone = 'UTC'")
+        connection.execute(f"attach '{path}' as warehouse")
+        connection.execute("use warehouse.vector")
+        drop_constraints(connection)
+        connection.executemany(
+            "insert into warehouse.vector_demo.page values (?, ?, now())",
+            [(f"hostile {i}", payload) for i, payload in enumerate(PAYLOADS)],
+        )
+        for statement in HAPPENED.split(";\n"):
+            connection.execute(statement)
+        _mirror(connection)
+        connection.execute("use memory.main")
+        # One transaction has one now().
+        connection.execute("begin")
+        yield connection
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_gives_the_native_rows(warehouse, native, view):
+    rows = _same_rows(warehouse, native[view], _translated(view), without=("vector",))
+    assert rows > 0
+
+
+@pytest.mark.parametrize("ledger", CHANGES)
+def test_a_ledgers_changes_are_the_native_ones(warehouse, native, ledger):
+    rows = _same_rows(warehouse, native[ledger], _translated(ledger))
+    assert rows > 0
+
+
+def test_every_data_test_finds_the_native_rows(warehouse, native):
+    found = Counter()
+    for name, node in compiled_project().items():
+        if node.resource_type == "test":
+            found[name] = _same_rows(warehouse, native[node.file], _translated(name))
+    assert len(found) > 60
+    # They had something to find.
+    for name in ("vector_has_dimensions_embedding_vector", "vector_is_finite_embedding_vector"):
+        assert found[name] > 0
+    assert sum(count > 0 for count in found.values()) >= 8
+
+
+# Any text, cut by any policy
+
+# Blanks of all kinds, letters of one, two, three and four bytes, of one and of two units, joined and combined ones.
+CHARACTERS = st.one_of(
+    st.sampled_from(" \n\t\r\u3000\u00a0.,aZ\u00e9\u0301\u65e5\U0001f600\u200d\U00010348"),
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+)
+POLICIES = st.integers(1, 12).flatmap(
+    lambda size: st.tuples(st.just(size), st.integers(0, size - 1), st.integers(1, 9))
+)
+
+
+@pytest.fixture(scope="module")
+def cutter(native):
+    """`document` and `chunk_window` of both kinds over tables of their own."""
+    with duckdb.connect() as connection:
+        teach(connection)
+        connection.execute("attach ':memory:' as warehouse")
+        connection.execute("create schema warehouse.vector")
+        columns = "source_id text, source_type text, source_ref_json text, title text, content text, tags_json text"
+        for name in ("stg_page", "stg_entity", "stg_event"):
+            connection.execute(f"create table warehouse.vector.{name} ({columns}, updated_utc timestamp)")
+        connection.execute(
+            "create table warehouse.vector.chunk_policy (policy_version text, source_type text, chunk_size int,"
+            " overlap int, max_chunks_per_source int, is_active boolean)"
+        )
+        connection.execute(f"create view warehouse.vector.document as {native['document']}")
+        yield connection
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
+def test_any_text_is_cut_alike(cutter, native, texts, policy):
+    cutter.execute("delete from warehouse.vector.stg_page")
+    cutter.execute("delete from warehouse.vector.chunk_policy")
+    cutter.execute("insert into warehouse.vector.chunk_policy values ('any', '*', ?, ?, ?, true)", policy)
+    cutter.executemany(
+        "insert into warehouse.vector.stg_page values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01')",
+        [(f"page:{i}", text) for i, text in enumerate(texts)],
+    )
+    for view in ("document", "chunk_window"):
+        _same_rows(cutter, native[view], to_duckdb(compiled_project()[view].sql, "warehouse"))
+
+
+def test_the_comparison_sees_a_difference(warehouse, native):
+    with pytest.raises(AssertionError):
+        _same_rows(warehouse, native["document"], _translated("document").replace("'newline-1'", "'newline-2'"))
+
+
+def _translated(name: str) -> str:
+    return to_duckdb(compiled_project()[name].sql, "mirror")
+
+
+def _same_rows(connection: duckdb.DuckDBPyConnection, native: str, translated: str, without: tuple = ()) -> int:
+    """Asserts that both queries give the same columns and rows, in any order; the number of rows."""
+    expected, given = (_rows(connection, sql, without) for sql in (native, translated))
+    assert given[0] == expected[0]
+    assert list((given[1] - expected[1]).items())[:3] == []
+    assert list((expected[1] - given[1]).items())[:3] == []
+    return expected[1].total()
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str, without: tuple) -> tuple[list[str], Counter]:
+    result = connection.execute(sql)
+    names = [column[0] for column in result.description]
+    kept = [i for i, name in enumerate(names) if name not in without]
+    return [names[i] for i in kept], Counter(tuple(_exact(row[i]) for i in kept) for row in result.fetchall())
+
+
+def _exact(value: Any) -> Any:
+    """JSON's decimals are not a float32's to the last digit."""
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _mirror(connection: duckdb.DuckDBPyConnection) -> None:
+    """Views over every relation of the warehouse, in a catalogue of their own."""
+    connection.execute("attach ':memory:' as mirror")
+    relations = connection.execute(
+        "select table_schema, table_name from information_schema.tables where table_catalog = 'warehouse'"
+    ).fetchall()
+    assert set(LEDGERS) <= {name for _, name in relations}
+    for schema, name in relations:
+        connection.execute(f"create schema if not exists mirror.{schema}")
+        replaced = (
+            " replace (cast(to_json(vector) as varchar) as vector)"
+            if name.startswith("embedding")
+            and ("vector" in {row[0] for row in connection.execute(f"describe warehouse.{schema}.{name}").fetchall()})
+            else ""
+        )
+        connection.execute(f"create view mirror.{schema}.{name} as select *{replaced} from warehouse.{schema}.{name}")
