@@ -283,7 +283,9 @@ def test_space_identity_refuses_control_characters(changes):
 
 def test_space_identity_takes_line_breaks_and_tabs():
     policy = {"query_prefix": "Instruct: find\tit\r\nQuery: "}
-    assert '"Instruct: find\\tit\\r\\nQuery: "' in space_identity_json("p", "m", None, None, 2, True, "dot", policy, None)
+    assert '"Instruct: find\\tit\\r\\nQuery: "' in space_identity_json(
+        "p", "m", None, None, 2, True, "dot", policy, None
+    )
 
 
 # Embedding spaces
