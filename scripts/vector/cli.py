@@ -58,16 +58,20 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
     except VectorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, _Terminated) as stopped:
+    except (KeyboardInterrupt, _Terminated):
         print("stopped; what was finished is stored", file=sys.stderr)
-        return 143 if isinstance(stopped, _Terminated) else 130
+        return 143 if _Terminated.received else 130
 
 
 class _Terminated(BaseException):
-    """SIGTERM: unwinds as Ctrl-C does, so that the run is closed."""
+    """SIGTERM: unwinds as Ctrl-C does, so that the run is closed. `received`, because an engine that it stops in the
+    middle of a statement may raise KeyboardInterrupt instead."""
+
+    received = False
 
 
 def _terminate(number: int, frame: Any) -> None:
+    _Terminated.received = True
     raise _Terminated("terminated")
 
 

@@ -4,7 +4,7 @@ import json
 import random
 import re
 import time
-from signal import SIGKILL, SIGTERM
+from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
 from support import PROJECT_DIR, ScratchProject, read_csv
@@ -233,13 +233,14 @@ def kill_when_written(project, size, signal=SIGKILL):
     return process.returncode, stderr
 
 
-def test_a_terminated_run_is_closed_by_itself(project):
+@pytest.mark.parametrize(("signal", "exit_code"), [(SIGTERM, 143), (SIGINT, 130)])
+def test_a_stopped_run_is_closed_by_itself(project, signal, exit_code):
     forget_vectors(project)
-    assert kill_when_written(project, 10_000, SIGTERM) == (143, "stopped; what was finished is stored\n")
-    assert project.query("select status, error from run order by started_utc desc limit 1") == [
-        ("FAILED", "_Terminated: terminated")
-    ]
+    stopped = kill_when_written(project, 10_000, signal)
+    assert stopped == (exit_code, "stopped; what was finished is stored\n")
+    assert project.query("select status from run order by started_utc desc limit 1") == [("FAILED",)]
     assert project.query("select status from job order by created_utc desc limit 1") == [("DEADLETTER",)]
+    assert project.query("select count(*) > 0 from embedding") == [(True,)]
 
 
 class FragileProvider(HashProvider):

@@ -92,12 +92,21 @@ class DuckDBEngine:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         """All rows of a select."""
-        return self.connection.execute(sql, list(parameters)).fetchall()
+        return self._run(sql, parameters).fetchall()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; the number of rows it wrote."""
-        row = self.connection.execute(sql, list(parameters)).fetchone()
+        row = self._run(sql, parameters).fetchone()
         return int(row[0]) if row and isinstance(row[0], int) else 0
+
+    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        try:
+            return self.connection.execute(sql, list(parameters))
+        except RuntimeError as error:
+            # What DuckDB makes of a signal whose handler raises, Ctrl-C's for one.
+            if type(error) is RuntimeError and "interrupted" in str(error):
+                raise KeyboardInterrupt(str(error)) from None
+            raise
 
     def atomically(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a transaction: all that it writes is written, or nothing is."""
@@ -106,7 +115,7 @@ class DuckDBEngine:
         self.connection.execute("begin transaction")
         try:
             result = work()
-            self.connection.execute("commit")
+            self._run("commit")
         except BaseException:
             with suppress(duckdb.TransactionException):  # a failed commit has ended the transaction
                 self.connection.execute("rollback")
