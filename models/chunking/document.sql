@@ -39,8 +39,8 @@ unioned as (
 normalised as (
 
     select
-        source_id,
-        source_type,
+        {{ as_text('source_id', 400) }} as source_id,
+        {{ as_text('source_type', 100) }} as source_type,
         source_ref_json,
         title,
         {{ normalize_text('content') }} as content,

@@ -16,8 +16,8 @@ where
     {{ is_true('spaces.normalize_flag') }}
     and (
         vectors.sum_of_squares is null
-        or vectors.sum_of_squares < power(1 - {{ var('norm_tolerance') }}, 2)
-        or vectors.sum_of_squares > power(1 + {{ var('norm_tolerance') }}, 2)
+        or vectors.sum_of_squares < power(1.0e0 - {{ var('norm_tolerance') }}, 2)
+        or vectors.sum_of_squares > power(1.0e0 + {{ var('norm_tolerance') }}, 2)
     )
 
 {% endtest %}

@@ -256,6 +256,67 @@ def test_a_search_filters_on_the_server_by_parameters(engine, connection, server
     assert filtered["parameters"] == ["page", HOSTILE, "page:1"]
 
 
+@pytest.mark.parametrize(
+    ("metric", "distance", "score"), [("cosine", 0.25, 0.75), ("dot", -3.0, 3.0), ("euclidean", 2.0, -2.0)]
+)
+def test_native_vectors_are_compared_in_the_database(engine, connection, server, metric, distance, score):
+    def found(parameters):
+        (sql,) = [call["sql"] for call in connection.calls if "vector_distance" in call.get("sql", "")]
+        return [("c1", "h1", 1 - distance if "1 - found.distance as score" in sql else -distance)]
+
+    server.answers[:0] = [
+        (r"from sys\.objects", [("embedding_vector_2",)]),
+        (r"vector_distance", found),
+        (r"select count\(\*\) from \[vector\]", [(7,)]),
+    ]
+    hits, compared = engine.search(SearchRequest(SPACE, np.asarray([0, 1], np.float32), metric, 3, (HOSTILE,)))
+    assert [(hit.chunk_id, hit.score) for hit in hits] == [("c1", score)]
+    assert compared == 7
+    (searched,) = [call for call in connection.calls if "vector_distance" in call.get("sql", "")]
+    assert searched["parameters"] == [3, "[0.0,1.0]", SPACE, HOSTILE]
+    assert f"vector_distance('{metric}', native.vector, cast(cast(? as varchar(max)) as vector(2)))" in searched["sql"]
+    assert "[vector].[embedding_current]" in searched["sql"]
+
+
+def test_embeddings_are_written_as_native_vectors_where_there_is_a_table(engine, connection, server):
+    server.answers[:0] = [
+        (r"from sys\.objects", [("embedding_vector_2",)]),
+        (r"select distinct dimensions", [(2,), (3,)]),
+    ]
+    engine.insert_new("embedding", "#staged", ["embedding_id", "vector"], ["chunk_id", "embedding_space_id"])
+    native = [call["sql"] for call in connection.calls if "embedding_vector_2" in call.get("sql", "")]
+    assert len(native) == 1
+    assert "cast(ledger.vector as vector(2))" in native[0]
+    assert "where ledger.dimensions = 2 and not exists" in native[0]
+
+
+def test_a_lost_connection_is_opened_anew_with_its_temporary_tables(server, connection, monkeypatch):
+    monkeypatch.setattr("vector.engines.sqlserver.time.sleep", lambda seconds: None)
+    again = pyodbc.Connection(server.answer, autocommit=True)
+    engine = SqlServerEngine(connection, reconnect=lambda: again)
+    engine.materialize("plan", "select chunk_id from chunk where chunk_id = ?", ["a-1"])
+    lost = [pyodbc.OperationalError("08S01", "[08S01] Communication link failure")]
+
+    def work():
+        if lost:
+            raise lost.pop()
+        return engine.execute("insert into chunk (chunk_id) values (1)")
+
+    engine.atomically(work)
+    assert [call["sql"] for call in again.calls if "sql" in call] == [
+        "select * into #plan from (select chunk_id from chunk where chunk_id = N'a-1') as kept",
+        "insert into chunk (chunk_id) values (1)",
+    ]
+
+
+def test_without_a_way_to_reconnect_a_lost_connection_is_an_error(connection):
+    def work():
+        raise pyodbc.OperationalError("08S01", "[08S01] Communication link failure")
+
+    with pytest.raises(pyodbc.OperationalError):
+        SqlServerEngine(connection).atomically(work)
+
+
 def _deadlock() -> pyodbc.DatabaseError:
     return pyodbc.DatabaseError(
         "40001", "[40001] [Microsoft][SQL Server] Transaction (Process ID 52) was deadlocked on lock resources. (1205)"

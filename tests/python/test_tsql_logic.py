@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import LEDGERS, drop_constraints
 from test_sql_parity import HOSTILE
@@ -57,7 +57,7 @@ HAPPENED = """
         from vector.embedding limit 1;
     insert into vector.embedding select * replace (uuid() as embedding_id, 'long' as chunk_id,
         list_transform(vector, lambda x: x * 2) as vector) from vector.embedding limit 1;
-    insert into vector.embedding select * replace (uuid() as embedding_id, 'holed' as chunk_id,
+    insert into vector.embedding select * replace (uuid() as embedding_id, 'holed' as chunk_id, upper(vector_sha256) as vector_sha256,
         list_concat(vector[1:7], [null]) as vector) from vector.embedding limit 1;
     insert into vector.embedding select * replace (uuid() as embedding_id, 'none' as chunk_id, [] as vector)
         from vector.embedding limit 1
@@ -162,18 +162,22 @@ def cutter(native):
         yield connection
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
-def test_any_text_is_cut_alike(cutter, native, texts, policy):
-    cutter.execute("delete from warehouse.vector.stg_page")
-    cutter.execute("delete from warehouse.vector.chunk_policy")
-    cutter.execute("insert into warehouse.vector.chunk_policy values ('any', '*', ?, ?, ?, true)", policy)
-    cutter.executemany(
-        "insert into warehouse.vector.stg_page values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01')",
-        [(f"page:{i}", text) for i, text in enumerate(texts)],
-    )
-    for view in ("document", "chunk_window"):
-        _same_rows(cutter, native[view], to_duckdb(compiled_project()[view].sql, "warehouse"))
+def test_any_text_is_cut_alike(cutter, native):
+    # Inside, since hypothesis would keep the connection for good.
+    @settings(max_examples=40, deadline=None)
+    @given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
+    def are_cut_alike(texts, policy):
+        cutter.execute("delete from warehouse.vector.stg_page")
+        cutter.execute("delete from warehouse.vector.chunk_policy")
+        cutter.execute("insert into warehouse.vector.chunk_policy values ('any', '*', ?, ?, ?, true)", policy)
+        cutter.executemany(
+            "insert into warehouse.vector.stg_page values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01')",
+            [(f"page:{i}", text) for i, text in enumerate(texts)],
+        )
+        for view in ("document", "chunk_window"):
+            _same_rows(cutter, native[view], to_duckdb(compiled_project()[view].sql, "warehouse"))
+
+    are_cut_alike()
 
 
 def test_the_comparison_sees_a_difference(warehouse, native):

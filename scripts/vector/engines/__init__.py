@@ -37,7 +37,7 @@ def engine_for_target(target: Target) -> Engine:
     if target.type == "duckdb":
         from vector.engines.duckdb import connect
     elif target.type == "sqlserver":
-        from vector.engines.sqlserver import connect
+        from vector.engines.sqlserver_connection import connect
     else:
         raise ConfigurationError(
             f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb and sqlserver"

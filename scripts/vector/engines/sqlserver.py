@@ -12,16 +12,15 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from vector.contracts.ledgers import Column
+from vector.engines import sqlserver_search
 from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier
-from vector.engines.vector_cache import CachedVectors, VectorCache
+from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
-from vector.profile import Target
 
 logger = logging.getLogger(__name__)
 
@@ -45,72 +44,17 @@ _TYPES = {
 }
 
 
-def connect(target: Target) -> SqlServerEngine:
-    """Connects as dbt-sqlserver does, with the same profile keys and authentication modes.
-
-    Raises ConfigurationError, without any secret, when a driver is missing, the server cannot be reached, or the
-    login is refused.
-    """
-    try:
-        from dbt.adapters.contracts.connection import Connection
-        from dbt.adapters.sqlserver.sqlserver_connections import SQLServerConnectionManager
-        from dbt.adapters.sqlserver.sqlserver_credentials import SQLServerCredentials
-    except ImportError as error:
-        raise ConfigurationError(
-            f"target {target.name}: {error}; install the driver with `pip install 'vector-runtime[sqlserver]'`"
-        ) from None
-    settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads")}
-    settings.setdefault("backend", _installed_backend())
-    try:
-        credentials = SQLServerCredentials.from_dict(SQLServerCredentials.translate_aliases(settings))
-        connection = Connection(type="sqlserver", name="vector", credentials=credentials)
-        handle = SQLServerConnectionManager.open(connection).handle
-    except Exception as error:
-        raise ConfigurationError(f"target {target.name}: {_explained(error, target)}") from None
-    return SqlServerEngine(handle, target.schema)
-
-
-def _installed_backend() -> str:
-    """pyodbc, or mssql-python where only that one can be imported: it carries its driver, pyodbc needs the system's."""
-    try:
-        import pyodbc  # noqa: F401
-    except ImportError:
-        with suppress(ImportError):
-            import mssql_python  # noqa: F401
-
-            return "mssql-python"
-    return "pyodbc"
-
-
-_EXPLANATIONS = (
-    (("18456", "login failed"), "the login was refused: check user, password and `authentication`"),
-    (("4060", "cannot open database"), "the database does not exist, or the login may not open it"),
-    (("im002", "can't open lib", "data source name not found"), "the ODBC driver of `driver` is not installed"),
-    (("certificate", "ssl"), "the server's certificate is not trusted; set `trust_cert: true` only if you trust it"),
-    (("hyt00", "08001", "timeout", "network", "10061"), "the server cannot be reached: check host, port and firewall"),
-    (("libodbc",), "libodbc is missing: install unixodbc, or `pip install mssql-python`"),
-)
-
-
-def _explained(error: Exception, target: Target) -> str:
-    message = " ".join(str(error).split())
-    for secret in ("PWD", "password", "pass", "client_secret", "app_secret", "access_token"):
-        value = target.settings.get(secret)
-        if value:
-            message = message.replace(str(value), "***")
-    for words, advice in _EXPLANATIONS:
-        if any(word in message.lower() for word in words):
-            return f"{advice} ({message[:300]})"
-    return message[:400]
-
-
 class SqlServerEngine:
     """The engine over an open pyodbc or mssql_python connection."""
 
     name = "sqlserver"
 
-    def __init__(self, connection: Any, schema: str = "vector"):
+    def __init__(self, connection: Any, schema: str = "vector", reconnect: Callable[[], Any] | None = None):
+        """`reconnect` opens a new connection when this one is lost; without it a lost connection is an error."""
         self.connection = connection
+        self._reconnect = reconnect
+        self._materialized: dict[str, str] = {}
+        self._native_tables: dict[int, str | None] = {}
         self.schema = checked_identifier(schema, "schema")
         self._in_transaction = False
         self._staged_count = 0
@@ -164,11 +108,13 @@ class SqlServerEngine:
             try:
                 return self._once(work)
             except Exception as error:
-                if attempt == _ATTEMPTS or not _is_transient(error):
+                lost = self._reconnect is not None and _is_lost_connection(error)
+                if attempt == _ATTEMPTS or not (lost or _is_transient(error)):
                     raise
-                pause = random.uniform(0, min(2**attempt * 0.1, 5))
                 logger.warning("transient error, attempt %d of %d: %s", attempt, _ATTEMPTS, error)
-                time.sleep(pause)
+                time.sleep(random.uniform(0, min(2**attempt * 0.1, 5)))
+                if lost:
+                    self._connect_again()
         raise AssertionError("unreachable")
 
     @contextmanager
@@ -195,10 +141,32 @@ class SqlServerEngine:
         """Appends the staged rows whose key the table does not have; the number of rows appended."""
         names = ", ".join(columns)
         match = " and ".join(f"ledger.{column} = staged.{column}" for column in key)
-        return self.execute(
+        inserted = self.execute(
             f"insert into {self.table(table)} ({names}) select {names} from {staged} as staged"
             f" where not exists (select 1 from {self.table(table)} as ledger where {match})"
         )
+        if table == "embedding":
+            self._insert_native(staged, match)
+        return inserted
+
+    def native_table(self, dimensions: int) -> str | None:
+        """The table of the vectors of this length as VECTOR(n), where `create_native_vectors` has made it."""
+        if dimensions not in self._native_tables:
+            name = f"embedding_vector_{dimensions}"
+            self._native_tables[dimensions] = None if self.missing_relations([name]) else self.table(name)
+        return self._native_tables[dimensions]
+
+    def _insert_native(self, staged: str, match: str) -> None:
+        for (dimensions,) in self.query(f"select distinct dimensions from {staged}"):
+            native = self.native_table(int(dimensions))
+            if native:
+                self.execute(
+                    f"insert into {native} (embedding_id, vector)"
+                    f" select ledger.embedding_id, cast(ledger.vector as vector({int(dimensions)}))"
+                    f" from {self.table('embedding')} as ledger inner join {staged} as staged on {match}"
+                    f" where ledger.dimensions = {int(dimensions)} and not exists"
+                    f" (select 1 from {native} as native where native.embedding_id = ledger.embedding_id)"
+                )
 
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
@@ -212,9 +180,10 @@ class SqlServerEngine:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
         target = self.materialized(name)
         self.execute(f"drop table if exists {target}")
-        # Parameters make the driver prepare the statement, whose temporary table would end with it: as global
-        # variables of a batch they do not.
-        self.execute(f"select * into {target} from ({_inlined(select, parameters)}) as kept")
+        # With parameters the driver would prepare the statement, and a temporary table made inside a prepared
+        # statement ends with it. Hence literals.
+        self._materialized[name] = f"select * into {target} from ({_inlined(select, parameters)}) as kept"
+        self.execute(self._materialized[name])
 
     def materialized(self, name: str) -> str:
         """What to read a temporary table by."""
@@ -240,56 +209,15 @@ class SqlServerEngine:
 
     def is_duplicate_key(self, error: Exception) -> bool:
         """Whether the error says that another session has written the same key."""
-        return any(number in str(error) for number in ("2627", "2601"))
+        return any(number in str(error) for number in ("(2627)", "(2601)"))
 
     def is_unknown_reference(self, error: Exception) -> bool:
         """Whether the error says that a row refers to a key that is not there."""
         return "FOREIGN KEY" in str(error)
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
-        """Exact search: the filters are answered by the server, the vectors compared here, from the local copy."""
-        source = _CurrentVectors(self, request.embedding_space_id, len(request.vector))
-        chunk_ids = self._filtered_chunks(request)
-        cached = self.cache.current(source) if self._has_row_versions() else None
-        if cached is not None:
-            return cached.best(request.vector, request.distance_metric, request.top_k, chunk_ids)
-        return self._search_in_blocks(source, request, chunk_ids)
-
-    def _filtered_chunks(self, request: SearchRequest) -> list[str] | None:
-        """Ids of the chunks that pass the filters; None where there are none."""
-        filters = (("source_type", request.source_types), ("source_id", request.source_ids))
-        given = [(column, values) for column, values in filters if values]
-        if not given:
-            return None
-        conditions = [f"{column} in ({', '.join('?' * len(values))})" for column, values in given]
-        rows = self.query(
-            f"select chunk_id from {self.table('chunk')} where retired_utc is null and {' and '.join(conditions)}",
-            [value for _, values in given for value in values],
-        )
-        return [row[0] for row in rows]
-
-    def _search_in_blocks(
-        self, source: _CurrentVectors, request: SearchRequest, chunk_ids: list[str] | None
-    ) -> tuple[list[SearchHit], int]:
-        """Without a copy: a block of vectors at a time, keeping the best so far, so that memory stays flat."""
-        best: list[SearchHit] = []
-        compared = 0
-        rows = source.current_vectors(chunk_ids)
-        while block := list(islice(rows, _BLOCK)):
-            ids, hashes, vectors = zip(*block, strict=True)
-            found = CachedVectors(0, np.asarray(ids), np.asarray(hashes), np.asarray(vectors, dtype=np.float32))
-            hits, count = found.best(request.vector, request.distance_metric, request.top_k)
-            best = sorted([*best, *hits], key=lambda hit: (-hit.score, hit.chunk_id))[: request.top_k]
-            compared += count
-        return best, compared
-
-    def _has_row_versions(self) -> bool:
-        """Whether both ledgers stamp their rows; a server that only speaks the protocol may not."""
-        ((count,),) = self.query(
-            "select count(*) from sys.columns where name = 'row_version' and object_id in (object_id(?), object_id(?))",
-            [self.table("chunk"), self.table("embedding")],
-        )
-        return count == 2
+        """Exact search: in the database where it keeps the space's vectors as VECTOR(n), else over a local copy."""
+        return sqlserver_search.search(self, request)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -311,6 +239,13 @@ class SqlServerEngine:
             self._in_transaction = False
             with suppress(Exception):
                 self.connection.autocommit = autocommit
+
+    def _connect_again(self) -> None:
+        with suppress(Exception):
+            self.connection.close()
+        self.connection = self._reconnect()
+        for statement in self._materialized.values():  # temporary tables went with the old connection
+            self.execute(statement)
 
     def _end_implicit_transaction(self) -> None:
         # A caller's connection may have autocommit off: no transaction of ours may stay open behind a statement.
@@ -359,55 +294,10 @@ def _is_transient(error: Exception) -> bool:
     return any(f"({number})" in text or f" {number} " in text for number in _TRANSIENT)
 
 
-class _CurrentVectors:
-    """The current vectors of one space, as the local copy reads them."""
+# Communication link failure, connection not open, and what the network layer says below them.
+_LOST = ("08S01", "08003", "08007", "10053", "10054", "10060", "communication link failure", "connection is closed")
 
-    def __init__(self, engine: SqlServerEngine, embedding_space_id: str, dimensions: int):
-        self.engine = engine
-        self.space = embedding_space_id
-        self.dimensions = dimensions
-        ((server, database),) = engine.query(
-            "select cast(serverproperty('ServerName') as nvarchar(256)), concat(name, ' ', create_date)"
-            " from sys.databases where database_id = db_id()"
-        )
-        self.identity = f"{server}/{database}/{engine.schema}/{embedding_space_id}"
 
-    def version(self) -> int:
-        """Below the oldest write that is still open, so that no later commit is missed."""
-        return int(self.engine.query("select cast(min_active_rowversion() as bigint) - 1")[0][0])
-
-    def count(self) -> int:
-        """Number of current vectors."""
-        sql = f"select count(*) from {self.engine.table('embedding_current')} where embedding_space_id = ?"
-        return int(self.engine.query(sql, [self.space])[0][0])
-
-    def changed_chunks(self, since: int) -> list[str]:
-        """Chunks whose own row, or an embedding of theirs in the space, was written after the version."""
-        written_since = "row_version > cast(cast(? as bigint) as binary(8))"
-        rows = self.engine.query(
-            f"select chunk_id from {self.engine.table('chunk')} where {written_since}"
-            f" union select chunk_id from {self.engine.table('embedding')}"
-            f" where {written_since} and embedding_space_id = ?",
-            [since, since, self.space],
-        )
-        return [row[0] for row in rows]
-
-    def current_vectors(self, chunk_ids: Sequence[str] | None) -> Iterator[tuple[str, str, np.ndarray]]:
-        """Current vectors of these chunks, or of all."""
-        sql = (
-            "select searched.chunk_id, searched.input_content_sha256, searched.vector"
-            f" from {self.engine.table('embedding_current')} as searched"
-        )
-        if chunk_ids is None:
-            yield from self._read(f"{sql} where searched.embedding_space_id = ?")
-            return
-        key = Column("chunk_id", "", "text")
-        with self.engine.staged([key], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
-            yield from self._read(
-                f"{sql} inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
-                " where searched.embedding_space_id = ?"
-            )
-
-    def _read(self, sql: str) -> Iterator[tuple[str, str, np.ndarray]]:
-        for chunk_id, content_sha256, vector in self.engine.stream(sql, [self.space]):
-            yield chunk_id, content_sha256, np.asarray(json.loads(vector), dtype=np.float32)
+def _is_lost_connection(error: Exception) -> bool:
+    text = str(error.args).lower()
+    return any(sign.lower() in text for sign in _LOST)

@@ -12,11 +12,14 @@ from sqlglot import exp
 
 MACROS = r"""
     create macro tsql_len(x) as length(rtrim(x, ' '));
-    create macro tsql_units(x) as length(x) + length(regexp_replace(x, '[^\x{10000}-\x{10FFFF}]', '', 'g'));
+    create macro tsql_units(x) as
+        case when strlen(x) = length(x) then length(x)
+        else length(x) + len(list_filter(string_split(x, ''), lambda c: strlen(c) = 4)) end;
     create macro tsql_charindex(needle, x) as
         case when strpos(x, needle) = 0 then 0 else tsql_units(left(x, strpos(x, needle) - 1)) + 1 end;
     create macro tsql_reverse(x) as
-        array_to_string(list_reverse(regexp_extract_all(x, '(?s).')), '');
+        array_to_string(list_reverse(string_split(x, '')), '');
+    create macro string_escape(x, kind) as replace(cast(to_json(x) as varchar)[2:-2], '/', '\/');
     create macro tsql_left(x, units) as
         case when tsql_units(x) = length(x) then left(x, units)
         else left(x, len(list_filter(range(1, length(x) + 1), lambda i: tsql_units(left(x, i)) <= units))) end;
@@ -103,7 +106,8 @@ def _functions(node: exp.Expression) -> exp.Expression:
     name = node.name.lower() if isinstance(node, exp.Anonymous) else type(node).__name__.lower()
     if name in ("datalength", "bytelength"):
         value = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
-        if _collation(value).endswith("_utf8"):
+        # Of VARCHAR, UTF-8 or ASCII, it is one byte a unit; of NVARCHAR two.
+        if isinstance(value, exp.Cast) and value.to.this == exp.DataType.Type.VARCHAR:
             return _call("strlen", value)
         return exp.Paren(this=exp.Mul(this=exp.Literal.number(2), expression=_call("tsql_units", value)))
     if isinstance(node, exp.StrPosition):
@@ -112,6 +116,11 @@ def _functions(node: exp.Expression) -> exp.Expression:
         return _call("tsql_left", node.this, node.expression)
     if name == "reverse":
         return _call("tsql_reverse", node.expressions[0] if isinstance(node, exp.Anonymous) else node.this)
+    if isinstance(node, exp.Like) and "[" in node.expression.name:
+        # Its classes are a regular expression's.
+        pattern = node.expression.name.replace("%", ".*").replace("_", ".")
+        matches = _call("regexp_full_match", node.this, exp.Literal.string(pattern), exp.Literal.string("s"))
+        return exp.Not(this=matches) if node.args.get("negate") else matches
     if isinstance(node, exp.Chr):
         return _call("chr", *node.expressions)
     if name in ("nchar", "char"):

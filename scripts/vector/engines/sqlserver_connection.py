@@ -1,0 +1,74 @@
+"""Opens the connection of a dbt target of type sqlserver, by dbt-sqlserver's own code, and explains what goes wrong."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from vector.engines.sqlserver import SqlServerEngine
+from vector.errors import ConfigurationError
+from vector.profile import Target
+
+
+def connect(target: Target) -> SqlServerEngine:
+    """Connects as dbt-sqlserver does, with the same profile keys and authentication modes.
+
+    Raises ConfigurationError, without any secret, when a driver is missing, the server cannot be reached, or the
+    login is refused.
+    """
+    try:
+        from dbt.adapters.contracts.connection import Connection
+        from dbt.adapters.sqlserver.sqlserver_connections import SQLServerConnectionManager
+        from dbt.adapters.sqlserver.sqlserver_credentials import SQLServerCredentials
+    except ImportError as error:
+        raise ConfigurationError(
+            f"target {target.name}: {error}; install the driver with `pip install 'vector-runtime[sqlserver]'`"
+        ) from None
+    settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads")}
+    settings.setdefault("backend", _installed_backend())
+
+    def open_connection() -> Any:
+        credentials = SQLServerCredentials.from_dict(SQLServerCredentials.translate_aliases(settings))
+        return SQLServerConnectionManager.open(
+            Connection(type="sqlserver", name="vector", credentials=credentials)
+        ).handle
+
+    try:
+        handle = open_connection()
+    except Exception as error:
+        raise ConfigurationError(f"target {target.name}: {_explained(error, target)}") from None
+    return SqlServerEngine(handle, target.schema, open_connection)
+
+
+def _installed_backend() -> str:
+    """pyodbc, or mssql-python where only that one can be imported: it carries its driver, pyodbc needs the system's."""
+    try:
+        import pyodbc  # noqa: F401
+    except ImportError:
+        with suppress(ImportError):
+            import mssql_python  # noqa: F401
+
+            return "mssql-python"
+    return "pyodbc"
+
+
+_EXPLANATIONS = (
+    (("18456", "login failed"), "the login was refused: check user, password and `authentication`"),
+    (("4060", "cannot open database"), "the database does not exist, or the login may not open it"),
+    (("im002", "can't open lib", "data source name not found"), "the ODBC driver of `driver` is not installed"),
+    (("certificate", "ssl"), "the server's certificate is not trusted; set `trust_cert: true` only if you trust it"),
+    (("hyt00", "08001", "timeout", "network", "10061"), "the server cannot be reached: check host, port and firewall"),
+    (("libodbc",), "libodbc is missing: install unixodbc, or `pip install mssql-python`"),
+)
+
+
+def _explained(error: Exception, target: Target) -> str:
+    message = " ".join(str(error).split())
+    for secret in ("PWD", "password", "pass", "client_secret", "app_secret", "access_token"):
+        value = target.settings.get(secret)
+        if value:
+            message = message.replace(str(value), "***")
+    for words, advice in _EXPLANATIONS:
+        if any(word in message.lower() for word in words):
+            return f"{advice} ({message[:300]})"
+    return message[:400]

@@ -1,0 +1,159 @@
+"""Exact search on SQL Server: by VECTOR_DISTANCE in the database, over a local copy, or in blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vector.contracts.ledgers import Column
+from vector.engines.base import SearchHit, SearchRequest
+from vector.engines.vector_cache import CachedVectors
+
+if TYPE_CHECKING:
+    from vector.engines.sqlserver import SqlServerEngine
+
+# Rows that are read, and vectors compared, at a time.
+_BLOCK = 2000
+
+
+def search(engine: SqlServerEngine, request: SearchRequest) -> tuple[list[SearchHit], int]:
+    """The best hits, best first, ties by chunk id; and the number of vectors compared. Filters are answered by the
+    server in every case."""
+    native = engine.native_table(len(request.vector))
+    if native:
+        return _search_in_database(engine, request, native)
+    source = CurrentVectors(engine, request.embedding_space_id, len(request.vector))
+    chunk_ids = _filtered_chunks(engine, request)
+    cached = engine.cache.current(source) if _has_row_versions(engine) else None
+    if cached is not None:
+        return cached.best(request.vector, request.distance_metric, request.top_k, chunk_ids)
+    return _search_in_blocks(source, request, chunk_ids)
+
+
+# VECTOR_DISTANCE is smaller for the nearer; `dot` is the negative inner product.
+_SCORES = {"cosine": "1 - found.distance", "dot": "-found.distance", "euclidean": "-found.distance"}
+
+
+def _search_in_database(engine: SqlServerEngine, request: SearchRequest, native: str) -> tuple[list[SearchHit], int]:
+    conditions = ["searched.embedding_space_id = ?"]
+    parameters: list[object] = [request.embedding_space_id]
+    for condition, values in _conditions(request):
+        conditions.append(f"searched.{condition}")
+        parameters += values
+    candidates = (
+        f"from {engine.table('embedding_current')} as searched inner join {native} as native"
+        f" on native.embedding_id = searched.embedding_id where {' and '.join(conditions)}"
+    )
+    distance = (
+        f"vector_distance('{request.distance_metric}', native.vector,"
+        f" cast(cast(? as varchar(max)) as vector({len(request.vector)})))"
+    )
+    rows = engine.query(
+        f"select found.chunk_id, found.input_content_sha256, {_SCORES[request.distance_metric]} as score"
+        f" from (select top (?) searched.chunk_id, searched.input_content_sha256, {distance} as distance {candidates}"
+        " order by distance, searched.chunk_id) as found order by found.distance, found.chunk_id",
+        [request.top_k, engine.encode_vector(request.vector), *parameters],
+    )
+    ((compared,),) = engine.query(f"select count(*) {candidates}", parameters)
+    return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows], int(compared)
+
+
+def _conditions(request: SearchRequest) -> list[tuple[str, tuple[str, ...]]]:
+    filters = (("source_type", request.source_types), ("source_id", request.source_ids))
+    return [(f"{column} in ({', '.join('?' * len(values))})", values) for column, values in filters if values]
+
+
+def _filtered_chunks(engine: SqlServerEngine, request: SearchRequest) -> list[str] | None:
+    """Ids of the chunks that pass the filters; None where there are none."""
+    given = _conditions(request)
+    if not given:
+        return None
+    rows = engine.query(
+        f"select chunk_id from {engine.table('chunk')} where retired_utc is null"
+        f" and {' and '.join(condition for condition, _ in given)}",
+        [value for _, values in given for value in values],
+    )
+    return [row[0] for row in rows]
+
+
+def _search_in_blocks(
+    source: CurrentVectors, request: SearchRequest, chunk_ids: list[str] | None
+) -> tuple[list[SearchHit], int]:
+    """Without a copy: a block of vectors at a time, keeping the best so far, so that memory stays flat."""
+    best: list[SearchHit] = []
+    compared = 0
+    rows = source.current_vectors(chunk_ids)
+    while block := list(islice(rows, _BLOCK)):
+        ids, hashes, vectors = zip(*block, strict=True)
+        found = CachedVectors(0, np.asarray(ids), np.asarray(hashes), np.asarray(vectors, dtype=np.float32))
+        hits, count = found.best(request.vector, request.distance_metric, request.top_k)
+        best = sorted([*best, *hits], key=lambda hit: (-hit.score, hit.chunk_id))[: request.top_k]
+        compared += count
+    return best, compared
+
+
+def _has_row_versions(engine: SqlServerEngine) -> bool:
+    """Whether both ledgers stamp their rows; a server that only speaks the protocol may not."""
+    ((count,),) = engine.query(
+        "select count(*) from sys.columns where name = 'row_version' and object_id in (object_id(?), object_id(?))",
+        [engine.table("chunk"), engine.table("embedding")],
+    )
+    return count == 2
+
+
+class CurrentVectors:
+    """The current vectors of one space, as the local copy reads them."""
+
+    def __init__(self, engine: SqlServerEngine, embedding_space_id: str, dimensions: int):
+        self.engine = engine
+        self.space = embedding_space_id
+        self.dimensions = dimensions
+        ((server, database),) = engine.query(
+            "select cast(serverproperty('ServerName') as nvarchar(256)), concat(name, ' ', create_date)"
+            " from sys.databases where database_id = db_id()"
+        )
+        self.identity = f"{server}/{database}/{engine.schema}/{embedding_space_id}"
+
+    def version(self) -> int:
+        """Below the oldest write that is still open, so that no later commit is missed."""
+        return int(self.engine.query("select cast(min_active_rowversion() as bigint) - 1")[0][0])
+
+    def count(self) -> int:
+        """Number of current vectors."""
+        sql = f"select count(*) from {self.engine.table('embedding_current')} where embedding_space_id = ?"
+        return int(self.engine.query(sql, [self.space])[0][0])
+
+    def changed_chunks(self, since: int) -> list[str]:
+        """Chunks whose own row, or an embedding of theirs in the space, was written after the version."""
+        written_since = "row_version > cast(cast(? as bigint) as binary(8))"
+        rows = self.engine.query(
+            f"select chunk_id from {self.engine.table('chunk')} where {written_since}"
+            f" union select chunk_id from {self.engine.table('embedding')}"
+            f" where {written_since} and embedding_space_id = ?",
+            [since, since, self.space],
+        )
+        return [row[0] for row in rows]
+
+    def current_vectors(self, chunk_ids: Sequence[str] | None) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Current vectors of these chunks, or of all."""
+        sql = (
+            "select searched.chunk_id, searched.input_content_sha256, searched.vector"
+            f" from {self.engine.table('embedding_current')} as searched"
+        )
+        if chunk_ids is None:
+            yield from self._read(f"{sql} where searched.embedding_space_id = ?")
+            return
+        key = Column("chunk_id", "", "text")
+        with self.engine.staged([key], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
+            yield from self._read(
+                f"{sql} inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
+                " where searched.embedding_space_id = ?"
+            )
+
+    def _read(self, sql: str) -> Iterator[tuple[str, str, np.ndarray]]:
+        for chunk_id, content_sha256, vector in self.engine.stream(sql, [self.space]):
+            yield chunk_id, content_sha256, np.asarray(json.loads(vector), dtype=np.float32)
