@@ -10,6 +10,7 @@
       contract: enforced   the columns, types and constraints of the yml become the table's
       unique_key           column, or list of columns, that names a row
       indexes              [{columns: [...]}], as far as the engine has a use for them
+      meta.filled_by       dbt, where the SQL selects rows: the run then says so when there are none to write
 -#}
 {% materialization ledger, default %}
     {%- if not config.get('contract').enforced -%}
@@ -39,15 +40,22 @@
     {% do ledger_assert_contract(sql) %}
     {% do ledger_create_indexes(relation, config.get('indexes', [])) %}
 
-    {%- set counts = ledger_change_counts(relation, sql, unique_key) -%}
+    {#- With --empty or --sample the SQL sees no rows, or a few: all others would seem to have vanished. -#}
+    {%- set partial = flags.EMPTY or flags.SAMPLE -%}
+    {%- set counts = {'inserted': 0, 'updated': 0} if partial
+        else ledger_change_counts(relation, sql, unique_key) -%}
     {%- if counts.updated -%}
         {%- call statement('update_ledger') -%} {{ ledger_update_sql(relation, sql, unique_key) }} {%- endcall -%}
     {%- endif -%}
     {%- call statement('main') -%}
         {{ ledger_insert_sql(relation, sql, unique_key) if counts.inserted else 'select 1 as unchanged' }}
     {%- endcall -%}
-    {% do log(model.name ~ ": " ~ counts.inserted ~ " inserted, " ~ counts.updated ~ " updated",
-        info=(counts.inserted + counts.updated > 0)) %}
+    {%- if counts.inserted or counts.updated -%}
+        {% do log(model.name ~ ": " ~ counts.inserted ~ " inserted, " ~ counts.updated ~ " updated", info=true) %}
+    {%- elif config.get('meta', {}).get('filled_by') == 'dbt' -%}
+        {% do log(model.name ~ ": " ~ ('not written, only a part of the sources is read' if partial
+            else 'nothing new or changed'), info=true) %}
+    {%- endif -%}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}

@@ -1,20 +1,8 @@
 with
 
-pages as (
+inputs as (
 
-    select * from {{ ref('stg_page') }}
-
-),
-
-entities as (
-
-    select * from {{ ref('stg_entity') }}
-
-),
-
-events as (
-
-    select * from {{ ref('stg_event') }}
+    select * from {{ ref('document_input') }}
 
 ),
 
@@ -22,17 +10,6 @@ chunk_policies as (
 
     select * from {{ ref('chunk_policy') }}
     where {{ is_true('is_active') }}
-
-),
-
--- A new source is one import above and one line here.
-unioned as (
-
-    select * from pages
-    union all
-    select * from entities
-    union all
-    select * from events
 
 ),
 
@@ -46,7 +23,7 @@ normalised as (
         {{ normalize_text('content') }} as content,
         tags_json,
         {{ as_timestamp('updated_utc') }} as source_updated_utc
-    from unioned
+    from inputs
 
 ),
 

@@ -60,14 +60,14 @@ final as (
         case
             when chunks.retired_utc is not null then 'retired'
             when chunks.content_sha256 <> hits.content_sha256 then 'text_changed'
-            else 'current'
+            when chunks.content_sha256 = hits.content_sha256 then 'current'
         end as chunk_status_now
-    from hits
-    inner join retrievals
-        on hits.retrieval_id = retrievals.retrieval_id
+    from retrievals
+    left join hits
+        on retrievals.retrieval_id = hits.retrieval_id
     inner join spaces
         on retrievals.embedding_space_id = spaces.embedding_space_id
-    inner join chunks
+    left join chunks
         on hits.chunk_id = chunks.chunk_id
     left join versions
         on

@@ -29,7 +29,9 @@ final as (
 
     select
         concat('page:', page_id) as source_id,
-        {{ as_text("'page'") }} as source_type,
+        -- A type of its own, for a chunk policy of its own: the default model has a token a character for these.
+        {{ as_text("case when language in ('ar', 'hi', 'ja', 'ru', 'zh') then 'page_non_latin' else 'page' end") }}
+            as source_type,
         concat('{"page_id":', {{ json_string('page_id') }}, ',"table":"page"}') as source_ref_json,
         title,
         case

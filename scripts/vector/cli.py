@@ -1,7 +1,8 @@
 """The `vector` command, and the commands under scripts/: `embed`, `search`, `coverage`, `spaces`.
 
 Exit codes: 0 all is well; 1 some inputs were quarantined; 2 usage or configuration; 3 the model cannot be used;
-4 a space was refused; 130 or 143 interrupted or terminated. With several spaces, the highest.
+4 a space was refused; 70 anything else, such as a full disk; 130 or 143 interrupted or terminated. With several spaces,
+the highest.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -58,6 +60,12 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
     except VectorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        if os.environ.get("VECTOR_DEBUG"):
+            raise
+        first_line = str(error).partition("\n")[0]
+        print(f"error: {type(error).__name__}: {first_line} (VECTOR_DEBUG=1 shows where)", file=sys.stderr)
+        return 70
     except (KeyboardInterrupt, _Terminated):
         print("stopped; what was finished is stored", file=sys.stderr)
         return 143 if _Terminated.received else 130
@@ -255,7 +263,9 @@ def _result_text(result: SearchResult) -> str:
         )
         lines.append(f"            {excerpt[:100]}{'...' if len(excerpt) > 100 else ''}")
     if not result.hits:
-        lines.append("     nothing found: no current vector passes the filters (has embed.py run?)")
+        lines.append(
+            "     nothing found: no current vector passes the filters (see `vector coverage` for what there is)"
+        )
     logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""
     lines.append(
         f"     {result.retrieval.candidate_count} vectors compared in {result.retrieval.latency_ms:.0f} ms{logged}"
@@ -265,8 +275,8 @@ def _result_text(result: SearchResult) -> str:
 
 def _coverage(arguments: argparse.Namespace) -> int:
     columns = (
-        "space_key", "source_type", "chunk_count", "current_count", "pending_count", "quarantined_count", "stale_count",
-        "truncated_count", "coverage_percent",
+        "space_key", "is_active", "source_type", "chunk_count", "current_count", "pending_count", "quarantined_count",
+        "stale_count", "truncated_count", "coverage_percent",
     )  # fmt: skip
     return _table(arguments, "space_coverage", columns, "space_key, source_type")
 

@@ -7,6 +7,7 @@ stored before its worker is given another one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,10 +17,13 @@ from typing import Any
 from vector.contracts.ledgers import Column
 from vector.contracts.models import EmbeddingFailure, EmbeddingSpace, JobType, VectorEmbedding, VectorRun
 from vector.errors import InputRefused
+from vector.pinning import refuse_another_model
 from vector.providers import open_provider
 from vector.providers.base import EmbeddingProvider, EmbeddingReply, PreprocessPolicy, check_reply
 from vector.runs import recorded_run
 from vector.store import VectorStore
+
+logger = logging.getLogger(__name__)
 
 _PLAN = "vector_embedding_plan"
 _HASH = Column("input_content_sha256", "", "text")
@@ -168,6 +172,7 @@ def _run(
     retries: list[list[_Text]] = []
     calls: dict[Future, list[_Text]] = {}
     try:
+        refuse_another_model(store, space, provider)
         with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
             try:
                 while True:
@@ -181,8 +186,9 @@ def _run(
                         break
                     done, _ = wait(calls, return_when=FIRST_COMPLETED)
                     retries += _store_done({call: calls.pop(call) for call in done}, writer)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            except BaseException:
+                _store_calls_in_flight(calls, writer)
+                raise
     finally:
         provider.close()
 
@@ -219,6 +225,17 @@ def _store_done(done: dict[Future, list[_Text]], writer: _Writer) -> list[list[_
     if fatal:
         raise fatal
     return halves
+
+
+def _store_calls_in_flight(calls: dict[Future, list[_Text]], writer: _Writer) -> None:
+    """Waits for the calls that the model has begun, and stores what they bring: it is paid for. The error that ended
+    the run is the one that is told, so a further one is only logged."""
+    begun = {call: texts for call, texts in calls.items() if not call.cancel()}
+    wait(begun)
+    try:
+        _store_done({call: texts for call, texts in begun.items() if call.exception() is None}, writer)
+    except Exception:
+        logger.warning("what the last calls brought could not be stored", exc_info=True)
 
 
 def _batches(

@@ -14,6 +14,7 @@ from vector.contracts.ledgers import Column
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
 from vector.engines.base import SearchHit, SearchRequest
 from vector.errors import ConfigurationError
+from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
 from vector.store import VectorStore
 
@@ -69,13 +70,11 @@ def search(
 
     Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
     `log` is false. Raises ConfigurationError on an empty question or a top_k below 1, InvalidRecord on a question that
-    holds a NUL or a lone surrogate, ProviderError when the model cannot be used.
+    holds a NUL or a lone surrogate, ProviderError when the model cannot be used, SpaceRefused when it is not the one that
+    filled the space.
     """
-    if not query.strip():
-        raise ConfigurationError("the question is empty; ask something")
-    if top_k < 1:
-        raise ConfigurationError(f"top_k is {top_k}; ask for at least 1 hit")
-    require_storable_text(query, "the question")
+    _check_question(query, top_k)
+    refuse_another_model(store, space, provider)
     started = time.perf_counter()
     vector = _query_vector(space, provider, query)
     request = SearchRequest(
@@ -98,6 +97,14 @@ def search(
     if log:
         store.save_retrieval(retrieval, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])
     return SearchResult(retrieval, _found(store, hits), log)
+
+
+def _check_question(query: str, top_k: int) -> None:
+    if not query.strip():
+        raise ConfigurationError("the question is empty; ask something")
+    if top_k < 1:
+        raise ConfigurationError(f"top_k is {top_k}; ask for at least 1 hit")
+    require_storable_text(query, "the question")
 
 
 def _query_vector(space: EmbeddingSpace, provider: EmbeddingProvider, query: str) -> np.ndarray:

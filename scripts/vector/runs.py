@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob, VectorRun
@@ -51,15 +51,14 @@ def recorded_run(
 
 
 def close_abandoned_runs(store: VectorStore) -> int:
-    """Closes, as FAILED, the runs of processes of this host that are gone; the number closed.
+    """Closes, as FAILED, the runs of processes that are gone; the number closed. Call it before a run of your own.
 
-    A process that was killed could not close its run itself. What it had stored stays.
+    A process that was killed could not close its run itself. What it had stored stays. A process of this host is looked
+    for; one of another host, a container's say, counts as gone after a day.
     """
     closed = 0
-    host = socket.gethostname()
     for job in store.list_jobs(status=JobStatus.RUNNING):
-        worker_host, _, process = (job.locked_by or "").rpartition(":")
-        if worker_host != host or not process.isdigit() or _is_alive(int(process)):
+        if not _is_abandoned(job):
             continue
         for run in store.list_runs(job.job_id):
             if run.status is RunStatus.RUNNING:
@@ -76,6 +75,14 @@ def _close(store: VectorStore, job: VectorJob, run: VectorRun, error: str | None
     # A job by hand has one attempt, so a failed one is given up.
     status = JobStatus.DEADLETTER if error else JobStatus.SUCCEEDED
     store.save_job(replace(job, status=status, last_error=error, locked_by=None, locked_utc=None))
+
+
+def _is_abandoned(job: VectorJob) -> bool:
+    host, _, process = (job.locked_by or "").rpartition(":")
+    if host != socket.gethostname() or not process.isdigit():
+        return job.locked_utc is None or datetime.now(timezone.utc) - job.locked_utc > timedelta(days=1)
+    # This process has not begun: a run under its own number is of an earlier process of that number.
+    return int(process) == os.getpid() or not _is_alive(int(process))
 
 
 def _is_alive(process: int) -> bool:

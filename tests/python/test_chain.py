@@ -277,7 +277,7 @@ def test_what_a_model_finished_before_it_failed_is_never_asked_for_again(project
     use(calls=5)
     done = project.vector("embed")
     assert (done.exit_code, done.stderr) == (3, "error: hash: the model is gone\n")
-    assert done.stdout == "hash: stopped early, 80 of 382 vectors written\n"
+    assert re.fullmatch(r"hash: stopped early, 80 of \d+ vectors written\n", done.stdout)
     assert project.query("select count(*) from embedding") == [(80,)]
     assert project.query("select status, error from run order by started_utc desc limit 1") == [
         ("FAILED", "ProviderError: the model is gone")

@@ -1,0 +1,10 @@
+{{ config(severity='warn') }}
+
+-- Current sources that have no chunks because their text cannot be read; error_message says why.
+select
+    source_id,
+    error_message
+from {{ ref('source_registry') }}
+where
+    status = 'error'
+    and retired_utc is null

@@ -1,0 +1,190 @@
+"""What operators do to a live warehouse, and what goes wrong on them: nothing is lost, mixed, or paid for twice."""
+
+import csv
+import json
+import os
+import socket
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+
+import duckdb
+import pytest
+from support import PROJECT_DIR
+from tokenizers import Tokenizer
+
+from vector.chunking import ChunkingPolicy, chunk_text, normalize_text
+from vector.contracts.models import JobStatus, JobType, VectorJob, VectorRun
+from vector.errors import ConfigurationError, ProviderError
+from vector.providers.hash import HashProvider
+from vector.providers.onnx import locate_model
+from vector.store import VectorStore
+
+
+def test_a_space_is_switched_off_described_anew_and_switched_on(project):
+    (space,) = project.rows("embedding_space_seed")
+    project.write_rows("embedding_space_seed", [{**space, "is_active": "false", "description": "resting"}])
+    project.build()
+    assert project.query("select is_active, description from embedding_space") == [(False, "resting")]
+    assert project.vector("embed").exit_code == 2  # no space is active
+    project.write_rows("embedding_space_seed", [space])
+    project.build()
+    assert "nothing to embed" in project.embed()
+
+
+@pytest.mark.parametrize("option", ["--empty", "--sample=1 day"])
+def test_a_build_of_a_part_of_the_sources_writes_no_ledger(project, option):
+    before = project.contents()
+    assert project.dbt("run", option).success
+    project.build()
+    assert project.contents() == before
+
+
+def test_an_idle_build_says_so(project):
+    output = project.build().output
+    for ledger in ("embedding_space", "source_registry", "chunk", "chunk_version"):
+        assert f"{ledger}: nothing new or changed" in output
+
+
+def test_a_source_that_is_empty_for_a_moment_is_told_and_comes_back_for_nothing(project):
+    events = project.rows("event")
+    project.write_rows("event", [])
+    project.build()
+    assert "source_type_has_not_vanished" in project.test().ended("warn")
+    project.write_rows("event", events)
+    project.build()
+    assert "source_type_has_not_vanished" in project.test().ended("pass")
+    assert "nothing to embed" in project.embed()
+
+
+class SlowProvider(HashProvider):
+    """A hash that takes its time, three calls at once, of which one fails at once."""
+
+    preferred_batch_size = 10
+    preferred_concurrency = 3
+
+    def __init__(self, space):
+        super().__init__(space)
+        self.seen, self.lock = [], threading.Lock()
+
+    def embed(self, texts):
+        with self.lock:
+            first = not self.seen
+            self.seen += texts
+        if first:
+            raise ProviderError("the first call fails")
+        time.sleep(0.3)
+        return super().embed(texts)
+
+
+def test_calls_in_flight_when_another_fails_are_stored(project, monkeypatch):
+    with project.connect() as connection:
+        connection.execute("delete from embedding")
+    providers = []
+    monkeypatch.setattr(
+        "vector.embedding.open_provider", lambda space: providers.append(SlowProvider(space)) or providers[-1]
+    )
+    assert project.vector("embed").exit_code == 3
+    called = len(providers[0].seen) // 10
+    assert called >= 3
+    assert project.query("select count(distinct input_content_sha256) from embedding") == [((called - 1) * 10,)]
+
+
+class OtherModel(HashProvider):
+    """A hash that says it is another model now."""
+
+    model_digest = "sha256:" + "0" * 64
+
+
+def test_a_model_that_changed_under_its_name_fills_and_searches_no_space(project, monkeypatch):
+    class FirstModel(HashProvider):
+        model_digest = "sha256:" + "f" * 64
+
+    with project.connect() as connection:
+        connection.execute("delete from embedding")
+    monkeypatch.setattr("vector.embedding.open_provider", FirstModel)
+    assert project.vector("embed", "--limit", "5").exit_code == 0
+    monkeypatch.setattr("vector.embedding.open_provider", OtherModel)
+    done = project.vector("embed")
+    assert done.exit_code == 4
+    assert "sha256:ffff" in done.stderr
+    assert "sha256:0000" in done.stderr
+    assert project.query("select count(*) from embedding") == [(5,)]
+    monkeypatch.setattr("vector.cli.open_provider", OtherModel)
+    assert project.vector("search", "anything").exit_code == 4
+
+
+def test_no_run_builds_into_the_schema_of_the_chat_runtime(project):
+    project.edit("profiles.yml", "schema: vector", "schema: llm")
+    done = project.dbt("run")
+    assert not done.success
+    assert "belongs to another runtime" in done.output
+    assert project.vector("coverage").exit_code == 2
+    assert project.query("select count(*) from information_schema.tables where table_schema = 'llm'") == [(0,)]
+
+
+def test_no_store_opens_on_the_schema_of_the_chat_runtime():
+    with duckdb.connect() as connection, pytest.raises(ConfigurationError, match="belongs to another runtime"):
+        VectorStore(connection=connection, schema="LLM")
+
+
+@pytest.mark.parametrize(
+    ("worker", "age", "closed"),
+    [
+        (f"{socket.gethostname()}:{os.getpid()}", timedelta(0), True),  # an earlier process of this number
+        (f"{socket.gethostname()}:1", timedelta(days=2), False),  # alive
+        ("another-host:1", timedelta(hours=1), False),
+        ("another-host:1", timedelta(days=2), True),
+    ],
+)
+def test_runs_of_processes_that_are_gone_are_closed(project, worker, age, closed):
+    with project.store() as store:
+        job = VectorJob.create_new(
+            JobType.EMBED_CHUNKS,
+            {},
+            status=JobStatus.RUNNING,
+            locked_by=worker,
+            locked_utc=datetime.now(timezone.utc) - age,
+        )
+        store.save_job(job)
+        run = VectorRun.create_new(job.job_id, worker)
+        store.save_run(run)
+    project.embed()
+    assert project.query("select status from run where run_id = ?", run.run_id) == [
+        ("FAILED" if closed else "RUNNING",)
+    ]
+
+
+def test_what_nobody_foresaw_is_one_line_and_no_success(project, monkeypatch):
+    def full(*arguments):
+        raise OSError("No space left on device\nand more")
+
+    monkeypatch.setattr("vector.cli.plan_space", full)
+    done = project.vector("embed", "--plan")
+    assert done.exit_code == 70
+    assert done.stderr == "error: OSError: No space left on device (VECTOR_DEBUG=1 shows where)\n"
+
+
+def test_searches_without_hits_are_in_the_audit(project):
+    assert project.vector("search", "anything", "--source-type", "no such type").exit_code == 0
+    assert project.query("select query_text, rank, candidate_count from retrieval_audit where rank is null") == [
+        ("anything", None, 0)
+    ]
+
+
+def test_the_demo_fits_the_default_model():
+    model_limit = 256
+    _, tokenizer_file, _ = locate_model("all-MiniLM-L6-v2")
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.no_truncation()
+    policies = {}
+    with (PROJECT_DIR / "seeds/chunk_policy.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            policies[row["source_type"]] = ChunkingPolicy(int(row["chunk_size"]), int(row["overlap"]))
+    with (PROJECT_DIR / "seeds/demo/page.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            payload = json.loads(row["payload_json"])
+            policy = policies["page_non_latin" if payload["lang"] in ("ar", "hi", "ja", "ru", "zh") else "page"]
+            text = normalize_text(f"{payload['title']}\n\n{payload['body']['text']}")
+            for content, _, _ in chunk_text(text, policy.chunk_size, policy.overlap):
+                assert len(tokenizer.encode(content).ids) <= model_limit, row["page_id"]
