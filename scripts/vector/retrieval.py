@@ -70,8 +70,8 @@ def search(
 
     Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
     `log` is false. Raises ConfigurationError on an empty question or a top_k below 1, InvalidRecord on a question that
-    holds a NUL or a lone surrogate, ProviderError when the model cannot be used, SpaceRefused when it is not the one that
-    filled the space.
+    holds a NUL or a lone surrogate, ProviderError when the model cannot be used, SpaceRefused when another one filled
+    the space.
     """
     _check_question(query, top_k)
     refuse_another_model(store, space, provider)

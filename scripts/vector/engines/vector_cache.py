@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -56,19 +57,28 @@ class CachedVectors:
     content_sha256: np.ndarray
     matrix: np.ndarray
 
+    @cached_property
+    def norms(self) -> np.ndarray:
+        """Euclidean norms of the rows."""
+        return row_norms(self.matrix)
+
     def best(
         self, vector: np.ndarray, metric: str, top_k: int, only: Iterable[str] | None = None
     ) -> tuple[list[SearchHit], int]:
         """The best hits, best first, ties by chunk id, and the number compared; of the chunks `only`, if given."""
-        rows = np.arange(len(self.chunk_ids))
         if only is not None:
-            rows = rows[np.isin(self.chunk_ids, np.asarray(list(only), dtype=self.chunk_ids.dtype))]
-        scores = similarity(self.matrix if only is None else self.matrix[rows], vector, metric)
-        best = top_rows(scores, self.chunk_ids[rows], top_k)
+            return self._part(np.isin(self.chunk_ids, np.asarray(list(only), dtype=self.chunk_ids.dtype))).best(
+                vector, metric, top_k
+            )
+        scores = similarity(self.matrix, vector, metric, self.norms)
         hits = [
-            SearchHit(str(self.chunk_ids[rows[i]]), str(self.content_sha256[rows[i]]), float(scores[i])) for i in best
+            SearchHit(str(self.chunk_ids[i]), str(self.content_sha256[i]), float(scores[i]))
+            for i in top_rows(scores, self.chunk_ids, top_k)
         ]
-        return hits, len(rows)
+        return hits, len(scores)
+
+    def _part(self, rows: np.ndarray) -> CachedVectors:
+        return CachedVectors(self.version, self.chunk_ids[rows], self.content_sha256[rows], self.matrix[rows])
 
 
 class VectorCache:
@@ -168,18 +178,23 @@ def _gathered(version: int, rows: Iterable[tuple[str, str, np.ndarray]], dimensi
     return CachedVectors(version, np.asarray(ids, dtype="U64"), np.asarray(hashes, dtype="U64"), matrix)
 
 
-def similarity(matrix: np.ndarray, vector: np.ndarray, metric: str) -> np.ndarray:
+def row_norms(matrix: np.ndarray) -> np.ndarray:
+    """Euclidean norms of the rows of a matrix, shape (n,)."""
+    return np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
+
+
+def similarity(matrix: np.ndarray, vector: np.ndarray, metric: str, norms: np.ndarray | None = None) -> np.ndarray:
     """Scores of the rows of a float32 matrix (n, dimensions) against a vector (dimensions,); higher is better.
 
-    `metric` is cosine, dot (inner product) or euclidean (minus the distance).
+    `metric` is cosine, dot (inner product) or euclidean (minus the distance); `norms` are the rows', if known.
     """
     if metric == "euclidean":
         return -np.linalg.norm(matrix - vector, axis=1)
     products = matrix @ vector
     if metric == "dot":
         return products
-    norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix)) * np.linalg.norm(vector)
-    return products / np.where(norms == 0, 1, norms)
+    lengths = (row_norms(matrix) if norms is None else norms) * np.linalg.norm(vector)
+    return products / np.where(lengths == 0, 1, lengths)
 
 
 def top_rows(scores: np.ndarray, chunk_ids: np.ndarray, top_k: int) -> np.ndarray:
