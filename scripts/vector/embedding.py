@@ -19,7 +19,7 @@ from vector.contracts.models import EmbeddingFailure, EmbeddingSpace, JobType, V
 from vector.errors import InputRefused
 from vector.pinning import refuse_another_model
 from vector.providers import open_provider
-from vector.providers.base import EmbeddingProvider, EmbeddingReply, PreprocessPolicy, check_reply
+from vector.providers.base import EmbeddingProvider, EmbeddingReply, PartlyRefused, PreprocessPolicy, check_reply
 from vector.runs import recorded_run
 from vector.store import VectorStore
 
@@ -147,7 +147,8 @@ def embed_space(
             raise
         finally:
             summary.seconds = time.perf_counter() - started
-            run.metrics = {key: value for key, value in summary.to_dict().items() if key not in ("run_id", "error")}
+            counts = {key: value for key, value in summary.to_dict().items() if key not in ("run_id", "error")}
+            run.metrics = {**counts, **(run.metrics or {})}
     return summary
 
 
@@ -163,10 +164,12 @@ def _run(
     policy = PreprocessPolicy.from_dict(space.preprocess_policy)
     provider = open_provider(space)
     batch_size = options.batch_size or provider.preferred_batch_size
+    if provider.max_batch_texts:
+        batch_size = min(batch_size, provider.max_batch_texts)
     concurrency = options.concurrency or provider.preferred_concurrency
     run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest
     run.model_name, run.model_tag = space.model_name, space.model_tag
-    run.options = {"batch_size": batch_size, "concurrency": concurrency}
+    run.options = {"batch_size": batch_size, "concurrency": concurrency, "model": provider.describe().to_dict()}
     writer = _Writer(store, space, run.run_id, summary, on_progress)
     batches = _batches(store, space, plan, batch_size, concurrency, writer)
     retries: list[list[_Text]] = []
@@ -187,9 +190,11 @@ def _run(
                     done, _ = wait(calls, return_when=FIRST_COMPLETED)
                     retries += _store_done({call: calls.pop(call) for call in done}, writer)
             except BaseException:
+                provider.interrupt()
                 _store_calls_in_flight(calls, writer)
                 raise
     finally:
+        run.metrics = {"server": provider.metrics()} if provider.metrics() else None
         provider.close()
 
 
@@ -214,11 +219,15 @@ def _store_done(done: dict[Future, list[_Text]], writer: _Writer) -> list[list[_
         if error is None:
             reply, seconds = call.result()
             writer.add(texts, reply, seconds)
-        elif isinstance(error, InputRefused) and len(texts) > 1:
-            middle = len(texts) // 2
-            halves += [texts[:middle], texts[middle:]]
         elif isinstance(error, InputRefused):
-            writer.quarantine(texts[0], error)
+            if isinstance(error, PartlyRefused):
+                writer.add([texts[i] for i in error.kept], error.reply, 0.0)
+                texts = [text for i, text in enumerate(texts) if i not in error.kept]
+            if len(texts) == 1:
+                writer.quarantine(texts[0], error)
+            else:
+                middle = len(texts) // 2
+                halves += [half for half in (texts[:middle], texts[middle:]) if half]
         else:
             fatal = error
     writer.flush()

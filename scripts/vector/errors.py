@@ -21,8 +21,14 @@ class ProviderError(VectorError):
     exit_code = 3
 
 
+# Reasons of InputRefused that no server gave: it failed with the text, again and again, and did not with another one.
+# The text may do better another day.
+UNCERTAIN_REASONS = frozenset({"server_error", "timeout", "connection_lost", "unavailable", "bad_reply", "bad_vector"})
+
+
 class InputRefused(VectorError):
-    """The model refuses a text for good; the caller quarantines it. `reason` is a short code."""
+    """The model refuses a text; the caller quarantines it. `reason` is a short code: too_long, batch_too_large (of
+    several texts only), refused or not_unicode, for good, or one of UNCERTAIN_REASONS."""
 
     exit_code = 1
 

@@ -22,6 +22,8 @@ SOURCES = ("page:apollo", "page:voyager", "entity:mercury", "none of these")
 class FixedProvider:
     """Every question is this vector."""
 
+    model_digest = None
+
     def __init__(self, vector):
         self.vector = np.asarray([vector], dtype=np.float32)
 
@@ -151,6 +153,13 @@ def test_vectors_of_other_spaces_are_never_found(store, space, find):
     )
     assert find("A question") == before
     assert len(before) == len(set(before))
+
+
+@pytest.mark.parametrize("disabled", ["", "filter_pushdown", "build_side_probe_side"])
+def test_a_search_leaves_the_callers_settings_alone(store, find, disabled):
+    store.engine.connection.execute("set disabled_optimizers = ?", [disabled])
+    assert find("A question")
+    assert store.engine.query("select current_setting('disabled_optimizers')") == [(disabled,)]
 
 
 def test_what_is_logged_is_what_was_found(store, space):

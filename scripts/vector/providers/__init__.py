@@ -6,14 +6,36 @@ from importlib import import_module
 from typing import Any
 
 from vector.errors import ConfigurationError
-from vector.providers.base import EmbeddingProvider, EmbeddingReply, PreprocessPolicy, check_reply
+from vector.providers.base import (
+    DiscoveredModel,
+    EmbeddingProvider,
+    EmbeddingReply,
+    ModelDescription,
+    PartlyRefused,
+    PreprocessPolicy,
+    check_reply,
+    estimated_tokens,
+)
 
-__all__ = ["EmbeddingProvider", "EmbeddingReply", "PreprocessPolicy", "check_reply", "open_provider"]
+__all__ = [
+    "DiscoveredModel",
+    "EmbeddingProvider",
+    "EmbeddingReply",
+    "ModelDescription",
+    "PartlyRefused",
+    "PreprocessPolicy",
+    "check_reply",
+    "discover_models",
+    "estimated_tokens",
+    "open_provider",
+]
 
 # provider name -> module and factory, imported on first use: a run pays only for the model that it calls.
 PROVIDERS = {
+    "azure_openai": ("vector.providers.azure_openai", "AzureOpenAIProvider"),
     "hash": ("vector.providers.hash", "HashProvider"),
     "ollama": ("vector.providers.ollama", "OllamaProvider"),
+    "openai": ("vector.providers.openai", "OpenAIProvider"),
     "onnx": ("vector.providers.onnx", "OnnxProvider"),
 }
 
@@ -25,8 +47,23 @@ def open_provider(space: Any) -> EmbeddingProvider:
     preprocess_policy (dict or None). Raises ConfigurationError for an unknown provider or a setting that is wrong,
     ProviderError when the model cannot be used, SpaceRefused when it is not the space's model.
     """
-    if space.provider not in PROVIDERS:
+    return _class_of(space.provider)(space)
+
+
+def discover_models(provider: str) -> list[DiscoveredModel]:
+    """The embedding models of the server that the environment names for a provider, dimensions measured.
+
+    Raises ConfigurationError for a provider that has no server to ask, ProviderError when it does not answer.
+    """
+    list_models = getattr(_class_of(provider), "list_models", None)
+    if list_models is None:
+        raise ConfigurationError(f"the provider {provider!r} has no server that lists models")
+    return list_models()
+
+
+def _class_of(provider: str) -> Any:
+    if provider not in PROVIDERS:
         known = ", ".join(sorted(PROVIDERS))
-        raise ConfigurationError(f"unknown embedding provider {space.provider!r}; known are {known}")
-    module, factory = PROVIDERS[space.provider]
-    return getattr(import_module(module), factory)(space)
+        raise ConfigurationError(f"unknown embedding provider {provider!r}; known are {known}")
+    module, factory = PROVIDERS[provider]
+    return getattr(import_module(module), factory)

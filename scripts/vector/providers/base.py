@@ -7,7 +7,7 @@ A provider knows texts and vectors and nothing of databases. Texts reach it alre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,11 +80,64 @@ class EmbeddingReply:
 
     `vectors` is a float32 array of shape (texts, dimensions). `input_tokens` and `used_tokens` count each text's
     tokens before and after truncation, the model's special tokens included; None where the provider cannot tell.
+    `request_tokens` are those of all the texts together as the server counted them, which it may know when it does
+    not know each.
     """
 
     vectors: np.ndarray
     input_tokens: list[int | None]
     used_tokens: list[int | None]
+    request_tokens: int | None = None
+
+
+class PartlyRefused(InputRefused):
+    """Some texts of a batch have their vectors, the rest failed as one batch that was refused.
+
+    `reply` holds the vectors of the texts at the positions `kept` of the batch, so that they need not be paid for
+    again. Of the rest, message and reason are those of the refusal: a single one is to be quarantined, several are to
+    be tried by halves. A caller that takes this for InputRefused is right too, and pays twice.
+    """
+
+    def __init__(self, message: str, reason: str, reply: EmbeddingReply, kept: Sequence[int]):
+        super().__init__(message, reason)
+        self.reply, self.kept = reply, list(kept)
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a provider knows of its model; None where it cannot tell. No credentials.
+
+    `served_model` is the model that answered, by the server's own account. `context_length` is in tokens, `pooling`
+    one of the words that models use (mean, cls, last). `options` are settings sent with each request.
+    """
+
+    digest: str | None = None
+    served_model: str | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    context_length: int | None = None
+    embedding_length: int | None = None
+    pooling: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are known, for JSON."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, {})}
+
+
+@dataclass(frozen=True)
+class DiscoveredModel:
+    """An embedding model that a server offers. `dimensions` were measured, by embedding a word; None, and why in
+    `problem`, where that failed."""
+
+    provider: str
+    model_name: str
+    model_tag: str | None
+    dimensions: int | None
+    model_digest: str | None = None
+    context_length: int | None = None
+    pooling: str | None = None
+    problem: str | None = None
 
 
 class EmbeddingProvider(Protocol):
@@ -92,7 +145,8 @@ class EmbeddingProvider(Protocol):
 
     `endpoint_url` carries no credentials and is None for a model in this process. `model_digest` is "sha256:" and
     64 hex digits, or None where the model has none. `preferred_batch_size` texts a call and `preferred_concurrency`
-    calls at a time is what this provider does best.
+    calls at a time is what this provider does best. More than `max_batch_texts` texts or `max_batch_tokens` tokens a
+    call are several requests (None: no limit). A provider that inherits from this class gets the defaults.
     """
 
     name: str
@@ -100,18 +154,43 @@ class EmbeddingProvider(Protocol):
     model_digest: str | None
     preferred_batch_size: int
     preferred_concurrency: int
+    max_batch_texts: int | None = None
+    max_batch_tokens: int | None = None
 
     def embed(self, texts: Sequence[str]) -> EmbeddingReply:
         """The vectors of texts that are already prefixed; no texts give no vectors.
 
         Raises InputRefused when the model refuses a text for good (of several texts it may not say which: the
-        caller bisects), ProviderError when the model cannot be used.
+        caller bisects), its subclass PartlyRefused when it did answer some of them, ProviderError when the model
+        cannot be used, SpaceRefused when it is not the space's.
         """
         ...
 
+    def interrupt(self) -> None:
+        """Ends the waits between tries, in every thread; a call that is under way completes."""
+
     def close(self) -> None:
-        """Releases the model or the connections. Safe to call twice."""
+        """Releases the model or the connections; waits of calls under way end with ProviderError. Safe to call
+        twice."""
         ...
+
+    def describe(self) -> ModelDescription:
+        """What the provider knows of its model; it may ask the server, and does not fail when that does not answer."""
+        return ModelDescription(digest=self.model_digest)
+
+    def current_digest(self) -> str | None:
+        """The model's digest as it is now, which a server may have changed since the provider was opened."""
+        return self.model_digest
+
+    def metrics(self) -> dict[str, Any]:
+        """Counts of what was sent and waited for: the fields of HttpCounts; empty for a model in this process."""
+        return {}
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has, rather too many than too few: one for three bytes of UTF-8. For limits of
+    requests and for costs that are planned, where no tokenizer is known."""
+    return len(text.encode("utf-8", "replace")) // 3 + 1
 
 
 def check_reply(reply: EmbeddingReply, count: int, dimensions: int) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vector.providers.base import EmbeddingReply, PreprocessPolicy, utf8
+from vector.providers.base import EmbeddingProvider, EmbeddingReply, PreprocessPolicy, utf8
 
 
-class HashProvider:
+class HashProvider(EmbeddingProvider):
     """Deterministic and meaningless: equal texts have equal vectors, alike texts have unrelated ones.
 
     SHAKE-256 of the text's UTF-8 bytes gives 16 bits a dimension, so any number of dimensions works. The result is

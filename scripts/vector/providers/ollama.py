@@ -1,49 +1,32 @@
-"""Embeddings from an Ollama server, over its own protocol (`POST /api/embed`)."""
+"""Embeddings from an Ollama server, over its own protocol (`POST /api/embed`; Ollama's docs/api.md)."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import numpy as np
-import requests
-
-from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
-from vector.providers.base import EmbeddingReply, PreprocessPolicy, check_reply, unit_length, utf8
+from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused, VectorError
+from vector.providers.base import DiscoveredModel, ModelDescription
+from vector.providers.http import Dialect, HttpClient
+from vector.providers.pacing import Clock, HttpPolicy
+from vector.providers.refusals import Doubtful
+from vector.providers.served import PROBE, Answer, HttpProvider
+from vector.providers.transport import Credentials, split_credentials
 
 DEFAULT_URL = "http://localhost:11434"
-TIMEOUT = (10, 120)  # seconds to connect, seconds to wait for the next byte
-
-# Ollama words its refusal differently by version, and has used status 400 and 500 for it.
-TOO_LONG = re.compile(r"(input|context).{0,40}length|too (large|long)|exceeds.{0,30}context", re.IGNORECASE)
-# Ollama also answers 400 when its own model process died, or when the model cannot embed: no fault of the text.
-NOT_THE_TEXT = re.compile(
-    r"does not support|invalid model|\bEOF\b|connection|context canceled|do embedding request|runner", re.IGNORECASE
-)
+EMBEDDING_NAMES = re.compile(r"embed|bert|minilm|bge|gte|\be5|paraphrase", re.IGNORECASE)
+POOLING = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}  # llama.cpp's enum llama_pooling_type
 
 
-def split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
-    """A server's base URL without credentials, query and trailing slash, and its (user, password) if it had them.
-    Raises ConfigurationError, without repeating it, when it is not an http or https URL."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or parts.scheme not in ("http", "https"):
-        raise ConfigurationError(f"OLLAMA_BASE_URL is not a URL such as {DEFAULT_URL}")
-    host = f"[{host}]" if ":" in host else host
-    clean = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
-    if parts.username is None:
-        return clean, None
-    return clean, (unquote(parts.username), unquote(parts.password or ""))
-
-
-class OllamaProvider:
+class OllamaProvider(HttpProvider):
     """A model that an Ollama server holds; OLLAMA_BASE_URL says where, with credentials if it needs them.
+
+    OLLAMA_KEEP_ALIVE says how long the server keeps the model loaded ("10m", or seconds), OLLAMA_OPTIONS what else to
+    run it with, as a JSON object ({"num_ctx": 8192}).
 
     Opening it asks the server for the model's digest: ProviderError when the server does not answer or has not
     pulled the model, SpaceRefused when the digest is not the space's. The server never truncates for us
@@ -55,130 +38,171 @@ class OllamaProvider:
     preferred_batch_size = 32
     preferred_concurrency = 2
 
-    def __init__(self, space: Any) -> None:
-        PreprocessPolicy.from_dict(space.preprocess_policy)
-        self._dimensions = space.dimensions
-        self._normalize = space.normalize_flag
-        self._model = f"{space.model_name}:{space.model_tag}" if space.model_tag else space.model_name
-        self.endpoint_url, credentials = split_credentials(os.environ.get("OLLAMA_BASE_URL") or DEFAULT_URL)
-        self._session = requests.Session()
-        if credentials:
-            self._session.auth = credentials
-        if urlsplit(self.endpoint_url).hostname in ("localhost", "127.0.0.1", "::1"):
-            self._session.trust_env = False  # a proxy cannot reach this machine's loopback address
-        self.model_digest = self._find_digest()
-        if space.model_digest and _bare(space.model_digest) != _bare(self.model_digest or ""):
-            raise SpaceRefused(
-                f"Ollama model {self._model!r} has digest {self.model_digest or 'unknown'}, the space was made with "
-                f"{space.model_digest}: restore that model, or add a new space"
-            )
+    def __init__(self, space: Any, policy: HttpPolicy | None = None, clock: Clock | None = None) -> None:
+        super().__init__(space, policy, clock)
+        self._settings = _settings()
+        try:
+            self.model_digest = self.current_digest()
+            if space.model_digest and _bare(space.model_digest) != _bare(self.model_digest or ""):
+                raise SpaceRefused(
+                    f"Ollama model {self._model!r} has digest {self.model_digest or 'unknown'}, the space was made "
+                    f"with {space.model_digest}: restore that model, or add a new space"
+                )
+        except VectorError:
+            self.close()
+            raise
 
-    def embed(self, texts: Sequence[str]) -> EmbeddingReply:
-        """The vectors of texts in one request. Token counts are known only of a text sent alone: the server counts
-        a request's tokens together. Raises InputRefused when it refuses the request for what it contains (of several
-        texts it does not say which), ProviderError otherwise."""
-        if not texts:
-            return EmbeddingReply(np.empty((0, self._dimensions), dtype=np.float32), [], [])
-        for text in texts:
-            utf8(text)
-        body = self._request(
-            "POST",
-            "/api/embed",
-            {"model": self._model, "input": list(texts), "truncate": False, "dimensions": self._dimensions},
+    @classmethod
+    def open_client(cls, model: str, policy: HttpPolicy, clock: Clock | None = None) -> HttpClient:
+        """The client of the server that OLLAMA_BASE_URL names. Raises ConfigurationError when that is no URL."""
+        url, basic = split_credentials(os.environ.get("OLLAMA_BASE_URL") or DEFAULT_URL, "OLLAMA_BASE_URL", DEFAULT_URL)
+        dialect = Dialect(
+            name="Ollama",
+            unreachable="is `ollama serve` running, and does OLLAMA_BASE_URL name it?",
+            denied="put its credentials in OLLAMA_BASE_URL",
+            failed=f"see the log of `ollama serve`, and if the model is damaged `ollama pull {model}`",
+            missing=f"has no model {model!r}: run `ollama pull {model}`",
         )
-        count = body.get("prompt_eval_count") if len(texts) == 1 else None
-        tokens: list[int | None] = [count if isinstance(count, int) else None] * len(texts)
-        reply = EmbeddingReply(_as_vectors(body.get("embeddings")), tokens, list(tokens))
-        check_reply(reply, len(texts), self._dimensions)
-        if not self._normalize:
-            return reply
-        return EmbeddingReply(unit_length(reply.vectors), reply.input_tokens, reply.used_tokens)
+        return HttpClient(dialect, url, Credentials(basic), policy, clock)
 
-    def close(self) -> None:
-        """Closes the connections."""
-        self._session.close()
-
-    def _find_digest(self) -> str | None:
-        """The model's digest as the server lists it; None from a compatible server that lists no models."""
-        body = self._request("GET", "/api/tags", None, missing_is_empty=True)
-        models = body.get("models")
-        if not isinstance(models, list):
+    def current_digest(self) -> str | None:
+        """The model's digest as the server lists it now; None from a compatible server that lists no models. Raises
+        ProviderError when it lists others only."""
+        models = _listed(self._client)
+        if models is None:
             return None
         wanted = self._model if ":" in self._model.rsplit("/", 1)[-1] else f"{self._model}:latest"
         for model in models:
-            if isinstance(model, dict) and str(model.get("name", "")).lower() == wanted.lower():
-                digest = model.get("digest")
-                return f"sha256:{_bare(digest)}" if isinstance(digest, str) and digest else None
-        raise self._not_pulled()
-
-    def _request(self, method: str, path: str, payload: Any, missing_is_empty: bool = False) -> dict[str, Any]:
-        """The JSON object that the server answers with."""
-        try:
-            response = self._session.request(
-                method, self.endpoint_url + path, json=payload, timeout=TIMEOUT, allow_redirects=False
-            )
-        except requests.Timeout:
-            raise ProviderError(
-                f"Ollama at {self.endpoint_url} did not answer within {TIMEOUT[1]} seconds: "
-                "is it overloaded, or still loading the model?"
-            ) from None
-        except requests.RequestException as error:
-            # The exception's own text may hold a proxy's credentials; its kind says enough.
-            raise ProviderError(
-                f"Ollama at {self.endpoint_url} cannot be reached ({type(error).__name__}): is `ollama serve` "
-                "running, and does OLLAMA_BASE_URL name it?"
-            ) from None
-        if response.status_code != 200:
-            if response.status_code == 404 and missing_is_empty:
-                return {}
-            raise self._refusal(response)
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            raise ProviderError(f"what answers at {self.endpoint_url}{path} is not Ollama: its reply is no JSON object")
-        return body
-
-    def _refusal(self, response: requests.Response) -> Exception:
-        """What a reply other than 200 means. Its message is trusted before its status."""
-        status, message = response.status_code, _error_message(response)
-        if status == 404:
-            return self._not_pulled()
-        if status == 413 or (status in (400, 500) and TOO_LONG.search(message)):
-            return InputRefused(f"Ollama refuses the text as too long: {message}", reason="too_long")
-        if status == 400 and not NOT_THE_TEXT.search(message):
-            return InputRefused(f"Ollama refuses the text: {message}")
-        if status in (401, 403):
-            return ProviderError(
-                f"Ollama at {self.endpoint_url} denies access (HTTP {status}): put its credentials in OLLAMA_BASE_URL"
-            )
-        return ProviderError(
-            f"Ollama at {self.endpoint_url} failed with HTTP {status}: {message}; see the log of `ollama serve`, "
-            f"and if the model is damaged `ollama pull {self._model}`"
-        )
-
-    def _not_pulled(self) -> ProviderError:
-        return ProviderError(
+            if str(model.get("name", "")).lower() == wanted.lower():
+                self.served_model = str(model["name"])
+                return _digest(model)
+        raise ProviderError(
             f"Ollama at {self.endpoint_url} has no model {self._model!r}: run `ollama pull {self._model}`"
         )
 
+    def describe(self) -> ModelDescription:
+        """Digest, context length, pooling and embedding length (`/api/show`), the server's version (`/api/version`)
+        and the settings sent; what the server does not tell is None."""
+        return replace(
+            _shown(self._client, self._model),
+            digest=self.model_digest,
+            served_model=self.served_model,
+            runtime="ollama",
+            runtime_version=_version(self._client),
+            options=self._settings,
+        )
 
-def _as_vectors(embeddings: Any) -> np.ndarray:
+    @classmethod
+    def list_models(cls, policy: HttpPolicy | None = None, clock: Clock | None = None) -> list[DiscoveredModel]:
+        """The server's embedding models, by name. Each is loaded once, to measure its dimensions.
+
+        Raises ProviderError when the server does not answer.
+        """
+        client = cls.open_client("NAME", policy or HttpPolicy.from_env(), clock)
+        try:
+            names = {str(model.get("name", "")): model for model in _listed(client) or [] if model.get("name")}
+            return [cls._discovered(client, names[name]) for name in sorted(names) if _embeds(client, names[name])]
+        finally:
+            client.close()
+
+    @classmethod
+    def _discovered(cls, client: HttpClient, model: dict[str, Any]) -> DiscoveredModel:
+        full = str(model["name"])
+        # The tag is what follows the last colon, unless that is the port of a registry.
+        name, _, tag = full.rpartition(":") if ":" in full.rsplit("/", 1)[-1] else (full, "", "")
+        shown = _shown(client, full)
+        dimensions, problem = None, None
+        try:
+            body = client.post("/api/embed", {"model": full, "input": [PROBE]}, tries=1)
+            dimensions = len(body["embeddings"][0]) or None
+        except (InputRefused, ProviderError) as error:
+            problem = str(error.otherwise if isinstance(error, Doubtful) else error)
+        except (LookupError, TypeError):
+            problem = "its reply holds no vector"
+        return DiscoveredModel(
+            cls.name, name, tag or None, dimensions, _digest(model), shown.context_length, shown.pooling, problem
+        )
+
+    def _ask(self, texts: Sequence[str], tries: int | None = None) -> Answer:
+        body = self._client.post(
+            "/api/embed",
+            {
+                "model": self._model,
+                "input": list(texts),
+                "truncate": False,
+                "dimensions": self._dimensions,
+                **self._settings,
+            },
+            tries,
+        )
+        rows, tokens = body.get("embeddings"), body.get("prompt_eval_count")
+        if not isinstance(rows, list):
+            raise self._doubtful("answered without `embeddings`, a list of vectors", "bad_reply")
+        return Answer(rows, tokens if type(tokens) is int else None)
+
+
+def _settings() -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if keep_alive := os.environ.get("OLLAMA_KEEP_ALIVE", "").strip():
+        # Ollama reads a number as seconds, but a text only with a unit.
+        settings["keep_alive"] = int(keep_alive) if re.fullmatch(r"-?\d+", keep_alive) else keep_alive
+    if text := os.environ.get("OLLAMA_OPTIONS", "").strip():
+        try:
+            settings["options"] = json.loads(text)
+        except ValueError:
+            settings["options"] = None
+        if not isinstance(settings["options"], dict):
+            raise ConfigurationError('OLLAMA_OPTIONS is not a JSON object such as {"num_ctx": 8192}')
+    return settings
+
+
+def _listed(client: HttpClient) -> list[dict[str, Any]] | None:
+    """What `/api/tags` lists; None where there is no such page. Nobody has been kept waiting yet, so few tries."""
     try:
-        with np.errstate(over="ignore"):  # too large for float32 is infinity, which check_reply refuses
-            return np.array(embeddings, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise ProviderError("the reply's `embeddings` is not a list of equally long lists of numbers") from None
+        models = client.get("/api/tags", tries=client.policy.tries, missing={}).get("models")
+    except Doubtful as error:
+        raise error.otherwise from None
+    return [model for model in models if isinstance(model, dict)] if isinstance(models, list) else None
 
 
-def _error_message(response: requests.Response) -> str:
-    """The server's own words, on one line; short, as they may quote the text."""
+def _shown(client: HttpClient, model: str) -> ModelDescription:
+    info = _tolerated(lambda: client.post("/api/show", {"model": model}, tries=1)).get("model_info")
+    # Keys begin with the model's architecture: "nomic-bert.context_length".
+    known = {str(key).rsplit(".", 1)[-1]: value for key, value in info.items()} if isinstance(info, dict) else {}
+    numbers = {key: value for key, value in known.items() if type(value) is int}
+    return ModelDescription(
+        context_length=numbers.get("context_length"),
+        embedding_length=numbers.get("embedding_length"),
+        pooling=POOLING.get(numbers.get("pooling_type", -1)),
+    )
+
+
+def _embeds(client: HttpClient, model: dict[str, Any]) -> bool:
+    """Whether it is an embedding model: by `capabilities`, which servers of before 2025 do not tell, else by name."""
+    shown = _tolerated(lambda: client.post("/api/show", {"model": model["name"]}, tries=1))
+    if isinstance(capabilities := shown.get("capabilities"), list):
+        return "embedding" in capabilities
+    details = model.get("details")
+    family = str(details.get("family", "")) if isinstance(details, dict) else ""
+    return bool(EMBEDDING_NAMES.search(f"{model['name']} {family}"))
+
+
+def _version(client: HttpClient) -> str | None:
+    version = _tolerated(lambda: client.get("/api/version", tries=1)).get("version")
+    return version if isinstance(version, str) else None
+
+
+def _tolerated(asking: Any) -> dict[str, Any]:
+    """The answer, or nothing: what is only good to know must not end a run."""
     try:
-        message = response.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        message = response.text
-    return " ".join(str(message).split())[:200] or "no message"
+        return asking()
+    except (InputRefused, ProviderError):
+        return {}
+
+
+def _digest(model: dict[str, Any]) -> str | None:
+    digest = model.get("digest")
+    return f"sha256:{_bare(digest)}" if isinstance(digest, str) and digest else None
 
 
 def _bare(digest: str) -> str:

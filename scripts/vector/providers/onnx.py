@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
-from vector.providers.base import EmbeddingReply, PreprocessPolicy, check_reply, unit_length, utf8
+from vector.providers.base import (
+    EmbeddingProvider,
+    EmbeddingReply,
+    ModelDescription,
+    PreprocessPolicy,
+    check_reply,
+    unit_length,
+    utf8,
+)
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 DEFAULT_MAX_TOKENS = 256
@@ -85,7 +93,7 @@ def _packaged_file(package: str, file_name: str, sha256: str) -> Path:
     return paths[found.index(sha256)]
 
 
-class OnnxProvider:
+class OnnxProvider(EmbeddingProvider):
     """A sentence-embedding model on ONNX Runtime, on the CPU of this process.
 
     The graph's `sentence_embedding` output is taken if it names one, else its first output: mean pooled over the
@@ -215,6 +223,17 @@ class OnnxProvider:
         raise ConfigurationError(
             f"onnx model {self._model_name!r}: output {self._output!r} has {output.ndim} axes; a sentence embedding "
             "has 2 or, before pooling, 3"
+        )
+
+    def describe(self) -> ModelDescription:
+        """Digest, the version of ONNX Runtime, and the space's limit of tokens."""
+        return ModelDescription(
+            digest=self.model_digest,
+            served_model=self._model_name,
+            runtime="onnxruntime",
+            runtime_version=metadata.version("onnxruntime"),
+            context_length=self._max_tokens,
+            embedding_length=self._dimensions,
         )
 
     def close(self) -> None:

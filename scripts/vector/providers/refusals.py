@@ -1,0 +1,126 @@
+"""What a model server's refusal means. Its words are believed before its status.
+
+Servers use one status for many things: llama.cpp answers 500 and Ollama has answered 400 or 500 to a text that is too
+long; Ollama answers 400 when its own model process died; OpenAI answers 429 to an empty purse, and to a request that
+no waiting would make small enough.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from vector.errors import InputRefused, ProviderError
+
+
+class Kind(Enum):
+    """What to do about a failure: the value is the reason that a quarantined text would get."""
+
+    TOO_LONG = "too_long"  # the text, or one of them, for good
+    BATCH_TOO_LARGE = "batch_too_large"  # too many texts or tokens in one request, for good
+    REFUSED = "refused"  # the request, for good, as far as the server says
+    SERVER_ERROR = "server_error"  # try again; if it persists, the request may be the cause
+    TIMEOUT = "timeout"  # likewise
+    CONNECTION_LOST = "connection_lost"  # likewise
+    BAD_REPLY = "bad_reply"  # likewise
+    UNAVAILABLE = "unavailable"  # try again, with patience
+    UNREACHABLE = "unreachable"  # likewise, and no request is the cause
+    RATE_LIMITED = "rate_limited"  # likewise, after the time told
+    MISSING = "missing"  # the model, or the page, is not there
+    DENIED = "denied"  # who we are is wrong
+    FATAL = "fatal"  # nothing will help
+
+
+PATIENT = (Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.RATE_LIMITED)
+FOR_GOOD = (Kind.TOO_LONG, Kind.BATCH_TOO_LARGE)
+
+_BATCH = re.compile(
+    r"array (is )?too (long|large)|maximum length 2048|batch size.{0,20}(>|exceed|maximum)|tokens per request"
+    r"|too many (inputs|items|texts|sentences|strings)|max(imum)?.{0,20}(batch|inputs)\b|request too large for",
+    re.IGNORECASE,
+)
+_TOO_LONG = re.compile(
+    r"(input|context|prompt|sequence).{0,40}length|too (large|long)|exceeds.{0,40}context|maximum model length"
+    r"|(less|fewer|at most|more|longer) than.{0,30}tokens|exceeds?.{0,30}(max|limit).{0,20}tokens",
+    re.IGNORECASE,
+)
+# Said with status 400 or 500 when the server's own parts failed each other: no fault of the text.
+_INNER_FAILURE = re.compile(
+    r"\bEOF\b|connection (refused|reset|closed)|context canceled|do embedding request|runner|loading model"
+    r"|try again|overloaded|\bbusy\b|timed? ?out|temporarily",
+    re.IGNORECASE,
+)
+_RATE = re.compile(r"rate.?limit|too many requests|throttl", re.IGNORECASE)
+_NO_MONEY = re.compile(r"insufficient_quota|exceeded your current quota|billing|payment", re.IGNORECASE)
+_BAD_KEY = re.compile(r"(invalid|incorrect|missing|expired).{0,20}(api.?key|token|credential)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A try that brought nothing. `message` is the server's, or ours of the wire; `told` the seconds to wait that the
+    server asked for; `status` that of HTTP, None where there was no answer."""
+
+    kind: Kind
+    message: str
+    status: int | None = None
+    told: float | None = None
+
+
+class Doubtful(InputRefused):
+    """The request failed for good, or too often, and nothing proves that its texts are why. Whoever catches it finds
+    out, and raises `otherwise` if they are not."""
+
+    def __init__(self, message: str, reason: str, otherwise: ProviderError):
+        super().__init__(message, reason)
+        self.otherwise = otherwise
+
+
+def judge(status: int, message: str) -> Kind:
+    """What a reply other than a good one means, from its message and its status."""
+    if status in (400, 403, 413, 422, 429) or status >= 500:
+        if _BATCH.search(message):
+            return Kind.BATCH_TOO_LARGE
+        if status == 413:
+            return Kind.BATCH_TOO_LARGE
+        if status != 429 and _TOO_LONG.search(message):
+            return Kind.TOO_LONG
+    if _NO_MONEY.search(message) and status in (402, 403, 429):
+        return Kind.FATAL
+    if status == 429 or (status != 503 and _RATE.search(message) and status >= 400):
+        return Kind.RATE_LIMITED
+    if status == 401 or (status in (400, 403) and _BAD_KEY.search(message)):
+        return Kind.DENIED
+    if status == 404:
+        return Kind.MISSING
+    if status in (408, 504):
+        return Kind.TIMEOUT
+    if status in (425, 503, 529):
+        return Kind.UNAVAILABLE
+    if status >= 500 or (status == 400 and _INNER_FAILURE.search(message)):
+        return Kind.SERVER_ERROR
+    # 403 too: a firewall before the server may dislike one text (it looks like an attack) and no other.
+    return Kind.REFUSED if status >= 400 else Kind.FATAL
+
+
+def error_message(content: bytes) -> str:
+    """The server's own words on one line, however it wraps them: {"error": "..."} (Ollama, TEI), {"error":
+    {"message": "...", "code": "..."}} (OpenAI, llama.cpp), {"message": "..."} (vLLM), {"detail": ...} (FastAPI)."""
+    text = content.decode("utf-8", "replace")
+    try:
+        body: Any = json.loads(text)
+    except ValueError:
+        body = None
+    words: Any = body
+    for key in ("error", "message", "detail"):
+        if isinstance(words, Mapping) and words.get(key):
+            code = words.get("code")
+            words = words[key]
+            if isinstance(words, str) and isinstance(code, str) and code not in words:
+                words = f"{words} ({code})"
+    if words is None:
+        words = text
+    return " ".join((words if isinstance(words, str) else json.dumps(words)).split())[:2000]

@@ -1,0 +1,136 @@
+"""The wire below a model server's client: where it is, who we are, and a deadline that nothing outlives."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from vector.errors import ConfigurationError
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def split_credentials(url: str, variable: str, example: str) -> tuple[str, tuple[str, str] | None]:
+    """A server's base URL without credentials, query and trailing slash, and its (user, password) if it had them.
+    Raises ConfigurationError, naming the variable without repeating its value, when it is no http or https URL."""
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ConfigurationError(f"{variable} is not a URL such as {example}")
+    host = f"[{host}]" if ":" in host else host
+    clean = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+    if parts.username is None:
+        return clean, None
+    return clean, (unquote(parts.username), unquote(parts.password or ""))
+
+
+class Credentials(requests.auth.AuthBase):
+    """Headers that say who we are: `headers` as they are, or basic authentication. Shows nothing of them.
+
+    An auth object rather than session headers, because requests lets a ~/.netrc entry overrule the latter.
+    """
+
+    def __init__(self, basic: tuple[str, str] | None = None, **headers: str) -> None:
+        self._headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._secrets = set()
+        if basic:
+            token = base64.b64encode(":".join(basic).encode()).decode()
+            self._headers.setdefault("Authorization", f"Basic {token}")
+            self._secrets |= {token, basic[1], quote(basic[1], safe="")}
+        for value in headers.values():
+            self._secrets.add(value.removeprefix("Bearer "))
+        self._secrets.discard("")
+        if any(not value.isprintable() or not value.isascii() for value in self._headers.values()):
+            # requests would say so too, and quote the value.
+            raise ConfigurationError("an API key or token in the environment has characters that no header may have")
+
+    def __call__(self, request: Any) -> Any:
+        request.headers.update(self._headers)
+        return request
+
+    def __repr__(self) -> str:
+        return f"Credentials({', '.join(self._headers)})"
+
+    def scrub(self, message: str) -> str:
+        """The message without the secrets, should a server have repeated them."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            message = message.replace(secret, "***")
+        return message
+
+
+def open_session(url: str, credentials: Credentials) -> requests.Session:
+    """A session for the server at `url`, for many threads, whose requests `Deadline` can cut."""
+    session = requests.Session()
+    session.auth = credentials
+    if urlsplit(url).hostname in LOOPBACK:
+        session.trust_env = False  # a proxy cannot reach this machine's loopback address
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _CuttableAdapter(pool_maxsize=64))
+    return session
+
+
+class Deadline:
+    """Cuts the connection that this thread uses when the time is up.
+
+    Timeouts of sockets count from the last byte, so an answer that drips, in its headers or its body, outlives them
+    all. `with Deadline(seconds) as deadline:` encloses a whole request; `deadline.passed` says that it was cut.
+    """
+
+    _of_thread = threading.local()
+
+    def __init__(self, seconds: float) -> None:
+        self.passed = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Deadline:
+        Deadline._of_thread.current = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._timer.cancel()
+        Deadline._of_thread.current = None
+
+    @classmethod
+    def watch(cls, used: socket.socket | None) -> None:
+        """This thread waits for an answer on that socket now."""
+        current = getattr(cls._of_thread, "current", None)
+        if current is not None:
+            current._socket = used
+            if current.passed:
+                current._cut()
+
+    def _cut(self) -> None:
+        self.passed = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class _CuttableAdapter(HTTPAdapter):
+    """Makes connections that tell the Deadline which socket they wait on; urllib3 has no other way to learn it before
+    the answer's headers are in."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        if not issubclass(pool.ConnectionCls, _Watched):
+            pool.ConnectionCls = type("_WatchedConnection", (_Watched, pool.ConnectionCls), {})
+        return pool
+
+
+class _Watched:
+    def getresponse(self, *args: Any, **kwargs: Any) -> Any:
+        Deadline.watch(self.sock)  # type: ignore[attr-defined]
+        return super().getresponse(*args, **kwargs)  # type: ignore[misc]
