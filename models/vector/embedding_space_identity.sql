@@ -6,8 +6,7 @@ declared_spaces as (
 
 ),
 
--- The canonical JSON of a space: keys in order, no blanks, null where absent. scripts/vector/contracts/identity.py
--- writes the same bytes.
+-- Canonical, as the whole identity is: keys in order, no blanks, those that are null left out.
 with_preprocess_policy as (
 
     select
@@ -54,18 +53,7 @@ with_identity_json as (
 
     select
         *,
-        concat(
-            '{"dimensions":', dimensions,
-            ',"distance_metric":', {{ json_string('distance_metric') }},
-            ',"model_digest":', {{ json_string_or_null('model_digest') }},
-            ',"model_name":', {{ json_string('model_name') }},
-            ',"model_tag":', {{ json_string_or_null('model_tag') }},
-            ',"normalize_flag":', {{ boolean_json('normalize_flag') }},
-            ',"preprocess_policy":', coalesce(preprocess_policy_json, 'null'),
-            ',"provider":', {{ json_string('provider') }},
-            ',"transform_ref":', {{ json_string_or_null('transform_ref') }},
-            '}'
-        ) as identity_json
+        {{ space_identity_json() }} as identity_json
     from with_policy_json
 
 ),

@@ -1,8 +1,8 @@
-"""The `vector` command, and the commands under scripts/: `embed`, `search`, `coverage`, `spaces`.
+"""The `vector` command, and the commands under scripts/: `embed`, `search`, `coverage`, `spaces`, `verify`.
 
-Exit codes: 0 all is well; 1 some inputs were quarantined; 2 usage or configuration; 3 the model cannot be used;
-4 a space was refused; 70 anything else, such as a full disk; 130 or 143 interrupted or terminated. With several spaces,
-the highest.
+Exit codes: 0 all is well; 1 some inputs were quarantined, or vectors changed; 2 usage or configuration; 3 the model
+cannot be used; 4 a space was refused; 70 anything else, such as a full disk; 130 or 143 interrupted or terminated. With
+several spaces, the highest.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from vector.providers import open_provider
 from vector.retrieval import SearchResult, search
 from vector.runs import close_abandoned_runs
 from vector.store import VectorStore
+from vector.verify import verify_vectors
 
 EMBED_HELP = """examples:
   %(prog)s                          embed what is pending in every active space
@@ -111,6 +112,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
     _command(commands, "coverage", _coverage, "how far each space covers the current chunks")
     _command(commands, "spaces", _spaces, "list the embedding spaces")
+    _command(commands, "verify", _verify, "check every stored vector against its hash")
     return parser
 
 
@@ -292,6 +294,19 @@ def _spaces(arguments: argparse.Namespace) -> int:
         "embedding_space_id",
     )
     return _table(arguments, "embedding_space", columns, "space_key")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    store = _open_store(arguments)
+    try:
+        broken = verify_vectors(store)
+        ((count,),) = store.engine.query(f"select count(*) from {store.engine.table('embedding')}")
+    finally:
+        store.close()
+    lines = [f"embedding {embedding_id}: the vector is not the one that was written" for embedding_id in broken]
+    lines.append(f"{count} vectors read, {len(broken)} of them changed since they were written")
+    _print(arguments, {"vectors": count, "changed": broken}, "\n".join(lines))
+    return 1 if broken else 0
 
 
 def _table(arguments: argparse.Namespace, relation: str, columns: Sequence[str], order: str) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from vector.contracts.identity import require_storable_text
 from vector.contracts.ledgers import Column, Ledger
 from vector.engines.base import Engine
 from vector.errors import InvalidRecord
 
-logger = logging.getLogger(__name__)
-Record = TypeVar("Record")
+
+class ConstraintRefusal(InvalidRecord):
+    """A constraint of the database refused a record."""
 
 
 @dataclass(frozen=True)
@@ -38,42 +39,79 @@ def key_match(left: str, right: str, key: Sequence[str]) -> str:
     return " and ".join(f"{left}.{column} = {right}.{column}" for column in key)
 
 
-def rows_by_key(ledger: Ledger, records: Iterable[Any]) -> dict[tuple, tuple]:
-    """The records' rows by key, the first of equal keys kept.
+def records_of(ledger: Ledger, records: Iterable[Any]) -> list[Any]:
+    """The records as a list. Raises InvalidRecord when one is of another class than the ledger holds."""
+    kept = list(records)
+    for record in kept:
+        if not isinstance(record, ledger.record):
+            raise InvalidRecord(f"{ledger.table} holds {ledger.record.__name__}, not {type(record).__name__}")
+    return kept
+
+
+def rows_by_key(engine: Engine, ledger: Ledger, records: Iterable[Any]) -> dict[tuple, tuple]:
+    """The records' rows by key, the first of equal keys kept. Their vectors are float32.
 
     Raises InvalidRecord when a record is of another class, or a text in it cannot be stored.
     """
     positions = [ledger.column_names.index(column) for column in ledger.key]
     rows: dict[tuple, tuple] = {}
-    for record in records:
-        if not isinstance(record, ledger.record):
-            raise InvalidRecord(f"{ledger.table} holds {ledger.record.__name__}, not {type(record).__name__}")
-        row = ledger.to_row(record)
-        for column, value in zip(ledger.columns, row, strict=True):
-            if column.kind in ("text", "json") and value is not None:
-                require_storable_text(value, f"{ledger.table}.{column.name}")
-        rows.setdefault(tuple(row[position] for position in positions), row)
+    for record in records_of(ledger, records):
+        row = list(ledger.to_row(record))
+        for position, column in enumerate(ledger.columns):
+            if column.kind == "vector" and row[position] is not None:
+                row[position] = engine.encode_vector(row[position])
+            elif column.kind in ("text", "json"):
+                _require_text(ledger, column, row[position])
+        rows.setdefault(tuple(row[position] for position in positions), tuple(row))
     return rows
 
 
-def insert_new(engine: Engine, ledger: Ledger, rows: Iterable[tuple], extra: Mapping[Column, Any] | None = None) -> int:
-    """Appends the rows whose key the ledger does not have; the number appended. `extra` adds constant columns."""
+def _require_text(ledger: Ledger, column: Column, value: Any) -> None:
+    """Raises InvalidRecord when the column cannot hold the value, or the value is an empty key."""
+    if value is None and column.name not in ledger.key:
+        return
+    about = f"{ledger.table}.{column.name}"
+    if not isinstance(value, str):
+        raise InvalidRecord(f"{about}: must be a text, is {type(value).__name__}")
+    require_storable_text(value, about)
+    if not value and column.name in ledger.key:
+        raise InvalidRecord(f"{about}: is empty")
+    # A character is one or two code units of UTF-16, and most texts are far from the limit.
+    if column.length is not None and 2 * len(value) > column.length:
+        units = len(value.encode("utf-16-le")) // 2
+        if units > column.length:
+            kind = "characters" if units == len(value) else "characters in UTF-16"
+            raise InvalidRecord(f"{about}: has {units} {kind}, the ledger holds {column.length}")
+
+
+@contextmanager
+def refusals_explained(engine: Engine, ledger: Ledger) -> Iterator[None]:
+    """Makes a ConstraintRefusal, which names the ledger, of what the engine says when a constraint refuses a row."""
+    try:
+        yield
+    except Exception as error:
+        reason = engine.explain_constraint(error)
+        if reason is None:
+            raise
+        raise ConstraintRefusal(f"{ledger.table}: {reason}") from error
+
+
+def insert_new(engine: Engine, ledger: Ledger, rows: Iterable[tuple]) -> int:
+    """Appends the rows whose key the ledger does not have; the number appended."""
     rows = list(rows)
     if not rows:
         return 0
-    extra = extra or {}
-    columns = [*ledger.columns, *extra]
-    with engine.staged(columns, [(*row, *extra.values()) for row in rows]) as staged:
-        return engine.insert_new(ledger.table, staged, [column.name for column in columns], ledger.key)
+    with refusals_explained(engine, ledger), engine.staged(ledger.columns, rows) as staged:
+        return engine.insert_new(ledger.table, staged, ledger.column_names, ledger.key)
 
 
 def save(engine: Engine, ledger: Ledger, records: Iterable[Any]) -> SaveResult:
     """Appends new records and, where the ledger allows it, writes changed ones over their old selves.
 
     To be called inside a transaction. Equal records are left alone. Raises InvalidRecord when a record that may not
-    change comes back changed.
+    change comes back changed, or a constraint refuses one.
     """
-    rows = rows_by_key(ledger, records)
+    rows = rows_by_key(engine, ledger, records)
     existing = existing_rows(engine, ledger, rows)
     changed = []
     for key, row in rows.items():
@@ -146,5 +184,5 @@ def _differing(ledger: Ledger, old: tuple, new: tuple) -> list[str]:
 
 
 def _update(engine: Engine, ledger: Ledger, rows: list[tuple]) -> int:
-    with engine.staged(ledger.columns, rows) as staged:
+    with refusals_explained(engine, ledger), engine.staged(ledger.columns, rows) as staged:
         return engine.update_from(ledger.table, staged, ledger.mutable, ledger.key)

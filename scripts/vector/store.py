@@ -11,15 +11,14 @@ SaveResult, how many rows it inserted, updated and found unchanged.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from vector import ledger_io
+from vector.checks import checked_chunk, checked_embedding, checked_retrieval, checked_space
 from vector.contracts import ledgers
-from vector.contracts.identity import as_float32, compute_content_hash, compute_vector_hash, require_storable_text
 from vector.contracts.ledgers import Column
 from vector.contracts.models import (
     EmbeddingFailure,
@@ -35,11 +34,17 @@ from vector.contracts.models import (
 from vector.engines import engine_for_connection
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.ledger_io import SaveResult
+from vector.ledger_io import ConstraintRefusal, SaveResult
+from vector.versions import hits_of_versions, keep_versions, require_versions
 
 logger = logging.getLogger(__name__)
 
-_CHUNK_VERSION_KEY = (Column("chunk_id", "", "text"), Column("content_sha256", "", "text"))
+# With the column of the foreign key to the space.
+_EMBEDDING = replace(
+    ledgers.EMBEDDING, columns=(*ledgers.EMBEDDING.columns, Column("dimensions", "dimensions", "integer"))
+)
+# Seconds to wait for another session that makes the same space.
+_PAUSES = (0.01, 0.05, 0.25, 1)
 _RELATIONS = [*(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_pending", "embedding_current"]
 
 
@@ -56,25 +61,26 @@ class VectorStore:
         self.engine = engine or engine_for_connection(connection, schema)
         missing = self.engine.missing_relations(_RELATIONS)
         if missing:
-            raise ConfigurationError(f"schema {self.engine.schema} lacks {', '.join(missing)}; run `dbt build` first")
+            named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            raise ConfigurationError(
+                f"{self.engine.location}: schema {self.engine.schema} lacks {named}; run `dbt build` first"
+            )
 
     # Embedding spaces
 
     def save_embedding_space(self, space: EmbeddingSpace) -> SaveResult:
-        """Adds a space, or changes its description and active flag.
+        """Adds a space, or changes its description and active flag. Raises as save_embedding_spaces does."""
+        return self.save_embedding_spaces([space])
 
-        Raises InvalidRecord when anything else of a known space is changed, or its `space_key` belongs to another.
+    def save_embedding_spaces(self, spaces: Iterable[EmbeddingSpace]) -> SaveResult:
+        """Adds spaces, or changes their description and active flag, all or none.
+
+        Raises InvalidRecord when the id of a new space is not the digest of its identity, when anything else of a
+        known space is changed, or when a `space_key` belongs to another space.
         """
-        if not space.space_key:
-            space = replace(space, space_key=_default_space_key(space))
-        if space.updated_utc is None:
-            space = replace(space, updated_utc=space.created_utc)
-        holder = ledger_io.get(self.engine, ledgers.EMBEDDING_SPACE, space_key=space.space_key)
-        if holder and holder.embedding_space_id != space.embedding_space_id:
-            raise InvalidRecord(
-                f"space_key {space.space_key!r} belongs to space {holder.embedding_space_id}; choose another key"
-            )
-        return self._save(ledgers.EMBEDDING_SPACE, [space])
+        known = self._spaces()
+        kept = ledger_io.records_of(ledgers.EMBEDDING_SPACE, spaces)
+        return self._save(ledgers.EMBEDDING_SPACE, [checked_space(space, known) for space in kept])
 
     def get_embedding_space(self, embedding_space_id: str) -> EmbeddingSpace | None:
         """The space, or None."""
@@ -92,15 +98,22 @@ class VectorStore:
         Race-free: the id is a digest of the identity, so sessions that create it at once write one row.
         """
         wanted = EmbeddingSpace.create_new(provider, model_name, dimensions, **attributes)
-        found = self.get_embedding_space(wanted.embedding_space_id)
-        if found:
-            return found
-        try:
-            self.save_embedding_space(wanted)
-        except Exception as error:
-            if not self.engine.is_duplicate_key(error):
-                raise
-        return self.get_embedding_space(wanted.embedding_space_id) or wanted
+        pauses = iter(_PAUSES)
+        while not (found := self.get_embedding_space(wanted.embedding_space_id)):
+            made = checked_space(wanted, self._spaces())
+            rows = ledger_io.rows_by_key(self.engine, ledgers.EMBEDDING_SPACE, [made])
+            try:
+                self._write(
+                    ledgers.EMBEDDING_SPACE,
+                    lambda rows=rows: ledger_io.insert_new(self.engine, ledgers.EMBEDDING_SPACE, rows.values()),
+                )
+            except ConstraintRefusal:
+                # Another session is making it now: on DuckDB its key is taken a moment before its row can be seen.
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        return found
 
     def list_embedding_spaces(self, active_only: bool = True) -> list[EmbeddingSpace]:
         """Spaces by key."""
@@ -111,7 +124,11 @@ class VectorStore:
 
     def save_job(self, job: VectorJob) -> SaveResult:
         """Adds a job, or changes its state."""
-        return self._save(ledgers.JOB, [job])
+        return self.save_jobs([job])
+
+    def save_jobs(self, jobs: Iterable[VectorJob]) -> SaveResult:
+        """Adds jobs, or changes their state, all or none."""
+        return self._save(ledgers.JOB, jobs)
 
     def get_job(self, job_id: str) -> VectorJob | None:
         """The job, or None."""
@@ -124,7 +141,11 @@ class VectorStore:
 
     def save_run(self, run: VectorRun) -> SaveResult:
         """Adds a run, or changes its outcome."""
-        return self._save(ledgers.RUN, [run])
+        return self.save_runs([run])
+
+    def save_runs(self, runs: Iterable[VectorRun]) -> SaveResult:
+        """Adds runs, or changes their outcome, all or none."""
+        return self._save(ledgers.RUN, runs)
 
     def get_run(self, run_id: str) -> VectorRun | None:
         """The run, or None."""
@@ -159,21 +180,16 @@ class VectorStore:
     def save_chunks(self, chunks: Iterable[VectorChunk]) -> SaveResult:
         """Adds or changes chunks, all or none.
 
-        Raises InvalidRecord when a hash or byte count is not that of the content.
+        Raises InvalidRecord when a hash or byte count is not that of the content, or the offsets are none.
         """
-        chunks = [replace(chunk, updated_utc=chunk.updated_utc or chunk.created_utc) for chunk in chunks]
-        for chunk in chunks:
-            if chunk.content_sha256 != compute_content_hash(chunk.content):
-                raise InvalidRecord(f"chunk {chunk.chunk_id}: content_sha256 is not the hash of its content")
-            if chunk.byte_count != len(chunk.content.encode()):
-                raise InvalidRecord(f"chunk {chunk.chunk_id}: byte_count is not the length of its content in UTF-8")
+        kept = [checked_chunk(chunk) for chunk in ledger_io.records_of(ledgers.CHUNK, chunks)]
 
         def write() -> SaveResult:
-            result = ledger_io.save(self.engine, ledgers.CHUNK, chunks)
-            self._keep_versions([(chunk.chunk_id, chunk.content_sha256) for chunk in chunks])
+            result = ledger_io.save(self.engine, ledgers.CHUNK, kept)
+            keep_versions(self.engine, ((chunk.chunk_id, chunk.content_sha256) for chunk in kept))
             return result
 
-        return self.engine.atomically(write)
+        return self._write(ledgers.CHUNK, write)
 
     def get_chunk(self, chunk_id: str) -> VectorChunk | None:
         """The chunk with its current text, or None."""
@@ -200,42 +216,32 @@ class VectorStore:
             logger.info("embedding of chunk %s is there already, nothing written", embedding.chunk_id)
         return result
 
-    def save_embeddings(self, embeddings: Sequence[VectorEmbedding]) -> SaveResult:
+    def save_embeddings(self, embeddings: Iterable[VectorEmbedding]) -> SaveResult:
         """Adds vectors, all or none of the new ones.
 
         Raises InvalidRecord, and writes nothing, when a vector has another length than its space, holds NaN or
-        infinity, does not match its `vector_sha256`, or belongs to an unknown space or chunk, or its input hash is
-        that of no version of its chunk.
+        infinity, does not match its `vector_sha256`, or belongs to an unknown space, chunk or run, or its input hash
+        is that of no version of its chunk.
         """
-        embeddings = list(embeddings)
-        spaces = {space.embedding_space_id: space for space in self.list_embedding_spaces(active_only=False)}
-        rows = []
-        for embedding in embeddings:
-            vector = _checked_vector(embedding, spaces)
-            row = ledgers.EMBEDDING.to_row(embedding)
-            position = ledgers.EMBEDDING.column_names.index("vector")
-            rows.append((*row[:position], self.engine.encode_vector(vector), *row[position + 1 :], len(vector)))
-        ledger = replace(
-            ledgers.EMBEDDING, columns=(*ledgers.EMBEDDING.columns, Column("dimensions", "dimensions", "integer"))
-        )
-        by_key = {(row[1], row[2], row[3]): row for row in reversed(rows)}
+        spaces = self._spaces()
+        kept = [checked_embedding(each, spaces) for each in ledger_io.records_of(_EMBEDDING, embeddings)]
+        rows = ledger_io.rows_by_key(self.engine, _EMBEDDING, kept)
+        versions = [(chunk_id, sha256) for chunk_id, _, sha256 in rows]
 
         def write() -> int:
-            return ledger_io.insert_new(self.engine, ledger, by_key.values())
+            return ledger_io.insert_new(self.engine, _EMBEDDING, rows.values())
 
         def write_with_versions() -> int:
-            self._keep_versions([(key[0], key[2]) for key in by_key])
-            self._require_versions({(key[0], key[2]) for key in by_key})
+            keep_versions(self.engine, versions)
+            require_versions(self.engine, versions)
             return write()
 
         # The foreign key knows whether the versions are there; to look for them first would read all of them.
         try:
-            inserted = self.engine.atomically(write)
-        except Exception as error:
-            if not self.engine.is_unknown_reference(error):
-                raise
-            inserted = self.engine.atomically(write_with_versions)
-        return SaveResult(inserted=inserted, unchanged=len(embeddings) - inserted)
+            inserted = self._write(_EMBEDDING, write)
+        except ConstraintRefusal:
+            inserted = self._write(_EMBEDDING, write_with_versions)
+        return SaveResult(inserted=inserted, unchanged=len(kept) - inserted)
 
     def get_embedding(self, embedding_id: str) -> VectorEmbedding | None:
         """The embedding, or None."""
@@ -252,6 +258,10 @@ class VectorStore:
         """Quarantines inputs that a model refused."""
         return self._save(ledgers.EMBEDDING_FAILURE, failures)
 
+    def get_embedding_failure(self, embedding_failure_id: str) -> EmbeddingFailure | None:
+        """The quarantined input, or None."""
+        return ledger_io.get(self.engine, ledgers.EMBEDDING_FAILURE, embedding_failure_id=embedding_failure_id)
+
     def list_embedding_failures(self, embedding_space_id: str | None = None) -> list[EmbeddingFailure]:
         """Quarantined inputs by key."""
         return ledger_io.find(self.engine, ledgers.EMBEDDING_FAILURE, {"embedding_space_id": embedding_space_id})
@@ -259,25 +269,33 @@ class VectorStore:
     # Retrievals
 
     def save_retrieval(self, retrieval: VectorRetrieval, hits: Sequence[VectorRetrievalHit] = ()) -> SaveResult:
-        """Logs a search with its hits, all or nothing. A hit without a content hash gets its chunk's current one.
+        """Logs a search with its hits, all or nothing. Raises as save_retrievals does."""
+        return self.save_retrievals([retrieval], hits)
 
-        Raises InvalidRecord when a hit is of another retrieval or of an unknown chunk.
+    def save_retrievals(
+        self, retrievals: Iterable[VectorRetrieval], hits: Iterable[VectorRetrievalHit] = ()
+    ) -> SaveResult:
+        """Logs searches with their hits, all or nothing. A hit without a content hash gets its chunk's current one.
+
+        Raises InvalidRecord when a query vector is none of its space, or a hit is of none of these retrievals or of
+        an unknown chunk.
         """
-        retrieval = replace(
-            retrieval, query_sha256=retrieval.query_sha256 or compute_content_hash(retrieval.query_text)
-        )
-        if retrieval.query_embedding is not None:
-            vector = np.asarray(retrieval.query_embedding, dtype=np.float32)
-            retrieval = replace(retrieval, query_embedding=self.engine.encode_vector(vector))
-        if any(hit.retrieval_id != retrieval.retrieval_id for hit in hits):
-            raise InvalidRecord(f"retrieval {retrieval.retrieval_id}: a hit names another retrieval")
-        return self.engine.atomically(
-            lambda: ledger_io.save(self.engine, ledgers.RETRIEVAL, [retrieval]) + self._save_hits(hits)
+        spaces = self._spaces()
+        kept = [checked_retrieval(each, spaces) for each in ledger_io.records_of(ledgers.RETRIEVAL, retrievals)]
+        kept_hits = ledger_io.records_of(ledgers.RETRIEVAL_HIT, hits)
+        ids = {retrieval.retrieval_id for retrieval in kept}
+        for hit in kept_hits:
+            if hit.retrieval_id not in ids:
+                raise InvalidRecord(f"retrieval {', '.join(sorted(ids)[:3])}: a hit names another retrieval")
+        return self._write(
+            ledgers.RETRIEVAL,
+            lambda: ledger_io.save(self.engine, ledgers.RETRIEVAL, kept) + self._save_hits(kept_hits),
         )
 
-    def save_retrieval_hits(self, hits: Sequence[VectorRetrievalHit]) -> SaveResult:
-        """Adds hits to a logged search, all or none. Raises InvalidRecord when a chunk is unknown."""
-        return self.engine.atomically(lambda: self._save_hits(hits))
+    def save_retrieval_hits(self, hits: Iterable[VectorRetrievalHit]) -> SaveResult:
+        """Adds hits to logged searches, all or none. Raises InvalidRecord when a chunk or retrieval is unknown."""
+        kept = ledger_io.records_of(ledgers.RETRIEVAL_HIT, hits)
+        return self._write(ledgers.RETRIEVAL_HIT, lambda: self._save_hits(kept))
 
     def get_retrieval(self, retrieval_id: str) -> VectorRetrieval | None:
         """The logged search, or None."""
@@ -290,6 +308,10 @@ class VectorStore:
             self.engine, ledgers.RETRIEVAL, where, order="created_utc desc, retrieval_id", limit=limit
         )
 
+    def get_retrieval_hit(self, retrieval_id: str, rank: int) -> VectorRetrievalHit | None:
+        """The hit of this rank of a logged search, or None."""
+        return ledger_io.get(self.engine, ledgers.RETRIEVAL_HIT, retrieval_id=retrieval_id, rank=rank)
+
     def list_retrieval_hits(self, retrieval_id: str) -> list[VectorRetrievalHit]:
         """Hits of a logged search by rank."""
         return ledger_io.find(self.engine, ledgers.RETRIEVAL_HIT, {"retrieval_id": retrieval_id}, order="rank")
@@ -298,80 +320,16 @@ class VectorStore:
         """Closes the connection."""
         self.engine.close()
 
+    def _spaces(self) -> dict[str, EmbeddingSpace]:
+        return {space.embedding_space_id: space for space in self.list_embedding_spaces(active_only=False)}
+
     def _save(self, ledger: ledgers.Ledger, records: Iterable[Any]) -> SaveResult:
         kept = list(records)
-        return self.engine.atomically(lambda: ledger_io.save(self.engine, ledger, kept))
+        return self._write(ledger, lambda: ledger_io.save(self.engine, ledger, kept))
+
+    def _write(self, ledger: ledgers.Ledger, work: Callable[[], Any]) -> Any:
+        with ledger_io.refusals_explained(self.engine, ledger):
+            return self.engine.atomically(work)
 
     def _save_hits(self, hits: Sequence[VectorRetrievalHit]) -> SaveResult:
-        chunk_ids = {hit.chunk_id for hit in hits if hit.content_sha256 is None}
-        chunks = ledger_io.existing_rows(self.engine, ledgers.CHUNK, [(chunk_id,) for chunk_id in chunk_ids])
-        unknown = sorted(chunk_ids - {key[0] for key in chunks})
-        if unknown:
-            raise InvalidRecord(f"retrieval hit: chunk {unknown[0]} is not in the ledger; save the chunk first")
-        position = ledgers.CHUNK.column_names.index("content_sha256")
-        hits = [
-            hit if hit.content_sha256 else replace(hit, content_sha256=chunks[(hit.chunk_id,)][position])
-            for hit in hits
-        ]
-        self._require_versions({(hit.chunk_id, hit.content_sha256) for hit in hits})
-        return ledger_io.save(self.engine, ledgers.RETRIEVAL_HIT, hits)
-
-    def _keep_versions(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Adds the current texts of these chunks to their history, where dbt has not done so yet."""
-        version = self.engine.table("chunk_version")
-        with self.engine.staged(_CHUNK_VERSION_KEY, sorted(set(pairs))) as staged:
-            self.engine.execute(
-                f"insert into {version} (chunk_id, content_sha256, content, created_utc)"
-                f" select chunk.chunk_id, chunk.content_sha256, chunk.content, chunk.updated_utc"
-                f" from {staged} as staged inner join {self.engine.table('chunk')} as chunk"
-                " on chunk.chunk_id = staged.chunk_id and chunk.content_sha256 = staged.content_sha256"
-                f" where not exists (select 1 from {version} as version"
-                " where version.chunk_id = staged.chunk_id and version.content_sha256 = staged.content_sha256)"
-            )
-
-    def _require_versions(self, pairs: set[tuple[str, str]]) -> None:
-        """Raises InvalidRecord unless each (chunk, content hash) is a version in the history."""
-        with self.engine.staged(_CHUNK_VERSION_KEY, sorted(pairs)) as staged:
-            missing = self.engine.query(
-                f"select staged.chunk_id, staged.content_sha256 from {staged} as staged"
-                f" left join {self.engine.table('chunk_version')} as version"
-                " on version.chunk_id = staged.chunk_id and version.content_sha256 = staged.content_sha256"
-                " where version.chunk_id is null order by staged.chunk_id"
-            )
-        if missing:
-            chunk_id, content_sha256 = missing[0]
-            if self.get_chunk(chunk_id) is None:
-                raise InvalidRecord(f"chunk {chunk_id} is not in the ledger; save the chunk, or run `dbt build`, first")
-            raise InvalidRecord(f"chunk {chunk_id} never had a text with the hash {content_sha256}")
-
-
-def _default_space_key(space: EmbeddingSpace) -> str:
-    return f"{space.provider}-{space.model_name}-{space.dimensions}-{space.embedding_space_id[:8]}"
-
-
-def _checked_vector(embedding: VectorEmbedding, spaces: dict[str, EmbeddingSpace]) -> np.ndarray:
-    """The vector as float32, shape (dimensions,). Raises InvalidRecord naming what is wrong with it."""
-    space = spaces.get(embedding.embedding_space_id)
-    if space is None:
-        raise InvalidRecord(
-            f"embedding space {embedding.embedding_space_id} is not in the ledger;"
-            " make it with get_or_create_embedding_space, or add it to the seed and run `dbt build`"
-        )
-    about = f"embedding of chunk {embedding.chunk_id}"
-    require_storable_text(embedding.embedding_id, f"{about}: embedding_id")
-    if len(embedding.vector) != space.dimensions:
-        raise InvalidRecord(
-            f"{about}: the vector has {len(embedding.vector)} elements, space {space.space_key} has {space.dimensions}"
-        )
-    try:
-        vector = as_float32(embedding.vector)
-        actual = compute_vector_hash(vector)
-    except InvalidRecord as error:
-        raise InvalidRecord(f"{about}: {error}") from None
-    if actual != embedding.vector_sha256:
-        raise InvalidRecord(f"{about}: vector_sha256 is not the hash of the vector")
-    if space.distance_metric == "cosine" and not vector.any():
-        raise InvalidRecord(
-            f"{about}: a vector of zeros has no direction, and space {space.space_key} compares directions"
-        )
-    return vector
+        return ledger_io.save(self.engine, ledgers.RETRIEVAL_HIT, hits_of_versions(self.engine, hits))

@@ -3,15 +3,18 @@
 import dataclasses
 import hashlib
 import json
+import re
 import struct
 import types
 import typing
 import uuid
 from datetime import datetime, timedelta, timezone
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -23,6 +26,7 @@ from vector.contracts.identity import (
     space_identity_json,
     uuid_from_digest,
 )
+from vector.contracts.ledgers import LEDGERS
 from vector.contracts.models import (
     EmbeddingFailure,
     EmbeddingSpace,
@@ -601,3 +605,16 @@ def test_an_embedding_has_its_vectors_hash_and_length(vector):
 def test_an_embedding_of_a_bad_vector_is_refused(vector):
     with pytest.raises(InvalidRecord, match="vector"):
         VectorEmbedding.create_new("c", "s", "h", vector)
+
+
+def test_columns_have_the_lengths_that_dbt_declares():
+    models_dir = Path(__file__).resolve().parents[2] / "models" / "vector"
+    for ledger in LEDGERS:
+        (model,) = yaml.safe_load((models_dir / f"{ledger.table}.yml").read_text(encoding="utf-8"))["models"]
+        declared = {
+            column["name"]: re.fullmatch(r"varchar\((\d+)\)", column["data_type"]) for column in model["columns"]
+        }
+        lengths = {name: int(found.group(1)) if found else None for name, found in declared.items()}
+        assert {column.name: column.length for column in ledger.columns} == {
+            column.name: lengths[column.name] for column in ledger.columns
+        }

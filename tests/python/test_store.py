@@ -73,6 +73,13 @@ def test_spaces(store):
     assert store.get_embedding_space("unknown") is None
 
 
+def test_a_space_without_a_key_gets_the_one_that_create_new_gives(store):
+    space = EmbeddingSpace.create_new("hash", "all mini/LM", 4, model_tag="v1")
+    store.save_embedding_space(replace(space, space_key=None, preprocess_policy={"template": None}))
+    stored = store.get_embedding_space(space.embedding_space_id)
+    assert (stored.space_key, stored.preprocess_policy) == (space.space_key, None)
+
+
 def test_jobs_and_runs(store, space):
     job = VectorJob.create_new(JobType.DRIFT_TEST, {"é": [1, None]}, embedding_space_id=space.embedding_space_id)
     run = VectorRun.create_new(job.job_id, "worker-1", options={"batch_size": 4})
@@ -169,6 +176,31 @@ def test_failures(store, space, chunk):
     assert store.save_embedding_failures([failure]) == ADDED
     assert store.save_embedding_failures([replace(failure, attempt_count=2)]) == CHANGED
     assert [each.attempt_count for each in store.list_embedding_failures(space.embedding_space_id)] == [2]
+    assert store.get_embedding_failure(failure.embedding_failure_id) == replace(failure, attempt_count=2)
+    assert store.get_embedding_failure("unknown") is None
+
+
+def test_bulk_forms(store, space, chunk):
+    spaces = [EmbeddingSpace.create_new("hash", f"bulk-{i}", 4) for i in range(3)]
+    jobs = [VectorJob.create_new(JobType.DRIFT_TEST, {"number": i}) for i in range(3)]
+    runs = [VectorRun.create_new(job.job_id, "worker-1") for job in jobs]
+    retrievals = [VectorRetrieval.create_new(space.embedding_space_id, f"{i}?", 5) for i in range(3)]
+    for save, records in (
+        (store.save_embedding_spaces, spaces),
+        (store.save_jobs, jobs),
+        (store.save_runs, runs),
+        (store.save_retrievals, retrievals),
+    ):
+        assert save(iter(records)) == SaveResult(inserted=3)
+        assert save(records) == SaveResult(unchanged=3)
+        assert save([]) == SaveResult()
+    assert {each.job_id for each in jobs} <= {each.job_id for each in store.list_jobs()}
+    assert [store.list_runs(job.job_id) for job in jobs] == [[run] for run in runs]
+
+    more = [VectorRetrieval.create_new(space.embedding_space_id, "more?", 5) for _ in range(2)]
+    hits = [VectorRetrievalHit(each.retrieval_id, 1, chunk.chunk_id, 0.5) for each in more]
+    assert store.save_retrievals(more, hits) == SaveResult(inserted=4)
+    assert [store.list_retrieval_hits(each.retrieval_id)[0].score for each in more] == [0.5, 0.5]
 
 
 def test_retrievals(store, space, chunk):
@@ -184,6 +216,8 @@ def test_retrievals(store, space, chunk):
     another = store.list_chunks("page:apollo", limit=1)[0].chunk_id
     assert store.save_retrieval_hits([VectorRetrievalHit(retrieval.retrieval_id, 2, another, 0.5)]) == ADDED
     assert store.get_retrieval("unknown") is None
+    assert store.get_retrieval_hit(retrieval.retrieval_id, 2).chunk_id == another
+    assert store.get_retrieval_hit(retrieval.retrieval_id, 3) is None
 
 
 # Spaces of several sessions at once

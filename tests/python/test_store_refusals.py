@@ -9,11 +9,14 @@ from support import VECTOR, row_counts
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import (
+    EmbeddingFailure,
+    EmbeddingSpace,
     JobType,
     VectorEmbedding,
     VectorJob,
     VectorRetrieval,
     VectorRetrievalHit,
+    VectorRun,
     VectorSourceRegistry,
     compute_content_hash,
 )
@@ -37,6 +40,7 @@ ADDED = SaveResult(inserted=1)
         ({"embedding_space_id": "unknown"}, "embedding space unknown is not in the ledger"),
         ({"input_content_sha256": "0" * 64}, "never had a text with the hash 0000"),
         ({"embedding_id": "a\0b"}, "embedding_id: NUL U\\+0000 at position 1"),
+        ({"vector": None}, "vector: is None"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
@@ -53,12 +57,89 @@ def test_a_wrong_embedding_is_refused_with_its_whole_batch(store, space, embeddi
     assert store.save_embedding(right) == ADDED, "the store goes on"
 
 
-def test_what_a_constraint_refuses_is_not_written_either(store, embedding):
+def test_what_a_constraint_refuses_is_an_invalid_record_and_not_written(store, space, chunk, embedding):
+    earlier = VectorEmbedding.create_new(
+        chunk.chunk_id, store.get_or_create_embedding_space("hash", "second", 8).embedding_space_id,
+        chunk.content_sha256, VECTOR,
+    )  # fmt: skip
+    failure = EmbeddingFailure.create_new("unknown", space.embedding_space_id, "0" * 64, "too_long", "300 tokens")
+    store.save_embedding(earlier)
     before = row_counts(store)
-    with pytest.raises(duckdb.ConstraintException, match="run_id: unknown"):
-        store.save_embedding(replace(embedding, run_id="unknown"))
-    assert row_counts(store) == before
+    for save, record, message in (
+        (store.save_embedding, replace(embedding, run_id="unknown"), "embedding: .*foreign key.*run_id: unknown"),
+        (store.save_embedding, replace(embedding, embedding_id=earlier.embedding_id), "embedding: Duplicate key"),
+        (
+            store.save_job,
+            VectorJob.create_new(JobType.DRIFT_TEST, {}, embedding_space_id="unknown"),
+            "job: .*foreign key.*embedding_space_id: unknown",
+        ),
+        (
+            store.save_job,
+            VectorJob.create_new(JobType.DRIFT_TEST, {}, max_attempts=0),
+            "job: CHECK constraint failed .*max_attempts >= 1",
+        ),
+        (store.save_job, VectorJob.create_new(JobType.DRIFT_TEST, None), "job: NOT NULL .*input_json"),
+        (store.save_run, VectorRun.create_new("unknown", "w"), "run: .*foreign key.*job_id: unknown"),
+        (
+            store.save_retrieval,
+            VectorRetrieval.create_new(space.embedding_space_id, "?", 5, run_id="unknown"),
+            "retrieval: .*foreign key.*run_id: unknown",
+        ),
+        (
+            store.save_retrieval_hits,
+            [VectorRetrievalHit("unknown", 1, chunk.chunk_id, 0.5)],
+            "retrieval_hit: .*foreign key.*retrieval_id: unknown",
+        ),
+        (store.save_embedding_failures, [failure], "embedding_failure: .*foreign key.*chunk_id: unknown"),
+    ):
+        with pytest.raises(InvalidRecord, match=message) as refused:
+            save(record)
+        assert "\n" not in str(refused.value)
+        assert row_counts(store) == before
     assert store.save_embedding(embedding) == ADDED
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"embedding_space_id": "not-a-digest"},
+            "embedding space not-a-digest: the id of this identity is [0-9a-f-]{36}",
+        ),
+        ({"model_name": "another"}, "the id of this identity is"),
+        ({"preprocess_policy": {"query_prefix": "q: "}}, "the id of this identity is"),
+        ({"dimensions": 0}, "dimensions: must be a positive integer, is 0"),
+        ({"distance_metric": "manhattan"}, "distance_metric: must be one of"),
+    ],
+)
+def test_a_space_whose_id_is_not_that_of_its_identity_is_refused_with_its_batch(store, change, message):
+    right, wrong = (EmbeddingSpace.create_new("hash", name, 4) for name in ("right", "wrong"))
+    before = row_counts(store)
+    with pytest.raises(InvalidRecord, match=message):
+        store.save_embedding_spaces([right, replace(wrong, **change)])
+    with pytest.raises(InvalidRecord, match=message):
+        store.save_embedding_space(replace(wrong, **change))
+    assert row_counts(store) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query_embedding": VECTOR[:7]}, "the vector has 7 elements, space hash has 8"),
+        ({"query_embedding": [*VECTOR[:7], math.nan]}, "nan at position 7 is not finite"),
+        ({"query_embedding": [0.0] * 8}, "a vector of zeros has no direction"),
+        ({"embedding_space_id": "unknown"}, "embedding space unknown is not in the ledger"),
+        ({"embedding_space_id": "unknown", "query_embedding": None}, "embedding space unknown is not in the ledger"),
+    ],
+)
+def test_a_wrong_retrieval_is_refused_with_its_batch(store, space, change, message):
+    right, wrong = (
+        VectorRetrieval.create_new(space.embedding_space_id, "A question", 5, query_embedding=VECTOR) for _ in range(2)
+    )
+    before = row_counts(store)
+    with pytest.raises(InvalidRecord, match=message):
+        store.save_retrievals([right, replace(wrong, **change)])
+    assert row_counts(store) == before
 
 
 @pytest.mark.parametrize(
@@ -70,6 +151,16 @@ def test_what_a_constraint_refuses_is_not_written_either(store, embedding):
         ({"byte_count": 1}, "byte_count is not the length of its content"),
         ({"source_ref": {"file": "a\ud800"}}, "chunk.source_ref_json: lone surrogate"),
         ({"policy": {"chunk_size": math.nan}}, "no canonical JSON"),
+        ({"offsets": {"start_offset": 3, "end_offset": 2}}, "end_offset 2 is before start_offset 3"),
+        ({"offsets": {"start_offset": -1}}, "start_offset must be a whole number from 0, is -1"),
+        ({"offsets": {"end_offset": 1.5}}, "end_offset must be a whole number from 0, is 1.5"),
+        ({"offsets": {"chunk_index": True}}, "chunk_index must be a whole number from 0, is True"),
+        ({"offsets": [0, 1]}, "offsets must be an object, is list"),
+        ({"chunk_id": ""}, "chunk.chunk_id: is empty"),
+        ({"chunk_id": "a" * 65}, "chunk.chunk_id: has 65 characters, the ledger holds 64"),
+        ({"chunk_id": 5}, "chunk.chunk_id: must be a text, is int"),
+        ({"source_id": "a" * 401}, "chunk.source_id: has 401 characters, the ledger holds 400"),
+        ({"source_type": "😀" * 51}, "chunk.source_type: has 102 characters in UTF-16, the ledger holds 100"),
     ],
 )
 def test_a_wrong_chunk_is_refused_with_its_whole_batch(store, change, message):
@@ -110,6 +201,9 @@ def test_texts_that_cannot_be_stored_are_refused(store, space, text):
     ):
         with pytest.raises(InvalidRecord, match="NUL|lone surrogate"):
             save(record)
+    for save in (store.save_chunks, store.save_embeddings, store.save_embedding_spaces, store.save_retrievals):
+        with pytest.raises(InvalidRecord, match="holds .*, not dict"):
+            save([{"source_id": "note:9"}])
     with pytest.raises(InvalidRecord, match="source_registry holds VectorSourceRegistry, not dict"):
         store.save_sources([{"source_id": "note:9"}])
     assert row_counts(store) == before
@@ -138,7 +232,20 @@ def test_a_connection_of_another_kind_is_refused(connection):
 def test_a_store_needs_a_connection_and_the_schema():
     with pytest.raises(ConfigurationError, match="needs a connection, or an engine"):
         VectorStore()
-    with pytest.raises(ConfigurationError, match="schema vector lacks embedding_space, .*; run `dbt build` first"):
+    with pytest.raises(
+        ConfigurationError,
+        match="^an in-memory database: schema vector lacks embedding_space, job, run and 9 more; run `dbt build` first",
+    ):
         VectorStore(connection=duckdb.connect())
     with pytest.raises(ConfigurationError, match="not a plain SQL identifier"):
         VectorStore(connection=duckdb.connect(), schema="a; drop")
+
+
+def test_the_message_names_the_database_and_what_it_lacks(project):
+    with project.connect() as connection:
+        connection.execute("drop view embedding_current")
+        with pytest.raises(ConfigurationError) as refused:
+            VectorStore(connection=connection)
+    assert str(refused.value) == (
+        f"{project.database_path}: schema vector lacks embedding_current; run `dbt build` first"
+    )

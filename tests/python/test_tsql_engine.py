@@ -10,12 +10,13 @@ from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
 
 from vector.contracts.ledgers import Column
-from vector.contracts.models import VectorJob
+from vector.contracts.models import VectorJob, compute_vector_hash
 from vector.engines import engine_for_connection
 from vector.engines.base import SearchRequest
 from vector.engines.sqlserver import SqlServerEngine
-from vector.errors import ConfigurationError
+from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import VectorStore
+from vector.verify import verify_vectors
 
 HOSTILE = "'; drop table chunk; -- 日本"
 TEXT, VECTOR = Column("chunk_id", "chunk_id", "text"), Column("vector", "vector", "vector")
@@ -181,10 +182,66 @@ def test_no_transaction_stays_open_behind_a_read(engine, connection):
     assert [call["call"] for call in connection.calls] == ["execute", "commit"]
 
 
-def test_an_error_for_a_duplicate_key_is_known(engine):
-    assert engine.is_duplicate_key(pyodbc.DatabaseError("23000", "[23000] Violation of PRIMARY KEY (2627)"))
-    assert engine.is_duplicate_key(pyodbc.DatabaseError("23000", "[23000] Cannot insert duplicate key row (2601)"))
-    assert not engine.is_duplicate_key(pyodbc.ProgrammingError("42S02", "[42S02] Invalid object name (208)"))
+@pytest.mark.parametrize(
+    ("error", "explained"),
+    [
+        (
+            pyodbc.IntegrityError(
+                "23000",
+                "[23000] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]The INSERT statement conflicted with the"
+                ' FOREIGN KEY constraint "fk_run_job". The conflict occurred in database "w", table "vector.job",'
+                " column 'job_id'. (547) (SQLExecDirectW); [23000] [Microsoft][ODBC Driver 18 for SQL Server]"
+                "[SQL Server]The statement has been terminated. (3621)",
+            ),
+            'The INSERT statement conflicted with the FOREIGN KEY constraint "fk_run_job". The conflict occurred in'
+            ' database "w", table "vector.job", column \'job_id\'.',
+        ),
+        (
+            pyodbc.IntegrityError(
+                "Driver Error: Integrity constraint violation; DDBC Error: [Microsoft][SQL Server]Violation of PRIMARY"
+                " KEY constraint 'pk_job'. Cannot insert duplicate key in object 'vector.job'. The duplicate key value"
+                " is (j).",
+            ),
+            "Violation of PRIMARY KEY constraint 'pk_job'. Cannot insert duplicate key in object 'vector.job'. The"
+            " duplicate key value is (j).",
+        ),
+        (pyodbc.ProgrammingError("42S02", "[42S02] Invalid object name (208)"), None),
+        (InvalidRecord("vector.job"), None),
+        (KeyError(), None),
+    ],
+)
+def test_what_a_constraint_refused_is_explained(engine, error, explained):
+    assert engine.explain_constraint(error) == explained
+
+
+def test_what_a_constraint_refuses_is_an_invalid_record(engine, connection, server):
+    refused = pyodbc.IntegrityError("23000", "[23000] Violation of PRIMARY KEY constraint 'pk_job'. (2627)")
+    server.answers.insert(0, (r"^insert into \[vector\]\.\[job\]", [refused]))
+    with pytest.raises(InvalidRecord, match="^job: Violation of PRIMARY KEY constraint 'pk_job'.$"):
+        VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {}))
+    assert [call["call"] for call in connection.calls].count("rollback") == 1
+
+
+def test_vectors_are_verified_as_they_are_stored(engine, connection, server):
+    good = np.asarray([0.1, -2.5], np.float32)
+    sha256 = compute_vector_hash(good)
+    stored = [
+        ("good", engine.encode_vector(good), sha256),
+        ("other", "[0.1,2.5]", sha256),
+        ("no-json", "[0.1,", sha256),
+        ("null", "[null,1]", sha256),
+        ("an-object", '{"a":1}', sha256),
+    ]
+    server.answers.insert(0, (r"select embedding_id, vector, vector_sha256", stored))
+    assert verify_vectors(VectorStore(engine=engine)) == ["an-object", "no-json", "null", "other"]
+
+
+def test_the_database_is_named_by_server_and_database(engine, server):
+    server.answers[:0] = [(r"serverproperty", [("server", "warehouse")]), (r"from sys\.objects", [])]
+    with pytest.raises(
+        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 9 more; run `dbt build`"
+    ):
+        VectorStore(engine=engine)
 
 
 # What the store sends

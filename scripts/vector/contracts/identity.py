@@ -41,6 +41,8 @@ def as_float32(vector: Sequence[float] | np.ndarray) -> np.ndarray:
 
     Raises InvalidRecord when it is empty, not one-dimensional, not of numbers, or not finite as float32.
     """
+    if vector is None:
+        raise InvalidRecord("vector: is None, must be a list of numbers")
     try:
         given = np.asarray(vector)
     except ValueError as error:

@@ -17,12 +17,14 @@ from vector.contracts.identity import canonical_json
 
 @dataclass(frozen=True)
 class Column:
-    """A ledger column. `kind` is one of text, integer, real, boolean, utc, json, vector."""
+    """A ledger column. `kind` is one of text, integer, real, boolean, utc, json, vector; `length` is the most
+    characters that a text may have, in UTF-16 as SQL Server counts them."""
 
     name: str
     field: str
     kind: str
     enum: type[Enum] | None = None
+    length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,18 @@ def _loaded(column: Column, value: Any, decode_vector: Callable[[Any], list[floa
     return value
 
 
+# As the models of dbt declare them, where a test compares them. DuckDB would take any length, SQL Server would not.
+_LENGTHS = {
+    **dict.fromkeys("embedding_space_id job_id run_id embedding_id embedding_failure_id retrieval_id".split(), 36),
+    **dict.fromkeys("chunk_id content_sha256 input_content_sha256 query_sha256 vector_sha256".split(), 64),
+    **dict.fromkeys("source_id endpoint_url".split(), 400),
+    **dict.fromkeys("space_key model_name transform_ref worker_id locked_by".split(), 200),
+    **dict.fromkeys("source_type policy_version model_tag model_digest".split(), 100),
+    **dict.fromkeys("provider reason engine".split(), 50),
+    "job_type": 30,
+    **dict.fromkeys("status distance_metric managed_by".split(), 20),
+}
+
 _KINDS = {str: "text", int: "integer", float: "real", bool: "boolean", datetime: "utc"}
 
 
@@ -93,8 +107,8 @@ def _column(name: str, annotation: Any) -> Column:
     if get_origin(kind) is list:
         return Column(name, name, "vector")
     if issubclass(kind, Enum):
-        return Column(name, name, "text", kind)
-    return Column(name, name, _KINDS[kind])
+        return Column(name, name, "text", kind, _LENGTHS.get(name))
+    return Column(name, name, _KINDS[kind], length=_LENGTHS.get(name))
 
 
 def _ledger(table: str, record: type, key: str, mutable: str = "") -> Ledger:

@@ -7,7 +7,7 @@ rows only` for limits, `concat` for texts. What they do not share is a method he
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -51,12 +51,21 @@ class Engine(Protocol):
     name: str
     schema: str
 
+    @property
+    def location(self) -> str:
+        """The database, as its user would name it: its file, or its server and name."""
+        ...
+
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation of the schema."""
         ...
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         """All rows of a select."""
+        ...
+
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
+        """The rows of a select over the schema, a block at a time."""
         ...
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
@@ -100,12 +109,8 @@ class Engine(Protocol):
         """Those of the names that the schema does not have."""
         ...
 
-    def is_duplicate_key(self, error: Exception) -> bool:
-        """Whether the error says that another session has written the same key."""
-        ...
-
-    def is_unknown_reference(self, error: Exception) -> bool:
-        """Whether the error says that a row refers to a key that is not there."""
+    def explain_constraint(self, error: Exception) -> str | None:
+        """What a constraint refused, in one line of the database's own words; None for an error of another kind."""
         ...
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
@@ -122,3 +127,16 @@ def checked_identifier(name: str, what: str) -> str:
     if not _IDENTIFIER.match(name):
         raise ConfigurationError(f"{what} {name!r} is not a plain SQL identifier (letters, digits, underscores)")
     return name
+
+
+# dbt's var `foreign_schemas` has the same default.
+FOREIGN_SCHEMAS = ("llm",)
+
+
+def checked_schema(name: str) -> str:
+    """The schema's name, if it is a plain identifier and no other runtime's. Raises ConfigurationError otherwise."""
+    if name.lower() in FOREIGN_SCHEMAS:
+        raise ConfigurationError(
+            f"schema {name!r} belongs to another runtime; give the vector runtime a schema of its own, such as vector"
+        )
+    return checked_identifier(name, "schema")

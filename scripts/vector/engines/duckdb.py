@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from vector.contracts.ledgers import Column
-from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier
+from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema
 from vector.errors import ConfigurationError
 from vector.profile import Target
 
@@ -32,6 +32,9 @@ _SCORES = {
     "dot": "list_inner_product(searched.vector, cast(? as float[]))",
     "euclidean": "-list_distance(searched.vector, cast(? as float[]))",
 }
+
+# Rows that are read at a time.
+_BLOCK = 2000
 
 
 def connect(target: Target) -> DuckDBEngine:
@@ -79,12 +82,18 @@ class DuckDBEngine:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str = "vector"):
         self.connection = connection
-        self.schema = checked_identifier(schema, "schema")
+        self.schema = checked_schema(schema)
         # With the catalog: a database file may be called like the schema.
         (catalog,) = connection.execute("select current_database()").fetchone()
         self._prefix = f'"{catalog}"."{self.schema}"'
         self._staged_count = 0
         self._still_staged: list[str] = []
+
+    @property
+    def location(self) -> str:
+        """The database's file."""
+        ((path,),) = self.query("select path from duckdb_databases() where database_name = current_database()")
+        return path or "an in-memory database"
 
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation of the schema."""
@@ -94,19 +103,22 @@ class DuckDBEngine:
         """All rows of a select."""
         return self._run(sql, parameters).fetchall()
 
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
+        """The rows of a select over the schema, a block at a time."""
+        # Of a cursor, as the next statement of a connection ends the result of the one before.
+        with self.connection.cursor() as cursor, _interruptible():
+            cursor.execute(sql, list(parameters))
+            while rows := cursor.fetchmany(_BLOCK):
+                yield from rows
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; the number of rows it wrote."""
         row = self._run(sql, parameters).fetchone()
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
     def _run(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        try:
+        with _interruptible():
             return self.connection.execute(sql, list(parameters))
-        except RuntimeError as error:
-            # What DuckDB makes of a signal whose handler raises, Ctrl-C's for one.
-            if type(error) is RuntimeError and "interrupted" in str(error):
-                raise KeyboardInterrupt(str(error)) from None
-            raise
 
     def atomically(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a transaction: all that it writes is written, or nothing is."""
@@ -195,15 +207,14 @@ class DuckDBEngine:
         present = {row[0] for row in rows}
         return [name for name in names if name not in present]
 
-    def is_duplicate_key(self, error: Exception) -> bool:
-        """Whether the error says that another session has written the same key."""
-        return isinstance(error, (duckdb.ConstraintException, duckdb.TransactionException)) and any(
-            word in str(error).lower() for word in ("duplicate key", "conflict")
-        )
-
-    def is_unknown_reference(self, error: Exception) -> bool:
-        """Whether the error says that a row refers to a key that is not there."""
-        return isinstance(error, duckdb.ConstraintException) and "foreign key" in str(error).lower()
+    def explain_constraint(self, error: Exception) -> str | None:
+        """What a constraint refused, in one line of DuckDB's words; None for an error of another kind."""
+        # A key that another session has written meanwhile is found to be double only when the transaction commits.
+        if isinstance(error, duckdb.ConstraintException) or (
+            isinstance(error, duckdb.TransactionException) and "duplicate key" in str(error).lower()
+        ):
+            return re.sub(r"^\w+ Error: (Failed to commit: )?", "", _first_line(error))
+        return None
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search in SQL: every current vector of the space that passes the filters is compared."""
@@ -215,7 +226,8 @@ class DuckDBEngine:
                 parameters.extend(values)
         candidates = f"from {self.table('embedding_current')} as searched where {' and '.join(conditions)}"
         # Left to itself, DuckDB may build the view's hash join on the side of the embeddings, copying every vector.
-        self.connection.execute("set disabled_optimizers = 'build_side_probe_side'")
+        ((disabled,),) = self.query("select current_setting('disabled_optimizers')")
+        self._run("set disabled_optimizers = ?", [",".join(filter(None, [disabled, "build_side_probe_side"]))])
         try:
             rows = self.query(
                 "with compared as materialized (select searched.chunk_id, searched.input_content_sha256,"
@@ -225,13 +237,24 @@ class DuckDBEngine:
                 [request.vector.tolist(), *parameters, request.top_k],
             )
         finally:
-            self.connection.execute("reset disabled_optimizers")
+            self._run("set disabled_optimizers = ?", [disabled])
         compared = rows[0][3] if rows else 0
         return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, _ in rows], compared
 
     def close(self) -> None:
         """Closes the connection."""
         self.connection.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        # What DuckDB makes of a signal whose handler raises, Ctrl-C's for one.
+        if type(error) is RuntimeError and "interrupted" in str(error):
+            raise KeyboardInterrupt(str(error)) from None
+        raise
 
 
 def _arrow_array(column: Column, values: list[Any]) -> pa.Array:

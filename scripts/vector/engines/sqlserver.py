@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ import numpy as np
 
 from vector.contracts.ledgers import Column
 from vector.engines import sqlserver_search
-from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier
+from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
 
@@ -55,13 +56,18 @@ class SqlServerEngine:
         self._reconnect = reconnect
         self._materialized: dict[str, str] = {}
         self._native_tables: dict[int, str | None] = {}
-        self.schema = checked_identifier(schema, "schema")
+        self.schema = checked_schema(schema)
         self._in_transaction = False
         self._staged_count = 0
         self.cache = VectorCache.from_environment()
         # pyodbc 5 sends str as nvarchar; FreeTDS cannot take parameter arrays.
         driver = str(getattr(connection, "getinfo", lambda code: "")(6) or "")  # SQL_DRIVER_NAME
         self._fast = type(connection).__module__.startswith("pyodbc") and "tds" not in driver.lower()
+
+    @property
+    def location(self) -> str:
+        """The server and the database."""
+        return "/".join(self.query("select cast(serverproperty('ServerName') as nvarchar(256)), db_name()")[0])
 
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation of the schema."""
@@ -82,7 +88,7 @@ class SqlServerEngine:
         """The rows of a select, a block at a time."""
         cursor = self.connection.cursor()
         try:
-            cursor.execute(sql, tuple(parameters))
+            cursor.execute(sql, *([tuple(parameters)] if parameters else []))
             while rows := cursor.fetchmany(_BLOCK):
                 yield from map(tuple, rows)
         finally:
@@ -207,13 +213,14 @@ class SqlServerEngine:
         present = {row[0].lower() for row in rows}
         return [name for name in names if name not in present]
 
-    def is_duplicate_key(self, error: Exception) -> bool:
-        """Whether the error says that another session has written the same key."""
-        return any(number in str(error) for number in ("(2627)", "(2601)"))
-
-    def is_unknown_reference(self, error: Exception) -> bool:
-        """Whether the error says that a row refers to a key that is not there."""
-        return "FOREIGN KEY" in str(error)
+    def explain_constraint(self, error: Exception) -> str | None:
+        """What a constraint refused, in one line of the server's words; None for an error of another kind."""
+        # The name that both drivers give to the errors of SQLSTATE 23000.
+        if type(error).__name__ != "IntegrityError":
+            return None
+        text = str(error.args[-1] if error.args else error).rpartition("DDBC Error: ")[2]
+        first, _, _ = text.partition("; [")  # the next message says only that the statement has ended
+        return re.sub(r"^(\[[^]]*\]\s*)+|\s*\(\d+\)( \(SQL\w+\))?$", "", first)
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search: in the database where it keeps the space's vectors as VECTOR(n), else over a local copy."""

@@ -21,6 +21,10 @@ class DatabaseError(Error):
     pass
 
 
+class IntegrityError(DatabaseError):
+    pass
+
+
 class InterfaceError(Error):
     pass
 

@@ -1,0 +1,18 @@
+{#-
+    The canonical JSON of an embedding space, over its columns: keys in order, no blanks, null where absent. Its digest
+    is the space's id; scripts/vector/contracts/identity.py writes the same bytes.
+-#}
+{% macro space_identity_json() -%}
+    concat(
+        '{"dimensions":', dimensions,
+        ',"distance_metric":', {{ json_string('distance_metric') }},
+        ',"model_digest":', {{ json_string_or_null('model_digest') }},
+        ',"model_name":', {{ json_string('model_name') }},
+        ',"model_tag":', {{ json_string_or_null('model_tag') }},
+        ',"normalize_flag":', {{ boolean_json('normalize_flag') }},
+        ',"preprocess_policy":', coalesce(preprocess_policy_json, 'null'),
+        ',"provider":', {{ json_string('provider') }},
+        ',"transform_ref":', {{ json_string_or_null('transform_ref') }},
+        '}'
+    )
+{%- endmacro %}
