@@ -374,6 +374,16 @@ def test_without_a_way_to_reconnect_a_lost_connection_is_an_error(connection):
         SqlServerEngine(connection).atomically(work)
 
 
+@pytest.mark.parametrize("use", ["query", "execute"])
+def test_a_missing_permission_says_what_to_do(engine, server, use):
+    denied = pyodbc.ProgrammingError(
+        "42000", "[42000] The SELECT permission was denied on the object 'chunk', database 'analytics'. (229)"
+    )
+    server.answers.insert(0, (r"select chunk_id", [denied]))
+    with pytest.raises(ConfigurationError, match=r"SELECT permission was denied .* grant the role"):
+        getattr(engine, use)("select chunk_id from chunk")
+
+
 def _deadlock() -> pyodbc.DatabaseError:
     return pyodbc.DatabaseError(
         "40001", "[40001] [Microsoft][SQL Server] Transaction (Process ID 52) was deadlocked on lock resources. (1205)"

@@ -75,36 +75,37 @@ class SqlServerEngine:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         """All rows of a select."""
-        cursor = self.connection.cursor()
-        try:
-            cursor.execute(sql, *([tuple(parameters)] if parameters else []))
-            rows = [tuple(row) for row in cursor.fetchall()]
-        finally:
-            cursor.close()
-        self._end_implicit_transaction()
-        return rows
+        with self._executed(sql, parameters) as cursor:
+            return [tuple(row) for row in cursor.fetchall()]
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
         """The rows of a select, a block at a time."""
-        cursor = self.connection.cursor()
-        try:
-            cursor.execute(sql, *([tuple(parameters)] if parameters else []))
+        with self._executed(sql, parameters) as cursor:
             while rows := cursor.fetchmany(_BLOCK):
                 yield from map(tuple, rows)
-        finally:
-            cursor.close()
-        self._end_implicit_transaction()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; the number of rows it wrote."""
+        with self._executed(sql, parameters) as cursor:
+            return max(cursor.rowcount, 0)
+
+    @contextmanager
+    def _executed(self, sql: str, parameters: Sequence[Any]) -> Iterator[Any]:
+        """The cursor of an executed statement. Raises ConfigurationError when the login may not run it."""
         cursor = self.connection.cursor()
         try:
             cursor.execute(sql, *([tuple(parameters)] if parameters else []))
-            written = max(cursor.rowcount, 0)
+            yield cursor
+        except Exception as error:
+            if "permission was denied" in str(error) or "permission denied" in str(error):
+                raise ConfigurationError(
+                    f"schema {self.schema}: the login lacks a right: {str(error)[:300]}; grant the role it is for"
+                    " (docs/sqlserver.md, Grants)"
+                ) from None
+            raise
         finally:
             cursor.close()
         self._end_implicit_transaction()
-        return written
 
     def atomically(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a transaction; again, a bounded number of times, after a deadlock or throttling."""
