@@ -27,6 +27,20 @@ unioned as (
     union all
     select * from events
 
+),
+
+final as (
+
+    select
+        source_id,
+        source_type,
+        source_ref_json,
+        title,
+        content,
+        tags_json,
+        updated_utc
+    from unioned
+
 )
 
-select * from unioned
+select * from final

@@ -20,9 +20,10 @@ from typing import Any, NoReturn
 
 from vector import __version__
 from vector.contracts.models import EmbeddingSpace
-from vector.embedding import EmbedOptions, EmbedPlan, EmbedSummary, embed_space, plan_space
+from vector.embedding import EmbedOptions, EmbedSummary, embed_space
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError, VectorError
+from vector.planning import EmbedPlan, plan_space
 from vector.profile import load_target
 from vector.providers import open_provider
 from vector.retrieval import SearchResult, search

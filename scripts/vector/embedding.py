@@ -11,22 +11,19 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from vector.contracts.ledgers import Column
 from vector.contracts.models import EmbeddingFailure, EmbeddingSpace, JobType, VectorEmbedding, VectorRun
 from vector.errors import InputRefused
 from vector.pinning import refuse_another_model
+from vector.planning import EmbedPlan, PendingText, plan_space, read_texts, read_vectors
 from vector.providers import open_provider
 from vector.providers.base import EmbeddingProvider, EmbeddingReply, PartlyRefused, PreprocessPolicy, check_reply
 from vector.runs import recorded_run
 from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
-
-_PLAN = "vector_embedding_plan"
-_HASH = Column("input_content_sha256", "", "text")
 
 
 @dataclass(frozen=True)
@@ -36,28 +33,6 @@ class EmbedOptions:
     limit: int | None = None
     batch_size: int | None = None
     concurrency: int | None = None
-
-
-@dataclass(frozen=True)
-class EmbedPlan:
-    """What embedding a space would do now. Counts of chunks and of distinct texts; `input_bytes` is UTF-8 of the
-    texts that the model would see."""
-
-    space_key: str
-    chunks: int
-    chunks_by_reason: dict[str, int]
-    texts: int
-    texts_reused: int
-    input_bytes: int
-
-    @property
-    def texts_to_embed(self) -> int:
-        """Distinct texts that the model would be called with."""
-        return self.texts - self.texts_reused
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, and texts_to_embed, for JSON."""
-        return {**asdict(self), "texts_to_embed": self.texts_to_embed}
 
 
 @dataclass
@@ -84,40 +59,6 @@ class EmbedSummary:
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON; seconds rounded to milliseconds."""
         return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
-
-
-@dataclass
-class _Text:
-    """A distinct text and the chunks that wait for its vector."""
-
-    content_sha256: str
-    content: str
-    chunk_ids: list[str] = field(default_factory=list)
-
-
-def plan_space(store: VectorStore, space: EmbeddingSpace, limit: int | None = None) -> EmbedPlan:
-    """What is pending in the space, kept in a temporary table of this session for embed_space to read."""
-    engine = store.engine
-    engine.materialize(
-        _PLAN,
-        "select pending.*, dense_rank() over (order by pending.byte_count, pending.input_content_sha256)"
-        " as text_number from (select chunk_id, input_content_sha256, byte_count, pending_reason,"
-        " row_number() over (order by byte_count, input_content_sha256, chunk_id) as chunk_number,"
-        f" case when input_content_sha256 in (select input_content_sha256 from {engine.table('embedding')}"
-        " where embedding_space_id = ?) then 1 else 0 end as is_reused"
-        f" from {engine.table('embedding_pending')} where embedding_space_id = ?) as pending"
-        " where pending.chunk_number <= ?",
-        # 2^62: no limit, in words that both engines know.
-        [space.embedding_space_id, space.embedding_space_id, 2**62 if limit is None else limit],
-    )
-    plan = engine.materialized(_PLAN)
-    reasons = engine.query(f"select pending_reason, count(*) from {plan} group by pending_reason order by 1")
-    ((texts, reused, size),) = engine.query(
-        "select count(*), coalesce(sum(is_reused), 0), coalesce(sum(case when is_reused = 0 then byte_count end), 0)"
-        f" from (select distinct input_content_sha256, is_reused, byte_count from {plan}) as texts"
-    )
-    by_reason = {reason: int(count) for reason, count in reasons}
-    return EmbedPlan(space.space_key, sum(by_reason.values()), by_reason, int(texts), int(reused), int(size))
 
 
 def embed_space(
@@ -172,8 +113,8 @@ def _run(
     run.options = {"batch_size": batch_size, "concurrency": concurrency, "model": provider.describe().to_dict()}
     writer = _Writer(store, space, run.run_id, summary, on_progress)
     batches = _batches(store, space, plan, batch_size, concurrency, writer)
-    retries: list[list[_Text]] = []
-    calls: dict[Future, list[_Text]] = {}
+    retries: list[list[PendingText]] = []
+    calls: dict[Future, list[PendingText]] = {}
     try:
         refuse_another_model(store, space, provider)
         with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
@@ -199,7 +140,7 @@ def _run(
 
 
 def _call(
-    provider: EmbeddingProvider, policy: PreprocessPolicy, texts: list[_Text], dimensions: int
+    provider: EmbeddingProvider, policy: PreprocessPolicy, texts: list[PendingText], dimensions: int
 ) -> tuple[EmbeddingReply, float]:
     started = time.perf_counter()
     reply = provider.embed([policy.document_input(text.content) for text in texts])
@@ -207,12 +148,12 @@ def _call(
     return reply, time.perf_counter() - started
 
 
-def _store_done(done: dict[Future, list[_Text]], writer: _Writer) -> list[list[_Text]]:
+def _store_done(done: dict[Future, list[PendingText]], writer: _Writer) -> list[list[PendingText]]:
     """Stores what the finished calls brought; the batches to try again, halved until the refused text is alone.
 
     When one call failed for another reason, the others are stored before its error is raised.
     """
-    halves: list[list[_Text]] = []
+    halves: list[list[PendingText]] = []
     fatal: BaseException | None = None
     for call, texts in done.items():
         error = call.exception()
@@ -236,7 +177,7 @@ def _store_done(done: dict[Future, list[_Text]], writer: _Writer) -> list[list[_
     return halves
 
 
-def _store_calls_in_flight(calls: dict[Future, list[_Text]], writer: _Writer) -> None:
+def _store_calls_in_flight(calls: dict[Future, list[PendingText]], writer: _Writer) -> None:
     """Waits for the calls that the model has begun, and stores what they bring: it is paid for. The error that ended
     the run is the one that is told, so a further one is only logged."""
     begun = {call: texts for call, texts in calls.items() if not call.cancel()}
@@ -249,14 +190,14 @@ def _store_calls_in_flight(calls: dict[Future, list[_Text]], writer: _Writer) ->
 
 def _batches(
     store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan, batch_size: int, concurrency: int, writer: _Writer
-) -> Iterator[list[_Text]]:
+) -> Iterator[list[PendingText]]:
     """Batches of the plan's texts, shortest first. Texts that have a vector in the space already are written here."""
     # A page reads the whole chunk table, so pages are large.
     page_size = batch_size * max(1, 10_000 // batch_size)
     for first in range(1, plan.texts + 1, page_size):
         started = time.perf_counter()
-        texts = _read_texts(store, first, first + page_size - 1)
-        reusable = _read_vectors(store, space, first, first + page_size - 1) if plan.texts_reused else {}
+        texts = read_texts(store, first, first + page_size - 1)
+        reusable = read_vectors(store, space, first, first + page_size - 1) if plan.texts_reused else {}
         writer.summary.seconds_in_database += time.perf_counter() - started
         for text in texts:
             if text.content_sha256 in reusable:
@@ -265,38 +206,6 @@ def _batches(
         fresh = [text for text in texts if text.content_sha256 not in reusable]
         for start in range(0, len(fresh), batch_size):
             yield fresh[start : start + batch_size]
-
-
-def _read_texts(store: VectorStore, first: int, last: int) -> list[_Text]:
-    rows = store.engine.query(
-        f"select chunk.content_sha256, chunk.content, chunk.chunk_id from {store.engine.materialized(_PLAN)} as pending"
-        f" inner join {store.engine.table('chunk')} as chunk"
-        " on chunk.chunk_id = pending.chunk_id and chunk.content_sha256 = pending.input_content_sha256"
-        " where pending.text_number between ? and ? order by pending.text_number, chunk.chunk_id",
-        [first, last],
-    )
-    texts: dict[str, _Text] = {}
-    for content_sha256, content, chunk_id in rows:
-        texts.setdefault(content_sha256, _Text(content_sha256, content)).chunk_ids.append(chunk_id)
-    return list(texts.values())
-
-
-def _read_vectors(store: VectorStore, space: EmbeddingSpace, first: int, last: int) -> dict[str, tuple]:
-    """Vectors and token counts that the space already has for texts of the plan, by content hash."""
-    engine = store.engine
-    rows = engine.query(
-        "select embedding.input_content_sha256, embedding.vector, embedding.input_tokens, embedding.used_tokens"
-        f" from {engine.table('embedding')} as embedding inner join"
-        " (select same.input_content_sha256, min(same.embedding_id) as embedding_id"
-        f" from {engine.table('embedding')} as same"
-        f" inner join (select distinct input_content_sha256 from {engine.materialized(_PLAN)}"
-        " where is_reused = 1 and text_number between ? and ?) as pending"
-        " on pending.input_content_sha256 = same.input_content_sha256"
-        " where same.embedding_space_id = ? group by same.input_content_sha256) as chosen"
-        " on chosen.embedding_id = embedding.embedding_id",
-        [first, last, space.embedding_space_id],
-    )
-    return {sha256: (engine.decode_vector(vector), *tokens) for sha256, vector, *tokens in rows}
 
 
 class _Writer:
@@ -314,7 +223,7 @@ class _Writer:
         self.on_progress = on_progress
         self.waiting: list[VectorEmbedding] = []
 
-    def add(self, texts: list[_Text], reply: EmbeddingReply, seconds: float) -> None:
+    def add(self, texts: list[PendingText], reply: EmbeddingReply, seconds: float) -> None:
         """Takes the model's reply to a batch."""
         self.summary.requests += 1
         self.summary.texts += len(texts)
@@ -325,12 +234,12 @@ class _Writer:
             self.summary.reused += len(text.chunk_ids) - 1
             self._gather(text, vector, given, used)
 
-    def reuse(self, text: _Text, vector: Any, input_tokens: int | None, used_tokens: int | None) -> None:
+    def reuse(self, text: PendingText, vector: Any, input_tokens: int | None, used_tokens: int | None) -> None:
         """Takes the vector that the space already has for a text."""
         self.summary.reused += len(text.chunk_ids)
         self._gather(text, vector, input_tokens, used_tokens)
 
-    def quarantine(self, text: _Text, error: InputRefused) -> None:
+    def quarantine(self, text: PendingText, error: InputRefused) -> None:
         """Records that the model refuses a text."""
         self.summary.quarantined += len(text.chunk_ids)
         self.store.save_embedding_failures(
@@ -355,7 +264,7 @@ class _Writer:
             self.waiting = []
         self.on_progress(self.summary)
 
-    def _gather(self, text: _Text, vector: Any, input_tokens: int | None, used_tokens: int | None) -> None:
+    def _gather(self, text: PendingText, vector: Any, input_tokens: int | None, used_tokens: int | None) -> None:
         self.waiting += (
             VectorEmbedding.create_new(
                 chunk_id=chunk_id,

@@ -1,4 +1,4 @@
-"""One dataclass a ledger: what Python and the schema `vector` say to each other.
+"""One dataclass a ledger: what Python and the schema `vector` say to each other. All in one file, where callers look.
 
 Times are aware UTC datetimes; a naive one is taken as UTC. Vectors are plain lists of floats. Constructors
 do not check hashes or shapes, so that a caller may build a partial record; the store checks when it saves.
