@@ -72,7 +72,7 @@ def chunking(built_project):
     return Warehouse(
         built_project,
         models=["document", "chunk_window"],
-        inputs=["stg_page", "stg_entity", "stg_event", "chunk_policy"],
+        inputs=["document_input", "chunk_policy"],
     )
 
 
@@ -169,7 +169,7 @@ LONG = (
 def fill_documents(chunking, sources, default_policy=None):
     """`sources` are (source_id, text, policy): a source type, and so a policy, for each. Without one, it is `*`'s."""
     chunking.fill(
-        "stg_page",
+        "document_input",
         [
             {"source_id": source_id, "source_type": f"type {position}", "source_ref_json": "{}", "content": text}
             for position, (source_id, text, _) in enumerate(sources)

@@ -19,7 +19,7 @@ from tsql.project import compiled_project
 from tsql.to_duckdb import teach, to_duckdb
 
 VIEWS = (
-    "stg_page", "stg_entity", "stg_event", "document", "document_registration", "chunk_window",
+    "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
     "embedding_space_identity", "embedding_pending", "embedding_current", "space_coverage", "chunk_catalog",
     "retrieval_audit",
 )  # fmt: skip
@@ -152,8 +152,7 @@ def cutter(native):
         connection.execute("attach ':memory:' as warehouse")
         connection.execute("create schema warehouse.vector")
         columns = "source_id text, source_type text, source_ref_json text, title text, content text, tags_json text"
-        for name in ("stg_page", "stg_entity", "stg_event"):
-            connection.execute(f"create table warehouse.vector.{name} ({columns}, updated_utc timestamp)")
+        connection.execute(f"create table warehouse.vector.document_input ({columns}, updated_utc timestamp)")
         connection.execute(
             "create table warehouse.vector.chunk_policy (policy_version text, source_type text, chunk_size int,"
             " overlap int, max_chunks_per_source int, is_active boolean)"
@@ -167,11 +166,12 @@ def test_any_text_is_cut_alike(cutter, native):
     @settings(max_examples=40, deadline=None)
     @given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
     def are_cut_alike(texts, policy):
-        cutter.execute("delete from warehouse.vector.stg_page")
+        cutter.execute("delete from warehouse.vector.document_input")
         cutter.execute("delete from warehouse.vector.chunk_policy")
         cutter.execute("insert into warehouse.vector.chunk_policy values ('any', '*', ?, ?, ?, true)", policy)
         cutter.executemany(
-            "insert into warehouse.vector.stg_page values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01')",
+            "insert into warehouse.vector.document_input"
+            " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01')",
             [(f"page:{i}", text) for i, text in enumerate(texts)],
         )
         for view in ("document", "chunk_window"):
