@@ -15,6 +15,7 @@ from support import PROJECT_DIR, ScratchProject
 
 from vector.contracts.ledgers import LEDGERS
 from vector.engines import engine_for_target
+from vector.engines.sqlserver_connection import installed_backend
 from vector.profile import load_target
 from vector.store import VectorStore
 
@@ -50,6 +51,7 @@ def sqlserver_output(connection: str, schema: str) -> dict[str, Any]:
     server, _, port = output["server"].removeprefix("tcp:").partition(",")
     output.update(server=server, port=int(port or 1433))
     output.setdefault("driver", "ODBC Driver 18 for SQL Server")
+    output["backend"] = installed_backend(output["driver"])
     return output
 
 

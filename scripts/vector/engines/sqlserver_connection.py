@@ -25,7 +25,7 @@ def connect(target: Target) -> SqlServerEngine:
             f"target {target.name}: {error}; install the driver with `pip install 'vector-runtime[sqlserver]'`"
         ) from None
     settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads")}
-    settings.setdefault("backend", _installed_backend())
+    settings.setdefault("backend", installed_backend(settings.get("driver")))
 
     def open_connection() -> Any:
         credentials = SQLServerCredentials.from_dict(SQLServerCredentials.translate_aliases(settings))
@@ -40,15 +40,17 @@ def connect(target: Target) -> SqlServerEngine:
     return SqlServerEngine(handle, target.schema, open_connection)
 
 
-def _installed_backend() -> str:
-    """pyodbc, or mssql-python where only that one can be imported: it carries its driver, pyodbc needs the system's."""
-    try:
-        import pyodbc  # noqa: F401
-    except ImportError:
-        with suppress(ImportError):
-            import mssql_python  # noqa: F401
+def installed_backend(driver: str | None = None) -> str:
+    """pyodbc; or mssql-python, which carries Microsoft's driver, where pyodbc cannot be imported or lacks `driver`."""
+    with suppress(ImportError):
+        import pyodbc
 
-            return "mssql-python"
+        if driver is None or driver in pyodbc.drivers() or "/" in driver:
+            return "pyodbc"
+    with suppress(ImportError):
+        import mssql_python  # noqa: F401
+
+        return "mssql-python"
     return "pyodbc"
 
 
@@ -57,7 +59,11 @@ _EXPLANATIONS = (
     (("4060", "cannot open database"), "the database does not exist, or the login may not open it"),
     (("im002", "can't open lib", "data source name not found"), "the ODBC driver of `driver` is not installed"),
     (("certificate", "ssl"), "the server's certificate is not trusted; set `trust_cert: true` only if you trust it"),
-    (("hyt00", "08001", "timeout", "network", "10061"), "the server cannot be reached: check host, port and firewall"),
+    (("failed to load the driver",), "mssql-python's driver needs the system's libltdl7 and libgssapi-krb5-2 (apt)"),
+    (
+        ("hyt00", "08001", "timeout", "network", "10061", "tcp provider", "unable to establish"),
+        "the server cannot be reached: check host, port and firewall",
+    ),
     (("libodbc",), "libodbc is missing: install unixodbc, or `pip install mssql-python`"),
 )
 
