@@ -22,7 +22,7 @@ from support import (
 )
 
 CHUNKS_A_PAGE = 10
-STEP = 640  # window starts of the demo's policy for pages
+STEP = 700 - 140  # the policy of pages
 
 
 def main() -> None:
