@@ -19,6 +19,7 @@ SCRIPTS = ("ASCII", "Cyrillic", "CJK")
 
 
 def main() -> None:
+    """Measures and prints the speed by script and length."""
     arguments = parser(__doc__, repetitions=3)
     arguments.add_argument("--megabytes", type=float, default=10, metavar="MB", help="of text a figure")
     arguments.add_argument(

@@ -34,6 +34,7 @@ SPACE = {"provider": "hash", "model_name": "hash"}
 
 
 def main() -> None:
+    """Measures and prints the rows a second and memory."""
     arguments = parser(__doc__, repetitions=3)
     arguments.add_argument("--rows", type=int, default=20_000, metavar="N")
     arguments.add_argument(

@@ -33,6 +33,7 @@ REFERENCE = {"scifact": (0.647, 0.92), "cranfield": (0.377, 0.78)}
 
 
 def main() -> None:
+    """Measures and prints the speed and quality of the model."""
     arguments = parser(__doc__, repetitions=2)
     arguments.add_argument("--chunks", type=int, default=300, metavar="N", help="embedded for speed")
     arguments.add_argument("--characters", type=int, default=500, metavar="N", help="a chunk")

@@ -26,6 +26,7 @@ STEP = 700 - 140  # the policy of pages
 
 
 def main() -> None:
+    """Measures and prints the seconds of an idle build and embed."""
     arguments = parser(__doc__, repetitions=3)
     arguments.add_argument("--chunks", type=int, default=100_000, metavar="N")
     given = arguments.parse_args()

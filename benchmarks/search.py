@@ -27,6 +27,7 @@ TOP_K = 10
 
 
 def main() -> None:
+    """Measures and prints the milliseconds a search and memory."""
     arguments = parser(__doc__, repetitions=7)
     arguments.add_argument("--rows", type=int, default=100_000, metavar="N", help="vectors in the space")
     arguments.add_argument("--dimensions", type=int, default=384, metavar="N")

@@ -89,6 +89,7 @@ class _Parser(argparse.ArgumentParser):
     """Argparse's own, but an error is one line, as every other error of a command is."""
 
     def error(self, message: str) -> NoReturn:
+        """Prints the message and exits with 2."""
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 

@@ -112,7 +112,7 @@ def _run(
     run.model_name, run.model_tag = space.model_name, space.model_tag
     run.options = {"batch_size": batch_size, "concurrency": concurrency, "model": provider.describe().to_dict()}
     writer = _Writer(store, space, run.run_id, summary, on_progress)
-    batches = _batches(store, space, plan, batch_size, concurrency, writer)
+    batches = _batches(store, space, plan, batch_size, writer)
     retries: list[list[PendingText]] = []
     calls: dict[Future, list[PendingText]] = {}
     try:
@@ -135,7 +135,8 @@ def _run(
                 _store_calls_in_flight(calls, writer)
                 raise
     finally:
-        run.metrics = {"server": provider.metrics()} if provider.metrics() else None
+        if counts := provider.metrics():
+            run.metrics = {"server": counts}
         provider.close()
 
 
@@ -189,7 +190,7 @@ def _store_calls_in_flight(calls: dict[Future, list[PendingText]], writer: _Writ
 
 
 def _batches(
-    store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan, batch_size: int, concurrency: int, writer: _Writer
+    store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan, batch_size: int, writer: _Writer
 ) -> Iterator[list[PendingText]]:
     """Batches of the plan's texts, shortest first. Texts that have a vector in the space already are written here."""
     # A page reads the whole chunk table, so pages are large.

@@ -9,7 +9,7 @@ from typing import Any
 
 from vector.contracts.identity import require_storable_text
 from vector.contracts.ledgers import Column, Ledger
-from vector.engines.base import Engine
+from vector.engines.base import Engine, key_match
 from vector.errors import InvalidRecord
 
 
@@ -32,11 +32,6 @@ class SaveResult:
         return SaveResult(
             self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged
         )
-
-
-def key_match(left: str, right: str, key: Sequence[str]) -> str:
-    """The SQL condition that two aliases name the same row."""
-    return " and ".join(f"{left}.{column} = {right}.{column}" for column in key)
 
 
 def records_of(ledger: Ledger, records: Iterable[Any]) -> list[Any]:

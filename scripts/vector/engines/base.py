@@ -122,6 +122,11 @@ class Engine(Protocol):
         ...
 
 
+def key_match(left: str, right: str, key: Sequence[str]) -> str:
+    """The SQL condition that two aliases name the same row."""
+    return " and ".join(f"{left}.{column} = {right}.{column}" for column in key)
+
+
 def checked_identifier(name: str, what: str) -> str:
     """The name, if it is a plain SQL identifier. Raises ConfigurationError otherwise: names become part of SQL."""
     if not _IDENTIFIER.match(name):

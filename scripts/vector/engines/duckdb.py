@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from vector.contracts.ledgers import Column
-from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema
+from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema, key_match
 from vector.errors import ConfigurationError
 from vector.profile import Target
 
@@ -174,7 +174,7 @@ class DuckDBEngine:
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
         settings = ", ".join(f"{column} = staged.{column}" for column in columns)
-        match = " and ".join(f"ledger.{column} = staged.{column}" for column in key)
+        match = key_match("ledger", "staged", key)
         return self.execute(
             f"update {self.table(table)} as ledger set {settings} from {staged} as staged where {match}"
         )

@@ -19,7 +19,7 @@ import numpy as np
 
 from vector.contracts.ledgers import Column
 from vector.engines import sqlserver_search
-from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema
+from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema, key_match
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
 
@@ -147,7 +147,7 @@ class SqlServerEngine:
     def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Appends the staged rows whose key the table does not have; the number of rows appended."""
         names = ", ".join(columns)
-        match = " and ".join(f"ledger.{column} = staged.{column}" for column in key)
+        match = key_match("ledger", "staged", key)
         inserted = self.execute(
             f"insert into {self.table(table)} ({names}) select {names} from {staged} as staged"
             f" where not exists (select 1 from {self.table(table)} as ledger where {match})"
@@ -178,7 +178,7 @@ class SqlServerEngine:
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
         settings = ", ".join(f"{column} = staged.{column}" for column in columns)
-        match = " and ".join(f"ledger.{column} = staged.{column}" for column in key)
+        match = key_match("ledger", "staged", key)
         return self.execute(
             f"update ledger set {settings} from {self.table(table)} as ledger inner join {staged} as staged on {match}"
         )
