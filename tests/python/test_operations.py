@@ -110,7 +110,7 @@ def test_a_model_that_changed_under_its_name_fills_and_searches_no_space(project
     assert "sha256:ffff" in done.stderr
     assert "sha256:0000" in done.stderr
     assert project.query("select count(*) from embedding") == [(5,)]
-    monkeypatch.setattr("vector.cli.open_provider", OtherModel)
+    monkeypatch.setattr("vector.commands.search.open_provider", OtherModel)
     assert project.vector("search", "anything").exit_code == 4
 
 
@@ -159,7 +159,7 @@ def test_what_nobody_foresaw_is_one_line_and_no_success(project, monkeypatch):
     def full(*arguments):
         raise OSError("No space left on device\nand more")
 
-    monkeypatch.setattr("vector.cli.plan_space", full)
+    monkeypatch.setattr("vector.commands.embed.plan_space", full)
     done = project.vector("embed", "--plan")
     assert done.exit_code == 70
     assert done.stderr == "error: OSError: No space left on device (VECTOR_DEBUG=1 shows where)\n"

@@ -1,0 +1,50 @@
+"""`coverage`, `spaces`, `verify`: what the schema holds, and whether it is whole."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from vector.commands.shared import add_command, open_store, print_result, print_table
+from vector.verify import verify_vectors
+
+
+def add_to(commands: Any) -> None:
+    """Declares the three."""
+    add_command(commands, "coverage", _coverage, "how far each space covers the current chunks")
+    add_command(commands, "spaces", _spaces, "list the embedding spaces")
+    add_command(commands, "verify", _verify, "check every stored vector against its hash")
+
+
+def _coverage(arguments: argparse.Namespace) -> int:
+    columns = (
+        "space_key", "is_active", "source_type", "chunk_count", "current_count", "pending_count", "quarantined_count",
+        "stale_count", "truncated_count", "coverage_percent",
+    )  # fmt: skip
+    return print_table(arguments, "space_coverage", columns, "space_key, source_type")
+
+
+def _spaces(arguments: argparse.Namespace) -> int:
+    columns = (
+        "space_key",
+        "provider",
+        "model_name",
+        "dimensions",
+        "distance_metric",
+        "is_active",
+        "embedding_space_id",
+    )
+    return print_table(arguments, "embedding_space", columns, "space_key")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    store = open_store(arguments)
+    try:
+        broken = verify_vectors(store)
+        ((count,),) = store.engine.query(f"select count(*) from {store.engine.table('embedding')}")
+    finally:
+        store.close()
+    lines = [f"embedding {embedding_id}: the vector is not the one that was written" for embedding_id in broken]
+    lines.append(f"{count} vectors read, {len(broken)} of them changed since they were written")
+    print_result(arguments, {"vectors": count, "changed": broken}, "\n".join(lines))
+    return 1 if broken else 0

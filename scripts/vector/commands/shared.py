@@ -1,0 +1,86 @@
+"""What the commands share: their common options, the store and the spaces they name, and how they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from vector.contracts.models import EmbeddingSpace
+from vector.engines import engine_for_target
+from vector.errors import ConfigurationError
+from vector.profile import load_target
+from vector.store import VectorStore
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def add_command(commands: Any, name: str, run: Run, summary: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """Declares a command with the options that all have; `run` gives its exit code."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--target", metavar="T", help="target of the dbt profile")
+    parser.add_argument("--profiles-dir", metavar="DIR", help="folder of profiles.yml, as for dbt")
+    parser.add_argument("--project-dir", metavar="DIR", help="folder of dbt_project.yml, as for dbt")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def positive(text: str) -> int:
+    """The whole number of an option, from 1; raises what argparse reports."""
+    with suppress(ValueError):
+        number = int(text)
+        if 1 <= number < 2**31:  # the ledgers' integers
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {2**31 - 1}")
+
+
+def open_store(arguments: argparse.Namespace) -> VectorStore:
+    """The store of the dbt target that the options name."""
+    target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
+    return VectorStore(engine=engine_for_target(target))
+
+
+def chosen_spaces(store: VectorStore, keys: Sequence[str] | None) -> list[EmbeddingSpace]:
+    """The active spaces of these keys, or all. Raises ConfigurationError when there is none, or a key is unknown."""
+    active = store.list_embedding_spaces()
+    if not active:
+        raise ConfigurationError("no embedding space is active; add one to seeds/embedding_space_seed.csv")
+    if not keys:
+        return active
+    by_key = {space.space_key: space for space in active}
+    unknown = [key for key in keys if key not in by_key]
+    if unknown:
+        raise ConfigurationError(f"no active space is called {unknown[0]!r}; active are {', '.join(by_key)}")
+    return [by_key[key] for key in dict.fromkeys(keys)]
+
+
+def print_table(arguments: argparse.Namespace, relation: str, columns: Sequence[str], order: str) -> int:
+    """Prints columns of a relation, as a table or as {"rows": [...]}; exit code 0."""
+    store = open_store(arguments)
+    try:
+        rows = store.engine.query(f"select {', '.join(columns)} from {store.engine.table(relation)} order by {order}")
+    finally:
+        store.close()
+    cells = [list(columns), *([str(value) for value in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    text = "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+    print_result(arguments, {"rows": [dict(zip(columns, row, strict=True)) for row in rows]}, text)
+    return 0
+
+
+def print_result(arguments: argparse.Namespace, value: dict[str, Any], text: str) -> None:
+    """Prints the value with --json, else the text."""
+    printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else text
+    if printed:
+        print(printed)
