@@ -44,8 +44,14 @@ current_embeddings as (
         wanted.source_type,
         wanted.chunk_id,
         case when embeddings.embedding_id is not null then 1 else 0 end as is_current,
-        case when embeddings.embedding_id is null and failures.embedding_failure_id is not null then 1 else 0 end
-            as is_quarantined,
+        case
+            when
+                embeddings.embedding_id is null
+                and failures.embedding_failure_id is not null
+                and (failures.retry_after_utc is null or failures.retry_after_utc > {{ current_utc() }})
+                then 1
+            else 0
+        end as is_quarantined,
         case when {{ is_true('embeddings.truncated_flag') }} then 1 else 0 end as is_truncated
     from wanted
     left join embeddings

@@ -54,6 +54,13 @@ missing as (
 
 ),
 
+begun_spaces as (
+
+    select distinct embedding_space_id
+    from embeddings
+
+),
+
 -- A chunk that has a vector of an earlier text in the space has changed; one that has none is new to it.
 earlier_versions as (
 
@@ -74,18 +81,27 @@ final as (
         missing.source_id,
         missing.source_type,
         missing.byte_count,
-        case when earlier_versions.chunk_id is null then 'new' else 'text_changed' end as pending_reason
+        case
+            when failures.embedding_failure_id is not null then 'failure_due'
+            when earlier_versions.chunk_id is not null then 'text_changed'
+            when begun_spaces.embedding_space_id is null then 'space_new'
+            else 'new'
+        end as pending_reason
     from missing
     left join earlier_versions
         on
             missing.chunk_id = earlier_versions.chunk_id
             and missing.embedding_space_id = earlier_versions.embedding_space_id
+    left join begun_spaces
+        on missing.embedding_space_id = begun_spaces.embedding_space_id
     left join failures
         on
             missing.chunk_id = failures.chunk_id
             and missing.embedding_space_id = failures.embedding_space_id
             and missing.input_content_sha256 = failures.input_content_sha256
-    where failures.embedding_failure_id is null
+    where
+        failures.embedding_failure_id is null
+        or failures.retry_after_utc <= {{ current_utc() }}
 
 )
 

@@ -8,9 +8,10 @@ from (
         unique_key='embedding_space_id',
         columns=[
             'space_key', 'provider', 'model_name', 'model_tag', 'model_digest', 'dimensions', 'normalize_flag',
-            'distance_metric', 'preprocess_policy_json', 'transform_ref', 'description', 'is_active'
+            'distance_metric', 'preprocess_policy_json', 'transform_ref', 'description', 'is_active',
+            'price_per_million_tokens'
         ],
-        compare=['description', 'is_active'],
+        compare=['description', 'is_active', 'price_per_million_tokens'],
         retire=false
     ) }}
 ) as change

@@ -83,6 +83,7 @@ final as (
         transform_ref,
         description,
         is_active,
+        price_per_million_tokens,
         identity_json
     from with_digest
 

@@ -8,57 +8,44 @@ stored before its worker is given another one.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
 from typing import Any
 
-from vector.contracts.models import EmbeddingFailure, EmbeddingSpace, JobType, VectorEmbedding, VectorRun
-from vector.errors import InputRefused
+from vector.batching import Batches, BatchSizer
+from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
+from vector.errors import ConfigurationError, InputRefused
 from vector.pinning import refuse_another_model
-from vector.planning import EmbedPlan, PendingText, plan_space, read_texts, read_vectors
+from vector.planning import (
+    EmbedOptions,
+    EmbedPlan,
+    PendingText,
+    cost_of,
+    plan_space,
+    read_fresh_texts,
+    read_reused_texts,
+)
 from vector.providers import open_provider
-from vector.providers.base import EmbeddingProvider, EmbeddingReply, PartlyRefused, PreprocessPolicy, check_reply
-from vector.runs import recorded_run
+from vector.providers.base import (
+    EmbeddingReply,
+    PartlyRefused,
+    PreprocessPolicy,
+    check_reply,
+    estimated_tokens_of,
+)
+from vector.runs import recorded_run, running_elsewhere
 from vector.store import VectorStore
+from vector.writing import EmbedSummary, Writer
+
+__all__ = ["EmbedOptions", "EmbedSummary", "embed_space"]
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class EmbedOptions:
-    """How to embed. None leaves the choice to the provider, or, for `limit` (in chunks), does not restrict."""
-
-    limit: int | None = None
-    batch_size: int | None = None
-    concurrency: int | None = None
-
-
-@dataclass
-class EmbedSummary:
-    """What a run did. `written` embeddings were stored, `reused` of them with a vector that another chunk of the same
-    text had; `quarantined` chunks were refused by the model. Seconds are wall time; `seconds_in_model` adds up calls
-    that overlapped. `error` says why the run stopped early, if it did."""
-
-    space_key: str
-    planned: int = 0
-    written: int = 0
-    reused: int = 0
-    quarantined: int = 0
-    texts: int = 0
-    requests: int = 0
-    input_tokens: int = 0
-    truncated: int = 0
-    seconds: float = 0.0
-    seconds_in_model: float = 0.0
-    seconds_in_database: float = 0.0
-    run_id: str | None = None
-    error: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, for JSON; seconds rounded to milliseconds."""
-        return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
+# What a server says of a batch that a smaller one might not meet.
+_OVERWHELMED = ("batch_too_large", "timeout")
 
 
 def embed_space(
@@ -66,220 +53,239 @@ def embed_space(
     space: EmbeddingSpace,
     options: EmbedOptions | None = None,
     on_progress: Callable[[EmbedSummary], None] = lambda summary: None,
+    run: VectorRun | None = None,
 ) -> EmbedSummary:
-    """Embeds what is pending in the space and records a job and a run, also when there is nothing to do.
+    """Embeds what is pending in the space and records a job and a run, also when there is nothing to do; with `run`,
+    an attempt that a worker has recorded, that one gets options and metrics instead.
 
-    Raises ProviderError or SpaceRefused when the model cannot be used; what was finished by then is stored.
+    Raises ConfigurationError when another session embeds into the space or `max_cost` is given for a space without a
+    price, ProviderError or SpaceRefused when the model cannot be used; what was finished by then is stored.
     """
     options = options or EmbedOptions()
-    summary = EmbedSummary(space.space_key)
-    started = time.perf_counter()
-    job_input = {"space_key": space.space_key, "limit": options.limit}
-    with recorded_run(store, JobType.EMBED_CHUNKS, job_input, space.embedding_space_id) as run:
-        summary.run_id = run.run_id
-        plan = plan_space(store, space, options.limit)
-        summary.planned = plan.chunks
-        on_progress(summary)
-        try:
-            if plan.chunks:
-                _run(store, space, options, plan, run, summary, on_progress)
-        except BaseException as error:
-            summary.error = str(error) or type(error).__name__
-            raise
-        finally:
-            summary.seconds = time.perf_counter() - started
-            counts = {key: value for key, value in summary.to_dict().items() if key not in ("run_id", "error")}
-            run.metrics = {**counts, **(run.metrics or {})}
-    return summary
+    if options.max_cost is not None and space.price_per_million_tokens is None:
+        raise ConfigurationError(
+            f"space {space.space_key} has no price_per_million_tokens, which a limit of cost needs:"
+            " set it in seeds/embedding_space_seed.csv and run `dbt build`"
+        )
+    with _alone_in(store, space):
+        if run is not None:
+            return _embed(store, space, options, on_progress, run)
+        job_input = {"space_key": space.space_key, "limit": options.limit}
+        with recorded_run(store, JobType.EMBED_CHUNKS, job_input, space.embedding_space_id) as own_run:
+            return _embed(store, space, options, on_progress, own_run)
 
 
-def _run(
+@contextmanager
+def _alone_in(store: VectorStore, space: EmbeddingSpace) -> Iterator[None]:
+    """Two sessions that embed into one space would both pay for what is pending."""
+    with store.engine.exclusive(f"embed:{space.embedding_space_id}") as alone:
+        if not alone:
+            raise ConfigurationError(
+                f"space {space.space_key} is being embedded into by {running_elsewhere(store, space)};"
+                " wait for it, or stop it"
+            )
+        yield
+
+
+def _embed(
     store: VectorStore,
     space: EmbeddingSpace,
     options: EmbedOptions,
-    plan: EmbedPlan,
-    run: VectorRun,
-    summary: EmbedSummary,
     on_progress: Callable[[EmbedSummary], None],
-) -> None:
-    policy = PreprocessPolicy.from_dict(space.preprocess_policy)
-    provider = open_provider(space)
-    batch_size = options.batch_size or provider.preferred_batch_size
-    if provider.max_batch_texts:
-        batch_size = min(batch_size, provider.max_batch_texts)
-    concurrency = options.concurrency or provider.preferred_concurrency
-    run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest
-    run.model_name, run.model_tag = space.model_name, space.model_tag
-    run.options = {"batch_size": batch_size, "concurrency": concurrency, "model": provider.describe().to_dict()}
-    writer = _Writer(store, space, run.run_id, summary, on_progress)
-    batches = _batches(store, space, plan, batch_size, writer)
-    retries: list[list[PendingText]] = []
-    calls: dict[Future, list[PendingText]] = {}
-    try:
-        refuse_another_model(store, space, provider)
-        with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
-            try:
-                while True:
-                    # One batch more than there are workers, so that none waits for the database.
-                    while len(calls) <= concurrency:
-                        texts = retries.pop() if retries else next(batches, None)
-                        if texts is None:
-                            break
-                        calls[pool.submit(_call, provider, policy, texts, space.dimensions)] = texts
-                    if not calls:
-                        break
-                    done, _ = wait(calls, return_when=FIRST_COMPLETED)
-                    retries += _store_done({call: calls.pop(call) for call in done}, writer)
-            except BaseException:
-                provider.interrupt()
-                _store_calls_in_flight(calls, writer)
-                raise
-    finally:
-        if counts := provider.metrics():
-            run.metrics = {"server": counts}
-        provider.close()
-
-
-def _call(
-    provider: EmbeddingProvider, policy: PreprocessPolicy, texts: list[PendingText], dimensions: int
-) -> tuple[EmbeddingReply, float]:
+    run: VectorRun,
+) -> EmbedSummary:
+    summary = EmbedSummary(space.space_key or "", run_id=run.run_id, cost=cost_of(space, 0))
     started = time.perf_counter()
-    reply = provider.embed([policy.document_input(text.content) for text in texts])
-    check_reply(reply, len(texts), dimensions)
-    return reply, time.perf_counter() - started
-
-
-def _store_done(done: dict[Future, list[PendingText]], writer: _Writer) -> list[list[PendingText]]:
-    """Stores what the finished calls brought; the batches to try again, halved until the refused text is alone.
-
-    When one call failed for another reason, the others are stored before its error is raised.
-    """
-    halves: list[list[PendingText]] = []
-    fatal: BaseException | None = None
-    for call, texts in done.items():
-        error = call.exception()
-        if error is None:
-            reply, seconds = call.result()
-            writer.add(texts, reply, seconds)
-        elif isinstance(error, InputRefused):
-            if isinstance(error, PartlyRefused):
-                writer.add([texts[i] for i in error.kept], error.reply, 0.0)
-                texts = [text for i, text in enumerate(texts) if i not in error.kept]
-            if len(texts) == 1:
-                writer.quarantine(texts[0], error)
-            else:
-                middle = len(texts) // 2
-                halves += [half for half in (texts[:middle], texts[middle:]) if half]
-        else:
-            fatal = error
-    writer.flush()
-    if fatal:
-        raise fatal
-    return halves
-
-
-def _store_calls_in_flight(calls: dict[Future, list[PendingText]], writer: _Writer) -> None:
-    """Waits for the calls that the model has begun, and stores what they bring: it is paid for. The error that ended
-    the run is the one that is told, so a further one is only logged."""
-    begun = {call: texts for call, texts in calls.items() if not call.cancel()}
-    wait(begun)
     try:
-        _store_done({call: texts for call, texts in begun.items() if call.exception() is None}, writer)
-    except Exception:
-        logger.warning("what the last calls brought could not be stored", exc_info=True)
+        plan = plan_space(store, space, options, tokenize=False)
+        summary.planned = plan.chunks
+        on_progress(summary)
+        if plan.chunks:
+            _Run(store, space, options, plan, summary, Writer(store, space, summary, on_progress), started).go(run)
+    except BaseException as error:
+        summary.error = str(error) or type(error).__name__
+        raise
+    finally:
+        summary.seconds = time.perf_counter() - started
+        counts = {key: value for key, value in summary.to_dict().items() if key not in ("run_id", "error")}
+        run.metrics = {**counts, **(run.metrics or {})}
+    return summary
 
 
-def _batches(
-    store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan, batch_size: int, writer: _Writer
-) -> Iterator[list[PendingText]]:
-    """Batches of the plan's texts, shortest first. Texts that have a vector in the space already are written here."""
-    # A page reads the whole chunk table, so pages are large.
-    page_size = batch_size * max(1, 10_000 // batch_size)
-    for first in range(1, plan.texts + 1, page_size):
-        started = time.perf_counter()
-        texts = read_texts(store, first, first + page_size - 1)
-        reusable = read_vectors(store, space, first, first + page_size - 1) if plan.texts_reused else {}
-        writer.summary.seconds_in_database += time.perf_counter() - started
-        for text in texts:
-            if text.content_sha256 in reusable:
-                writer.reuse(text, *reusable[text.content_sha256])
-        writer.flush()
-        fresh = [text for text in texts if text.content_sha256 not in reusable]
-        for start in range(0, len(fresh), batch_size):
-            yield fresh[start : start + batch_size]
-
-
-class _Writer:
-    """Gathers embeddings and writes them together, and keeps the summary."""
+class _Run:
+    """One pass over a plan: batches go out, several at a time, and come back in any order."""
 
     def __init__(
         self,
         store: VectorStore,
         space: EmbeddingSpace,
-        run_id: str,
+        options: EmbedOptions,
+        plan: EmbedPlan,
         summary: EmbedSummary,
-        on_progress: Callable[[EmbedSummary], None],
-    ):
-        self.store, self.space, self.run_id, self.summary = store, space, run_id, summary
-        self.on_progress = on_progress
-        self.waiting: list[VectorEmbedding] = []
+        writer: Writer,
+        started: float,
+    ) -> None:
+        self.store, self.space, self.options, self.plan = store, space, options, plan
+        self.summary, self.writer, self.started = summary, writer, started
+        self.policy = PreprocessPolicy.from_dict(space.preprocess_policy)
+        self.batches = Batches(self._texts(), self._tokens)
+        # Batches that a refusal has halved; they go first.
+        self.retries: list[list[PendingText]] = []
+        self.calls: dict[Future, list[PendingText]] = {}
+        self.busy = _BusyTime()
 
-    def add(self, texts: list[PendingText], reply: EmbeddingReply, seconds: float) -> None:
-        """Takes the model's reply to a batch."""
-        self.summary.requests += 1
-        self.summary.texts += len(texts)
-        self.summary.seconds_in_model += seconds
-        for text, vector, given, used in zip(texts, reply.vectors, reply.input_tokens, reply.used_tokens, strict=True):
-            self.summary.input_tokens += given or 0
-            self.summary.truncated += int(_truncated(given, used) or False)
-            self.summary.reused += len(text.chunk_ids) - 1
-            self._gather(text, vector, given, used)
+    def go(self, run: VectorRun) -> None:
+        """Embeds the plan. Raises what a call of the model raised, when what the others brought is stored."""
+        space = self.space
+        self.provider = provider = open_provider(space)
+        concurrency = self.options.concurrency or provider.preferred_concurrency
+        first, self.max_tokens = provider.batch_limits(self.options.batch_size)
+        largest = first if self.options.batch_size else (provider.largest_batch_size or first)
+        self.sizer = BatchSizer(first, min(largest, provider.max_batch_texts or largest))
+        run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest
+        run.model_name, run.model_tag = space.model_name, space.model_tag
+        run.options = {"batch_size": first, "concurrency": concurrency, "model": provider.describe().to_dict()}
+        self.store.save_run(run)
+        try:
+            refuse_another_model(self.store, space, provider)
+            self._reuse()
+            with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
+                try:
+                    self._embed_all(pool, concurrency)
+                except BaseException:
+                    provider.interrupt()
+                    self._store_calls_in_flight()
+                    raise
+        finally:
+            self.summary.seconds_idle = time.perf_counter() - self.started - self.busy.seconds
+            run.metrics = {"batch_size": self.sizer.size}
+            if counts := provider.metrics():
+                run.metrics["server"] = counts
+            provider.close()
 
-    def reuse(self, text: PendingText, vector: Any, input_tokens: int | None, used_tokens: int | None) -> None:
-        """Takes the vector that the space already has for a text."""
-        self.summary.reused += len(text.chunk_ids)
-        self._gather(text, vector, input_tokens, used_tokens)
+    def _reuse(self) -> None:
+        for page in read_reused_texts(self.store, self.space, self.plan):
+            for text, (vector, *tokens) in page:
+                self.writer.reuse(text, vector, tuple(tokens))
+            self.writer.flush()
 
-    def quarantine(self, text: PendingText, error: InputRefused) -> None:
-        """Records that the model refuses a text."""
-        self.summary.quarantined += len(text.chunk_ids)
-        self.store.save_embedding_failures(
-            EmbeddingFailure.create_new(
-                chunk_id,
-                self.space.embedding_space_id,
-                text.content_sha256,
-                error.reason,
-                str(error),
-                run_id=self.run_id,
-            )
-            for chunk_id in text.chunk_ids
-        )
+    def _embed_all(self, pool: ThreadPoolExecutor, concurrency: int) -> None:
+        while True:
+            # One batch more than there are workers, so that none waits for the database.
+            while len(self.calls) <= concurrency and (texts := self._next_batch()):
+                self.calls[pool.submit(self._call, texts)] = texts
+            if not self.calls:
+                break
+            done, _ = wait(self.calls, return_when=FIRST_COMPLETED)
+            self._store_done({call: self.calls.pop(call) for call in done})
 
-    def flush(self) -> None:
-        """Writes what was gathered, in one transaction."""
-        if self.waiting:
+    def _next_batch(self) -> list[PendingText]:
+        if self.summary.stopped_by is None and self._out_of_time():
+            self.summary.stopped_by = "max_seconds"
+        if self.summary.stopped_by:
+            return []
+        batch = self.retries.pop() if self.retries else self.batches.next(self.sizer.size, self.max_tokens)
+        if batch and self._too_dear(batch):
+            self.summary.stopped_by = "max_cost"
+            return []
+        return batch
+
+    def _out_of_time(self) -> bool:
+        limit = self.options.max_seconds
+        return limit is not None and time.perf_counter() - self.started >= limit
+
+    def _too_dear(self, batch: list[PendingText]) -> bool:
+        if self.options.max_cost is None:
+            return False
+        under_way = sum(self._tokens(text) for texts in self.calls.values() for text in texts)
+        tokens = self.summary.input_tokens + under_way + sum(self._tokens(text) for text in batch)
+        return (cost_of(self.space, tokens) or 0) > self.options.max_cost
+
+    def _texts(self) -> Iterator[PendingText]:
+        texts = read_fresh_texts(self.store, self.plan)
+        while True:
             started = time.perf_counter()
-            result = self.store.save_embeddings(self.waiting)
-            self.summary.written += result.inserted
+            text = next(texts, None)
             self.summary.seconds_in_database += time.perf_counter() - started
-            self.waiting = []
-        self.on_progress(self.summary)
+            if text is None:
+                return
+            yield text
 
-    def _gather(self, text: PendingText, vector: Any, input_tokens: int | None, used_tokens: int | None) -> None:
-        self.waiting += (
-            VectorEmbedding.create_new(
-                chunk_id=chunk_id,
-                embedding_space_id=self.space.embedding_space_id,
-                input_content_sha256=text.content_sha256,
-                vector=vector,
-                run_id=self.run_id,
-                input_tokens=input_tokens,
-                used_tokens=used_tokens,
-                truncated_flag=_truncated(input_tokens, used_tokens),
+    def _tokens(self, text: PendingText) -> int:
+        return estimated_tokens_of(self.policy.input_bytes(len(text.content.encode())))
+
+    def _call(self, texts: list[PendingText]) -> tuple[EmbeddingReply, float]:
+        started = time.perf_counter()
+        with self.busy:
+            reply = self.provider.embed([self.policy.document_input(text.content) for text in texts])
+        check_reply(reply, len(texts), self.space.dimensions)
+        return reply, time.perf_counter() - started
+
+    def _store_done(self, done: dict[Future, list[PendingText]]) -> None:
+        """Stores what the finished calls brought. Refused batches are halved, until the refused text is alone.
+
+        When one call failed for another reason, the others are stored before its error is raised.
+        """
+        fatal: BaseException | None = None
+        for call, texts in done.items():
+            error = call.exception()
+            if error is None:
+                reply, seconds = call.result()
+                self.sizer.answered(len(texts), sum(len(text.content) for text in texts), seconds)
+                self.writer.add(texts, reply, seconds)
+            elif isinstance(error, InputRefused):
+                self._refused(texts, error)
+            else:
+                fatal = error
+        self.writer.flush()
+        if fatal:
+            raise fatal
+
+    def _refused(self, texts: list[PendingText], error: InputRefused) -> None:
+        if isinstance(error, PartlyRefused):
+            self.writer.add([texts[i] for i in error.kept], error.reply, 0.0)
+            texts = [text for i, text in enumerate(texts) if i not in error.kept]
+        if error.reason in _OVERWHELMED:
+            self.sizer.overwhelmed(len(texts))
+        if len(texts) == 1:
+            self.writer.quarantine(texts[0], error)
+            return
+        middle = len(texts) // 2
+        self.retries += [half for half in (texts[:middle], texts[middle:]) if half]
+
+    def _store_calls_in_flight(self) -> None:
+        """Waits for the calls that the model has begun, and stores what they bring: it is paid for. The error that
+        ended the run is the one that is told, so a further one is only logged."""
+        begun = {call: texts for call, texts in self.calls.items() if not call.cancel()}
+        wait(begun)
+        try:
+            self._store_done(
+                {
+                    call: texts
+                    for call, texts in begun.items()
+                    if call.exception() is None or isinstance(call.exception(), InputRefused)
+                }
             )
-            for chunk_id in text.chunk_ids
-        )
+        except Exception:
+            logger.warning("what the last calls brought could not be stored", exc_info=True)
 
 
-def _truncated(input_tokens: int | None, used_tokens: int | None) -> bool | None:
-    return None if input_tokens is None or used_tokens is None else used_tokens < input_tokens
+class _BusyTime:
+    """Wall time in which at least one thread was inside; `seconds` so far."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+        self._inside, self._since = 0, 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._since = time.perf_counter()
+            self._inside += 1
+
+    def __exit__(self, *error: Any) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self.seconds += time.perf_counter() - self._since

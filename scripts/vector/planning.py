@@ -1,27 +1,66 @@
-"""What is pending in a space: counted before anything is spent, and read in the order of the plan."""
+"""What is pending in a space: counted and priced before anything is spent, and read in the order of the plan."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vector.batching import batches_of
 from vector.contracts.models import EmbeddingSpace
+from vector.history import earlier_runs
+from vector.providers import provider_class, token_counter
+from vector.providers.base import PreprocessPolicy, estimated_tokens_of
 from vector.store import VectorStore
 
 _PLAN = "vector_embedding_plan"
+# Texts that are read at a time: each page reads the whole chunk table once.
+PAGE = 20_000
+# Up to so many texts a plan counts tokens with the model's own tokenizer, where it is in this process.
+COUNTED_TEXTS = 10_000
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """What to embed and how. None leaves the choice to the provider, or does not restrict.
+
+    `limit` is in chunks. `chunk_ids` and `source_ids` name what alone is embedded, if it is pending. `retry_failed`
+    adds the quarantined texts. After `max_seconds`, or before a request that might raise the cost above `max_cost`
+    (in the space's currency), no further request is sent; what was sent is stored.
+    """
+
+    limit: int | None = None
+    batch_size: int | None = None
+    concurrency: int | None = None
+    retry_failed: bool = False
+    chunk_ids: Sequence[str] | None = None
+    source_ids: Sequence[str] | None = None
+    max_seconds: float | None = None
+    max_cost: float | None = None
 
 
 @dataclass(frozen=True)
 class EmbedPlan:
-    """What embedding a space would do now. Counts of chunks and of distinct texts; `input_bytes` is UTF-8 of the
-    texts that the model would see."""
+    """What embedding a space would do now. Counts of chunks and of distinct texts.
+
+    `input_bytes` is UTF-8 of the texts that the model would see, prefixes included. `tokens` are theirs, as the model's
+    own tokenizer counts them, by the tokens a byte that earlier runs had, or by the third part of the bytes:
+    `tokens_by` says which ("tokenizer", "earlier_runs", "bytes"). `requests` holds as long as batches keep their first
+    size: a server that does better with larger ones gets fewer. `cost` is None where the space has no price, `seconds`
+    where no run of the space has finished yet. The canaries that each run checks the model with are not counted.
+    """
 
     space_key: str
-    chunks: int
-    chunks_by_reason: dict[str, int]
-    texts: int
-    texts_reused: int
-    input_bytes: int
+    chunks: int = 0
+    chunks_by_reason: dict[str, int] = field(default_factory=dict)
+    texts: int = 0
+    texts_reused: int = 0
+    input_bytes: int = 0
+    tokens: int = 0
+    tokens_by: str = "bytes"
+    requests: int = 0
+    cost: float | None = None
+    seconds: float | None = None
 
     @property
     def texts_to_embed(self) -> int:
@@ -42,32 +81,148 @@ class PendingText:
     chunk_ids: list[str] = field(default_factory=list)
 
 
-def plan_space(store: VectorStore, space: EmbeddingSpace, limit: int | None = None) -> EmbedPlan:
-    """What is pending in the space, kept in a temporary table of this session for embed_space to read."""
+def plan_space(
+    store: VectorStore, space: EmbeddingSpace, options: EmbedOptions | None = None, tokenize: bool = True
+) -> EmbedPlan:
+    """What is pending in the space, kept in a temporary table of this session for embed_space to read. Without
+    `tokenize`, no tokenizer is asked."""
+    options = options or EmbedOptions()
+    _materialize(store, space, options)
+    plan = store.engine.materialized(_PLAN)
+    reasons = store.engine.query(f"select pending_reason, count(*) from {plan} group by pending_reason order by 1")
+    by_reason = {reason: int(count) for reason, count in reasons}
+    texts = f"(select distinct input_content_sha256, byte_count, is_reused from {plan}) as texts"
+    sizes = store.engine.query(
+        f"select is_reused, byte_count, count(*) from {texts} group by is_reused, byte_count order by 1, 2"
+    )
+    reused = sum(int(count) for is_reused, _, count in sizes if is_reused)
+    policy = PreprocessPolicy.from_dict(space.preprocess_policy)
+    fresh = [(policy.input_bytes(int(size)), int(count)) for is_reused, size, count in sizes if not is_reused]
+    count = sum(count for _, count in fresh)
+    input_bytes = sum(size * count for size, count in fresh)
+    tokens, tokens_by = _tokens(store, space, policy, reused, fresh, tokenize) if fresh else (0, "bytes")
+    rate = earlier_runs(store, space).bytes_per_second
+    return EmbedPlan(
+        space_key=space.space_key or "",
+        chunks=sum(by_reason.values()),
+        chunks_by_reason=by_reason,
+        texts=count + reused,
+        texts_reused=reused,
+        input_bytes=input_bytes,
+        tokens=tokens,
+        tokens_by=tokens_by,
+        requests=_requests(space, options, fresh),
+        cost=cost_of(space, tokens),
+        seconds=input_bytes / rate if rate else None,
+    )
+
+
+def cost_of(space: EmbeddingSpace, tokens: int) -> float | None:
+    """What so many tokens cost in the space; None where it has no price."""
+    price = space.price_per_million_tokens
+    return None if price is None else tokens * price / 1_000_000
+
+
+def _materialize(store: VectorStore, space: EmbeddingSpace, options: EmbedOptions) -> None:
+    """The plan's rows: chunk_id, input_content_sha256, byte_count, pending_reason, is_reused and text_number, which
+    counts from 1 the texts that have a vector in the space already, then the others, shortest first."""
     engine = store.engine
+    space_id = space.embedding_space_id
+    columns = "chunk_id, input_content_sha256, byte_count, pending_reason"
+    candidates = f"select {columns} from {engine.table('embedding_pending')} where embedding_space_id = ?"
+    parameters: list[Any] = [space_id]
+    if options.retry_failed:
+        candidates += f" union all {_quarantined(store)}"
+        parameters += [space_id, space_id, space_id]
+    condition = ""
+    chosen = _chosen_chunks(store, options)
+    if chosen is not None:
+        condition = f" where chunk_id in ({', '.join('?' * len(chosen))})" if chosen else " where 1 = 0"
+        parameters += chosen
     engine.materialize(
         _PLAN,
-        "select pending.*, dense_rank() over (order by pending.byte_count, pending.input_content_sha256)"
-        " as text_number from (select chunk_id, input_content_sha256, byte_count, pending_reason,"
-        " row_number() over (order by byte_count, input_content_sha256, chunk_id) as chunk_number,"
+        "select pending.*, dense_rank() over"
+        " (order by pending.is_reused desc, pending.byte_count, pending.input_content_sha256) as text_number from"
+        f" (select {columns}, row_number() over (order by byte_count, input_content_sha256, chunk_id) as chunk_number,"
         f" case when input_content_sha256 in (select input_content_sha256 from {engine.table('embedding')}"
-        " where embedding_space_id = ?) then 1 else 0 end as is_reused"
-        f" from {engine.table('embedding_pending')} where embedding_space_id = ?) as pending"
-        " where pending.chunk_number <= ?",
+        f" where embedding_space_id = ?) then 1 else 0 end as is_reused from ({candidates}) as candidates{condition})"
+        " as pending where pending.chunk_number <= ?",
         # 2^62: no limit, in words that both engines know.
-        [space.embedding_space_id, space.embedding_space_id, 2**62 if limit is None else limit],
+        [space_id, *parameters, 2**62 if options.limit is None else options.limit],
     )
-    plan = engine.materialized(_PLAN)
-    reasons = engine.query(f"select pending_reason, count(*) from {plan} group by pending_reason order by 1")
-    ((texts, reused, size),) = engine.query(
-        "select count(*), coalesce(sum(is_reused), 0), coalesce(sum(case when is_reused = 0 then byte_count end), 0)"
-        f" from (select distinct input_content_sha256, is_reused, byte_count from {plan}) as texts"
-    )
-    by_reason = {reason: int(count) for reason, count in reasons}
-    return EmbedPlan(space.space_key, sum(by_reason.values()), by_reason, int(texts), int(reused), int(size))
 
 
-def read_texts(store: VectorStore, first: int, last: int) -> list[PendingText]:
+def _quarantined(store: VectorStore) -> str:
+    """A select of the current texts that are quarantined in a space and not due; its id is asked for three times."""
+    table = store.engine.table
+    return (
+        "select chunk.chunk_id, chunk.content_sha256 as input_content_sha256, chunk.byte_count,"
+        f" 'failure_retried' as pending_reason from {table('embedding_failure')} as failure"
+        f" inner join {table('chunk')} as chunk on chunk.chunk_id = failure.chunk_id"
+        " and chunk.content_sha256 = failure.input_content_sha256"
+        " where failure.embedding_space_id = ? and chunk.retired_utc is null"
+        f" and not exists (select 1 from {table('embedding')} as embedding where embedding.embedding_space_id = ?"
+        " and embedding.chunk_id = chunk.chunk_id and embedding.input_content_sha256 = chunk.content_sha256)"
+        f" and not exists (select 1 from {table('embedding_pending')} as due where due.embedding_space_id = ?"
+        " and due.chunk_id = chunk.chunk_id)"
+    )
+
+
+def _chosen_chunks(store: VectorStore, options: EmbedOptions) -> list[str] | None:
+    """The ids of the chunks that the options name; None where they name none."""
+    if options.chunk_ids is None and options.source_ids is None:
+        return None
+    chosen = list(options.chunk_ids or ())
+    for source_id in options.source_ids or ():
+        chosen += [chunk.chunk_id for chunk in store.list_chunks(source_id)]
+    return list(dict.fromkeys(chosen))
+
+
+def _tokens(
+    store: VectorStore,
+    space: EmbeddingSpace,
+    policy: PreprocessPolicy,
+    reused: int,
+    fresh: list[tuple[int, int]],
+    tokenize: bool,
+) -> tuple[int, str]:
+    count = sum(count for _, count in fresh)
+    counter = token_counter(space) if tokenize and count <= COUNTED_TEXTS else None
+    if counter:
+        texts = read_texts(store, reused + 1, reused + count)
+        return sum(counter([policy.document_input(text.content) for text in texts])), "tokenizer"
+    tokens_per_byte = earlier_runs(store, space).tokens_per_byte
+    if tokens_per_byte:
+        return round(tokens_per_byte * sum(size * count for size, count in fresh)), "earlier_runs"
+    return sum(estimated_tokens_of(size) * count for size, count in fresh), "bytes"
+
+
+def _requests(space: EmbeddingSpace, options: EmbedOptions, fresh: list[tuple[int, int]]) -> int:
+    provider = provider_class(space.provider)
+    size, tokens = provider.batch_limits(options.batch_size)
+    every = (estimated_tokens_of(size) for size, count in fresh for _ in range(count))
+    return sum(1 for _ in batches_of(every, lambda tokens: tokens, size, tokens))
+
+
+def read_fresh_texts(store: VectorStore, plan: EmbedPlan) -> Iterator[PendingText]:
+    """The texts of the plan that the model must be called with, shortest first, a page at a time. A chunk whose text
+    has changed since the plan was made is left out."""
+    for first in range(plan.texts_reused + 1, plan.texts + 1, PAGE):
+        yield from read_texts(store, first, min(first + PAGE - 1, plan.texts))
+
+
+def read_reused_texts(
+    store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan
+) -> Iterator[list[tuple[PendingText, tuple]]]:
+    """Pages of the texts that have a vector in the space already, each with that vector and its token columns."""
+    for first in range(1, plan.texts_reused + 1, PAGE // 4):
+        last = min(first + PAGE // 4 - 1, plan.texts_reused)
+        vectors = _read_vectors(store, space, first, last)
+        texts = read_texts(store, first, last)
+        yield [(text, vectors[text.content_sha256]) for text in texts if text.content_sha256 in vectors]
+
+
+def read_texts(store: VectorStore, first: int, last: int) -> Iterable[PendingText]:
     """The texts of the plan from number `first` to `last`, counted from 1, with the chunks that wait for each. A chunk
     whose text has changed since the plan was made is left out."""
     rows = store.engine.query(
@@ -80,14 +235,15 @@ def read_texts(store: VectorStore, first: int, last: int) -> list[PendingText]:
     texts: dict[str, PendingText] = {}
     for content_sha256, content, chunk_id in rows:
         texts.setdefault(content_sha256, PendingText(content_sha256, content)).chunk_ids.append(chunk_id)
-    return list(texts.values())
+    return texts.values()
 
 
-def read_vectors(store: VectorStore, space: EmbeddingSpace, first: int, last: int) -> dict[str, tuple]:
-    """Vectors and token counts that the space already has for texts of the plan, by content hash."""
+def _read_vectors(store: VectorStore, space: EmbeddingSpace, first: int, last: int) -> dict[str, tuple]:
+    """By content hash: vector, input_tokens, used_tokens, truncated_flag, tokens_estimated_flag."""
     engine = store.engine
+    columns = ("vector", "input_tokens", "used_tokens", "truncated_flag", "tokens_estimated_flag")
     rows = engine.query(
-        "select embedding.input_content_sha256, embedding.vector, embedding.input_tokens, embedding.used_tokens"
+        f"select embedding.input_content_sha256, {', '.join(f'embedding.{column}' for column in columns)}"
         f" from {engine.table('embedding')} as embedding inner join"
         " (select same.input_content_sha256, min(same.embedding_id) as embedding_id"
         f" from {engine.table('embedding')} as same"

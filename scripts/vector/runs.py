@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob, VectorRun
+from vector.contracts.models import EmbeddingSpace, JobStatus, JobType, RunStatus, VectorJob, VectorRun
 from vector.store import VectorStore
 
 
@@ -65,6 +65,16 @@ def close_abandoned_runs(store: VectorStore) -> int:
                 _close(store, job, run, "abandoned: the process ended without closing its run")
                 closed += 1
     return closed
+
+
+def running_elsewhere(store: VectorStore, space: EmbeddingSpace) -> str:
+    """Who embeds into the space, as far as its open runs tell: `<host name>:<process id> since <time>`."""
+    rows = store.engine.query(
+        f"select worker_id, started_utc from {store.engine.table('run')} where embedding_space_id = ?"
+        " and status = 'RUNNING' and worker_id <> ? order by started_utc desc",
+        [space.embedding_space_id, this_worker()],
+    )
+    return f"{rows[0][0]} since {rows[0][1]:%Y-%m-%d %H:%M:%S} UTC" if rows else "another session"
 
 
 def _close(store: VectorStore, job: VectorJob, run: VectorRun, error: str | None) -> None:

@@ -71,11 +71,11 @@ REQUIRED = {
     VectorSourceRegistry: "source_id source_type source_ref",
 }
 OPTIONAL = {
-    EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc",
+    EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc",
     EmbeddingSpace: "model_tag model_digest normalize_flag distance_metric preprocess_policy transform_ref description "
-    "is_active created_utc space_key updated_utc",
+    "is_active created_utc space_key updated_utc price_per_million_tokens",
     VectorChunk: "source_id created_utc managed_by retired_utc updated_utc",
-    VectorEmbedding: "run_id created_utc input_tokens used_tokens truncated_flag",
+    VectorEmbedding: "run_id created_utc input_tokens used_tokens truncated_flag tokens_estimated_flag",
     VectorJob: "status priority embedding_space_id max_attempts attempt_count available_utc locked_by locked_utc "
     "last_error created_utc",
     VectorRetrieval: "query_embedding filters policy run_id created_utc query_sha256 candidate_count latency_ms engine "

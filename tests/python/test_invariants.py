@@ -161,6 +161,8 @@ VIOLATIONS = (
         "update run set model_digest = 'another' where run_id in (select run_id from embedding);"
         " update embedding_space set model_digest = 'its own'",
     ),
+    Violation("is_not_negative", "update embedding_space set price_per_million_tokens = -1", on="embedding_space"),
+    Violation("few_texts_are_truncated", "update embedding set truncated_flag = true"),
     Violation("run_has_a_job", "update run set job_id = 'unknown'", refused=FOREIGN_KEY),
     # What people write into seeds.
     Violation("chunk_policy_is_valid", "update chunk_policy set overlap = chunk_size", on="chunk_policy"),

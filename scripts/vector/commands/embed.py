@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from vector.commands.shared import add_command, chosen_spaces, open_store, positive, print_result
+from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result
 from vector.contracts.models import EmbeddingSpace
-from vector.embedding import EmbedOptions, EmbedSummary, embed_space
+from vector.embedding import EmbedSummary, embed_space
 from vector.errors import VectorError
-from vector.planning import EmbedPlan, plan_space
+from vector.planning import EmbedOptions, EmbedPlan, plan_space
 from vector.runs import close_abandoned_runs
 from vector.store import VectorStore
 
@@ -33,6 +33,9 @@ def add_to(commands: Any) -> None:
     embed.add_argument("--limit", type=positive, metavar="N", help="at most N chunks a space")
     embed.add_argument("--batch-size", type=positive, metavar="N", help="texts a call of the model")
     embed.add_argument("--concurrency", type=positive, metavar="N", help="calls at a time")
+    embed.add_argument("--retry-failed", action="store_true", help="try the quarantined texts again, too")
+    embed.add_argument("--max-seconds", type=amount, metavar="S", help="send nothing more after S seconds")
+    embed.add_argument("--max-cost", type=amount, metavar="X", help="send nothing that might cost more than X in all")
     embed.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
 
 
@@ -41,17 +44,27 @@ def _embed(arguments: argparse.Namespace) -> int:
     try:
         spaces = chosen_spaces(store, arguments.space)
         if arguments.plan:
-            plans = [plan_space(store, space, arguments.limit) for space in spaces]
+            plans = [plan_space(store, space, _options(arguments)) for space in spaces]
             print_result(arguments, {"spaces": [plan.to_dict() for plan in plans]}, "\n".join(map(_plan_text, plans)))
             return 0
         close_abandoned_runs(store)
-        options = EmbedOptions(arguments.limit, arguments.batch_size, arguments.concurrency)
-        summaries, exit_code = _embed_each(store, spaces, options)
+        summaries, exit_code = _embed_each(store, spaces, _options(arguments))
     finally:
         store.close()
     told = [_summary_text(summary) for summary in summaries if not summary.error or summary.written]
     print_result(arguments, {"spaces": [summary.to_dict() for summary in summaries]}, "\n".join(told))
     return exit_code
+
+
+def _options(arguments: argparse.Namespace) -> EmbedOptions:
+    return EmbedOptions(
+        limit=arguments.limit,
+        batch_size=arguments.batch_size,
+        concurrency=arguments.concurrency,
+        retry_failed=arguments.retry_failed,
+        max_seconds=arguments.max_seconds,
+        max_cost=arguments.max_cost,
+    )
 
 
 def _embed_each(

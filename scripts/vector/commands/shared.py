@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -41,6 +42,15 @@ def positive(text: str) -> int:
         if 1 <= number < 2**31:  # the ledgers' integers
             return number
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {2**31 - 1}")
+
+
+def amount(text: str) -> float:
+    """The number of an option, from 0; raises what argparse reports."""
+    with suppress(ValueError):
+        number = float(text)
+        if 0 <= number < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
 
 
 def open_store(arguments: argparse.Namespace) -> VectorStore:

@@ -118,7 +118,10 @@ def _ledger(table: str, record: type, key: str, mutable: str = "") -> Ledger:
 
 
 EMBEDDING_SPACE = _ledger(
-    "embedding_space", models.EmbeddingSpace, "embedding_space_id", "description is_active updated_utc"
+    "embedding_space",
+    models.EmbeddingSpace,
+    "embedding_space_id",
+    "description is_active price_per_million_tokens updated_utc",
 )
 JOB = _ledger(
     "job",
@@ -151,7 +154,7 @@ EMBEDDING_FAILURE = _ledger(
     "embedding_failure",
     models.EmbeddingFailure,
     "chunk_id embedding_space_id input_content_sha256",
-    "reason error_message attempt_count run_id last_failed_utc",
+    "reason error_message attempt_count run_id last_failed_utc retry_after_utc",
 )
 RETRIEVAL = _ledger("retrieval", models.VectorRetrieval, "retrieval_id")
 RETRIEVAL_HIT = _ledger("retrieval_hit", models.VectorRetrievalHit, "retrieval_id rank")

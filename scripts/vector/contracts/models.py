@@ -174,7 +174,8 @@ class EmbeddingSpace(_Record):
     """One vector space: a model, how texts are prepared for it, and how its vectors are compared.
 
     `dimensions` is the length of every vector in it, `distance_metric` one of cosine, dot, euclidean. The id is
-    the digest of what makes vectors comparable, so the same space has the same id everywhere.
+    the digest of what makes vectors comparable, so the same space has the same id everywhere. Description, active flag
+    and price (in the currency of the bill) are no part of it.
     """
 
     embedding_space_id: str
@@ -192,6 +193,7 @@ class EmbeddingSpace(_Record):
     created_utc: datetime = field(default_factory=_now)
     space_key: str | None = None
     updated_utc: datetime | None = None
+    price_per_million_tokens: float | None = None
 
     @classmethod
     def create_new(cls, provider: str, model_name: str, dimensions: int, **optional: Any) -> "EmbeddingSpace":
@@ -351,6 +353,7 @@ class VectorEmbedding(_Record):
     input_tokens: int | None = None
     used_tokens: int | None = None
     truncated_flag: bool | None = None
+    tokens_estimated_flag: bool | None = None
 
     @property
     def dimensions(self) -> int:
@@ -409,7 +412,8 @@ class VectorRetrievalHit(_Record):
 
 @dataclass
 class EmbeddingFailure(_Record):
-    """One version of a chunk that the model refused in a space; `reason` is a short code."""
+    """One version of a chunk that the model refused in a space; `reason` is a short code. It is due again at
+    `retry_after_utc`; None: not before its text or space changes."""
 
     embedding_failure_id: str
     chunk_id: str
@@ -421,6 +425,7 @@ class EmbeddingFailure(_Record):
     run_id: str | None = None
     created_utc: datetime = field(default_factory=_now)
     last_failed_utc: datetime = field(default_factory=_now)
+    retry_after_utc: datetime | None = None
 
     @classmethod
     def create_new(

@@ -117,6 +117,10 @@ class Engine(Protocol):
         """The best hits, best first, ties by chunk id; and the number of vectors compared."""
         ...
 
+    def exclusive(self, name: str) -> AbstractContextManager[bool]:
+        """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
+        ...
+
     def close(self) -> None:
         """Closes the connection."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,10 @@ _SCORES = {
     "dot": "list_inner_product(searched.vector, cast(? as float[]))",
     "euclidean": "-list_distance(searched.vector, cast(? as float[]))",
 }
+
+# Names of the locks that are held in this process, by database file and schema.
+_HELD: set[tuple[str, str, str]] = set()
+_LOCK = threading.Lock()
 
 # Rows that are read at a time.
 _BLOCK = 2000
@@ -240,6 +245,20 @@ class DuckDBEngine:
             self._run("set disabled_optimizers = ?", [disabled])
         compared = rows[0][3] if rows else 0
         return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, _ in rows], compared
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[bool]:
+        """A lock among the threads of this process, the only one that can write; whether it is held."""
+        key = (self.location, self.schema, name)
+        with _LOCK:
+            held = key not in _HELD
+            if held:
+                _HELD.add(key)
+        try:
+            yield held
+        finally:
+            if held:
+                _HELD.discard(key)
 
     def close(self) -> None:
         """Closes the connection."""

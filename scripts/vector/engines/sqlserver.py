@@ -58,6 +58,7 @@ class SqlServerEngine:
         self._native_tables: dict[int, str | None] = {}
         self.schema = checked_schema(schema)
         self._in_transaction = False
+        self._locks: list[str] = []
         self._staged_count = 0
         self.cache = VectorCache.from_environment()
         # pyodbc 5 sends str as nvarchar; FreeTDS cannot take parameter arrays.
@@ -227,6 +228,24 @@ class SqlServerEngine:
         """Exact search: in the database where it keeps the space's vectors as VECTOR(n), else over a local copy."""
         return sqlserver_search.search(self, request)
 
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[bool]:
+        """A lock of the session, by sp_getapplock, that ends with it at the latest; whether it is held.
+
+        Where the server has no such locks, nothing is locked: a message in the log says so.
+        """
+        resource = f"vector:{self.schema}:{name}"
+        held = self._lock(resource)
+        if held:
+            self._locks.append(resource)
+        try:
+            yield held
+        finally:
+            if held:
+                self._locks.remove(resource)
+                with suppress(Exception):  # the lock ends with the session, which may be lost
+                    self.execute("exec sp_releaseapplock @Resource = ?, @LockOwner = 'Session'", [resource])
+
     def close(self) -> None:
         """Closes the connection."""
         self.connection.close()
@@ -248,12 +267,30 @@ class SqlServerEngine:
             with suppress(Exception):
                 self.connection.autocommit = autocommit
 
+    def _lock(self, resource: str) -> bool:
+        try:
+            ((result,),) = self.query(
+                "set nocount on; declare @result int;"
+                " exec @result = sp_getapplock @Resource = ?, @LockMode = 'Exclusive', @LockOwner = 'Session',"
+                " @LockTimeout = 0; select @result",
+                [resource],
+            )
+        except Exception as error:
+            if "sp_getapplock" not in str(error):
+                raise
+            logger.warning("%s has no application locks: nothing keeps two sessions apart", self.location)
+            return True
+        return int(result) >= 0
+
     def _connect_again(self) -> None:
         with suppress(Exception):
             self.connection.close()
         self.connection = self._reconnect()
         for statement in self._materialized.values():  # temporary tables went with the old connection
             self.execute(statement)
+        for resource in self._locks:  # so did the locks
+            if not self._lock(resource):
+                raise ConfigurationError(f"the connection was lost, and another session has taken {resource} since")
 
     def _end_implicit_transaction(self) -> None:
         # A caller's connection may have autocommit off: no transaction of ours may stay open behind a statement.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +29,8 @@ __all__ = [
     "discover_models",
     "estimated_tokens",
     "open_provider",
+    "provider_class",
+    "token_counter",
 ]
 
 # provider name -> module and factory, imported on first use: a run pays only for the model that it calls.
@@ -47,7 +50,25 @@ def open_provider(space: Any) -> EmbeddingProvider:
     preprocess_policy (dict or None). Raises ConfigurationError for an unknown provider or a setting that is wrong,
     ProviderError when the model cannot be used, SpaceRefused when it is not the space's model.
     """
-    return _class_of(space.provider)(space)
+    return provider_class(space.provider)(space)
+
+
+def provider_class(provider: str) -> type[EmbeddingProvider]:
+    """The class behind a provider's name. Raises ConfigurationError for an unknown one."""
+    if provider not in PROVIDERS:
+        known = ", ".join(sorted(PROVIDERS))
+        raise ConfigurationError(f"unknown embedding provider {provider!r}; known are {known}")
+    module, factory = PROVIDERS[provider]
+    return getattr(import_module(module), factory)
+
+
+def token_counter(space: Any) -> Callable[[Sequence[str]], list[int]] | None:
+    """What counts the tokens of inputs with the tokenizer of the space's model; None where that is not in this process.
+
+    Raises ConfigurationError when the model's files are missing.
+    """
+    counter = getattr(provider_class(space.provider), "token_counter", None)
+    return counter(space) if counter else None
 
 
 def discover_models(provider: str) -> list[DiscoveredModel]:
@@ -55,15 +76,7 @@ def discover_models(provider: str) -> list[DiscoveredModel]:
 
     Raises ConfigurationError for a provider that has no server to ask, ProviderError when it does not answer.
     """
-    list_models = getattr(_class_of(provider), "list_models", None)
+    list_models = getattr(provider_class(provider), "list_models", None)
     if list_models is None:
         raise ConfigurationError(f"the provider {provider!r} has no server that lists models")
     return list_models()
-
-
-def _class_of(provider: str) -> Any:
-    if provider not in PROVIDERS:
-        known = ", ".join(sorted(PROVIDERS))
-        raise ConfigurationError(f"unknown embedding provider {provider!r}; known are {known}")
-    module, factory = PROVIDERS[provider]
-    return getattr(import_module(module), factory)

@@ -65,6 +65,11 @@ class PreprocessPolicy:
         """The model's input for a question that is searched with."""
         return self.query_prefix + self._filled(text)
 
+    def input_bytes(self, text_bytes: int) -> int:
+        """The bytes of a document's input whose text has so many, in UTF-8."""
+        times = self.template.count("{text}")
+        return len(self.document_input("").encode()) + times * text_bytes
+
     def _filled(self, text: str) -> str:
         # Not str.format: braces are ordinary characters in a text and in a template.
         return self.template.replace("{text}", text)
@@ -145,8 +150,9 @@ class EmbeddingProvider(Protocol):
 
     `endpoint_url` carries no credentials and is None for a model in this process. `model_digest` is "sha256:" and
     64 hex digits, or None where the model has none. `preferred_batch_size` texts a call and `preferred_concurrency`
-    calls at a time is what this provider does best. More than `max_batch_texts` texts or `max_batch_tokens` tokens a
-    call are several requests (None: no limit). A provider that inherits from this class gets the defaults.
+    calls at a time are a good start; a server may do better with up to `largest_batch_size` texts (None: no other size
+    is better). More than `max_batch_texts` texts or `max_batch_tokens` tokens a call are several requests (None: no
+    limit). A provider that inherits from this class gets the defaults.
     """
 
     name: str
@@ -156,6 +162,13 @@ class EmbeddingProvider(Protocol):
     preferred_concurrency: int
     max_batch_texts: int | None = None
     max_batch_tokens: int | None = None
+    largest_batch_size: int | None = None
+
+    @classmethod
+    def batch_limits(cls, batch_size: int | None = None) -> tuple[int, int | None]:
+        """Texts, and estimated tokens, of the first batches; `batch_size` is what the caller wishes for."""
+        size = batch_size or cls.preferred_batch_size
+        return min(size, cls.max_batch_texts or size), cls.max_batch_tokens
 
     def embed(self, texts: Sequence[str]) -> EmbeddingReply:
         """The vectors of texts that are already prefixed; no texts give no vectors.
@@ -190,7 +203,12 @@ class EmbeddingProvider(Protocol):
 def estimated_tokens(text: str) -> int:
     """About how many tokens a text has, rather too many than too few: one for three bytes of UTF-8. For limits of
     requests and for costs that are planned, where no tokenizer is known."""
-    return len(text.encode("utf-8", "replace")) // 3 + 1
+    return estimated_tokens_of(len(text.encode("utf-8", "replace")))
+
+
+def estimated_tokens_of(byte_count: int) -> int:
+    """The same for a text of so many bytes."""
+    return byte_count // 3 + 1
 
 
 def check_reply(reply: EmbeddingReply, count: int, dimensions: int) -> None:

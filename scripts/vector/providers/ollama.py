@@ -36,6 +36,7 @@ class OllamaProvider(HttpProvider):
 
     name = "ollama"
     preferred_batch_size = 32
+    largest_batch_size = 256
     preferred_concurrency = 2
 
     def __init__(self, space: Any, policy: HttpPolicy | None = None, clock: Clock | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,20 @@ class OnnxProvider(EmbeddingProvider):
             self._tokenizer.enable_truncation(self._max_tokens, stride=0)
         else:
             self._tokenizer.no_truncation()
+
+    @classmethod
+    def token_counter(cls, space: Any) -> Callable[[Sequence[str]], list[int]]:
+        """What counts the tokens of inputs, special ones included and before truncation. Raises ConfigurationError as
+        opening the model does."""
+        _, file, _ = locate_model(space.model_name)
+        try:
+            from tokenizers import Tokenizer
+        except ImportError:
+            raise ConfigurationError(f"the onnx provider needs tokenizers: {INSTALL}") from None
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return lambda texts: [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
 
     def embed(self, texts: Sequence[str]) -> EmbeddingReply:
         """The vectors of texts, each the same bit for bit whatever it is embedded with, in whatever order.

@@ -44,6 +44,7 @@ class OpenAIProvider(HttpProvider):
     name = "openai"
     preferred_batch_size = 128
     preferred_concurrency = 4
+    largest_batch_size = 512
     max_batch_texts = MAX_TEXTS
 
     def __init__(self, space: Any, policy: HttpPolicy | None = None, clock: Clock | None = None) -> None:
@@ -51,6 +52,12 @@ class OpenAIProvider(HttpProvider):
         self.max_batch_tokens = _max_tokens()
         self._base64 = self._sends_dimensions = True
         self._proven = False  # a reply has come, so the server takes requests in this manner
+
+    @classmethod
+    def batch_limits(cls, batch_size: int | None = None) -> tuple[int, int | None]:
+        """Texts, and estimated tokens, of the first batches. Raises ConfigurationError on a bad
+        OPENAI_MAX_REQUEST_TOKENS."""
+        return super().batch_limits(batch_size)[0], _max_tokens()
 
     @classmethod
     def open_client(cls, model: str, policy: HttpPolicy, clock: Clock | None = None) -> HttpClient:

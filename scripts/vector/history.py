@@ -1,0 +1,39 @@
+"""What earlier runs of a space tell about the next one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from vector.contracts.models import EmbeddingSpace
+from vector.store import VectorStore
+
+_RUNS = 5
+
+
+@dataclass(frozen=True)
+class EarlierRuns:
+    """Rates of the space's last runs that finished: bytes of input a second of wall time, and tokens a byte. None
+    where there was none, or no tokens were counted."""
+
+    bytes_per_second: float | None = None
+    tokens_per_byte: float | None = None
+
+
+def earlier_runs(store: VectorStore, space: EmbeddingSpace) -> EarlierRuns:
+    """The rates of the last five SUCCEEDED runs of the space that called a model."""
+    rows = store.engine.query(
+        f"select metrics_json from {store.engine.table('run')} where embedding_space_id = ? and status = 'SUCCEEDED'"
+        " and metrics_json like ? and metrics_json not like ?"
+        " order by completed_utc desc, run_id offset 0 rows fetch next ? rows only",
+        [space.embedding_space_id, '%"input_bytes":%', '%"planned":0,%', 4 * _RUNS],
+    )
+    metrics = [json.loads(text) for (text,) in rows]
+    metrics = [each for each in metrics if each.get("input_bytes") and each.get("seconds")][:_RUNS]
+    size = sum(each["input_bytes"] for each in metrics)
+    counted = [each for each in metrics if each.get("tokens_counted")]
+    counted_bytes = sum(each["input_bytes"] for each in counted)
+    return EarlierRuns(
+        size / sum(each["seconds"] for each in metrics) if metrics else None,
+        sum(each["input_tokens"] for each in counted) / counted_bytes if counted_bytes else None,
+    )
