@@ -97,7 +97,7 @@ def _embed(
     summary = EmbedSummary(space.space_key or "", run_id=run.run_id, cost=cost_of(space, 0))
     started = time.perf_counter()
     try:
-        plan = plan_space(store, space, options, tokenize=False)
+        plan = plan_space(store, space, options, priced=False)
         summary.planned = plan.chunks
         on_progress(summary)
         if plan.chunks:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vector.batching import batches_of
 from vector.contracts.models import EmbeddingSpace
-from vector.history import earlier_runs
+from vector.history import EarlierRuns, earlier_runs
 from vector.providers import provider_class, token_counter
 from vector.providers.base import PreprocessPolicy, estimated_tokens_of
 from vector.store import VectorStore
@@ -82,10 +82,10 @@ class PendingText:
 
 
 def plan_space(
-    store: VectorStore, space: EmbeddingSpace, options: EmbedOptions | None = None, tokenize: bool = True
+    store: VectorStore, space: EmbeddingSpace, options: EmbedOptions | None = None, priced: bool = True
 ) -> EmbedPlan:
-    """What is pending in the space, kept in a temporary table of this session for embed_space to read. Without
-    `tokenize`, no tokenizer is asked."""
+    """What is pending in the space, kept in a temporary table of this session for embed_space to read. Without `priced`,
+    tokens, requests, cost and seconds are left out."""
     options = options or EmbedOptions()
     _materialize(store, space, options)
     plan = store.engine.materialized(_PLAN)
@@ -98,23 +98,47 @@ def plan_space(
     reused = sum(int(count) for is_reused, _, count in sizes if is_reused)
     policy = PreprocessPolicy.from_dict(space.preprocess_policy)
     fresh = [(policy.input_bytes(int(size)), int(count)) for is_reused, size, count in sizes if not is_reused]
-    count = sum(count for _, count in fresh)
-    input_bytes = sum(size * count for size, count in fresh)
-    tokens, tokens_by = _tokens(store, space, policy, reused, fresh, tokenize) if fresh else (0, "bytes")
-    rate = earlier_runs(store, space).bytes_per_second
-    return EmbedPlan(
+    counted = EmbedPlan(
         space_key=space.space_key or "",
         chunks=sum(by_reason.values()),
         chunks_by_reason=by_reason,
-        texts=count + reused,
+        texts=reused + sum(count for _, count in fresh),
         texts_reused=reused,
-        input_bytes=input_bytes,
+        input_bytes=sum(size * count for size, count in fresh),
+    )
+    return _priced(store, space, options, counted, fresh) if priced else counted
+
+
+def _priced(
+    store: VectorStore, space: EmbeddingSpace, options: EmbedOptions, plan: EmbedPlan, sizes: list[tuple[int, int]]
+) -> EmbedPlan:
+    """The plan with what it takes. `sizes` are (bytes, texts) of the inputs that the model must see, shortest first."""
+    earlier = earlier_runs(store, space)
+    tokens, tokens_by = _tokens(store, space, plan, sizes, earlier)
+    every = (estimated_tokens_of(size) for size, count in sizes for _ in range(count))
+    limits = provider_class(space.provider).batch_limits(options.batch_size)
+    return replace(
+        plan,
         tokens=tokens,
         tokens_by=tokens_by,
-        requests=_requests(space, options, fresh),
+        requests=sum(1 for _ in batches_of(every, lambda tokens: tokens, *limits)),
         cost=cost_of(space, tokens),
-        seconds=input_bytes / rate if rate else None,
+        seconds=plan.input_bytes / earlier.bytes_per_second if earlier.bytes_per_second else None,
     )
+
+
+def _tokens(
+    store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan, sizes: list[tuple[int, int]], earlier: EarlierRuns
+) -> tuple[int, str]:
+    """Tokens of the inputs, and how they are known: `tokens_by` of an EmbedPlan."""
+    counter = token_counter(space) if 0 < plan.texts_to_embed <= COUNTED_TEXTS else None
+    if counter:
+        policy = PreprocessPolicy.from_dict(space.preprocess_policy)
+        texts = read_fresh_texts(store, plan)
+        return sum(counter([policy.document_input(text.content) for text in texts])), "tokenizer"
+    if earlier.tokens_per_byte:
+        return round(earlier.tokens_per_byte * plan.input_bytes), "earlier_runs"
+    return sum(estimated_tokens_of(size) * count for size, count in sizes), "bytes"
 
 
 def cost_of(space: EmbeddingSpace, tokens: int) -> float | None:
@@ -176,32 +200,6 @@ def _chosen_chunks(store: VectorStore, options: EmbedOptions) -> list[str] | Non
     for source_id in options.source_ids or ():
         chosen += [chunk.chunk_id for chunk in store.list_chunks(source_id)]
     return list(dict.fromkeys(chosen))
-
-
-def _tokens(
-    store: VectorStore,
-    space: EmbeddingSpace,
-    policy: PreprocessPolicy,
-    reused: int,
-    fresh: list[tuple[int, int]],
-    tokenize: bool,
-) -> tuple[int, str]:
-    count = sum(count for _, count in fresh)
-    counter = token_counter(space) if tokenize and count <= COUNTED_TEXTS else None
-    if counter:
-        texts = read_texts(store, reused + 1, reused + count)
-        return sum(counter([policy.document_input(text.content) for text in texts])), "tokenizer"
-    tokens_per_byte = earlier_runs(store, space).tokens_per_byte
-    if tokens_per_byte:
-        return round(tokens_per_byte * sum(size * count for size, count in fresh)), "earlier_runs"
-    return sum(estimated_tokens_of(size) * count for size, count in fresh), "bytes"
-
-
-def _requests(space: EmbeddingSpace, options: EmbedOptions, fresh: list[tuple[int, int]]) -> int:
-    provider = provider_class(space.provider)
-    size, tokens = provider.batch_limits(options.batch_size)
-    every = (estimated_tokens_of(size) for size, count in fresh for _ in range(count))
-    return sum(1 for _ in batches_of(every, lambda tokens: tokens, size, tokens))
 
 
 def read_fresh_texts(store: VectorStore, plan: EmbedPlan) -> Iterator[PendingText]:
