@@ -126,17 +126,9 @@ class DuckDBEngine:
             return self.connection.execute(sql, list(parameters))
 
     def atomically(self, work: Callable[[], Result]) -> Result:
-        """Runs `work` in a transaction: all that it writes is written, or nothing is. Again, once, when it did not fit
-        into DuckDB's `memory_limit`: what indexes hold of rows since the last checkpoint cannot be evicted."""
+        """Runs `work` in a transaction: all that it writes is written, or nothing is."""
         if self._in_transaction():
             raise ConfigurationError("the connection has a transaction open; commit it or roll it back first")
-        try:
-            return self._once(work)
-        except duckdb.OutOfMemoryException:
-            self._run("checkpoint")
-            return self._once(work)
-
-    def _once(self, work: Callable[[], Result]) -> Result:
         self.connection.execute("begin transaction")
         try:
             result = work()
