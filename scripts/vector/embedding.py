@@ -16,7 +16,7 @@ from typing import Any
 
 from vector.contracts.models import EmbeddingFailure, EmbeddingSpace, JobType, VectorEmbedding, VectorRun
 from vector.errors import InputRefused
-from vector.pinning import refuse_another_model
+from vector.pinning import pin_or_check
 from vector.planning import EmbedPlan, PendingText, plan_space, read_texts, read_vectors
 from vector.providers import open_provider
 from vector.providers.base import EmbeddingProvider, EmbeddingReply, PartlyRefused, PreprocessPolicy, check_reply
@@ -116,7 +116,7 @@ def _run(
     retries: list[list[PendingText]] = []
     calls: dict[Future, list[PendingText]] = {}
     try:
-        refuse_another_model(store, space, provider)
+        run.metrics = pin_or_check(store, space, provider, policy, run.run_id, options.batch_size).to_metrics()
         with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
             try:
                 while True:
@@ -136,7 +136,7 @@ def _run(
                 raise
     finally:
         if counts := provider.metrics():
-            run.metrics = {"server": counts}
+            run.metrics = {**(run.metrics or {}), "server": counts}
         provider.close()
 
 

@@ -13,6 +13,7 @@ import pytest
 from support import PROJECT_DIR
 from tokenizers import Tokenizer
 
+from vector.canaries import CANARIES
 from vector.chunking import ChunkingPolicy, chunk_text, normalize_text
 from vector.contracts.models import JobStatus, JobType, VectorJob, VectorRun
 from vector.errors import ConfigurationError, ProviderError
@@ -58,7 +59,7 @@ def test_a_source_that_is_empty_for_a_moment_is_told_and_comes_back_for_nothing(
 
 
 class SlowProvider(HashProvider):
-    """A hash that takes its time, three calls at once, of which one fails at once."""
+    """A hash that takes its time, three calls at once, of which one fails at once. Canaries do not count."""
 
     preferred_batch_size = 10
     preferred_concurrency = 3
@@ -68,6 +69,8 @@ class SlowProvider(HashProvider):
         self.seen, self.lock = [], threading.Lock()
 
     def embed(self, texts):
+        if texts[0] in CANARIES:
+            return super().embed(texts)
         with self.lock:
             first = not self.seen
             self.seen += texts

@@ -47,8 +47,8 @@ class Server:
 
 
 RELATIONS = (
-    "embedding_space job run source_registry chunk chunk_version embedding embedding_failure retrieval retrieval_hit"
-    " embedding_pending embedding_current"
+    "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure retrieval"
+    " retrieval_hit embedding_pending embedding_current"
 ).split()
 
 
@@ -239,7 +239,7 @@ def test_vectors_are_verified_as_they_are_stored(engine, connection, server):
 def test_the_database_is_named_by_server_and_database(engine, server):
     server.answers[:0] = [(r"serverproperty", [("server", "warehouse")]), (r"from sys\.objects", [])]
     with pytest.raises(
-        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 9 more; run `dbt build`"
+        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 10 more; run `dbt build`"
     ):
         VectorStore(engine=engine)
 
