@@ -12,11 +12,9 @@ from misbehaving_server import MODEL, MisbehavingServer
 
 from vector.canaries import CANARIES, compare
 from vector.contracts.identity import compute_content_hash
-from vector.providers.base import PreprocessPolicy
 from vector.providers.onnx import locate_model
 
 COUNT = len(CANARIES)
-POLICY = PreprocessPolicy()
 
 both = pytest.mark.parametrize("protocol", ["ollama", "openai"])
 
