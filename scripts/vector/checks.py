@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vector.contracts.identity import as_float32, compute_content_hash, compute_vector_hash
-from vector.contracts.models import EmbeddingSpace, VectorChunk, VectorEmbedding, VectorRetrieval
+from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorChunk, VectorEmbedding, VectorRetrieval
 from vector.errors import InvalidRecord
 
 Spaces = Mapping[str, EmbeddingSpace]
@@ -53,11 +53,15 @@ def checked_chunk(chunk: VectorChunk) -> VectorChunk:
 
 def checked_embedding(embedding: VectorEmbedding, spaces: Spaces) -> VectorEmbedding:
     """The embedding with its vector as float32, which is one of its space and has the hash that it says."""
-    about = f"embedding of chunk {embedding.chunk_id}"
-    vector = _checked_vector(embedding.vector, _known_space(embedding.embedding_space_id, spaces), about)
-    if compute_vector_hash(vector) != embedding.vector_sha256:
-        raise InvalidRecord(f"{about}: vector_sha256 is not the hash of the vector")
-    return replace(embedding, vector=vector)
+    return _with_checked_vector(embedding, spaces, f"embedding of chunk {embedding.chunk_id}")
+
+
+def checked_canary(canary: EmbeddingCanary, spaces: Spaces) -> EmbeddingCanary:
+    """The canary with its vector as float32, which is one of its space and has the hash that it says."""
+    about = f"canary {canary.canary_index!r} of space {canary.embedding_space_id}"
+    if type(canary.canary_index) is not int or canary.canary_index < 0:
+        raise InvalidRecord(f"{about}: canary_index must be a whole number from 0")
+    return _with_checked_vector(canary, spaces, about)
 
 
 def checked_retrieval(retrieval: VectorRetrieval, spaces: Spaces) -> VectorRetrieval:
@@ -93,6 +97,14 @@ def _known_space(embedding_space_id: str, spaces: Spaces) -> EmbeddingSpace:
             " make it with get_or_create_embedding_space, or add it to the seed and run `dbt build`"
         )
     return spaces[embedding_space_id]
+
+
+def _with_checked_vector(record: Any, spaces: Spaces, about: str) -> Any:
+    """An embedding or a canary."""
+    vector = _checked_vector(record.vector, _known_space(record.embedding_space_id, spaces), about)
+    if compute_vector_hash(vector) != record.vector_sha256:
+        raise InvalidRecord(f"{about}: vector_sha256 is not the hash of the vector")
+    return replace(record, vector=vector)
 
 
 def _checked_vector(given: Any, space: EmbeddingSpace, about: str) -> np.ndarray:

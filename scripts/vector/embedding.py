@@ -17,8 +17,8 @@ from typing import Any
 
 from vector.batching import Batches, BatchSizer
 from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
-from vector.errors import ConfigurationError, InputRefused
-from vector.pinning import refuse_another_model
+from vector.errors import ConfigurationError, InputRefused, ProviderError
+from vector.pinning import pin_or_check, refuse_swapped_model
 from vector.planning import (
     EmbedOptions,
     EmbedPlan,
@@ -147,7 +147,7 @@ class _Run:
         run.options = {"batch_size": first, "concurrency": concurrency, "model": provider.describe().to_dict()}
         self.store.save_run(run)
         try:
-            refuse_another_model(self.store, space, provider)
+            self._pin(run)
             self._reuse()
             with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
                 try:
@@ -158,10 +158,18 @@ class _Run:
                     raise
         finally:
             self.summary.seconds_idle = time.perf_counter() - self.started - self.busy.seconds
-            run.metrics = {"batch_size": self.sizer.size}
+            run.metrics = {**(run.metrics or {}), "batch_size": self.sizer.size}
             if counts := provider.metrics():
                 run.metrics["server"] = counts
             provider.close()
+
+    def _pin(self, run: VectorRun) -> None:
+        """Refuses a model that is not the space's, before anything is embedded."""
+        pin = pin_or_check(self.store, self.space, self.provider, self.policy, run.run_id, self.options.batch_size)
+        self.pinned_digest = pin.model_digest
+        self.summary.canary_texts, self.summary.canary_requests = pin.texts, pin.requests
+        self.summary.canary_tokens = pin.tokens
+        run.metrics = pin.to_metrics()
 
     def _reuse(self) -> None:
         for page in read_reused_texts(self.store, self.space, self.plan):
@@ -198,7 +206,8 @@ class _Run:
         if self.options.max_cost is None:
             return False
         under_way = sum(self._tokens(text) for texts in self.calls.values() for text in texts)
-        tokens = self.summary.input_tokens + under_way + sum(self._tokens(text) for text in batch)
+        answered = self.summary.input_tokens + self.summary.canary_tokens
+        tokens = answered + under_way + sum(self._tokens(text) for text in batch)
         return (cost_of(self.space, tokens) or 0) > self.options.max_cost
 
     def _texts(self) -> Iterator[PendingText]:
@@ -227,6 +236,7 @@ class _Run:
         When one call failed for another reason, the others are stored before its error is raised.
         """
         fatal: BaseException | None = None
+        self._refuse_swapped_model()
         for call, texts in done.items():
             error = call.exception()
             if error is None:
@@ -240,6 +250,14 @@ class _Run:
         self.writer.flush()
         if fatal:
             raise fatal
+
+    def _refuse_swapped_model(self) -> None:
+        """A model that was replaced while it was used is told by its digest, before anything of it is stored."""
+        try:
+            refuse_swapped_model(self.provider, self.pinned_digest)
+        except ProviderError:
+            # A server that is gone by now answered as the pinned model, and is paid for.
+            logger.warning("the model's digest could not be asked for again", exc_info=True)
 
     def _refused(self, texts: list[PendingText], error: InputRefused) -> None:
         if isinstance(error, PartlyRefused):

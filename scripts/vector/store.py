@@ -17,10 +17,11 @@ from dataclasses import replace
 from typing import Any
 
 from vector import ledger_io
-from vector.checks import checked_chunk, checked_embedding, checked_retrieval, checked_space
+from vector.checks import checked_canary, checked_chunk, checked_embedding, checked_retrieval, checked_space
 from vector.contracts import ledgers
 from vector.contracts.ledgers import Column
 from vector.contracts.models import (
+    EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
     VectorChunk,
@@ -41,8 +42,9 @@ from vector.versions import hits_of_versions, keep_versions, require_versions
 logger = logging.getLogger(__name__)
 
 # With the column of the foreign key to the space.
-_EMBEDDING = replace(
-    ledgers.EMBEDDING, columns=(*ledgers.EMBEDDING.columns, Column("dimensions", "dimensions", "integer"))
+_EMBEDDING, _EMBEDDING_CANARY = (
+    replace(ledger, columns=(*ledger.columns, Column("dimensions", "dimensions", "integer")))
+    for ledger in (ledgers.EMBEDDING, ledgers.EMBEDDING_CANARY)
 )
 # Seconds to wait for another session that makes the same space.
 _PAUSES = (0.01, 0.05, 0.25, 1)
@@ -270,6 +272,24 @@ class VectorStore:
         """Embeddings by key, those of earlier texts included."""
         where = {"chunk_id": chunk_id, "embedding_space_id": embedding_space_id}
         return ledger_io.find(self.engine, ledgers.EMBEDDING, where, limit=limit)
+
+    def save_embedding_canaries(self, canaries: Iterable[EmbeddingCanary]) -> SaveResult:
+        """Adds canary vectors, all or none of the new ones; one that is there already is left as it is.
+
+        Raises InvalidRecord, and writes nothing, when a vector is none of its space, holds NaN or infinity, does not
+        match its `vector_sha256`, or belongs to an unknown space or run.
+        """
+        spaces = self._spaces()
+        kept = [checked_canary(each, spaces) for each in ledger_io.records_of(_EMBEDDING_CANARY, canaries)]
+        rows = ledger_io.rows_by_key(self.engine, _EMBEDDING_CANARY, kept)
+        inserted = self._write(
+            _EMBEDDING_CANARY, lambda: ledger_io.insert_new(self.engine, _EMBEDDING_CANARY, rows.values())
+        )
+        return SaveResult(inserted=inserted, unchanged=len(kept) - inserted)
+
+    def list_embedding_canaries(self, embedding_space_id: str | None = None) -> list[EmbeddingCanary]:
+        """Canary vectors by space and index."""
+        return ledger_io.find(self.engine, ledgers.EMBEDDING_CANARY, {"embedding_space_id": embedding_space_id})
 
     def save_embedding_failures(self, failures: Iterable[EmbeddingFailure]) -> SaveResult:
         """Quarantines inputs that a model refused."""

@@ -48,6 +48,7 @@ class EmbedSummary:
     truncated: int = 0
     canary_texts: int = 0
     canary_requests: int = 0
+    canary_tokens: int = 0
     seconds: float = 0.0
     seconds_in_model: float = 0.0
     seconds_in_database: float = 0.0
@@ -89,7 +90,7 @@ class Writer:
         tokens = sum(given or 0 for given, *_ in counts) if reply.request_tokens is None else reply.request_tokens
         summary.input_tokens += tokens
         summary.tokens_counted &= reply.request_tokens is not None or not any(row[3] for row in counts)
-        summary.cost = cost_of(self.space, summary.input_tokens)
+        summary.cost = cost_of(self.space, summary.input_tokens + summary.canary_tokens)
         for text, vector, row in zip(texts, reply.vectors, counts, strict=True):
             summary.truncated += int(row[2] or False)
             summary.reused += len(text.chunk_ids) - 1

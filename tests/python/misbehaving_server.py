@@ -67,6 +67,8 @@ class MisbehavingServer(ThreadingHTTPServer):
         self.dimensions, self.secret = dimensions, secret
         self.encodes = self.shortens = "yes"
         self.weights = 1
+        self.told_digest: str | None = None  # None: the digest follows the weights
+        self.version = "0.12.6"
         self.context_length = 512  # in words, as this model counts tokens
         self.served_model = MODEL
         self.asked: list[Asked] = []
@@ -97,8 +99,8 @@ class MisbehavingServer(ThreadingHTTPServer):
 
     @property
     def digest(self) -> str:
-        """The model's digest: it follows the weights."""
-        return hashlib.sha256(f"weights {self.weights}".encode()).hexdigest()
+        """The model's digest: it follows the weights, unless `told_digest` is set."""
+        return self.told_digest or hashlib.sha256(f"weights {self.weights}".encode()).hexdigest()
 
     def vector(self, text: str, dimensions: int | None = None) -> np.ndarray:
         """The right vector of a text, float32, of norm 1."""
@@ -249,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/tags":
             self._json({"models": [{"name": f"{MODEL}:latest", "digest": self.server.digest, "details": {}}]})
         elif path == "/api/version":
-            self._json({"version": "0.12.6"})
+            self._json({"version": self.server.version})
         elif path == "/v1/models":
             self._json({"data": [{"id": MODEL, "max_model_len": self.server.context_length}, {"id": "chatty"}]})
         elif path:

@@ -9,6 +9,7 @@ from signal import SIGINT, SIGKILL, SIGTERM
 import pytest
 from support import PROJECT_DIR, ScratchProject, read_csv
 
+from vector.canaries import CANARIES
 from vector.errors import InputRefused, ProviderError
 from vector.providers.hash import HashProvider
 
@@ -244,7 +245,7 @@ def test_a_stopped_run_is_closed_by_itself(project, signal, exit_code):
 
 
 class FragileProvider(HashProvider):
-    """A hash that refuses some texts, and is gone after some calls."""
+    """A hash that refuses some texts, and is gone after some calls. Canaries do not count."""
 
     preferred_batch_size = 16
 
@@ -254,6 +255,8 @@ class FragileProvider(HashProvider):
         self.seen: list[str] = []
 
     def embed(self, texts):
+        if texts[0] in CANARIES:
+            return super().embed(texts)
         if self.refused and any(self.refused in text for text in texts):
             raise InputRefused("the model will not read this", reason="refused")
         if self.calls == 0:

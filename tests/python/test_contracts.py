@@ -28,6 +28,7 @@ from vector.contracts.identity import (
 )
 from vector.contracts.ledgers import LEDGERS
 from vector.contracts.models import (
+    EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
     JobStatus,
@@ -49,6 +50,7 @@ from vector.errors import InvalidRecord
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 RECORDS = [
+    EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
     VectorChunk,
@@ -60,6 +62,7 @@ RECORDS = [
     VectorSourceRegistry,
 ]
 REQUIRED = {
+    EmbeddingCanary: "embedding_space_id canary_index canary_sha256 vector vector_sha256",
     EmbeddingFailure: "embedding_failure_id chunk_id embedding_space_id input_content_sha256 reason error_message",
     EmbeddingSpace: "embedding_space_id provider model_name dimensions",
     VectorChunk: "chunk_id source_type source_ref offsets content content_sha256 byte_count policy",
@@ -71,6 +74,7 @@ REQUIRED = {
     VectorSourceRegistry: "source_id source_type source_ref",
 }
 OPTIONAL = {
+    EmbeddingCanary: "model_digest runtime run_id created_utc",
     EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc",
     EmbeddingSpace: "model_tag model_digest normalize_flag distance_metric preprocess_policy transform_ref description "
     "is_active created_utc space_key updated_utc price_per_million_tokens",
@@ -438,6 +442,7 @@ def test_names_positions_and_which_are_required(cls):
 
 
 NOT_NONE = {
+    EmbeddingCanary: {},
     EmbeddingFailure: {"attempt_count": 1},
     EmbeddingSpace: {"normalize_flag": True, "distance_metric": "cosine", "is_active": True},
     VectorChunk: {"managed_by": "python"},
@@ -449,6 +454,7 @@ NOT_NONE = {
     VectorSourceRegistry: {"status": SourceStatus.INDEXED, "chunk_capped_flag": False, "managed_by": "python"},
 }
 SET_TO_NOW = {
+    EmbeddingCanary: {"created_utc"},
     EmbeddingFailure: {"created_utc", "last_failed_utc"},
     EmbeddingSpace: {"created_utc"},
     VectorChunk: {"created_utc"},
@@ -601,10 +607,21 @@ def test_an_embedding_has_its_vectors_hash_and_length(vector):
         embedding.dimensions = 1
 
 
+@given(st.lists(float32s, min_size=1))
+def test_a_canary_has_its_vectors_hash_and_length(vector):
+    canary = EmbeddingCanary.create_new("s", 3, "h", np.array(vector, dtype=np.float32), runtime="r 1")
+    assert (canary.canary_index, canary.canary_sha256, canary.runtime) == (3, "h", "r 1")
+    assert canary.vector == vector
+    assert canary.dimensions == len(vector)
+    assert canary.vector_sha256 == compute_vector_hash(vector)
+
+
 @pytest.mark.parametrize("vector", [[], [float("nan")], [1e39], [[1.0]]])
 def test_an_embedding_of_a_bad_vector_is_refused(vector):
     with pytest.raises(InvalidRecord, match="vector"):
         VectorEmbedding.create_new("c", "s", "h", vector)
+    with pytest.raises(InvalidRecord, match="vector"):
+        EmbeddingCanary.create_new("s", 0, "h", vector)
 
 
 def test_columns_have_the_lengths_that_dbt_declares():

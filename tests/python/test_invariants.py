@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support import PROJECT_DIR, drop_constraints
 
+from vector.canaries import CANARIES
 from vector.embedding import EmbedOptions, embed_space
 from vector.providers.base import EmbeddingProvider, EmbeddingReply
 from vector.verify import verify_vectors
@@ -15,6 +16,7 @@ from vector.verify import verify_vectors
 FOREIGN_KEY, CHECK, DUPLICATE = "[Ff]oreign key", "CHECK constraint", "Duplicate key"
 
 ONE_EMBEDDING = "where embedding_id = (select min(embedding_id) from embedding)"
+ONE_CANARY = "where canary_index = 3"
 ONE_CHUNK = "where chunk_id = (select min(chunk_id) from chunk)"
 
 
@@ -90,6 +92,36 @@ VIOLATIONS = (
         f"update embedding set vector_sha256 = upper(vector_sha256) {ONE_EMBEDDING}",
         on="embedding",
     ),
+    # The same of the canaries.
+    Violation(
+        "is_idempotent_on",
+        f"insert into embedding_canary from embedding_canary {ONE_CANARY}",
+        on="embedding_canary",
+        refused=DUPLICATE,
+    ),
+    Violation(
+        "vector_has_dimensions",
+        f"update embedding_canary set vector = [1.0] {ONE_CANARY}",
+        on="embedding_canary",
+        refused=CHECK,
+    ),
+    Violation(
+        "vector_is_finite",
+        f"update embedding_canary set vector = list_prepend(cast('nan' as float), vector[2:]) {ONE_CANARY}",
+        on="embedding_canary",
+    ),
+    Violation(
+        "vector_is_unit_length",
+        f"update embedding_canary set vector = list_transform(vector, lambda x: 1.01 * x) {ONE_CANARY}",
+        on="embedding_canary",
+    ),
+    Violation(
+        "belongs_to_space",
+        f"update embedding_canary set embedding_space_id = 'unknown' {ONE_CANARY}",
+        on="embedding_canary",
+        refused=FOREIGN_KEY,
+    ),
+    Violation("is_sha256", f"update embedding_canary set canary_sha256 = 'none' {ONE_CANARY}", on="embedding_canary"),
     Violation(
         "embedding_space_id_is_the_digest_of_its_identity", "update embedding_space set model_name = 'another model'"
     ),
@@ -163,6 +195,10 @@ VIOLATIONS = (
     ),
     Violation("is_not_negative", "update embedding_space set price_per_million_tokens = -1", on="embedding_space"),
     Violation("few_texts_are_truncated", "update embedding set truncated_flag = true"),
+    Violation(
+        "one_model_fills_a_space",
+        f"update run set model_digest = 'one'; update embedding_canary set model_digest = 'another' {ONE_CANARY}",
+    ),
     Violation("run_has_a_job", "update run set job_id = 'unknown'", refused=FOREIGN_KEY),
     # What people write into seeds.
     Violation("chunk_policy_is_valid", "update chunk_policy set overlap = chunk_size", on="chunk_policy"),
@@ -267,7 +303,8 @@ def test_no_transaction_is_open_while_the_model_is_called(project, monkeypatch):
         monkeypatch.setattr(store.engine, "atomically", watched)
         space = store.get_or_create_embedding_space("watchful", "watchful", 8)
         summary = embed_space(store, space, EmbedOptions(limit=100))
-    assert (provider.calls, summary.written) == (7, 100)
+    canary_calls = len(CANARIES) + 1  # each alone, and all together
+    assert (provider.calls - canary_calls, summary.written) == (7, 100)
 
 
 def test_the_legacy_schema_is_never_written_to(project):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from vector.errors import InputRefused, SpaceRefused
-from vector.providers import PartlyRefused, discover_models, open_provider
+from vector.pinning import pin_or_check
+from vector.providers import PartlyRefused, PreprocessPolicy, discover_models, open_provider
 
 TEXTS = [
     "The river flooded the valley after days of rain.",
@@ -129,6 +130,21 @@ def test_from_several_threads(minilm):
 def test_a_space_of_other_dimensions_is_refused(minilm):
     with pytest.raises(SpaceRefused, match="384 dimensions, the space has 256"):
         minilm(dimensions=256).embed(TEXTS)
+
+
+def test_a_space_is_pinned_to_it_and_to_no_other(minilm, store):
+    space = store.get_or_create_embedding_space("openai", llama_server.MODEL, 384)
+    first = pin_or_check(store, space, minilm(), PreprocessPolicy())
+    assert (first.first_use, first.texts, first.requests) == (True, 32, 17)
+    assert first.tokens > 1000
+    later = pin_or_check(store, space, minilm(), PreprocessPolicy())
+    assert not later.first_use
+    assert later.lowest_cosine > 0.9999, "one batch is as good as sixteen requests"
+    with pytest.raises(SpaceRefused, match="at the lowest"):
+        pin_or_check(store, space, minilm(), PreprocessPolicy(document_prefix="passage: "))
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(SpaceRefused, match="at the lowest"):  # the same weights as int8
+        pin_or_check(store, space, minilm("onnx"), PreprocessPolicy())
 
 
 def test_discovery(minilm):

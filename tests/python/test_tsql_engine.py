@@ -9,12 +9,14 @@ from tsql.driver import pyodbc
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
 
-from vector.contracts.ledgers import Column
-from vector.contracts.models import VectorJob, compute_vector_hash
+from vector.contracts.ledgers import EMBEDDING_SPACE, Column
+from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorJob, compute_vector_hash
 from vector.engines import engine_for_connection
 from vector.engines.base import SearchRequest
 from vector.engines.sqlserver import SqlServerEngine
 from vector.errors import ConfigurationError, InvalidRecord
+from vector.pinning import refuse_another_model
+from vector.providers.hash import HashProvider
 from vector.store import VectorStore
 from vector.verify import verify_vectors
 
@@ -47,8 +49,8 @@ class Server:
 
 
 RELATIONS = (
-    "embedding_space job run source_registry chunk chunk_version embedding embedding_failure retrieval retrieval_hit"
-    " embedding_pending embedding_current"
+    "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure retrieval"
+    " retrieval_hit embedding_pending embedding_current"
 ).split()
 
 
@@ -239,7 +241,7 @@ def test_vectors_are_verified_as_they_are_stored(engine, connection, server):
 def test_the_database_is_named_by_server_and_database(engine, server):
     server.answers[:0] = [(r"serverproperty", [("server", "warehouse")]), (r"from sys\.objects", [])]
     with pytest.raises(
-        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 9 more; run `dbt build`"
+        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 10 more; run `dbt build`"
     ):
         VectorStore(engine=engine)
 
@@ -269,6 +271,26 @@ def test_a_save_is_one_guarded_insert_in_one_transaction(engine, connection):
     assert calls.count("commit") == 1
     assert calls.index("commit") > calls.index(insert)
     assert any(re.match(r"drop table if exists #vector_staged", sql) for sql in calls)
+
+
+def test_canaries_are_written_as_json_and_compared_by_parameters(engine, connection, server):
+    space = EmbeddingSpace.create_new("hash", "hash", 2)
+    server.answers.insert(0, (r"from \[vector\]\.\[embedding_space\]", [EMBEDDING_SPACE.to_row(space)]))
+    store = VectorStore(engine=engine)
+    connection.calls.clear()
+    store.save_embedding_canaries([EmbeddingCanary.create_new(space.embedding_space_id, 0, "0" * 64, [0.6, 0.8])])
+    (staged,) = [call for call in connection.calls if call.get("sql", "").startswith("insert into #")]
+    assert "[0.6,0.8]" in staged["parameters"][0]
+    (insert,) = [sql for call in connection.calls if (sql := call.get("sql", "")).startswith("insert into [vector]")]
+    assert "not exists (select 1 from [vector].[embedding_canary] as ledger where" in insert
+    assert not any("native" in call.get("sql", "") for call in connection.calls)
+
+    provider = HashProvider(space)
+    provider.model_digest = "sha256:1"
+    connection.calls.clear()
+    refuse_another_model(store, space, provider)
+    (asked,) = [call for call in connection.calls if "embedding_canary" in call.get("sql", "")]
+    assert asked["parameters"] == [space.embedding_space_id, "sha256:1", "sha256:1", space.embedding_space_id]
 
 
 def test_a_materialized_select_holds_no_parameter(engine, connection):

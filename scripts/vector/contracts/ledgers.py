@@ -87,10 +87,12 @@ def _loaded(column: Column, value: Any, decode_vector: Callable[[Any], list[floa
 # As the models of dbt declare them, where a test compares them. DuckDB would take any length, SQL Server would not.
 _LENGTHS = {
     **dict.fromkeys("embedding_space_id job_id run_id embedding_id embedding_failure_id retrieval_id".split(), 36),
-    **dict.fromkeys("chunk_id content_sha256 input_content_sha256 query_sha256 vector_sha256".split(), 64),
+    **dict.fromkeys(
+        "chunk_id content_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256".split(), 64
+    ),
     **dict.fromkeys("source_id endpoint_url".split(), 400),
     **dict.fromkeys("space_key model_name transform_ref worker_id locked_by".split(), 200),
-    **dict.fromkeys("source_type policy_version model_tag model_digest".split(), 100),
+    **dict.fromkeys("source_type policy_version model_tag model_digest runtime".split(), 100),
     **dict.fromkeys("provider reason engine".split(), 50),
     "job_type": 30,
     **dict.fromkeys("status distance_metric managed_by".split(), 20),
@@ -150,6 +152,7 @@ CHUNK = _ledger(
     " retired_utc updated_utc",
 )
 EMBEDDING = _ledger("embedding", models.VectorEmbedding, "chunk_id embedding_space_id input_content_sha256")
+EMBEDDING_CANARY = _ledger("embedding_canary", models.EmbeddingCanary, "embedding_space_id canary_index")
 EMBEDDING_FAILURE = _ledger(
     "embedding_failure",
     models.EmbeddingFailure,
@@ -160,5 +163,6 @@ RETRIEVAL = _ledger("retrieval", models.VectorRetrieval, "retrieval_id")
 RETRIEVAL_HIT = _ledger("retrieval_hit", models.VectorRetrievalHit, "retrieval_id rank")
 
 LEDGERS = (
-    EMBEDDING_SPACE, JOB, RUN, SOURCE_REGISTRY, CHUNK, EMBEDDING, EMBEDDING_FAILURE, RETRIEVAL, RETRIEVAL_HIT,
+    EMBEDDING_SPACE, JOB, RUN, SOURCE_REGISTRY, CHUNK, EMBEDDING, EMBEDDING_CANARY, EMBEDDING_FAILURE, RETRIEVAL,
+    RETRIEVAL_HIT,
 )  # fmt: skip

@@ -25,6 +25,7 @@ from vector.contracts.identity import (
 from vector.errors import InvalidRecord
 
 __all__ = [
+    "EmbeddingCanary",
     "EmbeddingFailure",
     "EmbeddingSpace",
     "JobStatus",
@@ -371,6 +372,42 @@ class VectorEmbedding(_Record):
         vector_sha256 = compute_vector_hash(vector)
         numbers = np.asarray(vector, dtype=np.float64).tolist()
         return cls(new_id(), chunk_id, embedding_space_id, input_content_sha256, numbers, vector_sha256, **optional)
+
+
+@dataclass
+class EmbeddingCanary(_Record):
+    """The vector that a space's model gave one of the fixed canary texts when the space was pinned to it.
+
+    `canary_index` counts from 0; `canary_sha256` is the hash of the text without the space's prefix or template.
+    `runtime` is what served the model, such as "ollama 0.12.6".
+    """
+
+    embedding_space_id: str
+    canary_index: int
+    canary_sha256: str
+    vector: list[float]
+    vector_sha256: str
+    model_digest: str | None = None
+    runtime: str | None = None
+    run_id: str | None = None
+    created_utc: datetime = field(default_factory=_now)
+
+    @property
+    def dimensions(self) -> int:
+        """The length of the vector."""
+        return len(self.vector)
+
+    @classmethod
+    def create_new(
+        cls, embedding_space_id: str, canary_index: int, canary_sha256: str, vector: list[float], **optional: Any
+    ) -> "EmbeddingCanary":
+        """A canary with its vector's hash. A list or a one-dimensional array will do.
+
+        Raises InvalidRecord when the vector is empty, not flat, or not finite as float32.
+        """
+        vector_sha256 = compute_vector_hash(vector)
+        numbers = np.asarray(vector, dtype=np.float64).tolist()
+        return cls(embedding_space_id, canary_index, canary_sha256, numbers, vector_sha256, **optional)
 
 
 @dataclass

@@ -1,0 +1,3 @@
+{{ config(materialized='ledger', unique_key=['embedding_space_id', 'canary_index']) }}
+
+{{ empty_ledger() }}
