@@ -117,6 +117,10 @@ class Engine(Protocol):
         """The best hits, best first, ties by chunk id; and the number of vectors compared."""
         ...
 
+    def frugal(self) -> AbstractContextManager[None]:
+        """Inside, an engine that lives in this process keeps its cache small."""
+        ...
+
     def exclusive(self, name: str) -> AbstractContextManager[bool]:
         """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
         ...

@@ -38,6 +38,10 @@ _SCORES = {
 _HELD: set[tuple[str, str, str]] = set()
 _LOCK = threading.Lock()
 
+# MiB of memory to begin with where little will do, and the most that is given bit by bit.
+_FRUGAL_MEMORY = 128
+_MOST_MEMORY = 64 * 1024
+
 # Rows that are read at a time.
 _BLOCK = 2000
 
@@ -93,6 +97,8 @@ class DuckDBEngine:
         self._prefix = f'"{catalog}"."{self.schema}"'
         self._staged_count = 0
         self._still_staged: list[str] = []
+        self._memory: int | None = None  # the limit in MiB while it is a frugal one
+        self._working = False  # inside a transaction
 
     @property
     def location(self) -> str:
@@ -122,13 +128,56 @@ class DuckDBEngine:
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
     def _run(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        with _interruptible():
-            return self.connection.execute(sql, list(parameters))
+        while True:
+            try:
+                with _interruptible():
+                    return self.connection.execute(sql, list(parameters))
+            except duckdb.OutOfMemoryException:
+                # A transaction cannot go on after an error: `atomically` begins it anew.
+                if self._working or not self._more_memory():
+                    raise
+
+    @contextmanager
+    def frugal(self) -> Iterator[None]:
+        """Inside, DuckDB starts with little memory and gets more only when a transaction does not fit: what it caches
+        of the tables would otherwise grow to its limit, by default most of the machine's. A lower limit stays."""
+        ((limit, is_higher),) = self.query(
+            "select current_setting('memory_limit'),"
+            f" parse_formatted_bytes(current_setting('memory_limit')) > parse_formatted_bytes('{_FRUGAL_MEMORY} MiB')"
+        )
+        if not is_higher:
+            yield
+            return
+        self._memory = _FRUGAL_MEMORY
+        self._run(f"set memory_limit = '{self._memory} MiB'")
+        try:
+            yield
+        finally:
+            self._memory = None
+            self._run("set memory_limit = ?", [limit])
 
     def atomically(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a transaction: all that it writes is written, or nothing is."""
         if self._in_transaction():
             raise ConfigurationError("the connection has a transaction open; commit it or roll it back first")
+        while True:
+            self._working = True
+            try:
+                return self._once(work)
+            except duckdb.OutOfMemoryException:
+                if not self._more_memory():
+                    raise
+            finally:
+                self._working = False
+
+    def _more_memory(self) -> bool:
+        if self._memory is None or self._memory >= _MOST_MEMORY:
+            return False
+        self._memory *= 2
+        self.connection.execute(f"set memory_limit = '{self._memory} MiB'")
+        return True
+
+    def _once(self, work: Callable[[], Result]) -> Result:
         self.connection.execute("begin transaction")
         try:
             result = work()
@@ -186,9 +235,7 @@ class DuckDBEngine:
 
     def materialize(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
-        self.connection.execute(
-            f"create or replace temp table {checked_identifier(name, 'table')} as {select}", list(parameters)
-        )
+        self._run(f"create or replace temp table {checked_identifier(name, 'table')} as {select}", parameters)
 
     def materialized(self, name: str) -> str:
         """What to read a temporary table by."""

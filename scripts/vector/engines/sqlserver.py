@@ -12,7 +12,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -227,6 +227,10 @@ class SqlServerEngine:
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search: in the database where it keeps the space's vectors as VECTOR(n), else over a local copy."""
         return sqlserver_search.search(self, request)
+
+    def frugal(self) -> AbstractContextManager[None]:
+        """Nothing to do: the server's memory is its own."""
+        return nullcontext()
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:
