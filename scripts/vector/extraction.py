@@ -6,8 +6,9 @@ The libraries are those of the extra `jobs`, imported on use.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from importlib import import_module, metadata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
 from typing import Any
 
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
@@ -61,17 +62,21 @@ def html_text(html: str) -> str:
 
     Raises SourceUnreadable when the elements are nested deeper than Python's stack.
     """
-    lxml_html, inscriptis = _library("lxml.html"), _library("inscriptis")
-    config = inscriptis.ParserConfig(css=_library("inscriptis.css_profiles").CSS_PROFILES["strict"])
-    # By default, libxml2 silently leaves out what is nested deeper than 256 elements. Given bytes, it need not care for
-    # an encoding that the document declares.
-    parser = lxml_html.HTMLParser(huge_tree=True, encoding="utf-8")
+    with _extra_installed():
+        from inscriptis import Inscriptis
+        from inscriptis.css_profiles import CSS_PROFILES
+        from inscriptis.model.config import ParserConfig
+        from lxml.etree import ParserError
+        from lxml.html import HTMLParser, document_fromstring
     if not html.strip():
         return ""
+    # By default, libxml2 silently leaves out what is nested deeper than 256 elements. What the document declares of
+    # its encoding was for its bytes.
+    parser = HTMLParser(huge_tree=True, encoding="utf-8")
     try:
-        tree = lxml_html.document_fromstring(html.encode(), parser=parser)
-        return inscriptis.Inscriptis(tree, config).get_text()
-    except _library("lxml.etree").ParserError:  # nothing but comments, say
+        tree = document_fromstring(html.encode(), parser=parser)
+        return Inscriptis(tree, ParserConfig(css=CSS_PROFILES["strict"])).get_text()
+    except ParserError:  # nothing but comments, say
         return ""
     except RecursionError:
         raise SourceUnreadable("HTML: the elements are nested too deeply to be read") from None
@@ -79,7 +84,9 @@ def html_text(html: str) -> str:
 
 def wikitext_text(wikitext: str) -> str:
     """The words of MediaWiki's markup: links by their labels; no templates, comments, references, pictures."""
-    code = _library("mwparserfromhell").parse(wikitext)
+    with _extra_installed():
+        import mwparserfromhell
+    code = mwparserfromhell.parse(wikitext)
     for tag in code.filter_tags(matches=lambda node: str(node.tag).strip().lower() == "ref"):
         _remove(code, tag)
     for link in code.filter_wikilinks(matches=lambda node: str(node.title).strip().lower().startswith(_WORDLESS_LINKS)):
@@ -110,16 +117,20 @@ def _values(payload: str, json_path: str) -> list[str]:
 
 
 def _compiled(json_path: str) -> Any:
-    jsonpath = _library("jsonpath")
+    with _extra_installed():
+        from jsonpath import JSONPathEnvironment, JSONPathError
     try:
-        return jsonpath.JSONPathEnvironment(strict=True).compile(json_path)
-    except jsonpath.JSONPathError as error:
-        reason = str(error).partition("\n")[0]
-        raise InvalidRecord(f"json_path {json_path!r}: {reason}; it must be a JSONPath query (RFC 9535)") from None
+        return JSONPathEnvironment(strict=True).compile(json_path)
+    except JSONPathError as error:
+        # Not str(error), which fails on an empty path.
+        raise InvalidRecord(
+            f"json_path {json_path!r}: {error.args[0]}; it must be a JSONPath query (RFC 9535)"
+        ) from None
 
 
-def _library(module: str) -> Any:
+@contextmanager
+def _extra_installed() -> Iterator[None]:
     try:
-        return import_module(module)
-    except ImportError:
-        raise ConfigurationError(f"this format needs the package of {module}: {INSTALL}") from None
+        yield
+    except ImportError as error:
+        raise ConfigurationError(f"this format needs {error.name}, of the extra jobs: {INSTALL}") from None

@@ -151,8 +151,8 @@ def read_document(
     if store.engine.missing_relations(["document"]):
         raise ConfigurationError("the view document is not built; run `dbt build` first")
     rows = store.engine.query(
-        "select source_type, source_ref_json, content, title, tags_json, source_updated_utc, policy_version, chunk_size,"
-        f" overlap, max_chunks_per_source from {store.engine.table('document')} where source_id = ?",
+        "select source_type, source_ref_json, content, title, tags_json, source_updated_utc, policy_version,"
+        f" chunk_size, overlap, max_chunks_per_source from {store.engine.table('document')} where source_id = ?",
         [source_id],
     )
     if not rows:

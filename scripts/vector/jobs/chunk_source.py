@@ -82,8 +82,8 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
         extra = sorted(given.keys() - _OF_DBT)
         if extra:
             raise InvalidRecord(
-                f"CHUNK_SOURCE input, key {extra[0]}: source {given['source_id']!r} is its own analytics source, of which"
-                " dbt says that; leave the key out, or give the chunks a source_id of their own"
+                f"CHUNK_SOURCE input, key {extra[0]}: source {given['source_id']!r} is an analytics source itself, of"
+                " which dbt says that; leave the key out, or give the chunks a source_id of their own"
             )
         return given
     if "source_type" not in given:
@@ -163,8 +163,8 @@ def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument
     for key, value in known.items():
         if request.get(key, value) != value:
             raise InvalidRecord(
-                f"source {document.source_id!r} belongs to dbt, which has {key} {value!r}, not {request[key]!r}; leave the"
-                " key out, or give the chunks a source_id of their own"
+                f"source {document.source_id!r} belongs to dbt, which has {key} {value!r}, not {request[key]!r}; leave"
+                " the key out, or give the chunks a source_id of their own"
             )
     return document, policy
 

@@ -46,8 +46,9 @@ def require_storable(values: Mapping[str, Any], job_type: str) -> None:
 
 def _explained(error: ValidationError, job_type: str) -> str:
     key = ".".join(map(str, error.absolute_path))
-    # The message quotes the value, which may be a whole document.
-    message = error.message if len(error.message) <= 300 else f"{error.message[:300]}..."
+    message = error.message
+    if len(message) > 300:  # it quotes the value first, which may be a whole document
+        message = f"{message[:100]} ... {message[-150:]}"
     known = ", ".join(error.schema.get("properties", ()))
     wanted = error.schema.get("description")
     hint = f"give {wanted}" if wanted else f"keys are {known}" if known else "see docs/jobs.md"
