@@ -46,7 +46,6 @@ def run(context: Any) -> dict[str, Any]:
     """
     store, given = context.store, validate(context.job.input_json)
     space = space_of_key(store, given["space_key"])
-    context.run.embedding_space_id = space.embedding_space_id
     questions = read_questions(store, given.get("query_set"))
     judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
     if not judged:
