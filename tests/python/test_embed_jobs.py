@@ -58,6 +58,8 @@ def test_a_worker_that_must_end_keeps_what_was_answered(store, other, monkeypatc
         pass
 
     monkeypatch.setattr("vector.jobs.JobStopped", Stopped, raising=False)
+    monkeypatch.setattr("vector.providers.hash.HashProvider.preferred_batch_size", 16)
+    monkeypatch.setattr("vector.providers.hash.HashProvider.largest_batch_size", 16, raising=False)
     context = context_of(store, "EMBED_CHUNKS", {"space_key": "other"}, stop_after=3)
     with pytest.raises(Stopped, match="vectors"):
         embed_chunks.run(context)
