@@ -6,10 +6,13 @@ inputs as (
 
 ),
 
+-- Policies of other methods are for CHUNK_SOURCE.
 chunk_policies as (
 
     select * from {{ ref('chunk_policy') }}
-    where {{ is_true('is_active') }}
+    where
+        {{ is_true('is_active') }}
+        and coalesce(method, 'characters') = 'characters'
 
 ),
 

@@ -40,8 +40,12 @@ class ChunkingPolicy:
         if self.max_chunks_per_source < 1:
             raise ValueError("max_chunks_per_source must be at least 1")
 
+    def windows(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """The windows of the text in order as (content, start, end), not capped; offsets are code points."""
+        return _windows(text, self.chunk_size, self.overlap)
+
     def to_dict(self) -> dict[str, Any]:
-        """The four settings under their names."""
+        """What the chunks' policy_json holds: here the four settings under their names."""
         return asdict(self)
 
 
@@ -73,11 +77,12 @@ class Chunker:
         Raises InvalidRecord when the content holds a NUL or a lone surrogate.
         """
         require_storable_text(content, f"content of source {source_id!r}")
-        windows = _windows(content, self.policy.chunk_size, self.policy.overlap)
+        windows = iter(self.policy.windows(content))
+        policy = self.policy.to_dict()
         source_ref = {"source_id": source_id} if source_ref is None else source_ref
         # The windows are cut as they are asked for, so a cap also bounds the work.
         chunks = [
-            self._chunk(index, window, source_id, source_type, source_ref)
+            self._chunk(index, window, source_id, source_type, source_ref, policy)
             for index, window in enumerate(islice(windows, self.policy.max_chunks_per_source))
         ]
         if next(windows, None) is not None:
@@ -91,7 +96,13 @@ class Chunker:
         return chunks
 
     def _chunk(
-        self, index: int, window: tuple[str, int, int], source_id: str, source_type: str, source_ref: dict[str, Any]
+        self,
+        index: int,
+        window: tuple[str, int, int],
+        source_id: str,
+        source_type: str,
+        source_ref: dict[str, Any],
+        policy: dict[str, Any],
     ) -> VectorChunk:
         content, start, end = window
         return VectorChunk(
@@ -102,7 +113,7 @@ class Chunker:
             content=content,
             content_sha256=compute_content_hash(content),
             byte_count=len(content.encode("utf-8")),
-            policy=self.policy.to_dict(),
+            policy=dict(policy),
             source_id=source_id,
         )
 

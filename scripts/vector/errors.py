@@ -15,6 +15,10 @@ class InvalidRecord(VectorError, ValueError):
     """A record was refused before anything was written: wrong length, not finite, unknown key, bad hash."""
 
 
+class SourceUnreadable(VectorError):
+    """A source's text cannot be had: its file is gone, is not UTF-8, or is not of the format that was named."""
+
+
 class ProviderError(VectorError):
     """A model could not be used: the server is down, the model is missing, the reply makes no sense."""
 

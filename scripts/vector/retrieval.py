@@ -65,13 +65,15 @@ def search(
     source_types: Sequence[str] = (),
     source_ids: Sequence[str] = (),
     log: bool = True,
+    run_id: str | None = None,
+    eval_query_id: str | None = None,
 ) -> SearchResult:
     """The `top_k` current chunks nearest to the question in the space, best first, ties by chunk id.
 
     Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
-    `log` is false. Raises ConfigurationError on an empty question or a top_k below 1, InvalidRecord on a question that
-    holds a NUL or a lone surrogate, ProviderError when the model cannot be used, SpaceRefused when another one filled
-    the space.
+    `log` is false, with the run and the evaluation question that it is of, if any. Raises ConfigurationError on an
+    empty question or a top_k below 1, InvalidRecord on a question that holds a NUL or a lone surrogate, ProviderError
+    when the model cannot be used, SpaceRefused when another one filled the space.
     """
     _check_question(query, top_k)
     refuse_another_model(store, space, provider)
@@ -93,6 +95,8 @@ def search(
         latency_ms=round((time.perf_counter() - started) * 1000, 3),
         engine=store.engine.name,
         exact_flag=True,
+        run_id=run_id,
+        eval_query_id=eval_query_id,
     )
     if log:
         store.save_retrieval(retrieval, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])

@@ -1,6 +1,7 @@
 {#-
     Policies that cannot cut: chunk_size must be positive, overlap from 0 to less than chunk_size, the cap at least 1.
-    A colon in policy_version could give two chunks one id.
+    A colon in policy_version could give two chunks one id. Only windows of characters, which SQL can cut, may be the
+    policy of all types; they have no tokenizer.
 -#}
 {% test chunk_policy_is_valid(model) %}
 
@@ -12,5 +13,8 @@ where
     or overlap >= chunk_size
     or max_chunks_per_source < 1
     or policy_version like '%:%'
+    or coalesce(method, 'characters') not in ('characters', 'sentences', 'markdown')
+    or (source_type = '*' and method in ('sentences', 'markdown'))
+    or (tokenizer is not null and coalesce(method, 'characters') = 'characters')
 
 {% endtest %}

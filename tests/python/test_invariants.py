@@ -184,6 +184,21 @@ VIOLATIONS = (
         "chunk_policy_is_immutable",
         f"""update chunk set policy_json = replace(policy_json, '"chunk_size":', '"chunk_size":1') {ONE_CHUNK}""",
     ),
+    Violation(
+        "chunk_policy_is_immutable",
+        """
+        update chunk set managed_by = 'python' where source_id = 'page:apollo';
+        update chunk set policy_json = replace(policy_json, '"chunk_size":', '"chunk_size":1')
+        where chunk_id = (select min(chunk_id) from chunk where source_id = 'page:apollo')
+        """,
+    ),
+    Violation(
+        "chunks_cover_their_source",
+        f"""
+        update source_registry set managed_by = 'python' where source_id = 'page:apollo';
+        update chunk set retired_utc = now() {window_of_a_long_page(1)}
+        """,
+    ),
     Violation("source_can_be_indexed", "update source_registry set status = 'error' where source_id = 'page:apollo'"),
     Violation(
         "source_type_has_not_vanished", "update source_registry set retired_utc = now() where source_type = 'page'"
@@ -201,7 +216,10 @@ VIOLATIONS = (
     ),
     Violation("run_has_a_job", "update run set job_id = 'unknown'", refused=FOREIGN_KEY),
     # What people write into seeds.
-    Violation("chunk_policy_is_valid", "update chunk_policy set overlap = chunk_size", on="chunk_policy"),
+    *(
+        Violation("chunk_policy_is_valid", f"update chunk_policy set {wrong}", on="chunk_policy")
+        for wrong in ("overlap = chunk_size", "method = 'pages'", "method = 'sentences'", "tokenizer = 'of characters'")
+    ),
     Violation(
         "one_active_row_each",
         "insert into chunk_policy select * replace ('again' as policy_version) from chunk_policy limit 1",

@@ -160,7 +160,7 @@ def cutter(native):
         connection.execute(f"create table warehouse.vector.document_input ({columns}, updated_utc timestamp)")
         connection.execute(
             "create table warehouse.vector.chunk_policy (policy_version text, source_type text, chunk_size int,"
-            " overlap int, max_chunks_per_source int, is_active boolean)"
+            " overlap int, max_chunks_per_source int, is_active boolean, method text)"
         )
         connection.execute(f"create view warehouse.vector.document as {native['document']}")
         yield connection
@@ -173,7 +173,7 @@ def test_any_text_is_cut_alike(cutter, native):
     def are_cut_alike(texts, policy):
         cutter.execute("delete from warehouse.vector.document_input")
         cutter.execute("delete from warehouse.vector.chunk_policy")
-        cutter.execute("insert into warehouse.vector.chunk_policy values ('any', '*', ?, ?, ?, true)", policy)
+        cutter.execute("insert into warehouse.vector.chunk_policy values ('any', '*', ?, ?, ?, true, null)", policy)
         cutter.executemany(
             "insert into warehouse.vector.document_input"
             " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01')",

@@ -92,7 +92,7 @@ _LENGTHS = {
     ),
     **dict.fromkeys("source_id endpoint_url".split(), 400),
     **dict.fromkeys("space_key model_name transform_ref worker_id locked_by".split(), 200),
-    **dict.fromkeys("source_type policy_version model_tag model_digest runtime".split(), 100),
+    **dict.fromkeys("source_type policy_version model_tag model_digest runtime eval_query_id".split(), 100),
     **dict.fromkeys("provider reason engine".split(), 50),
     "job_type": 30,
     **dict.fromkeys("status distance_metric managed_by".split(), 20),

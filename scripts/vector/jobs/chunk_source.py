@@ -1,0 +1,235 @@
+"""CHUNK_SOURCE: reads one source, extracts its text, cuts it by a policy, and writes registry and chunks.
+
+Input (docs/jobs.md has examples):
+
+    source_id       id of the source; needed
+    source_type     kind of source; needed unless dbt keeps the source
+    from            where the text is, one of {"text": inline}, {"path": file below VECTOR_LAKE_DIR},
+                    {"source_id": a row of the view `document`}; needed
+    format          text, html, wikitext or json; by default what a path's extension says, else text
+    json_path       the JSONPath query (RFC 9535) of the texts in json; needed with that format, and only there
+    value_format    text, html or wikitext: what the texts in json are
+    policy_version  an active chunk policy; by default that of the source type, else of `*`
+    title, tags, source_ref   what the registry says of the source
+
+A source that dbt keeps is only written as dbt would: `from` names itself, and nothing else is given but, if at all,
+the source type and the policy version that it has anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from vector.chunking import ChunkingPolicy
+from vector.contracts.identity import compute_content_hash
+from vector.contracts.models import SourceStatus
+from vector.errors import InvalidRecord, SourceUnreadable
+from vector.extraction import (
+    FORMATS,
+    VALUE_FORMATS,
+    check_json_path,
+    extract_text,
+    extractor_versions,
+    format_of_file,
+)
+from vector.jobs.input_schema import checked_input, require_storable
+from vector.lake import checked_lake_path, find_lake_file, read_lake_text
+from vector.policies import named_policy, policy_of_type
+from vector.sources import SourceDocument, cut, read_document, store_source, store_unreadable
+from vector.store import VectorStore
+
+_ID = {"type": "string", "minLength": 1, "maxLength": 400}
+SCHEMA = {
+    "type": "object",
+    "required": ["source_id", "from"],
+    "additionalProperties": False,
+    "properties": {
+        "source_id": {**_ID, "description": "an id of 1 to 400 characters, such as note:1"},
+        "source_type": {"type": "string", "minLength": 1, "maxLength": 100, "description": "one word, such as note"},
+        "from": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+            "description": 'one of {"text": ...}, {"path": ...}, {"source_id": ...}',
+            "properties": {
+                "text": {"type": "string"},
+                "path": {"type": "string", "minLength": 1, "description": "a path below the folder VECTOR_LAKE_DIR"},
+                "source_id": {**_ID, "description": "the id of a row of the view document"},
+            },
+        },
+        "format": {"enum": list(FORMATS)},
+        "json_path": {"type": "string", "minLength": 1},
+        "value_format": {"enum": list(VALUE_FORMATS)},
+        "policy_version": {"type": "string", "minLength": 1, "maxLength": 100},
+        "title": {"type": ["string", "null"]},
+        "tags": {"type": ["object", "null"]},
+        "source_ref": {"type": "object"},
+    },
+}
+# What may be said of a source that dbt keeps.
+_OF_DBT = {"source_id", "source_type", "from", "policy_version"}
+
+
+def validate(input_json: dict[str, Any]) -> dict[str, Any]:
+    """The input with its path in plain form and its format spelt out. Raises InvalidRecord as the module says."""
+    given = checked_input(input_json, SCHEMA, "CHUNK_SOURCE")
+    require_storable({**given, **given["from"], "text": None}, "CHUNK_SOURCE")
+    compute_content_hash(given["from"].get("text", ""))  # a NUL becomes an error of the source, a lone surrogate cannot
+    if _is_of_dbt(given):
+        extra = sorted(given.keys() - _OF_DBT)
+        if extra:
+            raise InvalidRecord(
+                f"CHUNK_SOURCE input, key {extra[0]}: source {given['source_id']!r} is an analytics source itself, of"
+                " which dbt says that; leave the key out, or give the chunks a source_id of their own"
+            )
+        return given
+    if "source_type" not in given:
+        raise InvalidRecord("CHUNK_SOURCE input: source_type is missing; give one word, such as note")
+    if "path" in given["from"]:
+        given["from"] = {"path": checked_lake_path(given["from"]["path"])}
+    given["format"] = given.get("format") or _default_format(given["from"])
+    return _with_json_settings(given)
+
+
+def _is_of_dbt(given: dict[str, Any]) -> bool:
+    return given["from"].get("source_id") == given["source_id"]
+
+
+def _default_format(origin: dict[str, str]) -> str:
+    if "path" not in origin:
+        return "text"
+    found = format_of_file(origin["path"])
+    if found is None:
+        raise InvalidRecord(
+            f"CHUNK_SOURCE input: the extension of path {origin['path']!r} says no format;"
+            f" give format, one of {', '.join(FORMATS)}"
+        )
+    return found
+
+
+def _with_json_settings(given: dict[str, Any]) -> dict[str, Any]:
+    if given["format"] == "json":
+        if "json_path" not in given:
+            raise InvalidRecord(
+                'CHUNK_SOURCE input: json_path is missing; format json needs one, such as "$.body.text"'
+            )
+        check_json_path(given["json_path"])
+        return {"value_format": "text", **given}
+    for key in ("json_path", "value_format"):
+        if key in given:
+            raise InvalidRecord(f"CHUNK_SOURCE input, key {key}: is for format json, this one is {given['format']}")
+    return given
+
+
+def run(context: Any) -> dict[str, Any]:
+    """Chunks the source of the job and gives metrics: counts of chunks by what became of them, the text's length in
+    code points, the policy, and the registry's status.
+
+    A text without anything to chunk (empty, with U+0000, without a policy) is stored as an error of the source, as dbt
+    does. Raises SourceUnreadable when the text cannot be had: the registry then says so, and the stored chunks stay.
+    """
+    store, request = context.store, validate(context.job.input_json)
+    document, policy = (_as_dbt if _is_of_dbt(request) else _as_python)(store, request)
+    context.heartbeat()
+    source, chunks = cut(document, policy)
+    context.heartbeat()
+    stored = store_source(store, source, chunks)
+    return {
+        **asdict(stored),
+        "source_id": source.source_id,
+        "status": SourceStatus(source.status).value,
+        "error_message": source.error_message,
+        "policy_version": source.policy_version,
+        "chunks": len(chunks),
+        "capped": source.chunk_capped_flag,
+        "char_count": source.char_count,
+        "extractors": extractor_versions(request.get("format", "text"), request.get("value_format", "text")),
+    }
+
+
+def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
+    """The document and policy of a source that dbt keeps, as dbt has them."""
+    found = read_document(store, request["source_id"], as_dbt_stores_it=True)
+    if found is None:
+        raise InvalidRecord(
+            f"source {request['source_id']!r} is no row of the view document; dbt retires what has vanished from its"
+            " sources: run `dbt build`"
+        )
+    document, policy = found
+    known = {"source_type": document.source_type, "policy_version": policy.version if policy else None}
+    for key, value in known.items():
+        if request.get(key, value) != value:
+            raise InvalidRecord(
+                f"source {document.source_id!r} belongs to dbt, which has {key} {value!r}, not {request[key]!r}; leave"
+                " the key out, or give the chunks a source_id of their own"
+            )
+    return document, policy
+
+
+def _as_python(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
+    """The document and policy of a source that CHUNK_SOURCE keeps."""
+    _refuse_source_of_dbt(store, request["source_id"])
+    origin = request["from"]
+    document = SourceDocument(
+        request["source_id"],
+        request["source_type"],
+        request.get("source_ref") or ({"source_id": request["source_id"]} if "text" in origin else origin),
+        None,
+        request.get("title"),
+        request.get("tags"),
+    )
+    try:
+        document = _read(store, request, document)
+    except SourceUnreadable as error:
+        store_unreadable(store, document, str(error))
+        raise
+    if "policy_version" in request:
+        return document, named_policy(store, request["policy_version"])
+    return document, policy_of_type(store, document.source_type)
+
+
+def _refuse_source_of_dbt(store: VectorStore, source_id: str) -> None:
+    known = store.get_source(source_id)
+    if (known and known.managed_by == "dbt") or read_document(store, source_id) is not None:
+        raise InvalidRecord(
+            f"source {source_id!r} belongs to dbt, which would write over it; give the chunks a source_id of their own,"
+            f' or {{"source_id": "{source_id}"}} as `from`, to chunk it as dbt does'
+        )
+
+
+def _read(store: VectorStore, request: dict[str, Any], document: SourceDocument) -> SourceDocument:
+    """The document with its text."""
+    origin = request["from"]
+    if "text" in origin:
+        payload = origin["text"]
+    elif "path" in origin:
+        file = find_lake_file(origin["path"])
+        payload = read_lake_text(file, origin["path"])
+        changed = datetime.fromtimestamp(int(file.stat().st_mtime), timezone.utc)
+        document = replace(document, source_updated_utc=changed)
+    else:
+        payload, document = _read_analytics(store, request, document)
+    text = extract_text(payload, request["format"], request.get("json_path"), request.get("value_format", "text"))
+    return replace(document, content=text)
+
+
+def _read_analytics(
+    store: VectorStore, request: dict[str, Any], document: SourceDocument
+) -> tuple[str, SourceDocument]:
+    """The text of an analytics source, and the document with what that says of itself where the input is silent."""
+    wanted = request["from"]["source_id"]
+    found = read_document(store, wanted)
+    if found is None:
+        raise SourceUnreadable(f"source {wanted!r} is no row of the view document; run `dbt build`, or name another")
+    origin, _ = found
+    if origin.content is None:
+        raise SourceUnreadable(f"source {wanted!r} has no text: its content is null")
+    return origin.content, replace(
+        document,
+        title=request.get("title", origin.title),
+        tags=request.get("tags", origin.tags),
+        source_updated_utc=origin.source_updated_utc,
+    )

@@ -1,0 +1,130 @@
+"""DRIFT_TEST: asks the same questions twice and measures how far the answers differ.
+
+Input (docs/jobs.md has examples), either
+
+    space_key_a, space_key_b   the spaces to ask in; both needed
+    query_set                  a set of the seed `eval_query`; by default all questions
+    top_k                      hits a question, 100 by default
+    source_types               only chunks of these types are searched
+
+or, of searches that are logged already,
+
+    run_id_a, run_id_b         two runs of RETRIEVE_TEST; questions that only one of them asked are counted and left out
+
+Compared are rankings of sources, as RETRIEVE_TEST ranks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vector import ledger_io
+from vector.contracts import ledgers
+from vector.errors import ConfigurationError, InvalidRecord
+from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
+from vector.jobs.query_set import (
+    DEFAULT_TOP_K,
+    QUERY_SET,
+    TOP_K,
+    ask,
+    ranked_sources,
+    read_questions,
+    space_of_key,
+)
+from vector.measures import jaccard, mean_rank_shift, means, overlap_at, rank_biased_overlap
+from vector.store import VectorStore
+
+_RUN_ID = {"type": "string", "minLength": 1, "maxLength": 36, "description": "the run_id of a RETRIEVE_TEST"}
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "space_key_a": SPACE_KEY,
+        "space_key_b": SPACE_KEY,
+        "run_id_a": _RUN_ID,
+        "run_id_b": _RUN_ID,
+        "query_set": QUERY_SET,
+        "top_k": TOP_K,
+        "source_types": SOURCE_TYPES,
+    },
+}
+_PAIRS = (("space_key_a", "space_key_b"), ("run_id_a", "run_id_b"))
+
+
+def validate(input_json: dict[str, Any]) -> dict[str, Any]:
+    """The input with its defaults. Raises InvalidRecord that names the key and what to give."""
+    given = checked_input(input_json, SCHEMA, "DRIFT_TEST")
+    pairs = [pair for pair in _PAIRS if any(key in given for key in pair)]
+    if len(pairs) != 1 or not all(key in given for key in pairs[0]):
+        raise InvalidRecord("DRIFT_TEST input: give space_key_a and space_key_b, or run_id_a and run_id_b")
+    first, second = pairs[0]
+    if given[first] == given[second]:
+        raise InvalidRecord(f"DRIFT_TEST input, key {second}: is the same as {first}; give another one")
+    if first == "space_key_a":
+        return {"top_k": DEFAULT_TOP_K, "source_types": [], **given}
+    for key in ("query_set", "top_k", "source_types"):
+        if key in given:
+            raise InvalidRecord(f"DRIFT_TEST input, key {key}: the runs have asked already; leave it out")
+    return given
+
+
+def run(context: Any) -> dict[str, Any]:
+    """Asks, or reads what was asked, and compares. Metrics: `queries`, by question id, and `mean`, each with
+    `overlap@10`, `jaccard`, `rbo` (p = 0.9) and `rank_shift`; a measure that is not defined for a question is null and
+    left out of the mean.
+
+    Raises ConfigurationError when a space, a run or the questions are missing, and as vector.retrieval.search does.
+    """
+    given = validate(context.job.input_json)
+    if "run_id_a" in given:
+        rankings = [_logged_rankings(context.store, given[key]) for key in ("run_id_a", "run_id_b")]
+    else:
+        spaces = [space_of_key(context.store, given[key]) for key in ("space_key_a", "space_key_b")]
+        questions = read_questions(context.store, given.get("query_set"))
+        rankings = [ask(context, space, questions, given["top_k"], given["source_types"]) for space in spaces]
+    return {**{key: value for key, value in given.items() if key != "source_types"}, **_compared(*rankings)}
+
+
+def _compared(a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    common = sorted(a.keys() & b.keys())
+    if not common:
+        raise ConfigurationError("the two runs have no question in common; compare runs over one query set")
+    queries = {
+        query_id: {
+            "overlap@10": overlap_at(a[query_id], b[query_id], 10),
+            "jaccard": jaccard(a[query_id], b[query_id]),
+            "rbo": rank_biased_overlap(a[query_id], b[query_id]),
+            "rank_shift": mean_rank_shift(a[query_id], b[query_id]),
+        }
+        for query_id in common
+    }
+    return {
+        "query_count": len(common),
+        "queries_only_in_a": len(a.keys() - b.keys()),
+        "queries_only_in_b": len(b.keys() - a.keys()),
+        "mean": means(queries.values()),
+        "queries": queries,
+    }
+
+
+def _logged_rankings(store: VectorStore, run_id: str) -> dict[str, list[str]]:
+    """The rankings of sources by question of the searches that a run has logged."""
+    retrievals = ledger_io.find(store.engine, ledgers.RETRIEVAL, {"run_id": run_id}, order="created_utc")
+    asked = {each.retrieval_id: each.eval_query_id for each in retrievals if each.eval_query_id}
+    spaces = {each.embedding_space_id for each in retrievals if each.eval_query_id}
+    if len(spaces) != 1:
+        what = "asked in several spaces" if spaces else "has logged no question of eval_query"
+        raise ConfigurationError(f"run {run_id} {what}; give a run of RETRIEVE_TEST")
+    hits: dict[str, list[tuple[str | None, str]]] = {retrieval_id: [] for retrieval_id in asked}
+    for retrieval_id, source_id, chunk_id in store.engine.query(
+        "select hit.retrieval_id, chunk.source_id, hit.chunk_id"
+        f" from {store.engine.table('retrieval_hit')} as hit"
+        f" inner join {store.engine.table('retrieval')} as retrieval on retrieval.retrieval_id = hit.retrieval_id"
+        f" left join {store.engine.table('chunk')} as chunk on chunk.chunk_id = hit.chunk_id"
+        " where retrieval.run_id = ? and retrieval.eval_query_id is not null order by hit.retrieval_id, hit.rank",
+        [run_id],
+    ):
+        hits[retrieval_id].append((source_id, chunk_id))
+    # Of a question that was asked twice, the last search counts: it overwrites the one before.
+    return {asked[retrieval_id]: ranked_sources(found) for retrieval_id, found in hits.items()}

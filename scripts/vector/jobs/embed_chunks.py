@@ -1,0 +1,85 @@
+"""EMBED_CHUNKS: embeds what is pending in a space, all of it or of given chunks or sources. It is what embed.py does.
+
+Input (docs/jobs.md has examples):
+
+    space_key    the space; needed, and active
+    chunk_ids    only these chunks, or
+    source_ids   only the chunks of these sources
+    limit        at most so many chunks
+
+What is named but not pending (it has its vector, is retired, or quarantined) is left alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vector.contracts.models import EmbeddingSpace
+from vector.embedding import EmbedOptions, EmbedSummary, embed_space
+from vector.errors import ConfigurationError, InvalidRecord
+from vector.jobs.input_schema import SPACE_KEY, checked_input
+from vector.jobs.progress import keep_going
+from vector.jobs.query_set import space_of_key
+from vector.store import VectorStore
+
+_CHUNK_ID = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "chunk ids of 64 hexadecimal digits"}
+_SOURCE_ID = {"type": "string", "minLength": 1, "maxLength": 400, "description": "source ids of 1 to 400 characters"}
+SCHEMA = {
+    "type": "object",
+    "required": ["space_key"],
+    "additionalProperties": False,
+    "properties": {
+        "space_key": SPACE_KEY,
+        "chunk_ids": {"type": "array", "items": _CHUNK_ID, "minItems": 1, "uniqueItems": True},
+        "source_ids": {"type": "array", "items": _SOURCE_ID, "minItems": 1, "uniqueItems": True},
+        "limit": {"type": "integer", "minimum": 1, "description": "a number of chunks from 1"},
+    },
+}
+
+
+def validate(input_json: dict[str, Any]) -> dict[str, Any]:
+    """The input. Raises InvalidRecord that names the key and what to give."""
+    given = checked_input(input_json, SCHEMA, "EMBED_CHUNKS")
+    if "chunk_ids" in given and "source_ids" in given:
+        raise InvalidRecord("EMBED_CHUNKS input: chunk_ids and source_ids are both given; give one of them, or none")
+    return given
+
+
+def run(context: Any) -> dict[str, Any]:
+    """Embeds and gives the metrics that embed.py records. When the worker must end, what the model has answered is
+    stored before JobStopped is raised.
+
+    Raises ConfigurationError when there is no such active space, and as vector.embedding.embed_space does.
+    """
+    given = validate(context.job.input_json)
+    space = active_space(context.store, given["space_key"])
+    options = EmbedOptions(
+        limit=given.get("limit"), chunk_ids=given.get("chunk_ids"), source_ids=given.get("source_ids")
+    )
+    embed_space(context.store, space, options, on_progress=stop_between_batches(context), run=context.run)
+    return dict(context.run.metrics or {})
+
+
+def active_space(store: VectorStore, space_key: str) -> EmbeddingSpace:
+    """The space. Raises ConfigurationError when there is none, or it is not active: nothing is pending in it then."""
+    space = space_of_key(store, space_key)
+    if not space.is_active:
+        raise ConfigurationError(f"space {space_key} is not active; set its is_active to true and run `dbt build`")
+    return space
+
+
+def stop_between_batches(context: Any) -> Any:
+    """A callback for embed_space's progress: extends the lease, and once, when asked to, stops."""
+    stopped = False
+
+    def on_progress(summary: EmbedSummary) -> None:
+        nonlocal stopped
+        # What is under way when it stops is stored, with progress of its own.
+        if not stopped:
+            try:
+                keep_going(context, f"{summary.written} vectors")
+            except BaseException:
+                stopped = True
+                raise
+
+    return on_progress

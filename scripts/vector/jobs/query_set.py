@@ -1,0 +1,99 @@
+"""The questions of a query set, asked in a space, and their rankings of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vector.contracts.models import EmbeddingSpace
+from vector.errors import ConfigurationError
+from vector.jobs.progress import keep_going
+from vector.measures import distinct
+from vector.providers import open_provider
+from vector.retrieval import search
+from vector.store import VectorStore
+
+# Hits a question: several times the 10 sources that are measured, as a source may have many chunks among them.
+DEFAULT_TOP_K = 100
+TOP_K = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "a number of hits from 1 to 10000"}
+QUERY_SET = {"type": "string", "minLength": 1, "description": "a query_set of the seed eval_query"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of the seed `eval_query`; `judgments` are the grades of sources."""
+
+    query_id: str
+    text: str
+    judgments: dict[str, int] = field(default_factory=dict)
+
+
+def read_questions(store: VectorStore, query_set: str | None) -> list[Question]:
+    """The questions of a set, or of all, by id, with their judgments.
+
+    Raises ConfigurationError when the seeds are not built or there is no such question.
+    """
+    missing = store.engine.missing_relations(["eval_query", "eval_judgment"])
+    if missing:
+        raise ConfigurationError(f"the seed {missing[0]} is not built; run `dbt build` first")
+    rows = store.engine.query(
+        f"select query_id, query_text, query_set from {store.engine.table('eval_query')} order by query_id"
+    )
+    judgments: dict[str, dict[str, int]] = {}
+    for query_id, source_id, relevance in store.engine.query(
+        f"select query_id, source_id, relevance from {store.engine.table('eval_judgment')}"
+    ):
+        judgments.setdefault(query_id, {})[source_id] = int(relevance)
+    questions = [
+        Question(query_id, text, judgments.get(query_id, {}))
+        for query_id, text, of_set in rows
+        if query_set in (None, of_set)
+    ]
+    if not questions:
+        which = "no question" if query_set is None else f"no question of the query_set {query_set!r}"
+        raise ConfigurationError(f"the seed eval_query has {which}; add some and run `dbt build`")
+    return questions
+
+
+def space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
+    """The space. Raises ConfigurationError when there is none of this key."""
+    space = store.get_embedding_space_by_key(space_key)
+    if space is None:
+        known = ", ".join(str(each.space_key) for each in store.list_embedding_spaces(active_only=False))
+        raise ConfigurationError(f"there is no space {space_key!r}; spaces are {known or 'none'}")
+    return space
+
+
+def ask(
+    context: Any, space: EmbeddingSpace, questions: Iterable[Question], top_k: int, source_types: Iterable[str] = ()
+) -> dict[str, list[str]]:
+    """The ranking of sources for each question, by its id. Each search is logged with the run and the question.
+
+    The lease is extended between questions. Raises as vector.retrieval.search does.
+    """
+    rankings: dict[str, list[str]] = {}
+    provider = open_provider(space)
+    try:
+        for question in questions:
+            keep_going(context, f"{len(rankings)} questions")
+            result = search(
+                context.store,
+                space,
+                provider,
+                question.text,
+                top_k,
+                source_types=tuple(source_types),
+                run_id=context.run.run_id,
+                eval_query_id=question.query_id,
+            )
+            rankings[question.query_id] = ranked_sources((hit.source_id, hit.chunk_id) for hit in result.hits)
+    finally:
+        provider.close()
+    return rankings
+
+
+def ranked_sources(hits: Iterable[tuple[str | None, str]]) -> list[str]:
+    """The ranking of sources that hits (source id, chunk id), best first, give: a source counts once, where its best
+    hit is, and those behind it move up. A chunk of no source stands for itself."""
+    return distinct(source_id or chunk_id for source_id, chunk_id in hits)

@@ -1,0 +1,94 @@
+"""REEMBED_SPACE: embeds everything current in a space, a new one mostly, in pieces.
+
+Input (docs/jobs.md has examples):
+
+    space_key     the space; needed, and active
+    piece_chunks  chunks a piece, 10,000 by default
+
+Each piece is stored when it ends, and a job that is taken up again begins with what is still pending, so that nothing
+is paid for twice. No other space is touched: the old one is searched until it is set inactive in the seed.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+from vector.contracts.models import EmbeddingSpace
+from vector.embedding import EmbedOptions, embed_space
+from vector.jobs.embed_chunks import active_space, stop_between_batches
+from vector.jobs.input_schema import SPACE_KEY, checked_input
+from vector.jobs.progress import keep_going
+from vector.store import VectorStore
+
+SCHEMA = {
+    "type": "object",
+    "required": ["space_key"],
+    "additionalProperties": False,
+    "properties": {
+        "space_key": SPACE_KEY,
+        "piece_chunks": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 10_000,
+            "description": "a number of chunks from 1, 10000 by default",
+        },
+    },
+}
+
+
+def validate(input_json: dict[str, Any]) -> dict[str, Any]:
+    """The input with its defaults. Raises InvalidRecord that names the key and what to give."""
+    return checked_input(input_json, SCHEMA, "REEMBED_SPACE")
+
+
+def run(context: Any) -> dict[str, Any]:
+    """Embeds piece after piece until nothing is pending. Metrics: the counts of embed.py summed over the pieces,
+    `pieces`, `pending` (chunks that are left, as they were added or refused meanwhile) and `quarantined_in_space`.
+
+    Raises ConfigurationError when there is no such active space, and as vector.embedding.embed_space does.
+    """
+    given = validate(context.job.input_json)
+    space = active_space(context.store, given["space_key"])
+    totals: dict[str, Any] = {"pieces": 0}
+    options = EmbedOptions(limit=given["piece_chunks"])
+    while True:
+        # embed_space puts its metrics on the run; these are of one piece.
+        context.run.metrics = None
+        summary = embed_space(context.store, space, options, on_progress=stop_between_batches(context), run=context.run)
+        totals = _added(totals, context.run.metrics or {})
+        totals["pieces"] += bool(summary.planned)
+        context.run.metrics = totals
+        # A piece that could do nothing would come again.
+        if summary.planned < given["piece_chunks"] or not summary.written + summary.quarantined:
+            break
+        keep_going(context, f"{totals['pieces']} pieces")
+    return {**totals, **_left(context.store, space)}
+
+
+def _added(totals: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
+    """Both, counts summed, in objects within too; of anything else, a batch size say, the latest."""
+    added = dict(totals)
+    for name, value in metrics.items():
+        earlier = totals.get(name)
+        if isinstance(value, dict) and isinstance(earlier, dict):
+            added[name] = _added(earlier, value)
+        elif _is_count(value) and _is_count(earlier) and name != "batch_size":
+            added[name] = earlier + value
+        else:
+            added[name] = value
+    return added
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _left(store: VectorStore, space: EmbeddingSpace) -> dict[str, int]:
+    counts = {}
+    for name, table in (("pending", "embedding_pending"), ("quarantined_in_space", "embedding_failure")):
+        ((count,),) = store.engine.query(
+            f"select count(*) from {store.engine.table(table)} where embedding_space_id = ?", [space.embedding_space_id]
+        )
+        counts[name] = int(count)
+    return counts

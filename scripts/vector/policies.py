@@ -1,0 +1,54 @@
+"""The declared chunk policies: rows of the seed `chunk_policy`, as objects that cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vector.chunking import ChunkingPolicy
+from vector.errors import ConfigurationError
+from vector.splitting import SplitterPolicy
+from vector.store import VectorStore
+
+_COLUMNS = "policy_version, chunk_size, overlap, max_chunks_per_source, method, tokenizer"
+
+
+def named_policy(store: VectorStore, policy_version: str) -> ChunkingPolicy:
+    """The active policy of this version, whatever source type it is for.
+
+    Raises ConfigurationError when there is none, or its row cannot cut.
+    """
+    rows = _active_rows(store, "policy_version", policy_version)
+    if not rows:
+        raise ConfigurationError(
+            f"chunk policy {policy_version!r} is not an active row of the seed chunk_policy; add it and run `dbt build`"
+        )
+    return policy_of_row(rows[0])
+
+
+def policy_of_type(store: VectorStore, source_type: str) -> ChunkingPolicy | None:
+    """The active policy of the source type, of any method, else the one of `*`; None where there is neither."""
+    rows = _active_rows(store, "source_type", source_type) or _active_rows(store, "source_type", "*")
+    return policy_of_row(rows[0]) if rows else None
+
+
+def policy_of_row(row: tuple[Any, ...]) -> ChunkingPolicy:
+    """The policy of a row: version, chunk_size, overlap, max_chunks_per_source, method, tokenizer. A method that is
+    null or `characters` is the one that SQL cuts by. Raises ConfigurationError when it cannot cut."""
+    version, chunk_size, overlap, cap, method, tokenizer = row
+    sizes = (int(chunk_size), int(overlap), int(cap), version)
+    try:
+        if method in (None, "characters"):
+            return ChunkingPolicy(*sizes)
+        return SplitterPolicy(*sizes, method=method, tokenizer=tokenizer or None)
+    except ValueError as error:
+        raise ConfigurationError(f"chunk policy {version!r}: {error}; correct the seed chunk_policy") from None
+
+
+def _active_rows(store: VectorStore, column: str, value: str) -> list[tuple]:
+    if store.engine.missing_relations(["chunk_policy"]):
+        raise ConfigurationError("the seed chunk_policy is not built; run `dbt build` first")
+    # Python takes the flag as it comes: the engines word a test of it in ways of their own.
+    rows = store.engine.query(
+        f"select {_COLUMNS}, is_active from {store.engine.table('chunk_policy')} where {column} = ?", [value]
+    )
+    return [row[:-1] for row in rows if row[-1]]

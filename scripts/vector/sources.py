@@ -1,0 +1,188 @@
+"""Source documents that Python registers and cuts: the rows that the SQL path would write for the same text and policy.
+
+`document.sql` and `document_registration.sql` are the other half of this module; tests compare the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from vector import ledger_io
+from vector.checks import checked_chunk
+from vector.chunking import Chunker, ChunkingPolicy, normalize_text
+from vector.contracts import ledgers
+from vector.contracts.identity import canonical_json, compute_content_hash
+from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
+from vector.errors import ConfigurationError, InvalidRecord
+from vector.store import VectorStore
+from vector.versions import keep_versions
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """A source's text and what is said of it. `content` is None where the source has none."""
+
+    source_id: str
+    source_type: str
+    source_ref: dict[str, Any]
+    content: str | None
+    title: str | None = None
+    tags: Any = None
+    source_updated_utc: datetime | None = None
+    managed_by: str = "python"
+
+
+@dataclass(frozen=True)
+class StoredSource:
+    """What was written, in rows. `unchanged` counts chunks."""
+
+    source_written: bool
+    inserted: int
+    updated: int
+    retired: int
+    unchanged: int
+
+
+def cut(document: SourceDocument, policy: ChunkingPolicy | None) -> tuple[VectorSourceRegistry, list[VectorChunk]]:
+    """The registry's row and the current chunks of a document under a policy, its text normalised first.
+
+    A text that cannot be chunked, or the lack of a policy, is no error here: the row says it, and there are no chunks.
+    """
+    text = None if document.content is None else normalize_text(document.content)
+    problem = _content_error(text, policy)
+    chunks: list[VectorChunk] = []
+    if problem is None:
+        chunks = Chunker(policy).chunk(text, document.source_id, document.source_type, document.source_ref)
+    now = datetime.now(timezone.utc)
+    source = VectorSourceRegistry(
+        document.source_id,
+        document.source_type,
+        document.source_ref,
+        content_sha256=None if text is None else compute_content_hash(text),
+        last_indexed_utc=now,
+        chunk_count=len(chunks),
+        tags=document.tags,
+        status=SourceStatus.ERROR if problem else SourceStatus.INDEXED,
+        title=document.title,
+        char_count=None if text is None else len(text),
+        policy_version=policy.version if policy else None,
+        chunk_capped_flag=bool(chunks) and chunks[-1].offsets["end_offset"] < len(text),
+        error_message=problem,
+        managed_by=document.managed_by,
+        source_updated_utc=document.source_updated_utc,
+    )
+    return source, [replace(chunk, managed_by=document.managed_by, updated_utc=now) for chunk in chunks]
+
+
+def _content_error(text: str | None, policy: ChunkingPolicy | None) -> str | None:
+    """Why there can be no chunks, in the words of document.sql."""
+    if text is None:
+        return "content is null: the payload lacks the text or is not valid JSON"
+    if not text:
+        return "content is empty"
+    if "\0" in text:
+        return "content holds the character U+0000"
+    return None if policy else "no active chunk policy for this source type"
+
+
+def store_source(store: VectorStore, source: VectorSourceRegistry, chunks: Sequence[VectorChunk]) -> StoredSource:
+    """Makes these the source's row and its current chunks, all or nothing: what is the same is left alone, and current
+    chunks that are not among these are retired.
+
+    Raises InvalidRecord when a constraint refuses a row, as that of a source that another session adds just now.
+    """
+    engine = store.engine
+    kept = [checked_chunk(chunk) for chunk in chunks]
+    ids = {chunk.chunk_id for chunk in kept}
+
+    def work() -> StoredSource:
+        _lock(store, source.source_id)
+        saved_source = ledger_io.save(engine, ledgers.SOURCE_REGISTRY, [source])
+        now = datetime.now(timezone.utc)
+        gone = [
+            replace(chunk, retired_utc=now, updated_utc=now)
+            for chunk in store.list_chunks(source.source_id)
+            if chunk.chunk_id not in ids
+        ]
+        saved = ledger_io.save(engine, ledgers.CHUNK, kept)
+        retired = ledger_io.save(engine, ledgers.CHUNK, gone)
+        keep_versions(engine, ((chunk.chunk_id, chunk.content_sha256) for chunk in kept))
+        return StoredSource(bool(saved_source), saved.inserted, saved.updated, retired.updated, saved.unchanged)
+
+    with ledger_io.refusals_explained(engine, ledgers.CHUNK):
+        return engine.atomically(work)
+
+
+def _lock(store: VectorStore, source_id: str) -> None:
+    """Holds the source's row until the transaction ends: two jobs over one source then take turns."""
+    store.engine.execute(
+        f"update {store.engine.table('source_registry')} set updated_utc = updated_utc where source_id = ?", [source_id]
+    )
+
+
+def store_unreadable(store: VectorStore, document: SourceDocument, reason: str) -> None:
+    """Registers that the source's text cannot be had now. What is known of its last text stays, chunks included."""
+    known = store.get_source(document.source_id)
+    if known is None:
+        known = VectorSourceRegistry(
+            document.source_id,
+            document.source_type,
+            document.source_ref,
+            chunk_count=0,
+            title=document.title,
+            tags=document.tags,
+        )
+    now = datetime.now(timezone.utc)
+    store.save_source(replace(known, status=SourceStatus.ERROR, error_message=reason, updated_utc=now))
+
+
+def read_document(
+    store: VectorStore, source_id: str, as_dbt_stores_it: bool = False
+) -> tuple[SourceDocument, ChunkingPolicy | None] | None:
+    """The row of an analytics source in the view `document`, and the policy that SQL cuts it by; None if it has none.
+
+    Raises InvalidRecord when a JSON column holds no JSON or, with `as_dbt_stores_it`, JSON that is not canonical: it
+    could not be written back byte for byte.
+    """
+    if store.engine.missing_relations(["document"]):
+        raise ConfigurationError("the view document is not built; run `dbt build` first")
+    rows = store.engine.query(
+        "select source_type, source_ref_json, content, title, tags_json, source_updated_utc, policy_version,"
+        f" chunk_size, overlap, max_chunks_per_source from {store.engine.table('document')} where source_id = ?",
+        [source_id],
+    )
+    if not rows:
+        return None
+    source_type, source_ref, content, title, tags, updated, version, *sizes = rows[0]
+    document = SourceDocument(
+        source_id,
+        source_type,
+        _json_value(source_ref, f"document {source_id!r}: source_ref_json", as_dbt_stores_it),
+        content,
+        title,
+        _json_value(tags, f"document {source_id!r}: tags_json", as_dbt_stores_it),
+        None if updated is None else updated.replace(tzinfo=timezone.utc),
+        managed_by="dbt",
+    )
+    policy = None if version is None else ChunkingPolicy(*map(int, sizes), version=version)
+    return document, policy
+
+
+def _json_value(text: str | None, about: str, canonical: bool) -> Any:
+    if text is None:
+        return None
+    try:
+        # Not strict, as ledgers read what SQL has written.
+        value = json.loads(text, strict=False)
+    except ValueError as error:
+        raise InvalidRecord(f"{about} is not JSON ({error}); correct its staging view") from None
+    if canonical and canonical_json(value) != text:
+        raise InvalidRecord(
+            f"{about} is not canonical JSON (keys sorted, no blanks), so Python cannot write what dbt writes;"
+            " correct its staging view, or let dbt chunk the source"
+        )
+    return value

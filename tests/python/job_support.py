@@ -1,0 +1,37 @@
+"""Runs a job's handler as a worker would, with a recorded run and without a queue."""
+
+from dataclasses import dataclass, field
+
+from vector.contracts.models import JobType, VectorJob, VectorRun
+from vector.store import VectorStore
+
+
+@dataclass
+class StandInContext:
+    """What a handler sees of its worker. `stop_after` heartbeats, it is asked to stop."""
+
+    store: VectorStore
+    job: VectorJob
+    run: VectorRun
+    stop_after: int | None = None
+    heartbeats: list[int] = field(default_factory=list)
+
+    def heartbeat(self):
+        self.heartbeats.append(len(self.heartbeats) + 1)
+
+    def should_stop(self):
+        return self.stop_after is not None and len(self.heartbeats) >= self.stop_after
+
+
+def context_of(store, job_type, input_json, stop_after=None):
+    """A context over a saved job and run."""
+    job = VectorJob.create_new(JobType(job_type), input_json)
+    store.save_job(job)
+    run = VectorRun.create_new(job.job_id, "test:1")
+    store.save_run(run)
+    return StandInContext(store, job, run, stop_after)
+
+
+def run_job(store, handler, job_type, input_json):
+    """The metrics of a handler over an input, validated as at enqueue."""
+    return handler.run(context_of(store, job_type, handler.validate(input_json)))

@@ -1,0 +1,195 @@
+"""RETRIEVE_TEST and DRIFT_TEST: what is stored is what the logged searches say, by another program's reckoning."""
+
+from collections import defaultdict
+
+import ir_measures
+import pytest
+from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
+from job_support import context_of, run_job
+
+from vector.embedding import embed_space
+from vector.errors import ConfigurationError, InvalidRecord
+from vector.jobs import drift_test, retrieve_test
+from vector.measures import jaccard, overlap_at, rank_biased_overlap
+
+
+@pytest.fixture
+def answerable(store):
+    """A question that is a chunk's text, which a hash finds at once, in a set of its own with two others."""
+    text, source_id = store.engine.query(
+        "select content, source_id from chunk where source_id = 'page:apollo' order by chunk_id limit 1"
+    )[0]
+    store.engine.execute(
+        "insert into eval_query values ('t1', ?, 'tiny'), ('t2', 'a question', 'tiny'), ('t3', 'unjudged', 'tiny')",
+        [text],
+    )
+    store.engine.execute(
+        "insert into eval_judgment values ('t1', ?, 3), ('t1', 'page:none', 1), ('t2', 'page:none', 2)", [source_id]
+    )
+    return source_id
+
+
+@pytest.fixture
+def other_space(store):
+    """A second space over the same chunks."""
+    space = store.get_or_create_embedding_space("hash", "hash", 16, space_key="other")
+    embed_space(store, space)
+    return space
+
+
+def retrieve(store, **given):
+    return run_job(store, retrieve_test, "RETRIEVE_TEST", {"space_key": "hash", **given})
+
+
+def drift(store, **given):
+    return run_job(store, drift_test, "DRIFT_TEST", given)
+
+
+def logged(store, run_id, space_key="hash"):
+    """The hits that a run logged in a space: source ids by question, best first, doubles included."""
+    rows = store.engine.query(
+        "select r.eval_query_id, c.source_id from retrieval r join retrieval_hit h using (retrieval_id)"
+        " join chunk c using (chunk_id) join embedding_space s using (embedding_space_id)"
+        " where r.run_id = ? and s.space_key = ? order by r.eval_query_id, h.rank",
+        [run_id, space_key],
+    )
+    found = defaultdict(list)
+    for query_id, source_id in rows:
+        found[query_id].append(source_id)
+    return found
+
+
+def test_the_stored_metrics_are_those_of_the_logged_searches(store):
+    context = context_of(store, "RETRIEVE_TEST", retrieve_test.validate({"space_key": "hash", "query_set": "demo"}))
+    metrics = retrieve_test.run(context)
+
+    found = logged(store, context.run.run_id)
+    judged = store.engine.query("select query_id, source_id, relevance from eval_judgment")
+    qrels = [Qrel(query_id, source_id, relevance) for query_id, source_id, relevance in judged]
+    run = [
+        ScoredDoc(query_id, source_id, -float(hits.index(source_id)))
+        for query_id, hits in found.items()
+        for source_id in set(hits)
+    ]
+    names = {"R@10": R @ 10, "R@100": R @ 100, "nDCG@10": nDCG @ 10, "RR": RR}
+    expected = ir_measures.calc_aggregate(names.values(), qrels, run)
+    assert metrics["mean"] == {name: pytest.approx(expected[measure]) for name, measure in names.items()}
+    for each in ir_measures.iter_calc(names.values(), qrels, run):
+        assert metrics["queries"][each.query_id][str(each.measure)] == pytest.approx(each.value)
+    assert metrics["query_count"] == len({row[0] for row in judged}) == len(found) == len(metrics["queries"])
+    assert any(len(set(hits)) < len(hits) for hits in found.values()), "some source is found by several chunks"
+    assert metrics["mean"]["R@100"] > 0
+    assert len(context.heartbeats) == metrics["query_count"]
+
+
+def test_a_small_set_by_hand(store, answerable):
+    metrics = retrieve(store, query_set="tiny", top_k=1)
+    assert metrics["queries"]["t1"] == {"R@1": 0.5, "R@10": 0.5, "nDCG@10": pytest.approx(0.826, abs=1e-3), "RR": 1.0}
+    assert metrics["queries"]["t2"] == {"R@1": 0.0, "R@10": 0.0, "nDCG@10": 0.0, "RR": 0.0}
+    assert (metrics["query_count"], metrics["queries_without_judgments"]) == (2, 1)
+    assert metrics["mean"]["RR"] == 0.5
+    filtered = retrieve(store, query_set="tiny", top_k=1, source_types=["event"])
+    assert filtered["queries"]["t1"]["RR"] == 0.0
+    logged_filters = {each.filters["source_type"][0] for each in store.list_retrievals(limit=2)}
+    assert logged_filters == {"event"}
+
+
+def test_a_stopped_test_says_how_far_it_came(store, answerable, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    monkeypatch.setattr("vector.jobs.JobStopped", Stopped, raising=False)
+    given = retrieve_test.validate({"space_key": "hash", "query_set": "tiny"})
+    context = context_of(store, "RETRIEVE_TEST", given, stop_after=2)
+    with pytest.raises(Stopped, match="after 1 questions"):
+        retrieve_test.run(context)
+    assert len(logged(store, context.run.run_id)) == 1
+
+
+def test_what_is_missing_is_named(store, answerable):
+    with pytest.raises(ConfigurationError, match="no space 'none'; spaces are hash"):
+        retrieve(store, space_key="none")
+    with pytest.raises(ConfigurationError, match="no question of the query_set 'none'"):
+        retrieve(store, query_set="none")
+    store.engine.execute("delete from eval_judgment where query_id like 't%'")
+    with pytest.raises(ConfigurationError, match="none of the questions has a relevant judgment"):
+        retrieve(store, query_set="tiny")
+    store.engine.execute("drop table eval_query")
+    with pytest.raises(ConfigurationError, match="eval_query is not built"):
+        retrieve(store)
+
+
+def distinct_sources(hits):
+    return sorted(set(hits), key=hits.index)
+
+
+def test_two_spaces_are_compared_by_what_they_answer(store, answerable, other_space):
+    given = {"space_key_a": "hash", "space_key_b": "other", "query_set": "tiny", "top_k": 30}
+    context = context_of(store, "DRIFT_TEST", drift_test.validate(given))
+    metrics = drift_test.run(context)
+    answers = [logged(store, context.run.run_id, key) for key in ("hash", "other")]
+    assert set(metrics["queries"]) == {"t1", "t2", "t3"}, "a question needs no judgment here"
+    for query_id, measured in metrics["queries"].items():
+        a, b = (distinct_sources(found[query_id]) for found in answers)
+        assert measured["overlap@10"] == overlap_at(a, b, 10)
+        assert measured["jaccard"] == jaccard(a, b)
+        assert measured["rbo"] == pytest.approx(rank_biased_overlap(a, b))
+    assert metrics["queries"]["t1"]["rbo"] > metrics["mean"]["rbo"], "both spaces find the chunk itself first"
+    assert 0 < metrics["mean"]["jaccard"] < 1
+    assert metrics["mean"]["rank_shift"] > 0
+
+
+def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
+    runs = []
+    for query_set in ("tiny", "tiny", "demo"):
+        given = retrieve_test.validate({"space_key": "hash", "query_set": query_set, "top_k": 20})
+        context = context_of(store, "RETRIEVE_TEST", given)
+        retrieve_test.run(context)
+        runs.append(context.run.run_id)
+    before = len(store.list_retrievals())
+    metrics = drift(store, run_id_a=runs[0], run_id_b=runs[1])
+    assert metrics["mean"] == {"overlap@10": 1, "jaccard": 1, "rbo": pytest.approx(1), "rank_shift": 0}
+    assert (metrics["query_count"], metrics["queries_only_in_a"], metrics["queries_only_in_b"]) == (2, 0, 0)
+    assert len(store.list_retrievals()) == before, "nothing is asked again"
+    with pytest.raises(ConfigurationError, match="no question in common"):
+        drift(store, run_id_a=runs[0], run_id_b=runs[2])
+    with pytest.raises(ConfigurationError, match="run none has logged no question"):
+        drift(store, run_id_a=runs[0], run_id_b="none")
+
+
+def test_the_log_passes_dbts_tests(project):
+    with project.store() as store:
+        retrieve(store, query_set="demo", top_k=5)
+    done = project.test("--select", "retrieval", "retrieval_hit", "retrieval_hit_is_of_its_own_space")
+    assert done.success, done.output
+
+
+@pytest.mark.parametrize(
+    ("handler", "given", "message"),
+    [
+        (retrieve_test, {}, "'space_key' is a required property"),
+        (retrieve_test, {"space_key": "s", "top_k": 0}, "key top_k: 0 is less than the minimum of 1; give a number"),
+        (retrieve_test, {"space_key": "s", "top_k": "10"}, "key top_k: '10' is not of type 'integer'"),
+        (retrieve_test, {"space_key": "s", "source_types": "page"}, "key source_types: 'page' is not of type 'array'"),
+        (retrieve_test, {"space": "s"}, "required property|'space' was unexpected"),
+        (drift_test, {}, "give space_key_a and space_key_b, or run_id_a and run_id_b"),
+        (drift_test, {"space_key_a": "s"}, "give space_key_a and space_key_b"),
+        (drift_test, {"space_key_a": "s", "run_id_b": "r"}, "give space_key_a and space_key_b"),
+        (drift_test, {"space_key_a": "s", "space_key_b": "s"}, "key space_key_b: is the same as space_key_a"),
+        (drift_test, {"run_id_a": "r", "run_id_b": "s", "top_k": 3}, "key top_k: the runs have asked already"),
+    ],
+)
+def test_invalid_inputs_name_the_key(handler, given, message):
+    with pytest.raises(InvalidRecord, match=message):
+        handler.validate(given)
+
+
+def test_validation_is_stable():
+    for handler, given in (
+        (retrieve_test, {"space_key": "s"}),
+        (drift_test, {"space_key_a": "s", "space_key_b": "t"}),
+        (drift_test, {"run_id_a": "r", "run_id_b": "s"}),
+    ):
+        checked = handler.validate(given)
+        assert handler.validate(checked) == checked
+    assert retrieve_test.validate({"space_key": "s"}) == {"space_key": "s", "top_k": 100, "source_types": []}
