@@ -189,15 +189,15 @@ class _Run:
             self._store_done({call: self.calls.pop(call) for call in done})
 
     def _next_batch(self) -> list[PendingText]:
-        if self.summary.stopped_by is None and self._out_of_time():
-            self.summary.stopped_by = "max_seconds"
+        """The texts to send next; none when all were sent, or a limit was reached and some are left."""
         if self.summary.stopped_by:
             return []
         batch = self.retries.pop() if self.retries else self.batches.next(self.sizer.size, self.max_tokens)
-        if batch and self._too_dear(batch):
+        if batch and self._out_of_time():
+            self.summary.stopped_by = "max_seconds"
+        elif batch and self._too_dear(batch):
             self.summary.stopped_by = "max_cost"
-            return []
-        return batch
+        return [] if self.summary.stopped_by else batch
 
     def _out_of_time(self) -> bool:
         limit = self.options.max_seconds
