@@ -90,7 +90,7 @@ _LENGTHS = {
     **dict.fromkeys("chunk_id content_sha256 input_content_sha256 query_sha256 vector_sha256".split(), 64),
     **dict.fromkeys("source_id endpoint_url".split(), 400),
     **dict.fromkeys("space_key model_name transform_ref worker_id locked_by".split(), 200),
-    **dict.fromkeys("source_type policy_version model_tag model_digest".split(), 100),
+    **dict.fromkeys("source_type policy_version model_tag model_digest eval_query_id".split(), 100),
     **dict.fromkeys("provider reason engine".split(), 50),
     "job_type": 30,
     **dict.fromkeys("status distance_metric managed_by".split(), 20),

@@ -388,6 +388,7 @@ class VectorRetrieval(_Record):
     latency_ms: float | None = None
     engine: str | None = None
     exact_flag: bool = True
+    eval_query_id: str | None = None
 
     @classmethod
     def create_new(cls, embedding_space_id: str, query_text: str, top_k: int, **optional: Any) -> "VectorRetrieval":
