@@ -14,7 +14,7 @@ numbered as (
         coalesce(filters_json, '') as asked_filters,
         row_number() over (
             partition by embedding_space_id, query_id, search_method, filters_json, top_k
-            order by searched_utc desc, retrieval_id
+            order by searched_utc desc, retrieval_id asc
         ) as recency
     from retrievals
 

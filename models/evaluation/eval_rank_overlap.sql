@@ -161,6 +161,7 @@ final as (
     select
         paired_lengths.retrieval_id_a,
         paired_lengths.retrieval_id_b,
+        common.mean_rank_shift,
         cast(paired_lengths.source_count_a as integer) as source_count_a,
         cast(paired_lengths.source_count_b as integer) as source_count_b,
         cast(coalesce(common.common_count, 0) as integer) as common_source_count,
@@ -174,8 +175,7 @@ final as (
         ) as jaccard,
         case
             when paired_lengths.longer_length > 0 then coalesce(extrapolated.rank_biased_overlap, 0.0e0)
-        end as rank_biased_overlap,
-        common.mean_rank_shift
+        end as rank_biased_overlap
     from paired_lengths
     left join common
         on

@@ -30,9 +30,9 @@ source_hits as (
     select
         retrievals.retrieval_id,
         retrievals.query_id,
-        coalesce(chunks.source_id, hits.chunk_id) as source_id,
         hits.rank as hit_rank,
         hits.score,
+        coalesce(chunks.source_id, hits.chunk_id) as source_id,
         row_number() over (
             partition by retrievals.retrieval_id, coalesce(chunks.source_id, hits.chunk_id)
             order by hits.rank

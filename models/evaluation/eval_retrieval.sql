@@ -60,7 +60,7 @@ numbered as (
     select
         *,
         min(created_utc) over (partition by evaluation_id) as evaluated_utc,
-        row_number() over (partition by evaluation_id, eval_query_id order by created_utc desc, retrieval_id)
+        row_number() over (partition by evaluation_id, eval_query_id order by created_utc desc, retrieval_id asc)
             as recency
     from with_id
 

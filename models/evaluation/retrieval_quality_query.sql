@@ -46,7 +46,7 @@ ideal_ranking as (
     select
         query_id,
         relevance,
-        row_number() over (partition by query_id order by relevance desc, source_id) as ideal_rank
+        row_number() over (partition by query_id order by relevance desc, source_id asc) as ideal_rank
     from judgments
     where relevance > 0
 

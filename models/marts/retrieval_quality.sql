@@ -36,7 +36,12 @@ judged_queries as (
         queries.query_set,
         count(*) as judged_count
     from queries
-    where queries.query_id in (select judgments.query_id from judgments where judgments.relevance > 0)
+    where
+        queries.query_id in (
+            select judgments.query_id
+            from judgments
+            where judgments.relevance > 0
+        )
     group by queries.query_set
 
 ),
