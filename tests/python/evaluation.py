@@ -1,22 +1,27 @@
 """What the suites of evaluation share: judged questions, logged runs, and the metrics computed another way."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 from support import ScratchProject
 
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
 from vector.engines.duckdb import DuckDBEngine
 from vector.store import VectorStore
 
+METRICS = ("nDCG@10", "RR", "P@10", "R@10", "R@100")
+EXACT = 1e-9
 REPLICATES, SEED = 1000, "1"
 DAY = datetime(2026, 5, 1, 10, tzinfo=timezone.utc)
+
+T = TypeVar("T")
 
 # Question to the hits' chunks, best first; question to the judged sources' grades.
 Run = Mapping[str, Sequence[str]]
@@ -33,13 +38,15 @@ class Warehouse:
     sources: Mapping[str, str]
 
     def judge(self, judgments: Judgments) -> None:
-        """Replaces all questions and judgments."""
+        """Replaces all questions and judgments, and deletes every logged search."""
+        self.forget()
         self.connection.execute("delete from eval_query; delete from eval_judgment")
         queries = [(query, f"{query}?", "demo") for query in judgments]
         grades = [(query, source, grade) for query, found in judgments.items() for source, grade in found.items()]
         for table, rows in (("eval_query", queries), ("eval_judgment", grades)):
-            if rows:
-                self.connection.executemany(f"insert into {table} values (?, ?, ?)", rows)
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            if columns:
+                self.connection.execute(f"insert into {table} select unnest(?), unnest(?), unnest(?)", columns)
 
     def forget(self) -> None:
         """Deletes every logged search."""
@@ -78,18 +85,20 @@ class Warehouse:
 
 
 @contextmanager
-def open_warehouse(project: ScratchProject, path: Path) -> Iterator[Warehouse]:
-    """A copy of the project's database at the path, which must end in warehouse.duckdb."""
+def open_warehouse(
+    project: ScratchProject, folder: Path, keys: tuple[str, str] = ("first", "second")
+) -> Iterator[Warehouse]:
+    """A copy of the project's database in the folder, with two new spaces of these keys."""
     project.reset()
+    path = folder / "warehouse.duckdb"
     path.write_bytes(project.database_path.read_bytes())
     with duckdb.connect(str(path)) as connection:
         connection.execute("use warehouse.vector")
         store = VectorStore(engine=DuckDBEngine(connection))
-        other = EmbeddingSpace.create_new("hash", "other", 8, space_key="other")
-        store.save_embedding_space(other)
-        spaces = (store.get_embedding_space_by_key("hash"), other)
+        first, second = (EmbeddingSpace.create_new("hash", key, 8, space_key=key) for key in keys)
+        store.save_embedding_spaces([first, second])
         sources = dict(connection.execute("select chunk_id, source_id from chunk").fetchall())
-        warehouse = Warehouse(store, connection, spaces, sources)
+        warehouse = Warehouse(store, connection, (first, second), sources)
         warehouse.forget()
         yield warehouse
 
@@ -120,3 +129,33 @@ def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float) -
         total += (1 - p) * p ** (depth - 1) * agreement
         depth += 1
     return total
+
+
+def named(values: Iterable[T]) -> dict[str, T]:
+    """The values of as many questions: q000, q001 ..."""
+    return {f"q{i:03}": value for i, value in enumerate(values)}
+
+
+def scored(
+    warehouse: Warehouse, chunks: Sequence[str], query_count: int, space: int = 0, seed: int = 1, keep: bool = False
+) -> dict[str, np.ndarray]:
+    """Logs random hits for random judgments and gives each metric's scores, in the order of the questions; with
+    `keep`, those judgments and searches that are there stay."""
+    random = np.random.default_rng(seed)
+    if not keep:
+        sources = sorted({warehouse.sources[chunk] for chunk in chunks})
+        grades = (
+            {str(each): int(random.integers(1, 4)) for each in random.choice(sources, 3)} for _ in range(query_count)
+        )
+        warehouse.judge(named(grades))
+    hits = (random.permutation(chunks)[: random.integers(1, 20)].tolist() for _ in range(query_count))
+    warehouse.log(space, named(hits))
+    rows = warehouse.rows(
+        """
+        select eval_score.metric, list(eval_score.score order by eval_score.query_id)
+        from eval_score inner join eval_retrieval using (retrieval_id)
+        where eval_retrieval.embedding_space_id = ? group by eval_score.metric
+        """,
+        warehouse.spaces[space].embedding_space_id,
+    )
+    return {metric: np.array(scores) for metric, scores in rows}
