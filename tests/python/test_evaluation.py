@@ -164,16 +164,16 @@ def demo(kept_project, tmp_path_factory):
         yield opened
 
 
-EXAMPLES = re.findall(
-    r"^\*\*(.*?)\*\*.*?```sql\n(.*?)```\n\n\| (.*?) \|\n",
-    (PROJECT_DIR / "docs" / "evaluation.md").read_text(encoding="utf-8"),
-    re.DOTALL | re.MULTILINE,
-)
+DOCUMENT = (PROJECT_DIR / "docs" / "evaluation.md").read_text(encoding="utf-8").partition("## Examples")[2]
+EXAMPLES = [
+    (question, sql, header)
+    for question, text in re.findall(r"^\*\*(.*?)\*\*(.*?)(?=^\*\*|^## )", DOCUMENT, re.DOTALL | re.MULTILINE)
+    for sql, header in re.findall(r"```sql\n(.*?)```\n\n\| (.*?) \|\n", text, re.DOTALL)
+]
 
 
 def test_every_query_of_the_document_is_an_example():
-    document = (PROJECT_DIR / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    assert len(EXAMPLES) == document.count("```sql") >= 6
+    assert len(EXAMPLES) == DOCUMENT.count("```sql") >= 6
 
 
 @pytest.mark.parametrize(("sql", "header"), [example[1:] for example in EXAMPLES], ids=[each[0] for each in EXAMPLES])
