@@ -1,6 +1,6 @@
 {#-
-    The rank, counted from the nearer end of the ordered bootstrap replicates, of an end of their 95% percentile
-    interval: the k-th smallest and the k-th largest, k = floor(0.025 (B + 1)) (Efron and Tibshirani 1993, section 12.5).
+    Where the ends of a 95% percentile interval lie among B ordered bootstrap replicates: at the k-th smallest and the
+    k-th largest, k = floor(0.025 (B + 1)) (Efron and Tibshirani 1993, section 12.5).
 -#}
 {% macro percentile_rank() -%}
     {%- set rank = ((var('bootstrap_replicates') | int + 1) * 0.025) | int -%}
