@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from evaluation import Warehouse, open_warehouse
 from support import VECTOR, ScratchProject
 
 from vector.chunking import Chunker, ChunkingPolicy
@@ -111,3 +112,17 @@ def chunk(store: VectorStore) -> VectorChunk:
 def embedding(space: EmbeddingSpace, chunk: VectorChunk) -> VectorEmbedding:
     """A vector for the chunk that is not saved."""
     return VectorEmbedding.create_new(chunk.chunk_id, space.embedding_space_id, chunk.content_sha256, VECTOR)
+
+
+@pytest.fixture(scope="module")
+def warehouse(kept_project: ScratchProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """A built warehouse to evaluate two spaces in."""
+    with open_warehouse(kept_project, tmp_path_factory.mktemp("evaluation")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def chunks(warehouse: Warehouse) -> list[str]:
+    """Ids of some chunks of few sources, several of most."""
+    sources = ("page:apollo", "page:io", "page:moon", "page:sun", "page:venus", "entity:io", "entity:madrid")
+    return [chunk for chunk, source in sorted(warehouse.sources.items()) if source in sources]

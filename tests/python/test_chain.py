@@ -147,7 +147,7 @@ def test_a_contract_that_a_ledger_cannot_follow_stops_the_run(project, columns, 
     assert re.search(difference, done.output, re.IGNORECASE), done.output
     assert "Traceback" not in done.output
     assert done.ended("error") == {"retrieval_hit"}
-    assert done.ended("skipped") == {"retrieval_audit"}
+    assert {"retrieval_audit", "eval_ranking"} <= done.ended("skipped")
     assert project.contents() == before
 
 

@@ -21,7 +21,9 @@ from tsql.to_duckdb import teach, to_duckdb
 VIEWS = (
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
     "embedding_space_identity", "embedding_pending", "embedding_current", "space_coverage", "chunk_catalog",
-    "retrieval_audit",
+    "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score", "eval_resample",
+    "eval_pair", "eval_rank_overlap", "eval_difference", "retrieval_quality", "retrieval_quality_trend", "space_drift",
+    "space_comparison",
 )  # fmt: skip
 CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
 HAPPENED = """
@@ -65,7 +67,26 @@ HAPPENED = """
     insert into vector.embedding select * replace (uuid() as embedding_id, 'holed' as chunk_id, upper(vector_sha256) as vector_sha256,
         list_concat(vector[1:7], [null]) as vector) from vector.embedding limit 1;
     insert into vector.embedding select * replace (uuid() as embedding_id, 'none' as chunk_id, [] as vector)
-        from vector.embedding limit 1
+        from vector.embedding limit 1;
+    delete from vector.eval_judgment where query_id in ('q07', 'q11');
+    update vector.eval_judgment set relevance = 0 where source_id like 'entity:%';
+    update vector.eval_query set query_text = concat(query_text, ' ') where query_id = 'q13';
+    insert into vector.retrieval (retrieval_id, embedding_space_id, query_text, query_sha256, top_k, policy_json,
+        exact_flag, created_utc, eval_query_id)
+        select concat(space_key, '-', query_id, '-', day), embedding_space_id, query_text, sha256(rtrim(query_text)), 25,
+            '{"method":"dense"}', true, timestamp '2026-01-01' + to_hours(cast(day as integer) * 20), query_id
+        from vector.embedding_space, vector.eval_query, range(3) as days (day)
+        where space_key <> 'idle' or query_id < 'q20';
+    insert into vector.retrieval_hit
+        select retrieval_id, row_number() over (partition by retrieval_id order by nearness), chunk_id, content_sha256,
+            nearness, null
+        from (
+            select retrieval_id, chunk_id, content_sha256,
+                hash(retrieval_id, chunk_id) / 1.8446744073709552e19
+                / (select 1 + 40 * count(*) from vector.eval_judgment as judged
+                   where judged.query_id = asked.eval_query_id and judged.source_id = found.source_id) as nearness
+            from vector.retrieval as asked, vector.chunk as found where eval_query_id is not null
+        ) qualify row_number() over (partition by retrieval_id order by nearness) <= hash(retrieval_id) % 26
 """  # noqa: E501
 PAYLOADS = [
     json.dumps({"title": "T", "body": {"text": "".join(piece * times for piece, times in entry["pieces"])}})

@@ -134,6 +134,12 @@ def _functions(node: exp.Expression) -> exp.Expression:
         if not _collation(hashed.this).endswith("_utf8"):
             raise ValueError(f"a hash of UTF-16: {node.sql('tsql')[:200]}")
         return _call("sha256", hashed.this)
+    if isinstance(node, exp.Cast) and isinstance(node.this, exp.Convert):
+        # Binary by style 2 is hex digits, and of binary an integer is big-endian.
+        if node.this.args["style"].name != "2" or node.this.this.this != exp.DataType.Type.VARBINARY:
+            raise ValueError(f"CONVERT to other than binary from hex: {node.sql('tsql')[:200]}")
+        digits = _call("concat", exp.Literal.string("0x"), node.this.expression)
+        return exp.Cast(this=digits, to=node.to)
     if isinstance(node, exp.Cast) and node.to.this in (exp.DataType.Type.VARBINARY, exp.DataType.Type.BINARY):
         return _call("encode", node.this)
     if isinstance(node, exp.Add) and any(isinstance(side, exp.National) for side in (node.left, node.right)):
