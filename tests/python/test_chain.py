@@ -275,7 +275,7 @@ def test_what_a_model_finished_before_it_failed_is_never_asked_for_again(project
         monkeypatch.setattr("vector.embedding.open_provider", opened)
 
     use(calls=5)
-    done = project.vector("embed")
+    done = project.vector("embed", "--quiet")
     assert (done.exit_code, done.stderr) == (3, "error: hash: the model is gone\n")
     assert re.fullmatch(r"hash: stopped early, 80 of \d+ vectors written\n", done.stdout)
     assert project.query("select count(*) from embedding") == [(80,)]
