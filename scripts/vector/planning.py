@@ -90,8 +90,8 @@ class PendingText:
 def plan_space(
     store: VectorStore, space: EmbeddingSpace, options: EmbedOptions | None = None, priced: bool = True
 ) -> EmbedPlan:
-    """What is pending in the space, kept in a temporary table of this session for embed_space to read. Without
-    `priced`, tokens, requests, cost and seconds are left out."""
+    """What is pending in the space, kept in a temporary table of this session for embed_space to read. Not `priced`,
+    it has no tokens, requests, cost and seconds."""
     options = options or EmbedOptions()
     _materialize(store, space, options)
     plan = store.engine.materialized(_PLAN)

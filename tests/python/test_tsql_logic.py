@@ -36,11 +36,13 @@ HAPPENED = """
     insert into vector.chunk select * replace ('of python' as chunk_id, 'python' as managed_by) from vector.chunk limit 1;
     delete from vector.embedding where embedding_id in (select embedding_id from vector.embedding order by chunk_id limit 11);
     insert into vector.embedding_failure
-        select uuid(), chunk_id, embedding_space_id, input_content_sha256, 'too_long', 'x', 1, null, now(), now(),
-            [null, timestamp '2000-01-01', timestamp '2999-01-01'][1 + row_number() over (order by chunk_id) % 3]
-        from vector.embedding_pending limit 6;
-    update vector.embedding_failure set input_content_sha256 = 'earlier'
-        where chunk_id in (select chunk_id from vector.embedding_failure order by chunk_id limit 1);
+        select uuid(), chunk_id, embedding_space_id, input_content_sha256, 'too_long', 'x', 1, null, now(), now(), null
+        from vector.embedding_pending limit 4;
+    insert into vector.embedding_failure
+        select uuid(), chunk_id, embedding_space_id, input_content_sha256, 'timeout', 'x', 1, null, now(), now(),
+            now()::timestamp + to_days(case when hash(chunk_id) % 2 = 0 then -1 else 1 end)
+        from vector.embedding_pending limit 4;
+    update vector.embedding_space set price_per_million_tokens = 0.02 where space_key = 'hash';
     update vector.embedding set truncated_flag = (hash(chunk_id) % 3 = 0);
     insert into vector.embedding_space select * replace
         ('00000000-0000-0000-0000-000000000000' as embedding_space_id, 'other' as space_key, 2 as dimensions)

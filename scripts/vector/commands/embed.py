@@ -42,7 +42,7 @@ With --json, one object on stdout: {"spaces": [...]}. With --plan a space has th
   requests, cost, seconds;
 else
   space_key, planned, written, reused, reused_tokens, quarantined, texts, requests, input_bytes, input_tokens,
-  tokens_counted, cost, truncated, canary_texts, canary_requests, seconds, seconds_in_model, seconds_in_database,
+  tokens_counted, cost, truncated, canary_texts, canary_requests, canary_tokens, seconds, seconds_in_model, seconds_in_database,
   seconds_idle, run_id, stopped_by (max_seconds or max_cost), error.
 The run that follows a plan has its planned = chunks, reused = chunks_reused, texts =
 texts_to_embed, and the same input_bytes, unless texts are refused or a limit ends it.
