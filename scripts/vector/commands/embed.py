@@ -42,10 +42,10 @@ With --json, one object on stdout: {"spaces": [...]}. With --plan a space has th
   requests, cost, seconds;
 else
   space_key, planned, written, reused, reused_tokens, quarantined, texts, requests, input_bytes, input_tokens,
-  tokens_counted, cost, truncated, canary_texts, canary_requests, canary_tokens, seconds, seconds_in_model, seconds_in_database,
-  seconds_idle, run_id, stopped_by (max_seconds or max_cost), error.
-The run that follows a plan has its planned = chunks, reused = chunks_reused, texts =
-texts_to_embed, and the same input_bytes, unless texts are refused or a limit ends it.
+  tokens_counted, cost, truncated, canary_texts, canary_requests, canary_tokens, seconds, seconds_in_model,
+  seconds_in_database, seconds_idle, run_id, stopped_by (max_seconds or max_cost), error.
+The run after a plan has planned = chunks, reused = chunks_reused, texts = texts_to_embed and the same input_bytes (with
+--batch-size also the same requests), unless texts are refused or a limit ends it.
 
 exit codes: 0 well, also when a limit ended the run; 1 some texts were quarantined; 2 usage or configuration; 3 a model
 cannot be used; 4 a space was refused; 70 unforeseen; 130 or 143 interrupted or terminated."""
