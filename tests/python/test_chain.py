@@ -224,7 +224,7 @@ def kill_when_written(project, size, signal=SIGKILL):
     """Starts embed.py, and ends it when it has written so many bytes: DuckDB's log grows with every commit."""
     log = project.database_path.with_name("warehouse.duckdb.wal")
     assert not log.exists()
-    process = project.start("embed", "--batch-size", "1", "--concurrency", "1")
+    process = project.start("embed", "--quiet", "--batch-size", "1", "--concurrency", "1")
     while not log.exists() or log.stat().st_size < size:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.0005)

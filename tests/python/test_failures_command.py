@@ -36,21 +36,22 @@ def test_none(project):
 
 
 def test_each_is_listed_until_it_has_its_vector(project, server):
-    write_pages(project, long="word " * 140, failing="Words\nthat the server fails with.", gone="Words of a page.")
-    server.context_length = 100
-    failing, gone = text_of(project, "page:failing"), text_of(project, "page:gone")
+    write_pages(project, long="word " * 80, failing="Words\nthat the server fails with.", gone="Words of a page.")
+    long, failing, gone = (text_of(project, f"page:{page}") for page in ("long", "failing", "gone"))
+    server.misbehave("poison", when=lambda texts: long in texts, message="the input length exceeds the context length")
     server.misbehave("poison", when=lambda texts: gone in texts, message="policy violation")
     server.misbehave("server_error", when=lambda texts: failing in texts, message="CUDA error")
     assert project.vector("embed", "--space", "served").exit_code == 1
 
     by_source = {failure["source_id"]: failure for failure in listed(project)}
     assert set(by_source) == {"page:long", "page:failing", "page:gone"}
-    long = by_source["page:long"]
-    assert (long["space_key"], long["reason"], long["attempt_count"]) == ("served", "too_long", 1)
-    assert (long["chunk_index"], long["is_active"], long["is_due"], long["retry_after_utc"]) == (0, True, False, None)
-    assert "context length" in long["error_message"]
-    assert long["excerpt"] == f"A page\n\n{'word ' * 15}"[:80]
-    assert (long["meaning"], long["what_to_do"]) == failures.EXPLANATIONS["too_long"]
+    refused = by_source["page:long"]
+    assert (refused["space_key"], refused["reason"], refused["attempt_count"]) == ("served", "too_long", 1)
+    assert (refused["chunk_index"], refused["is_active"]) == (0, True)
+    assert (refused["is_due"], refused["retry_after_utc"]) == (False, None)
+    assert "context length" in refused["error_message"]
+    assert refused["excerpt"] == f"A page\n\n{'word ' * 15}"[:80]
+    assert (refused["meaning"], refused["what_to_do"]) == failures.EXPLANATIONS["too_long"]
     failed = by_source["page:failing"]
     assert (failed["reason"], failed["is_due"]) == ("server_error", False)
     assert failed["retry_after_utc"] > failed["last_failed_utc"]
