@@ -110,6 +110,18 @@ def test_a_pipe_gets_an_object_a_line(forgotten):
     assert (last["requests"], last["input_tokens"]) == (summary["requests"], summary["input_tokens"])
 
 
+def test_an_error_is_one_line_among_the_objects(forgotten):
+    with forgotten.connect() as connection:
+        connection.execute("update embedding_space set provider = 'nowhere'")
+    done = forgotten.vector("embed")
+    *objects, error = done.stderr.splitlines()
+    assert done.exit_code == 2
+    assert error.startswith("error: hash: unknown embedding provider 'nowhere'")
+    first, last = map(json.loads, objects)
+    assert (first["finished"], last["finished"], last["done"]) == (False, True, 0)
+    assert last["error"] in error
+
+
 class Clock:
     now = 100.0
 
