@@ -27,6 +27,7 @@ from vector.planning import (
     plan_space,
     read_fresh_texts,
     read_reused_texts,
+    refuse_unpriced,
 )
 from vector.providers import open_provider
 from vector.providers.base import (
@@ -62,11 +63,7 @@ def embed_space(
     price, ProviderError or SpaceRefused when the model cannot be used; what was finished by then is stored.
     """
     options = options or EmbedOptions()
-    if options.max_cost is not None and space.price_per_million_tokens is None:
-        raise ConfigurationError(
-            f"space {space.space_key} has no price_per_million_tokens, which a limit of cost needs:"
-            " set it in seeds/embedding_space_seed.csv and run `dbt build`"
-        )
+    refuse_unpriced(space, options)
     with _alone_in(store, space):
         if run is not None:
             return _embed(store, space, options, on_progress, run)

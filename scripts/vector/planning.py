@@ -8,6 +8,7 @@ from typing import Any
 
 from vector.batching import batches_of
 from vector.contracts.models import EmbeddingSpace
+from vector.errors import ConfigurationError
 from vector.history import EarlierRuns, earlier_runs
 from vector.providers import provider_class, token_counter
 from vector.providers.base import PreprocessPolicy, estimated_tokens_of
@@ -67,9 +68,14 @@ class EmbedPlan:
         """Distinct texts that the model would be called with."""
         return self.texts - self.texts_reused
 
+    @property
+    def chunks_reused(self) -> int:
+        """Chunks that would get the vector of an equal text, without a call of their own."""
+        return self.chunks - self.texts_to_embed
+
     def to_dict(self) -> dict[str, Any]:
-        """The fields, and texts_to_embed, for JSON."""
-        return {**asdict(self), "texts_to_embed": self.texts_to_embed}
+        """The fields, and the two properties, for JSON."""
+        return {**asdict(self), "texts_to_embed": self.texts_to_embed, "chunks_reused": self.chunks_reused}
 
 
 @dataclass
@@ -139,6 +145,15 @@ def _tokens(
     if earlier.tokens_per_byte:
         return round(earlier.tokens_per_byte * plan.input_bytes), "earlier_runs"
     return sum(estimated_tokens_of(size) * count for size, count in sizes), "bytes"
+
+
+def refuse_unpriced(space: EmbeddingSpace, options: EmbedOptions) -> None:
+    """Raises ConfigurationError when a limit of cost is given for a space without a price."""
+    if options.max_cost is not None and space.price_per_million_tokens is None:
+        raise ConfigurationError(
+            f"space {space.space_key} has no price_per_million_tokens, which a limit of cost needs: set it in"
+            " seeds/embedding_space_seed.csv (0 where nothing is paid) and run `dbt build`"
+        )
 
 
 def cost_of(space: EmbeddingSpace, tokens: int) -> float | None:

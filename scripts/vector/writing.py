@@ -29,6 +29,7 @@ class EmbedSummary:
 
     `texts` and `input_bytes` are what the model answered, `input_tokens` what they had, counted by the tokenizer or the
     server if `tokens_counted`, else partly estimated; `cost` is in the space's currency, None without a price.
+    `reused_tokens` were not sent, as their vectors were reused.
     `canary_*` is the check of the model before the run. Seconds are wall time; `seconds_in_model` adds up calls that
     overlapped, in `seconds_idle` no call was under way. `stopped_by` names the limit that ended the run before all was
     done, `error` why it failed, if it did.
@@ -38,6 +39,7 @@ class EmbedSummary:
     planned: int = 0
     written: int = 0
     reused: int = 0
+    reused_tokens: int = 0
     quarantined: int = 0
     texts: int = 0
     requests: int = 0
@@ -94,11 +96,13 @@ class Writer:
         for text, vector, row in zip(texts, reply.vectors, counts, strict=True):
             summary.truncated += int(row[2] or False)
             summary.reused += len(text.chunk_ids) - 1
+            summary.reused_tokens += (len(text.chunk_ids) - 1) * (row[0] or 0)
             self._waiting.add(text.chunk_ids, text.content_sha256, vector, row)
 
     def reuse(self, text: PendingText, vector: Sequence[float], tokens: tuple) -> None:
         """Takes the vector that the space already has for a text, with its token columns."""
         self.summary.reused += len(text.chunk_ids)
+        self.summary.reused_tokens += len(text.chunk_ids) * (tokens[0] or 0)
         self._waiting.add(text.chunk_ids, text.content_sha256, np.asarray(vector, dtype=np.float32), tokens)
 
     def quarantine(self, text: PendingText, error: InputRefused) -> None:

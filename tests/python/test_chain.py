@@ -225,7 +225,7 @@ def kill_when_written(project, size, signal=SIGKILL):
     """Starts embed.py, and ends it when it has written so many bytes: DuckDB's log grows with every commit."""
     log = project.database_path.with_name("warehouse.duckdb.wal")
     assert not log.exists()
-    process = project.start("embed", "--batch-size", "1", "--concurrency", "1")
+    process = project.start("embed", "--quiet", "--batch-size", "1", "--concurrency", "1")
     while not log.exists() or log.stat().st_size < size:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.0005)
@@ -278,7 +278,7 @@ def test_what_a_model_finished_before_it_failed_is_never_asked_for_again(project
         monkeypatch.setattr("vector.embedding.open_provider", opened)
 
     use(calls=5)
-    done = project.vector("embed")
+    done = project.vector("embed", "--quiet")
     assert (done.exit_code, done.stderr) == (3, "error: hash: the model is gone\n")
     assert re.fullmatch(r"hash: stopped early, 80 of \d+ vectors written\n", done.stdout)
     assert project.query("select count(*) from embedding") == [(80,)]

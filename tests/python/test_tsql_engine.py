@@ -9,6 +9,8 @@ from tsql.driver import pyodbc
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
 
+from vector.commands.failures import RELATION, open_failures
+from vector.commands.spaces import covered_spaces
 from vector.contracts.ledgers import EMBEDDING_SPACE, Column
 from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorJob, compute_vector_hash
 from vector.engines import engine_for_connection
@@ -259,6 +261,18 @@ def test_values_are_parameters_and_never_part_of_a_statement(engine, connection,
     assert not any(HOSTILE in call["sql"] or job.job_id in call["sql"] for call in sent)
     assert any(HOSTILE in str(call["parameters"]) for call in sent)
     assert all(call["sql"].count("?") == len(call["parameters"]) for call in sent if call["call"] == "execute")
+
+
+def test_what_the_commands_list_is_read_in_words_of_both_engines(engine, connection, server):
+    server.answers.insert(
+        0, (r"as spaces left join", [("one", "hash", "hash", None, 8, "cosine", 1, SPACE, 4, 1, 2, 1)])
+    )
+    server.answers.insert(0, (r"from sys\.objects", [(RELATION,), *((name,) for name in RELATIONS)]))
+    store = VectorStore(engine=engine)
+    (space,) = covered_spaces(store)
+    assert (space["is_active"], space["chunks"], space["quarantined"], space["percent"]) == (True, 4, 1, 25)
+    assert open_failures(store) == []
+    assert any(RELATION in call.get("sql", "") for call in connection.calls)
 
 
 def test_a_save_is_one_guarded_insert_in_one_transaction(engine, connection):

@@ -4,26 +4,51 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from vector.commands.embed_report import plans_text, summary_text
+from vector.commands.progress import Progress, shown_progress
 from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedSummary, embed_space
 from vector.errors import VectorError
-from vector.planning import EmbedOptions, EmbedPlan, plan_space
+from vector.planning import EmbedOptions, plan_space, refuse_unpriced
 from vector.runs import close_abandoned_runs
 from vector.store import VectorStore
 
 HELP = """examples:
   %(prog)s                          embed what is pending in every active space
-  %(prog)s --plan                   say what a run would do, and do nothing
+  %(prog)s --plan                   say what a run would do, take and cost, and do nothing
   %(prog)s --space minilm --limit 1000
+  %(prog)s --max-seconds 3600       stop after an hour; the next run goes on from there
+  %(prog)s --max-cost 2.50          of spaces that have a price in the seed
+  %(prog)s --retry-failed           with the texts that `vector failures` lists
   %(prog)s --target sqlserver --json
 
-With --json, one object: {"spaces": [...]}. With --plan a space has the keys space_key, chunks, chunks_by_reason, texts,
-texts_reused, texts_to_embed, input_bytes; else space_key, planned, written, reused, quarantined, texts, requests,
-input_tokens, truncated, seconds, seconds_in_model, seconds_in_database, run_id, error."""
+--max-seconds and --max-cost are for all spaces together; what was sent is always stored. A run that they end exits as
+any other, with `stopped_by` in its summary.
+
+Progress goes to stderr: a bar on a terminal, else one JSON object a line when a space begins, every 5 seconds at most,
+and when it ends, with the keys event ("progress"), utc, space_key, run_id, done, planned, quarantined, rate (chunks a
+second), eta_seconds, seconds, requests, input_tokens, cost, finished, stopped_by, error. Errors are lines that begin
+with "error: ".
+
+With --json, one object on stdout: {"spaces": [...]}. With --plan a space has the keys
+  space_key, chunks, chunks_by_reason (of new, text_changed, space_new, failure_due, failure_retried), texts,
+  texts_reused, texts_to_embed, chunks_reused, input_bytes, tokens, tokens_by (tokenizer, earlier_runs or bytes),
+  requests, cost, seconds;
+else
+  space_key, planned, written, reused, reused_tokens, quarantined, texts, requests, input_bytes, input_tokens,
+  tokens_counted, cost, truncated, canary_texts, canary_requests, canary_tokens, seconds, seconds_in_model,
+  seconds_in_database, seconds_idle, run_id, stopped_by (max_seconds or max_cost), error.
+The run after a plan has planned = chunks, reused = chunks_reused, texts = texts_to_embed and the same input_bytes (with
+--batch-size also the same requests), unless texts are refused or a limit ends it.
+
+exit codes: 0 well, also when a limit ended the run; 1 some texts were quarantined; 2 usage or configuration; 3 a model
+cannot be used; 4 a space was refused; 70 unforeseen; 130 or 143 interrupted or terminated."""
 
 
 def add_to(commands: Any) -> None:
@@ -31,27 +56,28 @@ def add_to(commands: Any) -> None:
     embed = add_command(commands, "embed", _embed, "embed what is pending", HELP)
     embed.add_argument("--space", action="append", metavar="KEY", help="only this space; may be repeated")
     embed.add_argument("--limit", type=positive, metavar="N", help="at most N chunks a space")
-    embed.add_argument("--batch-size", type=positive, metavar="N", help="texts a call of the model")
-    embed.add_argument("--concurrency", type=positive, metavar="N", help="calls at a time")
+    embed.add_argument("--batch-size", type=positive, metavar="N", help="always so many texts a request")
+    embed.add_argument("--concurrency", type=positive, metavar="N", help="requests at a time")
     embed.add_argument("--retry-failed", action="store_true", help="try the quarantined texts again, too")
     embed.add_argument("--max-seconds", type=amount, metavar="S", help="send nothing more after S seconds")
     embed.add_argument("--max-cost", type=amount, metavar="X", help="send nothing that might cost more than X in all")
     embed.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
+    embed.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def _embed(arguments: argparse.Namespace) -> int:
     store = open_store(arguments)
+    options = _options(arguments)
     try:
         spaces = chosen_spaces(store, arguments.space)
         if arguments.plan:
-            plans = [plan_space(store, space, _options(arguments)) for space in spaces]
-            print_result(arguments, {"spaces": [plan.to_dict() for plan in plans]}, "\n".join(map(_plan_text, plans)))
-            return 0
+            return _plan(arguments, store, spaces, options)
         close_abandoned_runs(store)
-        summaries, exit_code = _embed_each(store, spaces, _options(arguments))
+        with shown_progress(arguments.quiet) as progress:
+            summaries, exit_code = _embed_each(store, spaces, options, progress)
     finally:
         store.close()
-    told = [_summary_text(summary) for summary in summaries if not summary.error or summary.written]
+    told = [summary_text(summary) for summary in summaries if not summary.error or summary.written]
     print_result(arguments, {"spaces": [summary.to_dict() for summary in summaries]}, "\n".join(told))
     return exit_code
 
@@ -67,55 +93,60 @@ def _options(arguments: argparse.Namespace) -> EmbedOptions:
     )
 
 
+def _plan(
+    arguments: argparse.Namespace, store: VectorStore, spaces: Sequence[EmbeddingSpace], options: EmbedOptions
+) -> int:
+    plans = []
+    for space in spaces:
+        refuse_unpriced(space, options)
+        plans.append(plan_space(store, space, options))
+    print_result(arguments, {"spaces": [plan.to_dict() for plan in plans]}, plans_text(plans, options))
+    return 0
+
+
 def _embed_each(
-    store: VectorStore, spaces: Sequence[EmbeddingSpace], options: EmbedOptions
+    store: VectorStore, spaces: Sequence[EmbeddingSpace], options: EmbedOptions, progress: Progress
 ) -> tuple[list[EmbedSummary], int]:
     """The summaries, and the exit code. A space whose model cannot be used does not keep the others from theirs."""
     summaries: dict[str, EmbedSummary] = {}
     exit_code = 0
+    started = time.monotonic()
 
     def on_progress(summary: EmbedSummary) -> None:
         summaries[summary.space_key] = summary
-        _progress(summary)
+        progress.show(summary)
 
     for space in spaces:
         key = space.space_key or ""
+        left = _what_is_left(options, time.monotonic() - started, summaries.values())
         summaries[key] = EmbedSummary(key)
         try:
-            quarantined = embed_space(store, space, options, on_progress).quarantined
+            if left.max_seconds == 0:
+                summaries[key] = _out_of_time(store, space, left)
+                continue
+            quarantined = embed_space(store, space, left, on_progress).quarantined
             exit_code = max(exit_code, 1 if quarantined else 0)
         except VectorError as error:
             summaries[key].error = str(error)
+            progress.finish(summaries[key])
             print(f"error: {key}: {error}", file=sys.stderr)
             exit_code = max(exit_code, error.exit_code)
+        finally:
+            progress.finish(summaries[key])
     return list(summaries.values()), exit_code
 
 
-def _plan_text(plan: EmbedPlan) -> str:
-    if not plan.chunks:
-        return f"{plan.space_key}: nothing to embed"
-    reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in plan.chunks_by_reason.items())
-    return (
-        f"{plan.space_key}: {plan.chunks} chunks to embed ({reasons}); {plan.texts_to_embed} texts to send, "
-        f"{plan.texts_reused} reused, {plan.input_bytes:,} bytes"
+def _what_is_left(options: EmbedOptions, seconds: float, done: Iterable[EmbedSummary]) -> EmbedOptions:
+    """The options for the next space, whose limits are what the spaces before it have left."""
+    spent = sum(summary.cost or 0 for summary in done)
+    return replace(
+        options,
+        max_seconds=None if options.max_seconds is None else max(0.0, options.max_seconds - seconds),
+        max_cost=None if options.max_cost is None else max(0.0, options.max_cost - spent),
     )
 
 
-def _summary_text(summary: EmbedSummary) -> str:
-    if summary.error:
-        return f"{summary.space_key}: stopped early, {summary.written} of {summary.planned} vectors written"
-    if not summary.planned:
-        return f"{summary.space_key}: nothing to embed, every current chunk has its vector"
-    rate = summary.written / summary.seconds if summary.seconds else 0
-    quarantined = f", {summary.quarantined} quarantined (see vector.embedding_failure)" if summary.quarantined else ""
-    return (
-        f"{summary.space_key}: {summary.written} vectors written ({summary.reused} reused){quarantined}"
-        f" in {summary.seconds:.1f} s, {rate:.0f}/s"
-    )
-
-
-def _progress(summary: EmbedSummary) -> None:
-    if sys.stderr.isatty() and summary.planned:
-        done = summary.written + summary.quarantined
-        end = "\n" if done >= summary.planned else ""
-        print(f"\r{summary.space_key}: {done}/{summary.planned} chunks", end=end, file=sys.stderr, flush=True)
+def _out_of_time(store: VectorStore, space: EmbeddingSpace, options: EmbedOptions) -> EmbedSummary:
+    """The summary of a space whose turn came too late: its model is not even opened."""
+    planned = plan_space(store, space, options, priced=False).chunks
+    return EmbedSummary(space.space_key or "", planned=planned, stopped_by="max_seconds" if planned else None)

@@ -1,4 +1,4 @@
-"""`coverage`, `spaces`, `verify`: what the schema holds, and whether it is whole."""
+"""`coverage`, `verify`: what the schema holds, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from vector.verify import verify_vectors
 
 
 def add_to(commands: Any) -> None:
-    """Declares the three."""
+    """Declares both."""
     add_command(commands, "coverage", _coverage, "how far each space covers the current chunks")
-    add_command(commands, "spaces", _spaces, "list the embedding spaces")
     add_command(commands, "verify", _verify, "check every stored vector against its hash")
 
 
@@ -22,19 +21,6 @@ def _coverage(arguments: argparse.Namespace) -> int:
         "stale_count", "truncated_count", "coverage_percent",
     )  # fmt: skip
     return print_table(arguments, "space_coverage", columns, "space_key, source_type")
-
-
-def _spaces(arguments: argparse.Namespace) -> int:
-    columns = (
-        "space_key",
-        "provider",
-        "model_name",
-        "dimensions",
-        "distance_metric",
-        "is_active",
-        "embedding_space_id",
-    )
-    return print_table(arguments, "embedding_space", columns, "space_key")
 
 
 def _verify(arguments: argparse.Namespace) -> int:

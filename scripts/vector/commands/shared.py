@@ -18,8 +18,12 @@ from vector.store import VectorStore
 Run = Callable[[argparse.Namespace], int]
 
 
-def add_command(commands: Any, name: str, run: Run, summary: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    """Declares a command with the options that all have; `run` gives its exit code."""
+def add_command(
+    commands: Any, name: str, run: Run, summary: str, epilog: str | None = None, nested: bool = False
+) -> argparse.ArgumentParser:
+    """Declares a command with the options that all have; `run` gives its exit code. A `nested` command keeps what was
+    said before its name: `spaces --json list`."""
+    absent = {"default": argparse.SUPPRESS} if nested else {}
     parser = commands.add_parser(
         name,
         help=summary,
@@ -28,10 +32,10 @@ def add_command(commands: Any, name: str, run: Run, summary: str, epilog: str | 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--target", metavar="T", help="target of the dbt profile")
-    parser.add_argument("--profiles-dir", metavar="DIR", help="folder of profiles.yml, as for dbt")
-    parser.add_argument("--project-dir", metavar="DIR", help="folder of dbt_project.yml, as for dbt")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--target", metavar="T", help="target of the dbt profile", **absent)
+    parser.add_argument("--profiles-dir", metavar="DIR", help="folder of profiles.yml, as for dbt", **absent)
+    parser.add_argument("--project-dir", metavar="DIR", help="folder of dbt_project.yml, as for dbt", **absent)
+    parser.add_argument("--json", action="store_true", help="print one JSON object", **absent)
     return parser
 
 
@@ -80,13 +84,17 @@ def print_table(arguments: argparse.Namespace, relation: str, columns: Sequence[
         rows = store.engine.query(f"select {', '.join(columns)} from {store.engine.table(relation)} order by {order}")
     finally:
         store.close()
-    cells = [list(columns), *([str(value) for value in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    text = "\n".join(
+    print_result(arguments, {"rows": [dict(zip(columns, row, strict=True)) for row in rows]}, table(columns, rows))
+    return 0
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """The rows under their headings, in columns; what is None is blank."""
+    cells = [list(headings), *(["" if value is None else str(value) for value in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
+    return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
-    print_result(arguments, {"rows": [dict(zip(columns, row, strict=True)) for row in rows]}, text)
-    return 0
 
 
 def print_result(arguments: argparse.Namespace, value: dict[str, Any], text: str) -> None:

@@ -1,0 +1,138 @@
+"""`spaces list` and `spaces discover`: the spaces that there are, and those that a model server could serve."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vector.commands.shared import add_command, open_store, print_result, table
+from vector.errors import ProviderError
+from vector.profile import find_project_dir
+from vector.providers import DiscoveredModel, discover_models
+from vector.seed import SpaceSeed
+from vector.store import VectorStore
+
+LIST_HELP = """With --json, one object: {"rows": [...]}, each with the keys space_key, provider, model_name, model_tag,
+dimensions, distance_metric, is_active, embedding_space_id, chunks, current, pending, quarantined, percent. Chunks are
+current ones; `percent` of them have a vector, null where there are none. `vector coverage` has them by source type."""
+
+DISCOVER_HELP = """examples:
+  %(prog)s --provider ollama        the server that OLLAMA_BASE_URL names, or http://localhost:11434
+  %(prog)s --provider openai        the server that OPENAI_BASE_URL names; OpenAI itself charges for a word a model
+
+Each embedding model embeds one word, which measures its dimensions, and loads it. Then come the rows to append to
+seeds/embedding_space_seed.csv, in that file's columns, pinned to the model's digest where the server tells one. A model
+that the seed has already gets no row. Nothing is written. `dbt build` takes up the rows.
+
+With --json, one object: {"models": [...]}, each with the keys provider, model_name, model_tag, dimensions,
+model_digest, context_length, pooling, problem, space_key (of the seed's row, or a new one), seed_row (null: none is
+needed, or the model cannot be used).
+
+exit codes: 0 well; 2 usage or configuration; 3 the server, or each of its models, cannot be used."""
+
+NOTE = """Before the first embed, look up the model's card: some models want a text before documents and questions
+(document_prefix, query_prefix; nomic-embed-text: "search_document: " and "search_query: "). They are part of a space's
+identity, so a change needs a new space."""
+
+_COUNTS = "chunks current pending quarantined".split()
+_SPACE = "space_key provider model_name model_tag dimensions distance_metric is_active embedding_space_id".split()
+
+
+def add_to(commands: Any) -> None:
+    """Declares `spaces`, which alone lists, `spaces list` and `spaces discover`."""
+    spaces = add_command(commands, "spaces", _list, "list the embedding spaces, or discover models", LIST_HELP)
+    nested = spaces.add_subparsers(metavar="command")
+    add_command(nested, "list", _list, "list the embedding spaces and what they cover", LIST_HELP, nested=True)
+    discover = add_command(
+        nested, "discover", _discover, "list a server's embedding models and the seed rows to add", DISCOVER_HELP, True
+    )
+    discover.add_argument("--provider", required=True, metavar="P", help="ollama or openai")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    store = open_store(arguments)
+    try:
+        rows = covered_spaces(store)
+    finally:
+        store.close()
+    headings = "space provider model dimensions active chunks current pending quarantined percent".split()
+    cells = [
+        [
+            row["space_key"], row["provider"], _model(row), row["dimensions"], "yes" if row["is_active"] else "no",
+            *(row[name] for name in _COUNTS), row["percent"],
+        ]
+        for row in rows
+    ]  # fmt: skip
+    print_result(arguments, {"rows": rows}, table(headings, cells))
+    return 0
+
+
+def covered_spaces(store: VectorStore) -> list[dict[str, Any]]:
+    """Every space by key, with the counts of `space_coverage` over all source types, and the percent covered."""
+    relation = store.engine.table
+    rows = store.engine.query(
+        f"select {', '.join(f'spaces.{name}' for name in _SPACE)},"
+        f" {', '.join(f'coalesce(coverage.{name}_count, 0)' for name in ['chunk', *_COUNTS[1:]])}"
+        f" from {relation('embedding_space')} as spaces left join"
+        " (select embedding_space_id, sum(chunk_count) as chunk_count, sum(current_count) as current_count,"
+        " sum(pending_count) as pending_count, sum(quarantined_count) as quarantined_count"
+        f" from {relation('space_coverage')} group by embedding_space_id) as coverage"
+        " on coverage.embedding_space_id = spaces.embedding_space_id order by spaces.space_key"
+    )
+    spaces = []
+    for row in rows:
+        space = dict(zip(_SPACE, row, strict=False))
+        counts = dict(zip(_COUNTS, map(int, row[len(_SPACE) :]), strict=True))
+        percent = round(100 * counts["current"] / counts["chunks"], 2) if counts["chunks"] else None
+        spaces.append({**space, "is_active": bool(space["is_active"]), **counts, "percent": percent})
+    return spaces
+
+
+def _discover(arguments: argparse.Namespace) -> int:
+    seed = SpaceSeed.read(find_project_dir(arguments.project_dir))
+    models = discover_models(arguments.provider)
+    rows = [{**asdict(model), **_seed_row(seed, model)} for model in models]
+    print_result(arguments, {"models": rows}, _discovered_text(rows, seed))
+    if not any(model.dimensions for model in models):
+        told = "none of its models can be used for embedding" if models else "it has no embedding model"
+        print(f"error: the server of provider {arguments.provider}: {told}", file=sys.stderr)
+        return ProviderError.exit_code
+    return 0
+
+
+def _seed_row(seed: SpaceSeed, model: DiscoveredModel) -> dict[str, Any]:
+    if not model.dimensions:
+        return {"space_key": None, "seed_row": None}
+    if known := seed.key_of(model):
+        return {"space_key": known, "seed_row": None}
+    key, line = seed.propose(model)
+    return {"space_key": key, "seed_row": line}
+
+
+def _discovered_text(models: Sequence[dict[str, Any]], seed: SpaceSeed) -> str:
+    if not models:
+        return ""
+    headings = "model dimensions context pooling digest problem".split()
+    cells = [
+        [
+            _model(model), model["dimensions"], model["context_length"], model["pooling"],
+            (model["model_digest"] or "")[:19] or None, model["problem"],
+        ]
+        for model in models
+    ]  # fmt: skip
+    parts = [table(headings, cells)]
+    parts += [
+        f"{_model(model)} is space {model['space_key']} of the seed already"
+        for model in models
+        if model["dimensions"] and not model["seed_row"]
+    ]
+    if lines := [model["seed_row"] for model in models if model["seed_row"]]:
+        parts += [f"Rows to append to {seed.path}:", "\n".join(lines), NOTE]
+    return "\n\n".join(parts)
+
+
+def _model(row: dict[str, Any]) -> str:
+    return f"{row['model_name']}:{row['model_tag']}" if row["model_tag"] else row["model_name"]

@@ -1,0 +1,82 @@
+"""The seed of embedding spaces, read to propose rows for it; it is never written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vector.errors import ConfigurationError
+from vector.providers.base import DiscoveredModel
+
+_FILE = "embedding_space_seed.csv"
+
+
+@dataclass
+class SpaceSeed:
+    """The file, its columns in order, and its rows. Proposed keys are taken from then on."""
+
+    path: Path
+    columns: list[str]
+    rows: list[dict[str, str]]
+
+    @classmethod
+    def read(cls, project_dir: Path) -> SpaceSeed:
+        """The seed of a dbt project. Raises ConfigurationError when there is none under its folder `seeds`."""
+        path = next(iter(sorted(project_dir.glob(f"seeds/**/{_FILE}"))), None)
+        if path is None:
+            raise ConfigurationError(f"no {_FILE} under {project_dir / 'seeds'}: is it this runtime's project?")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+        return cls(path, list(reader.fieldnames or ()), rows)
+
+    def key_of(self, model: DiscoveredModel) -> str | None:
+        """The key of the first row that has this model already: of the same name, tag and dimensions, and of no other
+        digest."""
+        wanted = (model.provider, _full_name(model.model_name, model.model_tag), str(model.dimensions))
+        for row in self.rows:
+            name = _full_name(row.get("model_name") or "", row.get("model_tag"))
+            if (row.get("provider"), name, row.get("dimensions")) != wanted:
+                continue
+            if not row.get("model_digest") or row["model_digest"] == model.model_digest:
+                return row.get("space_key")
+        return None
+
+    def propose(self, model: DiscoveredModel) -> tuple[str, str]:
+        """A new key, and the line for the file, without its end. The model must have its dimensions."""
+        key = self._free_key(model)
+        # Model servers normalise or are normalised here; they refuse a text that is too long, whatever the policy.
+        row = {
+            "space_key": key,
+            "provider": model.provider,
+            "model_name": model.model_name,
+            "model_tag": model.model_tag or "",
+            "model_digest": model.model_digest or "",
+            "dimensions": str(model.dimensions),
+            "normalize_flag": "true",
+            "distance_metric": "cosine",
+            "truncation": "none",
+            "description": f"{_full_name(model.model_name, model.model_tag)} on {model.provider}",
+            "is_active": "true",
+        }
+        self.rows.append(row)
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow([row.get(column, "") for column in self.columns])
+        return key, line.getvalue()
+
+    def _free_key(self, model: DiscoveredModel) -> str:
+        """From the model's name without its registry and folder, and its tag, unless that is `latest`."""
+        words = model.model_name.rsplit("/", 1)[-1]
+        if model.model_tag and model.model_tag != "latest":
+            words += f"-{model.model_tag}"
+        base = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:90] or "space"
+        taken = {row.get("space_key") for row in self.rows}
+        return next(key for key in [base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))] if key not in taken)
+
+
+def _full_name(name: str, tag: str | None) -> str:
+    """Name and tag, without the tag that servers assume."""
+    return (f"{name}:{tag}" if tag else name).removesuffix(":latest")
