@@ -85,6 +85,12 @@ class ScratchProject:
         self.write_rows("embedding_space_seed", [HASH_SPACE])
         self._edited.clear()
 
+    def beside(self, folder: Path) -> "ScratchProject":
+        """Another project in a folder of its own, with the same rows."""
+        other = ScratchProject(folder)
+        shutil.copy(self.database_path, other.database_path)
+        return other
+
     def keep(self) -> None:
         """Remembers the database as it is now."""
         shutil.copy(self.database_path, self._kept_database)

@@ -185,13 +185,6 @@ class Victim:
             store.save_chunks(chunks)
 
 
-def beside(project: ScratchProject, folder: Path) -> ScratchProject:
-    """Another project with the same rows."""
-    other = ScratchProject(folder)
-    shutil.copy(project.database_path, other.database_path)
-    return other
-
-
 def moments(seed: int) -> Iterator[float]:
     chance = random.Random(seed)
     return (chance.random() for _ in range(4 * KILLS))
@@ -199,10 +192,8 @@ def moments(seed: int) -> Iterator[float]:
 
 def test_nothing_is_lost_or_sent_again_when_runs_are_killed(project, tmp_path):
     with MisbehavingServer() as ollama, MisbehavingServer() as openai:
-        victims = [
-            Victim(project, ollama, "ollama"),
-            Victim(beside(project, tmp_path / "project"), openai, "openai"),
-        ]
+        other = project.beside(tmp_path / "project")
+        victims = [Victim(project, ollama, "ollama"), Victim(other, openai, "openai")]
         # The one is killed later and later, so several times before anything is stored; the other at any moment.
         plans = [sorted(list(moments(1))[:KILLS]) + list(moments(2)), moments(3)]
         with ThreadPoolExecutor(2) as pool:

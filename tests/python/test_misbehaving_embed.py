@@ -26,16 +26,25 @@ def server():
         yield running
 
 
-@pytest.fixture
-def small_project(project):
+@pytest.fixture(scope="module")
+def kept_small_project(kept_project, tmp_path_factory):
     """All but a few chunks are retired, so that a run over all takes no time."""
-    with project.connect() as connection:
+    kept_project.reset()
+    small = kept_project.beside(tmp_path_factory.mktemp("small") / "project")
+    with small.connect() as connection:
         connection.execute(
             "update chunk set retired_utc = current_timestamp where chunk_id not in"
             " (select chunk_id from chunk order by byte_count, content_sha256 limit ?)",
             [LIMIT + 4],
         )
-    return project
+    small.keep()
+    return small
+
+
+@pytest.fixture
+def small_project(kept_small_project):
+    kept_small_project.reset()
+    return kept_small_project
 
 
 @pytest.fixture
@@ -267,7 +276,7 @@ def test_a_vector_of_another_dimension_is_of_another_space(protocol, served, ser
 def test_a_gateway_that_falls_back_to_another_model(served, server):
     space = served("openai")
     server.misbehave("other_model", when=space.after(1))
-    done = space.embed(*SMALL)
+    done = space.embed("--limit", LIMIT, "--batch-size", 4, "--concurrency", 1)
     assert done.exit_code == 4
     assert "'tiny-embed' first and as 'a-fallback' now" in done.stderr
     assert len(space.stored()) == 4
