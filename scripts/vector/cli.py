@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -36,7 +37,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
         return error.exit_code
     except Exception as error:
         if os.environ.get("VECTOR_DEBUG"):
-            raise
+            # Not raised: Python would exit with 1, which says that inputs were quarantined.
+            traceback.print_exc()
+            return 70
         first_line = str(error).partition("\n")[0]
         print(f"error: {type(error).__name__}: {first_line} (VECTOR_DEBUG=1 shows where)", file=sys.stderr)
         return 70

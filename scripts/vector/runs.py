@@ -13,6 +13,8 @@ from typing import Any
 from vector.contracts.models import EmbeddingSpace, JobStatus, JobType, RunStatus, VectorJob, VectorRun
 from vector.store import VectorStore
 
+_ABANDONED = "abandoned: the process ended without closing its run"
+
 
 def this_worker() -> str:
     """This process, as runs name it: `<host name>:<process id>`."""
@@ -60,10 +62,13 @@ def close_abandoned_runs(store: VectorStore) -> int:
     for job in store.list_jobs(status=JobStatus.RUNNING):
         if not _is_abandoned(job):
             continue
-        for run in store.list_runs(job.job_id):
+        runs = store.list_runs(job.job_id)
+        for run in runs:
             if run.status is RunStatus.RUNNING:
-                _close(store, job, run, "abandoned: the process ended without closing its run")
+                _close_run(store, run, _ABANDONED)
                 closed += 1
+        # The process may have ended before it recorded its run, or when it had closed that and not yet the job.
+        _close_job(store, job, runs[-1].error if runs else _ABANDONED)
     return closed
 
 
@@ -78,10 +83,18 @@ def running_elsewhere(store: VectorStore, space: EmbeddingSpace) -> str:
 
 
 def _close(store: VectorStore, job: VectorJob, run: VectorRun, error: str | None) -> None:
+    _close_run(store, run, error)
+    _close_job(store, job, error)
+
+
+def _close_run(store: VectorStore, run: VectorRun, error: str | None) -> None:
     run.status = RunStatus.FAILED if error else RunStatus.SUCCEEDED
     run.error = error
     run.completed_utc = datetime.now(timezone.utc)
     store.save_run(run)
+
+
+def _close_job(store: VectorStore, job: VectorJob, error: str | None) -> None:
     # A job by hand has one attempt, so a failed one is given up.
     status = JobStatus.DEADLETTER if error else JobStatus.SUCCEEDED
     store.save_job(replace(job, status=status, last_error=error, locked_by=None, locked_utc=None))

@@ -217,8 +217,16 @@ class _Faults:
 
     @staticmethod
     def shuffled(handler: _Handler, texts: list[str]) -> list[Any]:
-        """Only OpenAI's protocol says which is which."""
+        """A good answer in OpenAI's protocol alone, which says which is which."""
+        if not handler.path.startswith("/api/"):
+            handler.server.paid.update(texts)
         return handler.rows(texts)[::-1]
+
+    @staticmethod
+    def without_index(handler: _Handler, texts: list[str]) -> list[Any]:
+        """A good answer, in order, of a server that does not count."""
+        handler.server.paid.update(texts)
+        return [(None, row) for _, row in handler.rows(texts)]
 
     @staticmethod
     def same_index(handler: _Handler, texts: list[str]) -> list[Any]:
@@ -230,7 +238,9 @@ class _Faults:
 
     @staticmethod
     def bad_vector(handler: _Handler, texts: list[str], of: str, value: Any) -> list[Any]:
-        """The text `of` gets a vector of nothing but `value`; of no numbers at all when it is None."""
+        """The text `of` gets a vector of nothing but `value`; of no numbers at all when it is None. The others are
+        paid for."""
+        handler.server.paid.update(text for text in texts if text != of)
         rows = handler.rows(texts)
         bad = [] if value is None else [value] * handler.server.dimensions
         return [(index, bad if text == of else row) for text, (index, row) in zip(texts, rows, strict=True)]
@@ -344,7 +354,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _openai(self, body: dict[str, Any], texts: list[str], rows: list[Any]) -> None:
         tokens = sum(len(text.split()) for text in texts)
-        data = [{"index": index, "embedding": row} for index, row in rows]
+        data = [{"index": index, "embedding": row} if index is not None else {"embedding": row} for index, row in rows]
         if body.get("encoding_format") == "base64" and self.server.encodes == "yes":
             for item in data:
                 item["embedding"] = base64.b64encode(np.array(item["embedding"], "<f4").tobytes()).decode()

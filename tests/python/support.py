@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,14 @@ class Command:
 
 
 class ScratchProject:
-    """A project in a folder of its own. `reset` brings its files and its database back to how `keep` found them."""
+    """A project in a folder of its own. `reset` brings its files and its database back to how `keep` found them.
+
+    `environment` is what its commands find in theirs, besides what a clean one has.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.environment: dict[str, str] = {}
         self.database_path = folder / "warehouse.duckdb"
         self._kept_database = folder / "kept.duckdb"
         self._edited: dict[Path, bytes] = {}
@@ -81,6 +85,12 @@ class ScratchProject:
         self.write_rows("embedding_space_seed", [HASH_SPACE])
         self._edited.clear()
 
+    def beside(self, folder: Path) -> "ScratchProject":
+        """Another project in a folder of its own, with the same rows."""
+        other = ScratchProject(folder)
+        shutil.copy(self.database_path, other.database_path)
+        return other
+
     def keep(self) -> None:
         """Remembers the database as it is now."""
         shutil.copy(self.database_path, self._kept_database)
@@ -90,6 +100,7 @@ class ScratchProject:
         for path, content in self._edited.items():
             path.write_bytes(content)
         self._edited.clear()
+        self.environment = {}
         Path(f"{self.database_path}.wal").unlink(missing_ok=True)
         shutil.copy(self._kept_database, self.database_path)
 
@@ -161,7 +172,11 @@ class ScratchProject:
     def vector(self, *arguments: str) -> Command:
         """Runs the `vector` command in this process."""
         out, err = io.StringIO(), io.StringIO()
-        with clean_environment(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            clean_environment(self.environment),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
             exit_code = main([*arguments, *self._location])
         return Command(exit_code, out.getvalue(), err.getvalue())
 
@@ -175,8 +190,8 @@ class ScratchProject:
         """Starts scripts/<script>.py in a process of its own."""
         command = [sys.executable, str(PROJECT_DIR / "scripts" / f"{script}.py"), *arguments, *self._location]
         return subprocess.Popen(
-            command, cwd=self.folder, env=clean_copy(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            encoding="utf-8",
+            command, cwd=self.folder, env={**clean_copy(os.environ), **self.environment}, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, encoding="utf-8",
         )  # fmt: skip
 
     @property
@@ -235,11 +250,13 @@ def clean_copy(environment: Any) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def clean_environment() -> Iterator[None]:
-    """Runs what is inside in a clean environment."""
+def clean_environment(besides: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Runs what is inside in a clean environment, with some variables besides."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ.keys() - clean_copy(os.environ).keys():
             patch.delenv(name)
+        for name, value in (besides or {}).items():
+            patch.setenv(name, value)
         yield
 
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from vector.canaries import CANARIES
 from vector.chunking import ChunkingPolicy, chunk_text, normalize_text
-from vector.contracts.models import JobStatus, JobType, VectorJob, VectorRun
+from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob, VectorRun
 from vector.errors import ConfigurationError, ProviderError
 from vector.pinning import PinResult
 from vector.providers.hash import HashProvider
@@ -181,6 +181,26 @@ def test_runs_of_processes_that_are_gone_are_closed(project, worker, age, closed
     project.embed()
     assert project.query("select status from run where run_id = ?", run.run_id) == [
         ("FAILED" if closed else "RUNNING",)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run_status", "job_status"),
+    [(None, "DEADLETTER"), (RunStatus.SUCCEEDED, "SUCCEEDED"), (RunStatus.FAILED, "DEADLETTER")],
+)
+def test_a_job_whose_process_was_killed_between_two_rows_is_closed(project, run_status, job_status):
+    """Before its run was recorded, or after that was closed."""
+    gone = f"{socket.gethostname()}:999999999"
+    with project.store() as store:
+        job = VectorJob.create_new(JobType.EMBED_CHUNKS, {}, status=JobStatus.RUNNING, locked_by=gone)
+        store.save_job(job)
+        if run_status:
+            error = "RuntimeError: well" if run_status is RunStatus.FAILED else None
+            store.save_run(VectorRun.create_new(job.job_id, gone, status=run_status, error=error))
+    project.embed()
+    last_error = {None: "abandoned: the process ended without closing its run", RunStatus.FAILED: "RuntimeError: well"}
+    assert project.query("select status, last_error, locked_by from job where job_id = ?", job.job_id) == [
+        (job_status, last_error.get(run_status), None)
     ]
 
 

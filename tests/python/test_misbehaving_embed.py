@@ -1,0 +1,354 @@
+"""The embed command against a model server that misbehaves in every known way, in both protocols.
+
+Whatever the server does, `ServedSpace.check` must hold: no vector is lost, duplicated, mixed or paid for twice. A clean
+run afterwards completes what is due, and `check` still holds: it pays for nothing again.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+
+import pytest
+from misbehaving_server import MisbehavingServer
+from served import ServedSpace
+
+LIMIT = 12  # chunks of a run, in batches of four, two at a time; their texts are distinct
+SMALL = ("--limit", LIMIT, "--batch-size", 4, "--concurrency", 2)
+SILENT = {"VECTOR_HTTP_READ": "0.3", "VECTOR_HTTP_TOTAL": "0.6"}  # for the faults that cost real time
+
+both = pytest.mark.parametrize("protocol", ["ollama", "openai"])
+
+
+@pytest.fixture
+def server():
+    with MisbehavingServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def kept_small_project(kept_project, tmp_path_factory):
+    """All but a few chunks are retired, so that a run over all takes no time."""
+    kept_project.reset()
+    small = kept_project.beside(tmp_path_factory.mktemp("small") / "project")
+    with small.connect() as connection:
+        connection.execute(
+            "update chunk set retired_utc = current_timestamp where chunk_id not in"
+            " (select chunk_id from chunk order by byte_count, content_sha256 limit ?)",
+            [LIMIT + 4],
+        )
+    small.keep()
+    return small
+
+
+@pytest.fixture
+def small_project(kept_small_project):
+    kept_small_project.reset()
+    return kept_small_project
+
+
+@pytest.fixture
+def served(small_project, server):
+    """Makes the space of a protocol."""
+    with small_project.connect():  # kept open, since opening the file takes longer than all else
+        yield lambda protocol: ServedSpace(small_project, server, protocol)
+
+
+def finish(space):
+    """A clean run over everything: the server behaves, and the quarantined are tried again."""
+    space.server.behave()
+    space.server.served_model = "tiny-embed"
+    done = space.embed("--retry-failed")
+    assert (done.exit_code, done.stderr) == (0, "")
+    space.check()
+    assert {text for _, _, text, _ in space.stored()} == set(space.texts)
+
+
+def patience(space, fault):
+    if fault in ("hang", "drip"):
+        space.project.environment |= SILENT
+
+
+# The fault passes.
+
+
+@both
+@pytest.mark.parametrize(
+    ("fault", "times", "options"),
+    [
+        ("rate_limited", 2, {}),
+        ("rate_limited", 2, {"headers": {"retry-after-ms": "20"}}),
+        ("rate_limited", 2, {"headers": {"Retry-After": "0.02"}}),
+        ("server_error", 1, {}),
+        ("unavailable", 3, {}),
+        ("reset", 1, {}),
+        ("cut", 1, {}),
+        ("drip", 1, {}),
+        ("hang", 1, {}),
+        ("not_json", 2, {}),
+        ("error_in_200", 1, {}),
+        ("short_count", 2, {}),
+        ("extra_count", 2, {}),
+        ("poison", 1, {}),
+    ],
+)
+def test_a_fault_that_passes_is_not_noticed(protocol, served, server, fault, times, options):
+    space = served(protocol)
+    patience(space, fault)
+    server.misbehave(fault, times, when=space.concerns_chunks, **options)
+    done = space.embed(*SMALL)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert [asked.fault for asked in server.asked].count(fault) == times, "the fault was met"
+    assert len(space.stored()) == LIMIT
+    assert not space.failures()
+    space.check()
+    finish(space)
+
+
+@both
+@pytest.mark.parametrize(
+    ("options", "least", "most"),
+    [
+        ({"headers": {"retry-after-ms": "300"}}, 0.3, 2),
+        # The server's clock is an hour fast, and dates have no fractions.
+        ({"headers": {"Retry-After": "1"}}, 1, 3),
+        ({"in_seconds": 2}, 1, 4),
+    ],
+)
+def test_a_rate_limit_stops_every_request_for_as_long_as_it_is_told(protocol, served, server, options, least, most):
+    space = served(protocol)
+    server.misbehave("rate_limited", 1, when=space.concerns_chunks, **options)
+    assert space.embed("--limit", LIMIT, "--batch-size", 4, "--concurrency", 1).exit_code == 0
+    (position,) = (number for number, asked in enumerate(server.asked) if asked.fault)
+    limited, retried = server.asked[position : position + 2]
+    assert limited.texts == retried.texts
+    assert least <= retried.at - limited.at < most
+    assert space.last_run()[2]["server"]["rate_limited"] == 1
+    space.check()
+    finish(space)
+
+
+@both
+def test_a_batch_that_is_too_large_is_halved_until_it_is_not(protocol, served, server):
+    space = served(protocol)
+    server.misbehave("too_large", when=lambda texts: len(texts) > 2 and space.concerns_chunks(texts))
+    assert space.embed(*SMALL).exit_code == 0
+    assert len(space.stored()) == LIMIT
+    assert not space.failures()
+    space.check()
+    # The size that failed is not tried again, but for the batches that were under way or cut by then.
+    assert [asked.fault for asked in server.asked].count("too_large") <= 3
+    finish(space)
+
+
+# One text is why.
+
+
+@both
+@pytest.mark.parametrize(
+    ("fault", "options", "reason"),
+    [
+        ("poison", {}, "refused"),
+        ("too_large", {}, "too_long"),
+        ("server_error", {}, "server_error"),
+        ("server_error", {"message": "input is too large to process"}, "too_long"),
+        ("unavailable", {}, "unavailable"),
+        ("reset", {}, "connection_lost"),
+        ("drip", {}, "timeout"),
+        ("hang", {}, "timeout"),
+        ("not_json", {}, "bad_reply"),
+        ("short_count", {}, "bad_reply"),
+        ("extra_count", {}, "bad_reply"),
+        ("bad_vector", {"value": math.nan}, "bad_vector"),
+        ("bad_vector", {"value": math.inf}, "bad_vector"),
+        ("bad_vector", {"value": 0.0}, "bad_vector"),
+        ("bad_vector", {"value": None}, "bad_vector"),
+    ],
+)
+def test_the_text_that_is_why_is_quarantined_alone(protocol, served, server, fault, options, reason):
+    space = served(protocol)
+    patience(space, fault)
+    space.project.environment["VECTOR_HTTP_TRIES"] = "1"
+    bad = space.texts[5]
+    if fault == "bad_vector":
+        options = {**options, "of": bad}
+    server.misbehave(fault, when=lambda texts: bad in texts, **options)
+    done = space.embed(*SMALL)
+    assert (done.exit_code, done.stderr) == (1, "")
+    assert set(space.failures().values()) == {reason}
+    (key,) = space.failures()
+    assert space.project.query("select content from chunk where chunk_id = ?", key[0]) == [(bad,)]
+    assert len(space.stored()) == LIMIT - 1
+    assert bad not in server.paid
+    space.check()
+
+    asked = len(server.asked)
+    assert space.embed(*SMALL).exit_code == 0, "what is quarantined rests"
+    assert not any(bad in each.texts for each in server.asked[asked:])
+    finish(space)
+
+
+@both
+def test_several_bad_texts_of_several_kinds(protocol, served, server):
+    space = served(protocol)
+    refused, broken, worthless, *_ = space.texts[1:]
+    server.misbehave("poison", when=lambda texts: refused in texts)
+    server.misbehave("server_error", when=lambda texts: broken in texts)
+    server.misbehave("bad_vector", when=lambda texts: worthless in texts, of=worthless, value=math.nan)
+    assert space.embed("--batch-size", 8).exit_code == 1
+    assert sorted(space.failures().values()) == ["bad_vector", "refused", "server_error"]
+    assert len(space.stored()) == len(space.texts) - 3
+    space.check()
+    finish(space)
+
+
+# The server is why: no text is blamed, and what was answered before is stored.
+
+
+@both
+@pytest.mark.parametrize(
+    ("fault", "options", "message"),
+    [
+        ("poison", {}, "HTTP 400: invalid input"),
+        ("rate_limited", {}, "HTTP 429: slow"),
+        ("rate_limited", {"message": "insufficient_quota: check your plan"}, "insufficient_quota"),
+        ("rate_limited", {"headers": {"Retry-After": "86400"}}, "asks to wait 86400 seconds"),
+        ("server_error", {}, "HTTP 500: boom"),
+        ("unavailable", {}, "HTTP 503: no capacity"),
+        ("reset", {}, "closed the connection"),
+        ("drip", {}, "did not finish its answer within 0.6 seconds"),
+        ("hang", {}, "did not answer within 0.3 seconds"),
+        ("not_json", {}, "is no JSON object"),
+        ("short_count", {}, "vectors"),
+        ("extra_count", {}, "vectors"),
+    ],
+)
+def test_a_server_that_breaks_down_ends_the_run(protocol, served, server, fault, options, message):
+    space = served(protocol)
+    patience(space, fault)
+    server.misbehave(fault, when=space.after(1), **options)
+    done = space.embed(*SMALL)
+    assert done.exit_code == 3
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert len(space.stored()) == 4
+    assert not space.failures()
+    status, error, metrics = space.last_run()
+    assert (status, metrics["written"]) == ("FAILED", 4)
+    assert message in error
+    space.check()
+    finish(space)
+
+
+@both
+def test_no_server_at_all(protocol, served):
+    space = served(protocol)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        there = dict(space.project.environment)
+        space.project.environment |= {"OLLAMA_BASE_URL": url, "OPENAI_BASE_URL": url}
+        done = space.embed()
+    assert (done.exit_code, space.stored(), space.failures()) == (3, [], {})
+    assert "cannot be reached" in done.stderr
+    space.project.environment = there
+    finish(space)
+
+
+# The space is refused.
+
+
+@both
+@pytest.mark.parametrize("requests", [0, 1])
+def test_a_vector_of_another_dimension_is_of_another_space(protocol, served, server, requests):
+    space = served(protocol)
+    server.misbehave("wrong_dimension", when=space.after(requests))
+    done = space.embed(*SMALL)
+    assert done.exit_code == 4
+    assert "5 dimensions, the space has 8" in done.stderr
+    assert len(space.stored()) == 4 * requests
+    assert not space.failures()
+    assert space.last_run()[0] == "FAILED"
+    space.check()
+    finish(space)
+
+
+def test_a_gateway_that_falls_back_to_another_model(served, server):
+    space = served("openai")
+    server.misbehave("other_model", when=space.after(1))
+    done = space.embed("--limit", LIMIT, "--batch-size", 4, "--concurrency", 1)
+    assert done.exit_code == 4
+    assert "'tiny-embed' first and as 'a-fallback' now" in done.stderr
+    assert len(space.stored()) == 4
+    space.check()
+    finish(space)
+
+
+def test_a_model_whose_weights_change_between_two_runs(served, server):
+    """Ollama tells the digest."""
+    space = served("ollama")
+    assert space.embed("--limit", 4).exit_code == 0
+    digest, before = server.digest, space.stored()
+    server.weights = 2
+    done = space.embed()
+    assert done.exit_code == 4
+    assert f"sha256:{digest}" in done.stderr
+    assert f"sha256:{server.digest}" in done.stderr
+    assert space.stored() == before
+    assert not space.failures()
+    server.weights = 1
+    space.check()
+    finish(space)
+
+
+# Orders
+
+
+def test_openai_answers_in_any_order(served, server):
+    space = served("openai")
+    server.misbehave("shuffled")
+    assert space.embed(*SMALL).exit_code == 0
+    space.check()
+    finish(space)
+
+
+def test_openai_without_index_keeps_the_order(served, server):
+    space = served("openai")
+    server.misbehave("without_index")
+    assert space.embed(*SMALL).exit_code == 0
+    space.check()
+    finish(space)
+
+
+def test_openai_with_an_index_twice_is_not_guessed_at(served, server):
+    space = served("openai")
+    server.misbehave("same_index", when=lambda texts: len(texts) > 1 and space.concerns_chunks(texts))
+    assert space.embed(*SMALL).exit_code == 0, "a text alone has one index"
+    assert len(space.stored()) == LIMIT
+    space.check()
+    finish(space)
+
+
+# In a process of its own
+
+
+def test_the_exit_code_of_the_process(small_project, server):
+    space = ServedSpace(small_project, server, "openai")
+    bad = space.texts[5]
+    server.misbehave("poison", when=lambda texts: bad in texts)
+    for fault, arguments, exit_code, message in (
+        (None, SMALL, 1, ""),
+        ("unavailable", (), 3, "HTTP 503: no capacity"),
+        ("wrong_dimension", (), 4, "5 dimensions, the space has 8"),
+        (None, ("--retry-failed",), 0, ""),
+    ):
+        if fault:
+            server.misbehave(fault)
+        process = space.start(*arguments)
+        _, stderr = process.communicate()
+        assert process.returncode == exit_code
+        assert message in stderr
+        assert bool(message) == bool(stderr)
+        assert len(space.stored()) == (len(space.texts) if exit_code == 0 else LIMIT - 1)
+        space.check()
+        server.behave()
