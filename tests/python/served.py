@@ -38,7 +38,7 @@ class ServedSpace:
 
     def arguments(self, *more: Any) -> list[str]:
         """Those of `embed` into this space."""
-        return ["--space", self.space.space_key or "", *map(str, more)]
+        return ["--quiet", "--space", self.space.space_key or "", *map(str, more)]
 
     def embed(self, *more: Any) -> Command:
         """`vector embed` in this process."""
