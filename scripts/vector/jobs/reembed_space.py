@@ -86,7 +86,7 @@ def _is_count(value: Any) -> bool:
 
 def _left(store: VectorStore, space: EmbeddingSpace) -> dict[str, int]:
     counts = {}
-    for name, table in (("pending", "embedding_pending"), ("quarantined_in_space", "embedding_failure")):
+    for name, table in (("pending", "embedding_pending"), ("quarantined_in_space", "embedding_failure_open")):
         ((count,),) = store.engine.query(
             f"select count(*) from {store.engine.table(table)} where embedding_space_id = ?", [space.embedding_space_id]
         )
