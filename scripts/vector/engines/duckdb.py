@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,15 @@ import numpy as np
 import pyarrow as pa
 
 from vector.contracts.ledgers import Column
-from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema, key_match
+from vector.engines.base import (
+    ClaimRequest,
+    Result,
+    SearchHit,
+    SearchRequest,
+    checked_identifier,
+    checked_schema,
+    key_match,
+)
 from vector.errors import ConfigurationError
 from vector.profile import Target
 
@@ -36,6 +48,13 @@ _SCORES = {
 # Rows that are read at a time.
 _BLOCK = 2000
 
+# Times that a transaction is tried when another one has changed the same rows meanwhile.
+_ATTEMPTS = 8
+
+# One process writes, so a lock of the process will do: transactions of DuckDB that decide by what they read, and not
+# only by what they write, do not see each other.
+_QUEUE = threading.RLock()
+
 
 def connect(target: Target) -> DuckDBEngine:
     """Opens the target's database file for writing.
@@ -54,13 +73,18 @@ def connect(target: Target) -> DuckDBEngine:
         connection = duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
     except duckdb.Error as error:
         raise ConfigurationError(_cannot_open(path, str(error))) from None
-    for name, value in (target.settings.get("settings") or {}).items():
+    settings = dict(target.settings.get("settings") or {})
+    for name, value in settings.items():
         try:
-            connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
+            _set(connection, name, value)
         except duckdb.Error as error:
             connection.close()
             raise ConfigurationError(f"target {target.name}: setting {name}: {_first_line(error)}") from None
-    return DuckDBEngine(connection, target.schema)
+    return DuckDBEngine(connection, target.schema, settings)
+
+
+def _set(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:
+    connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
 
 
 def _cannot_open(path: str, message: str) -> str:
@@ -79,9 +103,14 @@ class DuckDBEngine:
     """The engine over an open duckdb connection."""
 
     name = "duckdb"
+    single_process = True
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str = "vector"):
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, schema: str = "vector", settings: Mapping[str, Any] | None = None
+    ):
+        """`settings` are those that the connection was given, for `another` to be given too."""
         self.connection = connection
+        self._settings = dict(settings or {})
         self.schema = checked_schema(schema)
         # With the catalog: a database file may be called like the schema.
         (catalog,) = connection.execute("select current_database()").fetchone()
@@ -121,9 +150,20 @@ class DuckDBEngine:
             return self.connection.execute(sql, list(parameters))
 
     def atomically(self, work: Callable[[], Result]) -> Result:
-        """Runs `work` in a transaction: all that it writes is written, or nothing is."""
+        """Runs `work` in a transaction; again, a bounded number of times, where another session has changed the rows
+        that it would change."""
         if self._in_transaction():
             raise ConfigurationError("the connection has a transaction open; commit it or roll it back first")
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._once(work)
+            except duckdb.TransactionException as error:
+                if attempt == _ATTEMPTS or "conflict" not in str(error).lower():
+                    raise
+                time.sleep(random.uniform(0, 0.005 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    def _once(self, work: Callable[[], Result]) -> Result:
         self.connection.execute("begin transaction")
         try:
             result = work()
@@ -240,6 +280,49 @@ class DuckDBEngine:
             self._run("set disabled_optimizers = ?", [disabled])
         compared = rows[0][3] if rows else 0
         return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, _ in rows], compared
+
+    def utc_now(self) -> datetime:
+        """The machine's time, naive UTC."""
+        return self.query("select make_timestamp(epoch_us(now()))")[0][0]
+
+    def another(self) -> DuckDBEngine:
+        """A second session with the same database, for another thread."""
+        # A cursor of DuckDB is a connection, without the settings of the first.
+        cursor = self.connection.cursor()
+        for name, value in self._settings.items():
+            _set(cursor, name, value)
+        return DuckDBEngine(cursor, self.schema, self._settings)
+
+    def queue_turn(self) -> AbstractContextManager[Any]:
+        """Held around a transaction on the queue: the threads of this process take turns."""
+        return _QUEUE
+
+    def held(self, table: str, alias: str) -> str:
+        """The table; `queue_turn` holds it."""
+        return f"{self.table(table)} as {alias}"
+
+    def claim(self, request: ClaimRequest) -> list[tuple]:
+        """Takes the most urgent due jobs for a worker; their rows."""
+        job = self.table("job")
+        types = f" and job_type in ({', '.join('?' * len(request.job_types))})" if request.job_types else ""
+        due = self.query(
+            f"select job_id from {job} where status in ('NEW', 'FAILED') and available_utc <= ?{types}"
+            " order by priority desc, available_utc, job_id limit ?",
+            [request.now, *request.job_types, request.count],
+        )
+        if not due:
+            return []
+        ids = [job_id for (job_id,) in due]
+        among = f"job_id in ({', '.join('?' * len(ids))})"
+        # Not with RETURNING: that makes a delete and an insert of the update, which the runs of an earlier attempt
+        # forbid, as they refer to the job.
+        self.execute(
+            f"update {job} set status = 'RUNNING', attempt_count = attempt_count + 1, locked_by = ?, locked_utc = ?,"
+            " lease_expires_utc = ?, locked_run_id = cast(uuid() as varchar)"
+            f" where {among} and status in ('NEW', 'FAILED')",
+            [request.worker_id, request.now, request.lease_expires_utc, *ids],
+        )
+        return self.query(f"select {', '.join(request.columns)} from {job} where {among}", ids)
 
     def close(self) -> None:
         """Closes the connection."""
