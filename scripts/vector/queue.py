@@ -17,18 +17,21 @@ from vector.clock import DatabaseClock
 from vector.contracts.ledgers import JOB
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
 from vector.engines.base import ClaimRequest
+from vector.errors import ConfigurationError
 from vector.queue_records import (
     Backoff,
     ClaimedJob,
     JobRequest,
+    and_types,
     ended,
     job_type_of,
     message,
     new_job,
-    of_types,
     run_of,
     stored,
     told,
+    told_if_storable,
+    types_among,
     values,
 )
 from vector.store import VectorStore
@@ -38,6 +41,7 @@ __all__ = ["LEASE_SECONDS", "Backoff", "ClaimedJob", "JobQueue", "JobRequest"]
 LEASE_SECONDS = 60.0
 # A claim's parameters stay below the 2,100 that SQL Server takes.
 _LARGEST_CLAIM = 500
+_LONGEST_NAME = 200
 _NO_LEASE = {"locked_by": None, "locked_utc": None, "locked_run_id": None, "lease_expires_utc": None}
 _OPEN = "('NEW', 'RUNNING', 'FAILED')"
 
@@ -45,7 +49,8 @@ _OPEN = "('NEW', 'RUNNING', 'FAILED')"
 class JobQueue:
     """The queue as one worker sees it, over the worker's store. For one thread, as the store is.
 
-    `clock` gives aware UTC datetimes; the database's time unless given.
+    `clock` gives aware UTC datetimes; the database's time unless given. Raises ConfigurationError for a name that the
+    ledgers cannot hold.
     """
 
     def __init__(
@@ -57,11 +62,19 @@ class JobQueue:
         clock: Callable[[], datetime] | None = None,
         backoff: Backoff | None = None,
     ):
+        if not 0 < len(worker_id) <= _LONGEST_NAME:
+            raise ConfigurationError(f"worker id: must have 1 to {_LONGEST_NAME} characters, has {len(worker_id)}")
         self.store, self.engine, self.worker_id = store, store.engine, worker_id
         self.lease = timedelta(seconds=lease_seconds)
         self.clock = clock or DatabaseClock(store.engine)
         self.backoff = backoff or Backoff()
         self._job, self._run = store.engine.table("job"), store.engine.table("run")
+
+    def over(self, store: VectorStore) -> JobQueue:
+        """The same queue over another store, for another thread."""
+        clock = DatabaseClock(store.engine) if isinstance(self.clock, DatabaseClock) else self.clock
+        seconds = self.lease.total_seconds()
+        return JobQueue(store, self.worker_id, lease_seconds=seconds, clock=clock, backoff=self.backoff)
 
     # Into the queue
 
@@ -118,7 +131,7 @@ class JobQueue:
         names = ", ".join(JOB.column_names)
         rows = self.engine.query(
             f"select {names} from {self._job} where status in ('NEW', 'FAILED') and available_utc <= ?"
-            f"{of_types(job_types)} order by priority desc, available_utc, job_id"
+            f"{and_types(job_types)} order by priority desc, available_utc, job_id"
             " offset 0 rows fetch next ? rows only",
             [stored(self.clock()), *values(job_types), count],
         )
@@ -203,14 +216,14 @@ class JobQueue:
             job.job_id,
             claimed.run.run_id,
             self._failed_changes(text, stored(now), available),
-            {**told(claimed.run), **ended(RunStatus.FAILED, stored(now), text)},
+            {**told_if_storable(claimed.run), **ended(RunStatus.FAILED, stored(now), text)},
         )
 
     def release(self, claimed: ClaimedJob) -> bool:
         """Puts a job back that its worker cannot finish, as if it had not been claimed; the run stays, as FAILED."""
         changes = {**_NO_LEASE, "status": JobStatus.NEW.value, "attempt_count": claimed.job.attempt_count - 1}
         error = f"released: worker {self.worker_id} stopped before the job ended"
-        run = {**told(claimed.run), **ended(RunStatus.FAILED, stored(self.clock()), error)}
+        run = {**told_if_storable(claimed.run), **ended(RunStatus.FAILED, stored(self.clock()), error)}
         return self._settle(claimed.job.job_id, claimed.run.run_id, changes, run)
 
     def _failed_changes(self, error: str, now: datetime, available: datetime | None) -> dict[str, Any]:
@@ -220,6 +233,17 @@ class JobQueue:
         return {**_NO_LEASE, "status": "FAILED", "last_error": error, "available_utc": available}
 
     # By people
+
+    def latest(self, count: int, status: str | None = None, job_types: Sequence[JobType] = ()) -> list[VectorJob]:
+        """Jobs, the latest first, of this status and these types where they are given."""
+        conditions = [*(["status = ?"] if status else []), *([types_among(job_types)] if job_types else [])]
+        where = f" where {' and '.join(conditions)}" if conditions else ""
+        rows = self.engine.query(
+            f"select {', '.join(JOB.column_names)} from {self._job}{where}"
+            " order by created_utc desc, job_id offset 0 rows fetch next ? rows only",
+            [*([status] if status else []), *values(job_types), count],
+        )
+        return [self._job_of(row) for row in rows]
 
     def cancel(self, job_id: str) -> bool:
         """Gives an open job up, as DEADLETTER; whether there was one. A worker that has it loses its lease, and hears
@@ -264,7 +288,7 @@ class JobQueue:
         Of several with one dedupe key it is the oldest."""
         rows = self.engine.query(
             f"select job_id from {self._job} where status = 'DEADLETTER' and cancelled_utc is null"
-            f" and by_hand_flag is null{of_types(job_types)} order by created_utc, job_id",
+            f" and by_hand_flag is null{and_types(job_types)} order by created_utc, job_id",
             values(job_types),
         )
         return [job_id for (job_id,) in rows if self.retry(job_id)]

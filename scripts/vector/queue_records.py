@@ -97,6 +97,14 @@ def told(run: VectorRun) -> dict[str, Any]:
     return {name: row[name] for name in RUN.mutable}
 
 
+def told_if_storable(run: VectorRun) -> dict[str, Any]:
+    """The same of a run that has failed; nothing, where a value among it is one that cannot be stored."""
+    try:
+        return told(run)
+    except InvalidRecord:
+        return {}
+
+
 def ended(status: RunStatus, now: datetime, error: str | None) -> dict[str, Any]:
     """The columns of a run that ends now."""
     return {"status": status.value, "error": error, "completed_utc": now}
@@ -118,6 +126,11 @@ def values(job_types: Sequence[JobType]) -> list[str]:
     return [JobType(each).value for each in job_types]
 
 
-def of_types(job_types: Sequence[JobType]) -> str:
-    """The condition that restricts a select to these kinds of job; none for none."""
-    return f" and job_type in ({', '.join('?' * len(job_types))})" if job_types else ""
+def types_among(job_types: Sequence[JobType]) -> str:
+    """The condition that a job is of one of these kinds."""
+    return f"job_type in ({', '.join('?' * len(job_types))})"
+
+
+def and_types(job_types: Sequence[JobType]) -> str:
+    """What restricts a select further to these kinds of job; nothing for none."""
+    return f" and {types_among(job_types)}" if job_types else ""

@@ -1,18 +1,20 @@
 """What the tests of the queue share: an empty queue in memory, a clock to turn, handlers that do next to nothing."""
 
+import time
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import duckdb
 
 from vector import jobs
-from vector.contracts.models import JobType
+from vector.contracts.models import JobType, VectorSourceRegistry
 from vector.engines.duckdb import DuckDBEngine
 from vector.errors import InvalidRecord
-from vector.jobs import Handler
+from vector.jobs import Handler, JobStopped
 from vector.queue import JobQueue
 from vector.store import VectorStore
 
+SOURCE_TYPE = "queue_test"
 NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 
 
@@ -64,6 +66,23 @@ def empty_queue(connection):
     ends."""
     for table in ("embedding_failure", "embedding", "run", "job"):
         connection.execute(f"delete from vector.{table}")
+
+
+def do(context):
+    """What the test's jobs do, as their input says: store a source, after some seconds, or fail."""
+    given = context.job.input_json
+    if given.get("seconds"):
+        until = time.monotonic() + given["seconds"]
+        while time.monotonic() < until and not (given.get("polite") and context.should_stop()):
+            time.sleep(0.01)
+        if given.get("polite") and context.should_stop():
+            raise JobStopped
+    if given.get("fails_until", 0) >= context.job.attempt_count:
+        raise ValueError(f"attempt {context.job.attempt_count} of job {given['n']} fails")
+    if given.get("hopeless"):
+        raise InvalidRecord("no attempt will do")
+    source = VectorSourceRegistry(f"job:{given['n']}", SOURCE_TYPE, {"run": context.run.run_id})
+    return {"written": context.store.save_source(source).inserted}
 
 
 def queue(store, clock, worker="worker-1", **options):

@@ -26,7 +26,7 @@ from vector.engines.base import (
     checked_schema,
     key_match,
 )
-from vector.errors import ConfigurationError
+from vector.errors import ConfigurationError, DatabaseBusy
 from vector.profile import Target
 
 _ARROW_TYPES = {
@@ -72,7 +72,7 @@ def connect(target: Target) -> DuckDBEngine:
     try:
         connection = duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
     except duckdb.Error as error:
-        raise ConfigurationError(_cannot_open(path, str(error))) from None
+        raise _cannot_open(path, str(error)) from None
     settings = dict(target.settings.get("settings") or {})
     for name, value in settings.items():
         try:
@@ -87,12 +87,14 @@ def _set(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:
     connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
 
 
-def _cannot_open(path: str, message: str) -> str:
+def _cannot_open(path: str, message: str) -> ConfigurationError:
     if "Could not set lock on file" in message:
         holder = re.search(r"PID (\d+)", message)
         who = f"process {holder.group(1)}" if holder else "another process"
-        return f"{path} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
-    return f"{path} cannot be opened as a DuckDB database: {_first_line(message)}"
+        return DatabaseBusy(
+            f"{path} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
+        )
+    return ConfigurationError(f"{path} cannot be opened as a DuckDB database: {_first_line(message)}")
 
 
 def _first_line(message: object) -> str:
