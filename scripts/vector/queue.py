@@ -40,7 +40,7 @@ __all__ = ["LEASE_SECONDS", "Backoff", "ClaimedJob", "JobQueue", "JobRequest"]
 
 LEASE_SECONDS = 60.0
 # A claim's parameters stay below the 2,100 that SQL Server takes.
-_LARGEST_CLAIM = 500
+_LARGEST_CLAIM = 300
 _LONGEST_NAME = 200
 _NO_LEASE = {"locked_by": None, "locked_utc": None, "locked_run_id": None, "lease_expires_utc": None}
 _OPEN = "('NEW', 'RUNNING', 'FAILED')"
@@ -152,10 +152,16 @@ class JobQueue:
             if jobs:
                 self.engine.execute(
                     f"insert into {self._run} (run_id, job_id, worker_id, status, embedding_space_id, started_utc)"
-                    f" select locked_run_id, job_id, locked_by, 'RUNNING', embedding_space_id, locked_utc"
-                    f" from {self._job} where job_id in ({', '.join('?' * len(jobs))})",
-                    [job.job_id for job in jobs],
-                )
+                    f" values {', '.join(['(?, ?, ?, ?, ?, ?)'] * len(jobs))}",
+                    [
+                        value
+                        for job in jobs
+                        for value in (
+                            job.locked_run_id, job.job_id, job.locked_by, "RUNNING", job.embedding_space_id,
+                            request.now,
+                        )
+                    ],
+                )  # fmt: skip
             return jobs
 
         jobs = sorted(self._transaction(write), key=lambda job: (-job.priority, job.available_utc, job.job_id))

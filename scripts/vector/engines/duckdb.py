@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from vector.contracts.identity import new_id
 from vector.contracts.ledgers import Column
 from vector.engines.base import (
     ClaimRequest,
@@ -80,7 +81,7 @@ def connect(target: Target) -> DuckDBEngine:
         except duckdb.Error as error:
             connection.close()
             raise ConfigurationError(f"target {target.name}: setting {name}: {_first_line(error)}") from None
-    return DuckDBEngine(connection, target.schema, settings)
+    return DuckDBEngine(connection, target.schema, settings, own=True)
 
 
 def _set(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:
@@ -108,10 +109,16 @@ class DuckDBEngine:
     single_process = True
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, schema: str = "vector", settings: Mapping[str, Any] | None = None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        schema: str = "vector",
+        settings: Mapping[str, Any] | None = None,
+        own: bool = False,
     ):
-        """`settings` are those that the connection was given, for `another` to be given too."""
+        """`settings` are those that the connection was given, for `another` to be given too. `own`: nobody else has the
+        connection, so that a transaction is not looked for before one is begun."""
         self.connection = connection
+        self._own = own
         self._settings = dict(settings or {})
         self.schema = checked_schema(schema)
         # With the catalog: a database file may be called like the schema.
@@ -154,7 +161,7 @@ class DuckDBEngine:
     def atomically(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a transaction; again, a bounded number of times, where another session has changed the rows
         that it would change."""
-        if self._in_transaction():
+        if not self._own and self._in_transaction():
             raise ConfigurationError("the connection has a transaction open; commit it or roll it back first")
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -293,7 +300,7 @@ class DuckDBEngine:
         cursor = self.connection.cursor()
         for name, value in self._settings.items():
             _set(cursor, name, value)
-        return DuckDBEngine(cursor, self.schema, self._settings)
+        return DuckDBEngine(cursor, self.schema, self._settings, own=True)
 
     def queue_turn(self) -> AbstractContextManager[Any]:
         """Held around a transaction on the queue: the threads of this process take turns."""
@@ -308,23 +315,34 @@ class DuckDBEngine:
         job = self.table("job")
         types = f" and job_type in ({', '.join('?' * len(request.job_types))})" if request.job_types else ""
         due = self.query(
-            f"select job_id from {job} where status in ('NEW', 'FAILED') and available_utc <= ?{types}"
-            " order by priority desc, available_utc, job_id limit ?",
+            f"select {', '.join(request.columns)} from {job} where status in ('NEW', 'FAILED') and available_utc <= ?"
+            f"{types} order by priority desc, available_utc, job_id limit ?",
             [request.now, *request.job_types, request.count],
         )
-        if not due:
+        claimed = [
+            {
+                **dict(zip(request.columns, row, strict=True)), "status": "RUNNING", "locked_by": request.worker_id,
+                "locked_utc": request.now, "lease_expires_utc": request.lease_expires_utc, "locked_run_id": new_id(),
+            }
+            for row in due
+        ]  # fmt: skip
+        if not claimed:
             return []
-        ids = [job_id for (job_id,) in due]
-        among = f"job_id in ({', '.join('?' * len(ids))})"
+        for each in claimed:
+            each["attempt_count"] += 1
         # Not with RETURNING: that makes a delete and an insert of the update, which the runs of an earlier attempt
         # forbid, as they refer to the job.
         self.execute(
-            f"update {job} set status = 'RUNNING', attempt_count = attempt_count + 1, locked_by = ?, locked_utc = ?,"
-            " lease_expires_utc = ?, locked_run_id = cast(uuid() as varchar)"
-            f" where {among} and status in ('NEW', 'FAILED')",
-            [request.worker_id, request.now, request.lease_expires_utc, *ids],
-        )
-        return self.query(f"select {', '.join(request.columns)} from {job} where {among}", ids)
+            f"update {job} as job set status = 'RUNNING', attempt_count = job.attempt_count + 1, locked_by = ?,"
+            " locked_utc = ?, lease_expires_utc = ?, locked_run_id = taken.run_id"
+            f" from (values {', '.join(['(?, ?)'] * len(claimed))}) as taken (job_id, run_id)"
+            " where job.job_id = taken.job_id and job.status in ('NEW', 'FAILED')",
+            [
+                request.worker_id, request.now, request.lease_expires_utc,
+                *(value for each in claimed for value in (each["job_id"], each["locked_run_id"])),
+            ],
+        )  # fmt: skip
+        return [tuple(each.values()) for each in claimed]
 
     def close(self) -> None:
         """Closes the connection."""
