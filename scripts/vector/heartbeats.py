@@ -35,19 +35,17 @@ class Heartbeats:
 
     def _beat(self) -> None:
         while not self._stopped.wait(self._lease_seconds / _PER_LEASE):
-            for each in self._active():
-                self._extend(each)
+            self._extend(list(self._active()))
             self.last = time.time()
 
-    def _extend(self, active: ActiveJob) -> None:
-        now = time.monotonic()
+    def _extend(self, active: list[ActiveJob]) -> None:
+        now, held = time.monotonic(), None
         try:
-            held = self._queue.heartbeat(active.claimed)
+            held = self._queue.heartbeat_all([each.claimed for each in active])
         except Exception as error:
-            logger.warning("heartbeat of job %s: %s: %s", active.claimed.job.job_id, type(error).__name__, error)
-            held = now - active.extended < self._lease_seconds
-        else:
-            if held:
-                active.extended = now
-        if not held and active.outcome is None:
-            active.lost.set()
+            logger.warning("heartbeat: %s: %s", type(error).__name__, error)
+        for each in active:
+            if held is not None and each.claimed.run.run_id in held:
+                each.extended = now
+            elif (held is not None or now - each.extended > self._lease_seconds) and each.outcome is None:
+                each.lost.set()

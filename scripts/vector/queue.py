@@ -189,16 +189,25 @@ class JobQueue:
     def heartbeat(self, claimed: ClaimedJob) -> bool:
         """Extends the lease from now on; whether it is still held. One that has run out and that nobody has taken back
         yet is held."""
+        return bool(self.heartbeat_all([claimed]))
+
+    def heartbeat_all(self, claims: Sequence[ClaimedJob]) -> set[str]:
+        """Extends leases; the ids of the runs that still hold theirs."""
+        if not claims:
+            return set()
         expires = stored(self.clock() + self.lease)
+        # A run holds the lease of its own job only, so the pairs need not be compared.
+        ids = [claimed.job.job_id for claimed in claims] + [claimed.run.run_id for claimed in claims]
+        marks = ", ".join("?" * len(claims))
+        where = f"job_id in ({marks}) and locked_run_id in ({marks}) and status = 'RUNNING'"
 
-        def write() -> int:
-            return self.engine.execute(
-                f"update {self._job} set lease_expires_utc = ?"
-                " where job_id = ? and locked_run_id = ? and status = 'RUNNING'",
-                [expires, claimed.job.job_id, claimed.run.run_id],
-            )
+        def write() -> set[str]:
+            self.engine.execute(f"update {self._job} set lease_expires_utc = ? where {where}", [expires, *ids])
+            return {
+                run_id for (run_id,) in self.engine.query(f"select locked_run_id from {self._job} where {where}", ids)
+            }
 
-        return self._transaction(write) == 1
+        return self._transaction(write)
 
     # Outcomes. Each says whether the lease was still held; nothing is written where it was not.
 

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta, timezone
 import duckdb
 
 from vector import jobs
-from vector.contracts.models import JobType, VectorSourceRegistry
+from vector.contracts.models import JobType
 from vector.engines.duckdb import DuckDBEngine
 from vector.errors import InvalidRecord
 from vector.jobs import Handler, JobStopped
 from vector.queue import JobQueue
 from vector.store import VectorStore
 
-SOURCE_TYPE = "queue_test"
+EFFECT = "queue_test_effect"
 NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 
 
@@ -58,7 +58,9 @@ def memory_store(database_path):
         connection.execute("copy from database built to memory")
         connection.execute("detach built")
         empty_queue(connection)
-        yield VectorStore(engine=DuckDBEngine(connection))
+        opened = VectorStore(engine=DuckDBEngine(connection))
+        create_effects(opened.engine)
+        yield opened
 
 
 def empty_queue(connection):
@@ -69,7 +71,7 @@ def empty_queue(connection):
 
 
 def do(context):
-    """What the test's jobs do, as their input says: store a source, after some seconds, or fail."""
+    """What the test's jobs do, as their input says: write a row, after some seconds, or fail."""
     given = context.job.input_json
     if given.get("seconds"):
         until = time.monotonic() + given["seconds"]
@@ -81,8 +83,27 @@ def do(context):
         raise ValueError(f"attempt {context.job.attempt_count} of job {given['n']} fails")
     if given.get("hopeless"):
         raise InvalidRecord("no attempt will do")
-    source = VectorSourceRegistry(f"job:{given['n']}", SOURCE_TYPE, {"run": context.run.run_id})
-    return {"written": context.store.save_source(source).inserted}
+    return {"written": store_effect(context.store.engine, given["n"], context.run.run_id)}
+
+
+def store_effect(engine, n, run_id):
+    """Writes the one row that a job is for, unless it is there; the number of rows written."""
+    table = engine.table(EFFECT)
+    return engine.execute(
+        f"insert into {table} (n, run_id) select cast(? as integer), cast(? as varchar(36))"
+        f" where not exists (select 1 from {table} where n = ?)",
+        [n, run_id, n],
+    )
+
+
+def create_effects(engine):
+    """The table of what the test's jobs write. Its key is what makes doing a job twice write once."""
+    engine.execute(f"create table {engine.table(EFFECT)} (n integer not null primary key, run_id varchar(36) not null)")
+
+
+def effects(engine):
+    """The numbers of the jobs that have written their row, as often as they have."""
+    return sorted(n for (n,) in engine.query(f"select n from {engine.table(EFFECT)}"))
 
 
 def queue(store, clock, worker="worker-1", **options):

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 
 import live
-from queue_support import SOURCE_TYPE, handlers
+from queue_support import create_effects, effects, handlers
 from support import PROJECT_DIR, clean_copy
 
 from vector.contracts.models import JobType
@@ -43,6 +43,7 @@ def enqueue_work(project):
     inputs = [{"n": n, **kinds[n % len(kinds)]} for n in range(JOBS)]
     store = live.open_store(project)
     try:
+        create_effects(store.engine)
         with handlers():
             jobs = JobQueue(store, "the test").enqueue_many(
                 JobRequest(JobType.EMBED_CHUNKS, each, max_attempts=ATTEMPTS if each.get("fails_until") == 99 else 50)
@@ -75,14 +76,13 @@ def check_work(project, expected):
     try:
         jobs = {job.job_id: job for job in store.list_jobs() if job.job_id in expected}
         runs = [run for run in store.list_runs() if run.job_id in expected]
-        sources = store.list_sources(SOURCE_TYPE)
+        written = effects(store.engine)
     finally:
         store.close()
     assert {job_id: job.status.value for job_id, job in jobs.items()} == {
         job_id: "SUCCEEDED" if well else "DEADLETTER" for job_id, well in expected.items()
     }
-    good = sorted(f"job:{jobs[job_id].input_json['n']}" for job_id, well in expected.items() if well)
-    assert sorted(source.source_id for source in sources) == good
+    assert written == sorted(jobs[job_id].input_json["n"] for job_id, well in expected.items() if well)
     attempts = Counter(run.job_id for run in runs)
     assert attempts == {job_id: job.attempt_count for job_id, job in jobs.items()}
     for job in jobs.values():

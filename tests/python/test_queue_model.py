@@ -114,6 +114,12 @@ class QueueMachine(RuleBasedStateMachine):
             assert each.job.attempt_count == job.attempts
         return multiple(*((worker, each) for each in claimed))
 
+    @rule(target=claims, worker=st.integers(0, 2))
+    def crash(self, worker):
+        """Whoever holds anything is silent for the time of a lease, and this worker takes it all."""
+        self.clock.forward(LEASE + 1)
+        return self.claim(worker, 9, ())
+
     # What a worker does with what it has claimed, or believes to have
 
     def held(self, claim):

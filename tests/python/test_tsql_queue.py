@@ -127,6 +127,7 @@ def test_a_lost_lease_writes_no_run(jobs, connection, server):
     assert not jobs.fail(claimed(), HOSTILE)
     assert not jobs.release(claimed())
     assert not jobs.heartbeat(claimed())
+    assert jobs.heartbeat_all([]) == set()
     assert sent(connection, r"update \[vector\]\.\[run\]") == []
 
 
@@ -134,6 +135,7 @@ def test_every_other_statement_is_t_sql(jobs, connection, server):
     server.answers.insert(0, (r"^select dedupe_key", [("k",)]))
     server.answers.insert(0, (r"^select job_id, locked_run_id", [(JOB_ID, RUN_ID, HOSTILE, NAIVE, 1, 3)]))
     server.answers.insert(0, (r"^select job_id from", [(JOB_ID,)]))
+    server.answers.insert(0, (r"^select locked_run_id from", [(RUN_ID,)]))
     assert jobs.take_back_lapsed() == 1
     assert jobs.cancel(JOB_ID)
     assert jobs.requeue_dead([JobType.DRIFT_TEST]) == [JOB_ID]

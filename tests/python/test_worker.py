@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import datetime, timezone
 
 import pytest
-from queue_support import SOURCE_TYPE, do, empty_queue, handlers, memory_store
+from queue_support import create_effects, do, effects, empty_queue, handlers, memory_store
 from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
 
 from vector.contracts.models import JobStatus, JobType, RunStatus
@@ -53,7 +53,7 @@ def test_once_does_all_that_is_due_and_ends(store, jobs, concurrency):
     assert {(run.status, run.worker_id, run.metrics["written"]) for run in store.list_runs()} == {
         (RunStatus.SUCCEEDED, "worker-1", 1)
     }
-    assert len(store.list_sources(SOURCE_TYPE)) == 20
+    assert effects(store.engine) == list(range(20))
 
 
 def test_only_its_types(store, jobs):
@@ -267,8 +267,9 @@ def test_a_looping_worker_outlives_its_database(store, jobs, tmp_path, monkeypat
 
 
 def test_sigterm_drains_and_exits_with_143(project):
-    with project.connect() as connection:
-        empty_queue(connection)
+    with project.store() as store:
+        empty_queue(store.engine.connection)
+        create_effects(store.engine)
     done = start_worker(project, "enqueue", "EMBED_CHUNKS", "--input", '{"n": 0, "seconds": 1}')
     assert finished(done)[0] == 0
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
@@ -283,8 +284,9 @@ def test_sigterm_drains_and_exits_with_143(project):
 
 
 def test_a_looping_worker_lets_others_have_the_database_file(project):
-    with project.connect() as connection:
-        empty_queue(connection)
+    with project.store() as store:
+        empty_queue(store.engine.connection)
+        create_effects(store.engine)
     process = start_worker(project, "worker", "--loop", "--poll-seconds", "0.5")
     try:
         enqueued = wait_for(
