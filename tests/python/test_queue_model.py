@@ -8,6 +8,7 @@ worker would that was only slow.
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import hypothesis
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,7 +27,8 @@ from vector.contracts.models import JobType
 
 LEASE = 60
 OPEN = ("NEW", "RUNNING", "FAILED")
-TYPES = (JobType.EMBED_CHUNKS, JobType.DRIFT_TEST)
+EMBED = JobType.EMBED_CHUNKS
+TYPES = (EMBED, JobType.DRIFT_TEST)
 
 
 @dataclass
@@ -56,12 +58,13 @@ class QueueMachine(RuleBasedStateMachine):
     jobs, claims = Bundle("jobs"), Bundle("claims")
     store = None
 
-    @initialize()
+    @initialize(target=jobs)
     def begin(self):
         empty_queue(self.store.engine.connection)
         self.clock = Clock()
         self.workers = [queue(self.store, self.clock, f"worker-{n}", lease_seconds=LEASE) for n in range(3)]
         self.model: dict[str, Job] = {}
+        return multiple(*(self.enqueue(EMBED, 1, 0, 2, None) for _ in range(3)))
 
     def open_with(self, key):
         return next((job_id for job_id, job in self.model.items() if job.key == key and job.status in OPEN), None)
@@ -127,45 +130,36 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model[claim.job.job_id]
         return job if job.lease == claim.run.run_id else None
 
-    @rule(claim=claims)
-    def heartbeat(self, claim):
+    @rule(claim=claims, what=st.sampled_from(["heartbeat", "complete", "fail", "fail for good", "release"]))
+    def tell(self, claim, what):
         worker, claimed = claim
-        job = self.held(claimed)
-        assert self.workers[worker].heartbeat(claimed) == (job is not None)
-        if job:
+        teller, job = self.workers[worker], self.held(claimed)
+        told = {
+            "heartbeat": lambda: teller.heartbeat(claimed),
+            "complete": lambda: teller.complete(claimed, {"done": 1}),
+            "fail": lambda: teller.fail(claimed, "no"),
+            "fail for good": lambda: teller.fail(claimed, "no", retry=False),
+            "release": lambda: teller.release(claimed),
+        }[what]()
+        assert told == (job is not None)
+        if job is None:
+            hypothesis.event(f"{what} without a lease")
+        elif what == "heartbeat":
             job.expires = self.clock.now + timedelta(seconds=LEASE)
-
-    @rule(claim=claims)
-    def complete(self, claim):
-        worker, claimed = claim
-        job = self.held(claimed)
-        assert self.workers[worker].complete(claimed, {"done": 1}) == (job is not None)
-        if job:
+        elif what == "complete":
             job.end("SUCCEEDED", "SUCCEEDED")
-
-    @rule(claim=claims, retry=st.booleans())
-    def fail(self, claim, retry):
-        worker, claimed = claim
-        job = self.held(claimed)
-        assert self.workers[worker].fail(claimed, "no", retry=retry) == (job is not None)
-        if job:
-            dead = not retry or job.attempts >= job.most
-            job.end("DEADLETTER" if dead else "FAILED", "FAILED")
-            if not dead:
-                # By chance within bounds, so the model takes it over.
-                found = self.store.get_job(claimed.job.job_id).available_utc
-                longest = 10 * 2 ** (job.attempts - 1)
-                assert longest / 2 <= (found - self.clock.now).total_seconds() <= longest
-                job.available = found
-
-    @rule(claim=claims)
-    def release(self, claim):
-        worker, claimed = claim
-        job = self.held(claimed)
-        assert self.workers[worker].release(claimed) == (job is not None)
-        if job:
+        elif what == "release":
             job.end("NEW", "FAILED")
             job.attempts -= 1
+        elif what == "fail for good" or job.attempts >= job.most:
+            job.end("DEADLETTER", "FAILED")
+        else:
+            job.end("FAILED", "FAILED")
+            # By chance within bounds, so the model takes it over.
+            found = self.store.get_job(claimed.job.job_id).available_utc
+            longest = 10 * 2 ** (job.attempts - 1)
+            assert longest / 2 <= (found - self.clock.now).total_seconds() <= longest
+            job.available = found
 
     # What people do
 
@@ -244,6 +238,6 @@ def test_the_queue_is_its_model(store):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
