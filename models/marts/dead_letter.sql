@@ -43,17 +43,17 @@ final as (
         dead_jobs.attempt_count,
         dead_jobs.max_attempts,
         dead_jobs.last_error,
+        numbered_runs.run_id as last_run_id,
+        numbered_runs.worker_id as last_worker_id,
+        dead_jobs.dedupe_key,
+        dead_jobs.created_utc,
+        dead_jobs.completed_utc,
         case
             when dead_jobs.cancelled_utc is not null then 'cancelled'
             when dead_jobs.by_hand_flag is not null then 'failed_by_hand'
             when dead_jobs.attempt_count >= dead_jobs.max_attempts then 'attempts_used_up'
             else 'hopeless'
-        end as dead_reason,
-        numbered_runs.run_id as last_run_id,
-        numbered_runs.worker_id as last_worker_id,
-        dead_jobs.dedupe_key,
-        dead_jobs.created_utc,
-        dead_jobs.completed_utc
+        end as dead_reason
     from dead_jobs
     left join numbered_runs
         on

@@ -47,8 +47,12 @@ recent_runs as (
         count(*) as run_count,
         sum(case when runs.status = 'SUCCEEDED' then 1 else 0 end) as succeeded_count,
         sum(case when runs.status = 'FAILED' then 1 else 0 end) as failed_count,
-        avg(case when runs.status = 'SUCCEEDED' then {{ seconds_between('runs.started_utc', 'runs.completed_utc') }} end)
-            as average_seconds
+        avg(
+            case
+                when runs.status = 'SUCCEEDED'
+                    then {{ seconds_between('runs.started_utc', 'runs.completed_utc') }}
+            end
+        ) as average_seconds
     from runs
     inner join queued_jobs
         on runs.job_id = queued_jobs.job_id
@@ -69,8 +73,7 @@ final as (
         depths.oldest_due_seconds,
         cast(coalesce(recent_runs.succeeded_count, 0) as integer) as succeeded_run_count,
         cast(coalesce(recent_runs.failed_count, 0) as integer) as failed_run_count,
-        coalesce(recent_runs.succeeded_count, 0) / cast({{ var('queue_window_hours') }} as double precision)
-            as jobs_per_hour,
+        1.0 * coalesce(recent_runs.succeeded_count, 0) / {{ var('queue_window_hours') }} as jobs_per_hour,
         round(100.0 * recent_runs.failed_count / recent_runs.run_count, 2) as failure_percent,
         recent_runs.average_seconds
     from depths

@@ -21,7 +21,7 @@ from tsql.to_duckdb import teach, to_duckdb
 VIEWS = (
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
     "embedding_space_identity", "embedding_pending", "embedding_current", "space_coverage", "chunk_catalog",
-    "retrieval_audit",
+    "retrieval_audit", "run_history", "dead_letter",
 )  # fmt: skip
 CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
 HAPPENED = """
