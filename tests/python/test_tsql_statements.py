@@ -236,6 +236,23 @@ def test_only_new_rows_are_only_inserted(changed_build):
     assert insert.startswith("insert into")
 
 
+# The queue
+
+
+def test_pending_work_is_queued_by_one_guarded_insert(folder, created):
+    answers = CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, pending=["minilm"])
+    recording = record(folder, answers, "run-operation", "enqueue_pending")
+    assert recording.done.returncode == 0, recording.output
+    assert "enqueue_pending: minilm" in recording.output
+    select, insert = (_flat(sql) for sql in recording.every_statement if "embedding_pending" in sql)
+    for sql in (select, insert):
+        assert violations(sql) + sqlglot_complaints(sql) + sqlfluff_complaints(sql) == []
+        assert "as open_job with (updlock, holdlock) where open_job.dedupe_key = concat('embed:'," in sql
+    assert re.search(r'^insert into \S+"job" \( job_id, job_type, input_json, status,', insert)
+    assert "lower(cast(newid() as varchar(36)))" in insert
+    assert "IF @@TRANCOUNT > 0 COMMIT TRANSACTION" in recording.every_statement
+
+
 # Helpers
 
 
