@@ -114,8 +114,7 @@ class Worker:
             return 0
         try:
             claimed = session.queue.claim(free, self.options.job_types)
-            for each in claimed:
-                session.start(each)
+            session.start_all(claimed)
         except Exception as error:
             if not self.options.loop:
                 self._drain(session)
@@ -194,8 +193,18 @@ class _Session:
         with self._lock:
             return list(self._running.values())
 
-    def start(self, claimed: ClaimedJob) -> None:
-        """Does a job in a thread, which puts it into `wake` when it has ended."""
+    def start_all(self, claims: list[ClaimedJob]) -> None:
+        """Does each job in a thread. Those that get no session with the database are put back."""
+        for i, claimed in enumerate(claims):
+            try:
+                self._start(claimed)
+            except BaseException:
+                for each in claims[i:]:
+                    self.queue.release(each)
+                raise
+
+    def _start(self, claimed: ClaimedJob) -> None:
+        # The thread puts the job into `wake` when it has ended.
         active = ActiveJob(claimed, self._free.pop() if self._free else self._another(), self._told_to_stop)
         with self._lock:
             self._running[claimed.run.run_id] = active

@@ -26,6 +26,7 @@ from queue_support import Clock, empty_queue, handlers, memory_store, queue
 from vector.contracts.models import JobType
 
 LEASE = 60
+TELLS = ("heartbeat", "complete", "fail", "fail for good", "release")
 OPEN = ("NEW", "RUNNING", "FAILED")
 EMBED = JobType.EMBED_CHUNKS
 TYPES = (EMBED, JobType.DRIFT_TEST)
@@ -130,7 +131,14 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model[claim.job.job_id]
         return job if job.lease == claim.run.run_id else None
 
-    @rule(claim=claims, what=st.sampled_from(["heartbeat", "complete", "fail", "fail for good", "release"]))
+    @rule(target=claims, claim=claims, worker=st.integers(0, 2), what=st.sampled_from(TELLS))
+    def tell_late(self, claim, worker, what):
+        """After its job was taken back, and most often given to another."""
+        taken = self.crash(worker)
+        self.tell(claim, what)
+        return taken
+
+    @rule(claim=claims, what=st.sampled_from(TELLS))
     def tell(self, claim, what):
         worker, claimed = claim
         teller, job = self.workers[worker], self.held(claimed)
@@ -238,6 +246,6 @@ def test_the_queue_is_its_model(store):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -13,6 +13,7 @@ from queue_support import create_effects, do, effects, empty_queue, handlers, me
 from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
 
 from vector.contracts.models import JobStatus, JobType, RunStatus
+from vector.engines.duckdb import DuckDBEngine
 from vector.errors import ConfigurationError
 from vector.performing import Outcome
 from vector.queue import Backoff, JobQueue, JobRequest
@@ -261,6 +262,24 @@ def test_a_looping_worker_outlives_its_database(store, jobs, tmp_path, monkeypat
     broken.set()
     with pytest.raises(OSError, match="the server is gone"):
         worker(store).run()
+
+
+def test_claimed_jobs_that_get_no_session_are_put_back(store, jobs, monkeypatch):
+    made = jobs.enqueue_many(JobRequest(EMBED, {"n": n}) for n in range(3))
+    sessions = []
+    another = DuckDBEngine.another
+
+    def few(engine):
+        sessions.append(1)
+        if len(sessions) > 3:  # the worker's, its heartbeats', and that of one job
+            raise ConfigurationError("too many connections")
+        return another(engine)
+
+    monkeypatch.setattr(DuckDBEngine, "another", few)
+    with pytest.raises(ConfigurationError, match="too many connections"):
+        worker(store, concurrency=3).run()
+    assert statuses(store) == {"SUCCEEDED": 1, "NEW": 2}
+    assert [store.get_job(job.job_id).attempt_count for job in made].count(0) == 2
 
 
 # Real processes

@@ -16,8 +16,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from vector.contracts.identity import new_id
 from vector.contracts.ledgers import Column
+from vector.engines import duckdb_queue
 from vector.engines.base import (
     ClaimRequest,
     Result,
@@ -313,36 +313,10 @@ class DuckDBEngine:
     def claim(self, request: ClaimRequest) -> list[tuple]:
         """Takes the most urgent due jobs for a worker; their rows."""
         job = self.table("job")
-        types = f" and job_type in ({', '.join('?' * len(request.job_types))})" if request.job_types else ""
-        due = self.query(
-            f"select {', '.join(request.columns)} from {job} where status in ('NEW', 'FAILED') and available_utc <= ?"
-            f"{types} order by priority desc, available_utc, job_id limit ?",
-            [request.now, *request.job_types, request.count],
-        )
-        claimed = [
-            {
-                **dict(zip(request.columns, row, strict=True)), "status": "RUNNING", "locked_by": request.worker_id,
-                "locked_utc": request.now, "lease_expires_utc": request.lease_expires_utc, "locked_run_id": new_id(),
-            }
-            for row in due
-        ]  # fmt: skip
-        if not claimed:
-            return []
-        for each in claimed:
-            each["attempt_count"] += 1
-        # Not with RETURNING: that makes a delete and an insert of the update, which the runs of an earlier attempt
-        # forbid, as they refer to the job.
-        self.execute(
-            f"update {job} as job set status = 'RUNNING', attempt_count = job.attempt_count + 1, locked_by = ?,"
-            " locked_utc = ?, lease_expires_utc = ?, locked_run_id = taken.run_id"
-            f" from (values {', '.join(['(?, ?)'] * len(claimed))}) as taken (job_id, run_id)"
-            " where job.job_id = taken.job_id and job.status in ('NEW', 'FAILED')",
-            [
-                request.worker_id, request.now, request.lease_expires_utc,
-                *(value for each in claimed for value in (each["job_id"], each["locked_run_id"])),
-            ],
-        )  # fmt: skip
-        return [tuple(each.values()) for each in claimed]
+        rows = [duckdb_queue.taken(row, request) for row in self.query(*duckdb_queue.due(job, request))]
+        if rows:
+            self.execute(*duckdb_queue.take(job, rows, request))
+        return [tuple(row.values()) for row in rows]
 
     def close(self) -> None:
         """Closes the connection."""
