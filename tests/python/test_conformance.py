@@ -313,19 +313,20 @@ def test_a_job_goes_through_the_queue(store):
 
 
 def test_what_is_pending_is_queued_once(warehouse, store):
-    table = store.engine.table
-    store.engine.execute(f"delete from {table('embedding')}")
-    for said in ("enqueue_pending: hash", "nothing to queue"):
+    job = store.engine.table("job")
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    store.engine.execute(f"delete from {store.engine.table('embedding')}")
+    for said in ("hash", "nothing to queue"):
         done = warehouse.dbt("run-operation", "enqueue_pending")
         assert done.success, done.output
-        assert said in done.output
-    ((key, status),) = store.engine.query(
-        f"select dedupe_key, status from {table('job')} where dedupe_key like 'embed:%'"
+        assert said in done.output.rpartition("enqueue_pending: ")[2]
+    queued = store.engine.query(
+        f"select job_id, status, input_json from {job} where dedupe_key = ?", [f"embed:{space.embedding_space_id}"]
     )
-    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
-    assert (key, status) == (f"embed:{space.embedding_space_id}", "NEW")
+    assert [(status, text) for _, status, text in queued] == [("NEW", '{"space_key":"hash"}')]
     with handlers():
-        assert JobQueue(store, "w").cancel(store.list_jobs(status="NEW")[0].job_id)
+        for (job_id,) in store.engine.query(f"select job_id from {job} where dedupe_key like 'embed:%'"):
+            assert JobQueue(store, "w").cancel(job_id)
     warehouse.embed()
 
 
