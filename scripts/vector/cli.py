@@ -1,9 +1,8 @@
-"""The `vector` command, and the commands under scripts/: `embed`, `search`, `failures`, `spaces`,
-`coverage`, `verify`.
+"""The `vector` command, and the commands under scripts/: `embed`, `search`, `worker`, `enqueue`, `jobs` and others.
 
-Exit codes: 0 all is well; 1 some inputs were quarantined, or vectors changed; 2 usage or configuration; 3 the model
-cannot be used; 4 a space was refused; 70 anything else, such as a full disk; 130 or 143 interrupted or terminated. With
-several spaces, the highest.
+Exit codes: 0 all is well; 1 some inputs were quarantined, jobs were given up, or vectors changed; 2 usage or
+configuration; 3 the model cannot be used; 4 a space was refused; 70 anything else, such as a full disk; 130 or 143
+interrupted or terminated. With several spaces, the highest.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from vector import __version__
-from vector.commands import embed, failures, inspect, search, spaces
+from vector.commands import embed, failures, inspect, jobs, search, spaces, worker
 from vector.errors import VectorError
 
 
@@ -72,6 +71,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for group in (embed, search, failures, spaces, inspect):
+    for group in (embed, search, jobs, worker, failures, spaces, inspect):
         group.add_to(commands)
     return parser

@@ -11,6 +11,10 @@ class ConfigurationError(VectorError):
     """A profile, target, space, option or environment variable is missing or wrong."""
 
 
+class DatabaseBusy(ConfigurationError):
+    """Another process has the database open, and will let it go."""
+
+
 class InvalidRecord(VectorError, ValueError):
     """A record was refused before anything was written: wrong length, not finite, unknown key, bad hash."""
 

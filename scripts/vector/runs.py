@@ -40,6 +40,7 @@ def recorded_run(
         attempt_count=1,
         locked_by=this_worker(),
         locked_utc=now,
+        by_hand_flag=True,
     )
     run = VectorRun.create_new(job.job_id, this_worker(), embedding_space_id=embedding_space_id)
     store.save_job(job)
@@ -60,7 +61,8 @@ def close_abandoned_runs(store: VectorStore) -> int:
     """
     closed = 0
     for job in store.list_jobs(status=JobStatus.RUNNING):
-        if not _is_abandoned(job):
+        # A worker's job has a lease: the queue takes it back when that runs out.
+        if job.lease_expires_utc is not None or not _is_abandoned(job):
             continue
         runs = store.list_runs(job.job_id)
         for run in runs:
@@ -97,7 +99,8 @@ def _close_run(store: VectorStore, run: VectorRun, error: str | None) -> None:
 def _close_job(store: VectorStore, job: VectorJob, error: str | None) -> None:
     # A job by hand has one attempt, so a failed one is given up.
     status = JobStatus.DEADLETTER if error else JobStatus.SUCCEEDED
-    store.save_job(replace(job, status=status, last_error=error, locked_by=None, locked_utc=None))
+    now = datetime.now(timezone.utc)
+    store.save_job(replace(job, status=status, last_error=error, locked_by=None, locked_utc=None, completed_utc=now))
 
 
 def _is_abandoned(job: VectorJob) -> bool:

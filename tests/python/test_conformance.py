@@ -3,23 +3,29 @@ VECTOR_TEST_SQLSERVER names one (`make test-sqlserver`), see live.py."""
 
 import json
 import os
+import random
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 
 import live
 import numpy as np
 import pytest
+from queue_support import handlers
+from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
 from support import ScratchProject
 from test_sql_parity import as_pinned, hostile_cases
 
 from vector.chunking import Chunker, ChunkingPolicy
-from vector.contracts.models import VectorChunk, VectorEmbedding, compute_content_hash
+from vector.contracts.models import JobType, VectorChunk, VectorEmbedding, compute_content_hash
 from vector.engines.base import SearchRequest
 from vector.engines.vector_cache import similarity
 from vector.errors import InvalidRecord
+from vector.queue import JobQueue
 
+LATER = datetime(9000, 1, 1, tzinfo=timezone.utc)
 QUESTION = "Which moon has geysers?"
 
 
@@ -279,6 +285,98 @@ def test_concurrent_builds_do_not_break_each_other(warehouse):
         pids.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
     assert live.ledger_rows(warehouse, "job", "run") == before
+
+
+def test_a_job_goes_through_the_queue(store):
+    """Every operation once, by the rules that test_queue.py has in full."""
+    with handlers():
+        first, second = JobQueue(store, "first", lease_seconds=0.001), JobQueue(store, "second")
+        job = first.enqueue(JobType.DRIFT_TEST, {"n": 1}, dedupe_key="conformance", max_attempts=3, priority=9)
+        assert second.enqueue(JobType.DRIFT_TEST, {"n": 2}, dedupe_key="conformance").job_id == job.job_id
+        (lost,) = first.claim(1, [JobType.DRIFT_TEST])
+        time.sleep(0.05)
+        (taken,) = second.claim(1, [JobType.DRIFT_TEST])
+        assert (taken.job.job_id, taken.job.attempt_count) == (job.job_id, 2)
+        assert not first.complete(lost)
+        assert second.heartbeat(taken)
+        assert second.release(taken)
+        (again,) = second.claim(1, [JobType.DRIFT_TEST])
+        assert again.job.attempt_count == 2
+        assert second.fail(again, "boom", retry=False)
+        assert second.requeue_dead([JobType.DRIFT_TEST]) == [job.job_id]
+        (last,) = second.claim(1, [JobType.DRIFT_TEST])
+        assert second.complete(last, {"done": 1})
+        assert not second.cancel(job.job_id)
+    ended = store.get_job(job.job_id)
+    assert (ended.status.value, ended.attempt_count, ended.locked_by) == ("SUCCEEDED", 1, None)
+    assert [run.status.value for run in store.list_runs(job.job_id)] == ["FAILED", "FAILED", "FAILED", "SUCCEEDED"]
+
+
+def test_what_is_pending_is_queued_once(warehouse, store):
+    job = store.engine.table("job")
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    store.engine.execute(f"delete from {store.engine.table('embedding')}")
+    for said in ("hash", "nothing to queue"):
+        done = warehouse.dbt("run-operation", "enqueue_pending")
+        assert done.success, done.output
+        assert said in done.output.rpartition("enqueue_pending: ")[2]
+    queued = store.engine.query(
+        f"select job_id, status, input_json from {job} where dedupe_key = ?", [f"embed:{space.embedding_space_id}"]
+    )
+    assert [(status, text) for _, status, text in queued] == [("NEW", '{"space_key":"hash"}')]
+    with handlers():
+        for (job_id,) in store.engine.query(f"select job_id from {job} where dedupe_key like 'embed:%'"):
+            assert JobQueue(store, "w").cancel(job_id)
+    warehouse.embed()
+
+
+def test_sessions_that_queue_the_same_work_at_once_queue_one_job(warehouse):
+    if warehouse.engine == "duckdb":
+        pytest.skip("DuckDB has one writing process; threads of one are in test_queue.py")
+    needs(warehouse, "concurrency")
+    ready = threading.Barrier(8)
+
+    def enqueue(_):
+        opened = live.open_store(warehouse)
+        ready.wait()
+        try:
+            return [
+                JobQueue(opened, "w")
+                .enqueue(JobType.DRIFT_TEST, {}, dedupe_key=f"race {n}", available_utc=LATER)
+                .job_id
+                for n in range(10)
+            ]
+        finally:
+            opened.close()
+
+    with handlers(), ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(enqueue, range(8)))
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_2000_jobs_by_8_processes_of_which_a_third_is_killed(warehouse):
+    if warehouse.engine == "duckdb":
+        pytest.skip("DuckDB has one writing process; its threads are killed in test_worker.py")
+    needs(warehouse, "concurrency")
+    expected = enqueue_work(warehouse)
+    options = ("worker", "--once", "--lease-seconds", "3", "--backoff-seconds", "0.01")
+    workers = [start_worker(warehouse, *options, "--worker-id", f"w{n}") for n in range(8)]
+    rng, killed = random.Random(7), 0
+    until = time.monotonic() + 300
+    while open_jobs(warehouse):
+        assert time.monotonic() < until, "the work is not done"
+        time.sleep(0.3 + rng.random())
+        running = [each for each in workers if each.poll() is None]
+        # Each third of what was started is killed, and another worker started in its place.
+        if running and 3 * killed < len(workers):
+            rng.choice(running).kill()
+            killed += 1
+        if len(running) < 8 and open_jobs(warehouse):
+            workers.append(start_worker(warehouse, *options, "--worker-id", f"w{len(workers)}"))
+    codes = [finished(each)[0] for each in workers]
+    assert killed >= 3
+    assert set(codes) <= {0, 1, -signal.SIGKILL}
+    check_work(warehouse, expected)
 
 
 def test_the_second_search_reads_no_vector_again(warehouse, store):

@@ -81,7 +81,7 @@ OPTIONAL = {
     VectorChunk: "source_id created_utc managed_by retired_utc updated_utc",
     VectorEmbedding: "run_id created_utc input_tokens used_tokens truncated_flag tokens_estimated_flag",
     VectorJob: "status priority embedding_space_id max_attempts attempt_count available_utc locked_by locked_utc "
-    "last_error created_utc",
+    "last_error created_utc dedupe_key locked_run_id lease_expires_utc completed_utc cancelled_utc by_hand_flag",
     VectorRetrieval: "query_embedding filters policy run_id created_utc query_sha256 candidate_count latency_ms engine "
     "exact_flag eval_query_id",
     VectorRetrievalHit: "metadata content_sha256",

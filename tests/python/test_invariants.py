@@ -215,6 +215,14 @@ VIOLATIONS = (
         f"update run set model_digest = 'one'; update embedding_canary set model_digest = 'another' {ONE_CANARY}",
     ),
     Violation("run_has_a_job", "update run set job_id = 'unknown'", refused=FOREIGN_KEY),
+    # 8. A job's state is what its runs and its lease say.
+    Violation("job_attempts_within_maximum", "update job set attempt_count = max_attempts + 1"),
+    Violation("succeeded_job_has_a_succeeded_run", "update run set status = 'FAILED'"),
+    Violation("succeeded_job_has_a_succeeded_run", "delete from embedding; delete from run"),
+    Violation(
+        "running_job_keeps_its_lease",
+        "update job set status = 'RUNNING', lease_expires_utc = now() at time zone 'utc' - interval 1 hour",
+    ),
     # What people write into seeds.
     *(
         Violation("chunk_policy_is_valid", f"update chunk_policy set {wrong}", on="chunk_policy")

@@ -23,7 +23,8 @@ VIEWS = (
     "embedding_space_identity", "embedding_pending", "embedding_current", "space_coverage", "chunk_catalog",
     "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score", "eval_resample",
     "eval_pair", "eval_rank_overlap", "eval_difference", "retrieval_quality", "retrieval_quality_trend", "space_drift",
-    "space_comparison", "embedding_failure_open",
+    "space_comparison", "embedding_failure_open", "run_history", "dead_letter",
+    "job_queue_health",
 )  # fmt: skip
 CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
 HAPPENED = """
@@ -36,6 +37,10 @@ HAPPENED = """
     delete from vector.chunk where chunk_id in (select chunk_id from vector.chunk order by content_sha256 limit 5);
     insert into vector.chunk select * replace ('vanished' as chunk_id) from vector.chunk where managed_by = 'dbt' limit 1;
     insert into vector.chunk select * replace ('of python' as chunk_id, 'python' as managed_by) from vector.chunk limit 1;
+    insert into vector.job select * replace ('dead' as job_id, 'DEADLETTER' as status, null as by_hand_flag) from vector.job limit 1;
+    insert into vector.job select * replace ('due' as job_id, 'FAILED' as status, null as by_hand_flag) from vector.job limit 1;
+    insert into vector.run select * replace ('of the due' as run_id, 'due' as job_id, 'FAILED' as status,
+        completed_utc + interval 1234 milliseconds as completed_utc) from vector.run limit 1;
     delete from vector.embedding where embedding_id in (select embedding_id from vector.embedding order by chunk_id limit 11);
     insert into vector.embedding_failure
         select uuid(), chunk_id, embedding_space_id, input_content_sha256, 'too_long', 'x', 1, null, now(), now(), null

@@ -164,7 +164,8 @@ def test_no_key_is_longer_than_an_index_may_be(first_build, created):
     for sql in first_build.every_statement:
         if match := re.search(r'index \w+ on "vector"\."(\w+)" \(([^)]*)\)', sql):
             ledger, names = match.groups()
-            assert sum(_bytes(created[ledger], name) for name in names.split(", ") if name != "row_version") <= 1700
+            columns = [name.removesuffix(" desc") for name in names.split(", ")]
+            assert sum(_bytes(created[ledger], name) for name in columns if name != "row_version") <= 1700
 
 
 def test_indexes_are_created_where_they_are_missing(first_build):
@@ -233,6 +234,23 @@ def test_changed_rows_are_updated_before_new_ones_are_inserted(changed_build):
 def test_only_new_rows_are_only_inserted(changed_build):
     (insert,) = [sql for sql in changed_build.ours("embedding_space") if _writes(sql) and "sys.indexes" not in sql]
     assert insert.startswith("insert into")
+
+
+# The queue
+
+
+def test_pending_work_is_queued_by_one_guarded_insert(folder, created):
+    answers = CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, pending=["minilm"])
+    recording = record(folder, answers, "run-operation", "enqueue_pending")
+    assert recording.done.returncode == 0, recording.output
+    assert "enqueue_pending: minilm" in recording.output
+    select, insert = (_flat(sql) for sql in recording.every_statement if "embedding_pending" in sql)
+    for sql in (select, insert):
+        assert violations(sql) + sqlglot_complaints(sql) + sqlfluff_complaints(sql) == []
+        assert "as open_job with (updlock, holdlock) where open_job.dedupe_key = concat('embed:'," in sql
+    assert re.search(r'^insert into \S+"job" \( job_id, job_type, input_json, status,', insert)
+    assert "lower(cast(newid() as varchar(36)))" in insert
+    assert "IF @@TRANCOUNT > 0 COMMIT TRANSACTION" in recording.every_statement
 
 
 # Helpers

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from vector.contracts.models import EmbeddingSpace
+from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
 from vector.profile import load_target
@@ -55,6 +55,33 @@ def amount(text: str) -> float:
         if 0 <= number < math.inf:
             return number
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+
+
+def integer(text: str) -> int:
+    """The whole number of an option; raises what argparse reports."""
+    with suppress(ValueError):
+        number = int(text)
+        if -(2**31) <= number < 2**31:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number that a ledger holds")
+
+
+def seconds(text: str) -> float:
+    """The seconds of an option, from 0; raises what argparse reports."""
+    with suppress(ValueError):
+        number = float(text)
+        if 0 <= number < 10**9:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+
+
+def job_types(text: str) -> list[JobType]:
+    """The kinds of job of an option, separated by commas; raises what argparse reports."""
+    try:
+        return [JobType(each.strip()) for each in text.split(",")]
+    except ValueError as error:
+        known = ", ".join(each.value for each in JobType)
+        raise argparse.ArgumentTypeError(f"{error}; known are {known}") from None
 
 
 def open_store(arguments: argparse.Namespace) -> VectorStore:

@@ -86,12 +86,14 @@ def _loaded(column: Column, value: Any, decode_vector: Callable[[Any], list[floa
 
 # As the models of dbt declare them, where a test compares them. DuckDB would take any length, SQL Server would not.
 _LENGTHS = {
-    **dict.fromkeys("embedding_space_id job_id run_id embedding_id embedding_failure_id retrieval_id".split(), 36),
+    **dict.fromkeys(
+        "embedding_space_id job_id run_id locked_run_id embedding_id embedding_failure_id retrieval_id".split(), 36
+    ),
     **dict.fromkeys(
         "chunk_id content_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256".split(), 64
     ),
     **dict.fromkeys("source_id endpoint_url".split(), 400),
-    **dict.fromkeys("space_key model_name transform_ref worker_id locked_by".split(), 200),
+    **dict.fromkeys("space_key model_name transform_ref worker_id locked_by dedupe_key".split(), 200),
     **dict.fromkeys("source_type policy_version model_tag model_digest runtime eval_query_id".split(), 100),
     **dict.fromkeys("provider reason engine".split(), 50),
     "job_type": 30,
@@ -129,7 +131,8 @@ JOB = _ledger(
     "job",
     models.VectorJob,
     "job_id",
-    "status priority max_attempts attempt_count available_utc locked_by locked_utc last_error",
+    "status priority max_attempts attempt_count available_utc locked_by locked_utc locked_run_id lease_expires_utc"
+    " last_error completed_utc cancelled_utc",
 )
 RUN = _ledger(
     "run",

@@ -245,7 +245,11 @@ def _space_key(space: EmbeddingSpace, space_id: str) -> str:
 
 @dataclass
 class VectorJob(_Record):
-    """One queued piece of vector work. A higher `priority` is more urgent; `locked_*` name who holds the lease."""
+    """One queued piece of vector work. A higher `priority` is more urgent.
+
+    `locked_*` name who holds the lease: the worker, since when, and the run, which is the lease's token. `dedupe_key`
+    is unique among the jobs that are not done. A job with `by_hand_flag` records a command, and is no worker's.
+    """
 
     job_id: str
     job_type: JobType
@@ -260,6 +264,12 @@ class VectorJob(_Record):
     locked_utc: datetime | None = None
     last_error: str | None = None
     created_utc: datetime = field(default_factory=_now)
+    dedupe_key: str | None = None
+    locked_run_id: str | None = None
+    lease_expires_utc: datetime | None = None
+    completed_utc: datetime | None = None
+    cancelled_utc: datetime | None = None
+    by_hand_flag: bool | None = None
 
     @classmethod
     def create_new(cls, job_type: JobType, input_json: JsonObject, **optional: Any) -> "VectorJob":

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -45,11 +46,26 @@ class SearchHit:
     score: float
 
 
+@dataclass(frozen=True)
+class ClaimRequest:
+    """What a worker asks the queue for: at most `count` jobs that are due at `now`, of these types (none: of any), to
+    be held until `lease_expires_utc`. Times are naive UTC; `columns` of `job` are given back."""
+
+    worker_id: str
+    count: int
+    now: datetime
+    lease_expires_utc: datetime
+    columns: tuple[str, ...]
+    job_types: tuple[str, ...] = ()
+
+
 class Engine(Protocol):
     """A connection to one database, and the statements that the engines word differently."""
 
     name: str
     schema: str
+    # Whether an open connection keeps every other process out of the database.
+    single_process: bool
 
     @property
     def location(self) -> str:
@@ -123,6 +139,28 @@ class Engine(Protocol):
 
     def exclusive(self, name: str) -> AbstractContextManager[bool]:
         """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
+        ...
+
+    def utc_now(self) -> datetime:
+        """The database's time, naive UTC."""
+        ...
+
+    def another(self) -> Engine:
+        """A second session with the same database, for another thread."""
+        ...
+
+    def queue_turn(self) -> AbstractContextManager[None]:
+        """Held around a transaction on the queue where the engine has no row locks to keep two of them apart."""
+        ...
+
+    def held(self, table: str, alias: str) -> str:
+        """The table, to be read in the condition of a write: the rows that meet it, and that there are no others, stay
+        as they are until the transaction ends. Inside `queue_turn`."""
+        ...
+
+    def claim(self, request: ClaimRequest) -> list[tuple]:
+        """Takes the most urgent due jobs for a worker, each with a new run id as its lease's token, and gives their
+        rows, in any order. No two sessions get the same job. Inside `queue_turn` and a transaction."""
         ...
 
     def close(self) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,18 @@ import numpy as np
 import pyarrow as pa
 
 from vector.contracts.ledgers import Column
-from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema, key_match
-from vector.errors import ConfigurationError
+from vector.engines import duckdb_queue
+from vector.engines.base import (
+    ClaimRequest,
+    Result,
+    SearchHit,
+    SearchRequest,
+    checked_identifier,
+    checked_schema,
+    key_match,
+)
+from vector.engines.duckdb_memory import MemoryLimit
+from vector.errors import ConfigurationError, DatabaseBusy
 from vector.profile import Target
 
 _ARROW_TYPES = {
@@ -38,12 +51,15 @@ _SCORES = {
 _HELD: set[tuple[str, str, str]] = set()
 _LOCK = threading.Lock()
 
-# MiB of memory to begin with where little will do, and the most that is given bit by bit.
-_FRUGAL_MEMORY = 128
-_MOST_MEMORY = 64 * 1024
-
 # Rows that are read at a time.
 _BLOCK = 2000
+
+# Times that a transaction is tried when another one has changed the same rows meanwhile.
+_ATTEMPTS = 8
+
+# One process writes, so a lock of the process will do: transactions of DuckDB that decide by what they read, and not
+# only by what they write, do not see each other.
+_QUEUE = threading.RLock()
 
 
 def connect(target: Target) -> DuckDBEngine:
@@ -62,22 +78,29 @@ def connect(target: Target) -> DuckDBEngine:
     try:
         connection = duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
     except duckdb.Error as error:
-        raise ConfigurationError(_cannot_open(path, str(error))) from None
-    for name, value in (target.settings.get("settings") or {}).items():
+        raise _cannot_open(path, str(error)) from None
+    settings = dict(target.settings.get("settings") or {})
+    for name, value in settings.items():
         try:
-            connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
+            _set(connection, name, value)
         except duckdb.Error as error:
             connection.close()
             raise ConfigurationError(f"target {target.name}: setting {name}: {_first_line(error)}") from None
-    return DuckDBEngine(connection, target.schema)
+    return DuckDBEngine(connection, target.schema, settings, own=True)
 
 
-def _cannot_open(path: str, message: str) -> str:
+def _set(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:
+    connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
+
+
+def _cannot_open(path: str, message: str) -> ConfigurationError:
     if "Could not set lock on file" in message:
         holder = re.search(r"PID (\d+)", message)
         who = f"process {holder.group(1)}" if holder else "another process"
-        return f"{path} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
-    return f"{path} cannot be opened as a DuckDB database: {_first_line(message)}"
+        return DatabaseBusy(
+            f"{path} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
+        )
+    return ConfigurationError(f"{path} cannot be opened as a DuckDB database: {_first_line(message)}")
 
 
 def _first_line(message: object) -> str:
@@ -88,16 +111,28 @@ class DuckDBEngine:
     """The engine over an open duckdb connection."""
 
     name = "duckdb"
+    single_process = True
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str = "vector"):
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        schema: str = "vector",
+        settings: Mapping[str, Any] | None = None,
+        own: bool = False,
+        memory: MemoryLimit | None = None,
+    ):
+        """`settings` are those that the connection was given, for `another` to be given too. `own`: nobody else has the
+        connection, so that a transaction is not looked for before one is begun."""
         self.connection = connection
+        self._own = own
+        self._settings = dict(settings or {})
         self.schema = checked_schema(schema)
         # With the catalog: a database file may be called like the schema.
         (catalog,) = connection.execute("select current_database()").fetchone()
         self._prefix = f'"{catalog}"."{self.schema}"'
         self._staged_count = 0
         self._still_staged: list[str] = []
-        self._memory: int | None = None  # the limit in MiB while it is a frugal one
+        self._memory = memory or MemoryLimit()
         self._working = False  # inside a transaction
 
     @property
@@ -134,48 +169,33 @@ class DuckDBEngine:
                     return self.connection.execute(sql, list(parameters))
             except duckdb.OutOfMemoryException:
                 # A transaction cannot go on after an error: `atomically` begins it anew.
-                if self._working or not self._more_memory():
+                if self._working or not self._memory.more(self.connection):
                     raise
 
-    @contextmanager
-    def frugal(self) -> Iterator[None]:
-        """Inside, DuckDB starts with little memory and gets more only when a transaction does not fit: what it caches
-        of the tables would otherwise grow to its limit, by default most of the machine's. A lower limit stays."""
-        ((limit, is_higher),) = self.query(
-            "select current_setting('memory_limit'),"
-            f" parse_formatted_bytes(current_setting('memory_limit')) > parse_formatted_bytes('{_FRUGAL_MEMORY} MiB')"
-        )
-        if not is_higher:
-            yield
-            return
-        self._memory = _FRUGAL_MEMORY
-        self._run(f"set memory_limit = '{self._memory} MiB'")
-        try:
-            yield
-        finally:
-            self._memory = None
-            self._run("set memory_limit = ?", [limit])
+    def frugal(self) -> AbstractContextManager[None]:
+        """Inside, DuckDB has little memory, and gets more only when something does not fit."""
+        return self._memory.lowered(self.connection)
 
     def atomically(self, work: Callable[[], Result]) -> Result:
-        """Runs `work` in a transaction: all that it writes is written, or nothing is."""
-        if self._in_transaction():
+        """Runs `work` in a transaction; again, a bounded number of times, where another session has changed the rows
+        that it would change."""
+        if not self._own and self._in_transaction():
             raise ConfigurationError("the connection has a transaction open; commit it or roll it back first")
+        failed = 0
         while True:
             self._working = True
             try:
                 return self._once(work)
+            except duckdb.TransactionException as error:
+                failed += 1
+                if failed == _ATTEMPTS or "conflict" not in str(error).lower():
+                    raise
+                time.sleep(random.uniform(0, 0.005 * 2**failed))
             except duckdb.OutOfMemoryException:
-                if not self._more_memory():
+                if not self._memory.more(self.connection):
                     raise
             finally:
                 self._working = False
-
-    def _more_memory(self) -> bool:
-        if self._memory is None or self._memory >= _MOST_MEMORY:
-            return False
-        self._memory *= 2
-        self.connection.execute(f"set memory_limit = '{self._memory} MiB'")
-        return True
 
     def _once(self, work: Callable[[], Result]) -> Result:
         self.connection.execute("begin transaction")
@@ -306,6 +326,34 @@ class DuckDBEngine:
         finally:
             if held:
                 _HELD.discard(key)
+
+    def utc_now(self) -> datetime:
+        """The machine's time, naive UTC."""
+        return self.query("select make_timestamp(epoch_us(now()))")[0][0]
+
+    def another(self) -> DuckDBEngine:
+        """A second session with the same database, for another thread."""
+        # A cursor of DuckDB is a connection, without the settings of the first.
+        cursor = self.connection.cursor()
+        for name, value in self._settings.items():
+            _set(cursor, name, value)
+        return DuckDBEngine(cursor, self.schema, self._settings, own=True, memory=self._memory)
+
+    def queue_turn(self) -> AbstractContextManager[Any]:
+        """Held around a transaction on the queue: the threads of this process take turns."""
+        return _QUEUE
+
+    def held(self, table: str, alias: str) -> str:
+        """The table; `queue_turn` holds it."""
+        return f"{self.table(table)} as {alias}"
+
+    def claim(self, request: ClaimRequest) -> list[tuple]:
+        """Takes the most urgent due jobs for a worker; their rows."""
+        job = self.table("job")
+        rows = [duckdb_queue.taken(row, request) for row in self.query(*duckdb_queue.due(job, request))]
+        if rows:
+            self.execute(*duckdb_queue.take(job, rows, request))
+        return [tuple(row.values()) for row in rows]
 
     def close(self) -> None:
         """Closes the connection."""

@@ -13,13 +13,22 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from vector.contracts.ledgers import Column
-from vector.engines import sqlserver_search
-from vector.engines.base import Result, SearchHit, SearchRequest, checked_identifier, checked_schema, key_match
+from vector.engines import sqlserver_queue, sqlserver_search
+from vector.engines.base import (
+    ClaimRequest,
+    Result,
+    SearchHit,
+    SearchRequest,
+    checked_identifier,
+    checked_schema,
+    key_match,
+)
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
 
@@ -49,6 +58,7 @@ class SqlServerEngine:
     """The engine over an open pyodbc or mssql_python connection."""
 
     name = "sqlserver"
+    single_process = False
 
     def __init__(self, connection: Any, schema: str = "vector", reconnect: Callable[[], Any] | None = None):
         """`reconnect` opens a new connection when this one is lost; without it a lost connection is an error."""
@@ -249,6 +259,31 @@ class SqlServerEngine:
                 self._locks.remove(resource)
                 with suppress(Exception):  # the lock ends with the session, which may be lost
                     self.execute("exec sp_releaseapplock @Resource = ?, @LockOwner = 'Session'", [resource])
+
+    def utc_now(self) -> datetime:
+        """The server's time, naive UTC."""
+        return self.query("select sysutcdatetime()")[0][0]
+
+    def another(self) -> SqlServerEngine:
+        """A second session with the same database. Raises ConfigurationError when the engine was made of a connection:
+        it cannot open a further one."""
+        if self._reconnect is None:
+            raise ConfigurationError(
+                "threads need connections of their own; open the engine with engine_for_target, not with a connection"
+            )
+        return SqlServerEngine(self._reconnect(), self.schema, self._reconnect)
+
+    def queue_turn(self) -> AbstractContextManager[None]:
+        """Nothing: the server's row locks keep sessions apart."""
+        return nullcontext()
+
+    def held(self, table: str, alias: str) -> str:
+        """The table with locks on the rows, and on the gaps between them, that the condition reads."""
+        return f"{self.table(table)} as {alias} with (updlock, holdlock)"
+
+    def claim(self, request: ClaimRequest) -> list[tuple]:
+        """Takes the most urgent due jobs for a worker; their rows."""
+        return self.query(*sqlserver_queue.claim(self.table("job"), request))
 
     def close(self) -> None:
         """Closes the connection."""

@@ -1,0 +1,12 @@
+{#- A random UUID as text, another one for each row; as Python's `new_id` makes them. -#}
+{% macro random_id() -%}
+    {{ return(adapter.dispatch('random_id')()) }}
+{%- endmacro %}
+
+{% macro default__random_id() -%}
+    cast(uuid() as varchar)
+{%- endmacro %}
+
+{% macro sqlserver__random_id() -%}
+    lower(cast(newid() as varchar(36)))
+{%- endmacro %}

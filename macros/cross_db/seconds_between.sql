@@ -1,0 +1,12 @@
+{#- Seconds from one time to another, to the millisecond. -#}
+{% macro seconds_between(earlier, later) -%}
+    {{ return(adapter.dispatch('seconds_between')(earlier, later)) }}
+{%- endmacro %}
+
+{% macro default__seconds_between(earlier, later) -%}
+    cast(date_diff('millisecond', {{ earlier }}, {{ later }}) / 1000.0 as double)
+{%- endmacro %}
+
+{% macro sqlserver__seconds_between(earlier, later) -%}
+    cast(datediff_big(millisecond, {{ earlier }}, {{ later }}) / 1000.0 as float)
+{%- endmacro %}

@@ -1,0 +1,54 @@
+{#-
+    Queues one EMBED_CHUNKS job for each active space that has pending chunks, unless the space has an open one, so that
+    a scheduler needs `dbt build`, this, and a worker:
+
+        dbt run-operation enqueue_pending
+        dbt run-operation enqueue_pending --args '{priority: 200}'
+-#}
+{% macro enqueue_pending(priority=100, max_attempts=3) -%}
+    {%- call statement('pending_spaces', fetch_result=true) -%}
+        select pending.space_key from ({{ pending_spaces_sql() }}) as pending order by pending.space_key
+    {%- endcall -%}
+    {%- set space_keys = load_result('pending_spaces')['data'] | map('first') | list -%}
+    {%- if space_keys -%}
+        {%- call statement('enqueue_pending') -%} {{ enqueue_pending_sql(priority, max_attempts) }} {%- endcall -%}
+    {%- endif -%}
+    {% do adapter.commit() %}
+    {% do log("enqueue_pending: " ~ (space_keys | join(', ') if space_keys else 'nothing to queue'), info=true) %}
+{%- endmacro %}
+
+{#- The spaces with pending chunks and without an open job for them. -#}
+{% macro pending_spaces_sql() -%}
+    select distinct
+        wanted.embedding_space_id,
+        wanted.space_key
+    from {{ ref('embedding_pending') }} as wanted
+    where
+        not exists (
+            select 1
+            from {{ held_table(ref('job'), 'open_job') }}
+            where
+                open_job.dedupe_key = concat('embed:', wanted.embedding_space_id)
+                and open_job.status in ('NEW', 'RUNNING', 'FAILED')
+        )
+{%- endmacro %}
+
+{% macro enqueue_pending_sql(priority, max_attempts) -%}
+    insert into {{ ref('job') }} (
+        job_id, job_type, input_json, status, priority, embedding_space_id, max_attempts, attempt_count,
+        available_utc, created_utc, dedupe_key
+    )
+    select
+        {{ random_id() }},
+        'EMBED_CHUNKS',
+        concat('{"space_key":', {{ json_string('pending.space_key') }}, '}'),
+        'NEW',
+        {{ priority | int }},
+        pending.embedding_space_id,
+        {{ max_attempts | int }},
+        0,
+        {{ current_utc() }},
+        {{ current_utc() }},
+        concat('embed:', pending.embedding_space_id)
+    from ({{ pending_spaces_sql() }}) as pending
+{%- endmacro %}

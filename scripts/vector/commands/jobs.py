@@ -1,0 +1,189 @@
+"""`enqueue`, and `jobs list|show|retry|cancel|requeue-dead`: the queue in people's hands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, seconds
+from vector.contracts.models import JobStatus, JobType, VectorJob
+from vector.errors import ConfigurationError, InvalidRecord
+from vector.queue import JobQueue, JobRequest
+from vector.runs import this_worker
+
+ENQUEUE_HELP = """examples:
+  %(prog)s EMBED_CHUNKS --input '{"space_key": "minilm"}' --dedupe-key embed:minilm
+  %(prog)s REEMBED_SPACE --input '{"space_key": "minilm"}' --priority 200 --delay-seconds 3600
+  %(prog)s CHUNK_SOURCE --input-file source.json
+  generate | %(prog)s CHUNK_SOURCE --input-file -
+
+A file holds one JSON object, or a list of objects, for a job each: all are queued, or none. The keys of an input are in
+docs/jobs.md. With --dedupe-key nothing is queued where an open job (NEW, RUNNING or FAILED) has the key already; that
+job is named instead. With --json, one object: {"jobs": [...]}; a job has "queued", false where it was there before."""
+
+JOBS_HELP = """examples:
+  %(prog)s list --status DEADLETTER
+  %(prog)s show 6f1c0000-0000-0000-0000-000000000000
+  %(prog)s retry 6f1c0000-0000-0000-0000-000000000000
+  %(prog)s requeue-dead --types EMBED_CHUNKS"""
+
+
+def add_to(commands: Any) -> None:
+    """Declares both."""
+    enqueue = add_command(commands, "enqueue", _enqueue, "queue a job", ENQUEUE_HELP)
+    enqueue.add_argument("job_type", choices=[each.value for each in JobType], metavar="type", help=_kinds())
+    given = enqueue.add_mutually_exclusive_group()
+    given.add_argument("--input", default="{}", metavar="JSON", help="what the job works on, a JSON object")
+    given.add_argument("--input-file", metavar="PATH", help="the same from a file, or from - for standard input")
+    enqueue.add_argument("--priority", type=integer, default=100, metavar="N", help="higher is sooner (default 100)")
+    enqueue.add_argument("--dedupe-key", metavar="KEY", help="queue nothing where an open job has the key")
+    enqueue.add_argument("--delay-seconds", type=seconds, default=0.0, metavar="S", help="not before this time is over")
+    enqueue.add_argument("--max-attempts", type=positive, default=3, metavar="N", help="attempts (default 3)")
+    enqueue.add_argument("--space", metavar="KEY", help="space that the job is counted to in the reports")
+
+    group = commands.add_parser(
+        "jobs", help="look at the queue, and change it", epilog=JOBS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).add_subparsers(required=True, metavar="action")  # fmt: skip
+    listed = add_command(group, "list", _list, "list jobs, the latest first")
+    listed.add_argument("--status", choices=[each.value for each in JobStatus], metavar="S", help=_statuses())
+    listed.add_argument("--types", type=job_types, action="extend", default=[], metavar="T", help=_kinds())
+    listed.add_argument("--limit", type=positive, default=50, metavar="N", help="at most N (default 50)")
+    shown = add_command(group, "show", _show, "show a job and its runs")
+    shown.add_argument("job_id")
+    for name, run, summary in (
+        ("retry", _retry, "make FAILED or DEADLETTER jobs due now, with all their attempts"),
+        ("cancel", _cancel, "give open jobs up; a worker that has one hears of it at its next heartbeat"),
+    ):
+        add_command(group, name, run, summary).add_argument("job_id", nargs="+")
+    dead = add_command(group, "requeue-dead", _requeue_dead, "retry every dead job that was not cancelled")
+    dead.add_argument("--types", type=job_types, action="extend", default=[], metavar="T", help=_kinds())
+
+
+def _kinds() -> str:
+    return ", ".join(each.value for each in JobType)
+
+
+def _statuses() -> str:
+    return ", ".join(each.value for each in JobStatus)
+
+
+def _with_queue(arguments: argparse.Namespace, use: Callable[[JobQueue], Any]) -> Any:
+    store = open_store(arguments)
+    try:
+        return use(JobQueue(store, this_worker()))
+    finally:
+        store.close()
+
+
+def _enqueue(arguments: argparse.Namespace) -> int:
+    inputs = _inputs(arguments)
+    if arguments.dedupe_key and len(inputs) > 1:
+        raise ConfigurationError(f"--dedupe-key is for one job, the file has {len(inputs)}")
+
+    def enqueue(queue: JobQueue) -> list[tuple[VectorJob, bool]]:
+        space = queue.store.get_embedding_space_by_key(arguments.space) if arguments.space else None
+        if arguments.space and space is None:
+            raise ConfigurationError(f"no embedding space is called {arguments.space!r}; see `vector spaces`")
+        asked = queue.clock()
+        jobs = queue.enqueue_many(
+            JobRequest(
+                JobType(arguments.job_type),
+                each,
+                priority=arguments.priority,
+                available_utc=asked + timedelta(seconds=arguments.delay_seconds),
+                max_attempts=arguments.max_attempts,
+                dedupe_key=arguments.dedupe_key,
+                embedding_space_id=space.embedding_space_id if space else None,
+            )
+            for each in inputs
+        )
+        return [(job, job.created_utc >= asked) for job in jobs]
+
+    done = _with_queue(arguments, enqueue)
+    lines = [
+        f"{job.job_id}: {job.job_type.value} {'queued' if new else f'is there already, {job.status.value}'}"
+        for job, new in done
+    ]
+    print_result(arguments, {"jobs": [{**job.to_dict(), "queued": new} for job, new in done]}, "\n".join(lines))
+    return 0
+
+
+def _inputs(arguments: argparse.Namespace) -> list[Any]:
+    """The inputs that the options give. Raises InvalidRecord when they are no JSON."""
+    path = arguments.input_file
+    try:
+        if path is None:
+            text = arguments.input
+        else:
+            text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        given = json.loads(text)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InvalidRecord(f"{path or '--input'} is no JSON: {error}") from None
+    return given if isinstance(given, list) and path is not None else [given]
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    jobs = _with_queue(arguments, lambda queue: queue.latest(arguments.limit, arguments.status, arguments.types))
+    print_result(arguments, {"jobs": [job.to_dict() for job in jobs]}, "\n".join(map(_line, jobs)) or "no such job")
+    return 0
+
+
+def _line(job: VectorJob) -> str:
+    error = f"  {job.last_error.splitlines()[0][:80]}" if job.last_error else ""
+    return (
+        f"{job.job_id}  {job.job_type.value:<13}  {job.status.value:<10}  {job.attempt_count}/{job.max_attempts}"
+        f"  {job.created_utc:%Y-%m-%d %H:%M:%S}{error}"
+    )
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    def find(queue: JobQueue) -> dict[str, Any]:
+        job = queue.store.get_job(arguments.job_id)
+        if job is None:
+            raise ConfigurationError(f"there is no job {arguments.job_id}")
+        runs = queue.store.list_runs(job.job_id)
+        return {**job.to_dict(), "runs": [run.to_dict() for run in runs]}
+
+    found = _with_queue(arguments, find)
+    lines = [f"{name}: {value}" for name, value in found.items() if name != "runs" and value is not None]
+    for run in found["runs"]:
+        lines.append(f"run {run['run_id']}: {run['status']} by {run['worker_id']} from {run['started_utc']}")
+        lines += [f"  {name}: {run[name]}" for name in ("completed_utc", "metrics", "error") if run[name] is not None]
+    print_result(arguments, found, "\n".join(lines))
+    return 0
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    why = "is neither FAILED nor DEADLETTER, was run by hand, or has the dedupe key of an open job"
+    return _each(arguments, JobQueue.retry, "due now", why)
+
+
+def _cancel(arguments: argparse.Namespace) -> int:
+    return _each(arguments, JobQueue.cancel, "cancelled", "is not open, or is run by hand")
+
+
+def _each(arguments: argparse.Namespace, change: Callable[[JobQueue, str], bool], done: str, why: str) -> int:
+    """Changes each job that the options name; exit code 2 where one could not be changed."""
+    results = _with_queue(arguments, lambda queue: {each: change(queue, each) for each in arguments.job_id})
+    changed = [each for each, changed in results.items() if changed]
+    refused = [each for each, changed in results.items() if not changed]
+    print_result(
+        arguments, {"changed": changed, "unchanged": refused}, "\n".join(f"{each}: {done}" for each in changed)
+    )
+    for each in refused:
+        print(f"error: job {each} is unknown, {why}; see `vector jobs show`", file=sys.stderr)
+    return 2 if refused else 0
+
+
+def _requeue_dead(arguments: argparse.Namespace) -> int:
+    requeued = _with_queue(arguments, lambda queue: queue.requeue_dead(arguments.types))
+    print_result(arguments, {"changed": requeued}, f"{len(requeued)} jobs are due now")
+    return 0

@@ -1,0 +1,41 @@
+"""The health file of a worker: what a scheduler's probe reads. docs/queue.md has its keys and probes for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from vector.errors import ConfigurationError
+
+
+class HealthFile:
+    """A JSON file that is replaced as a whole, so that no reader sees half of it. Without a path nothing is written.
+
+    Raises ConfigurationError when the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path | None, **always: Any):
+        self._path = None if path is None else Path(path)
+        self._always = always
+
+    def write(self, state: str, **values: Any) -> None:
+        """Writes the state of the worker and the time."""
+        if self._path is None:
+            return
+        content: Mapping[str, Any] = {
+            "time_utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "state": state,
+            "pid": os.getpid(),
+            **self._always,
+            **values,
+        }
+        beside = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
+        try:
+            beside.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+            os.replace(beside, self._path)
+        except OSError as error:
+            raise ConfigurationError(f"health file {self._path}: {error.strerror or error}") from None

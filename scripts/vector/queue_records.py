@@ -1,0 +1,136 @@
+"""The rows of the queue: what is asked of it, what a claim gives, and what an outcome writes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from vector.contracts.ledgers import RUN
+from vector.contracts.models import JobType, RunStatus, VectorJob, VectorRun
+from vector.errors import InvalidRecord
+from vector.jobs import validated_input
+
+_LONGEST_ERROR = 8000
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """Work to be queued; the fields are those of VectorJob. `available_utc` None: at once."""
+
+    job_type: JobType
+    input_json: Mapping[str, Any]
+    priority: int = 100
+    available_utc: datetime | None = None
+    max_attempts: int = 3
+    dedupe_key: str | None = None
+    embedding_space_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """A job under a lease, and the run that was opened for it."""
+
+    job: VectorJob
+    run: VectorRun
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Seconds between attempts: doubled from one to the next up to a limit, half of it by chance, so that jobs which
+    failed together do not come back together ("equal jitter", AWS Architecture Blog, Exponential Backoff And Jitter).
+    """
+
+    base_seconds: float = 10.0
+    cap_seconds: float = 3600.0
+
+    def delay(self, attempt: int) -> timedelta:
+        """How long to wait after the attempt of this number, from 1."""
+        longest = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 60))
+        return timedelta(seconds=random.uniform(longest / 2, longest))
+
+
+def new_job(request: JobRequest, now: datetime) -> VectorJob:
+    """The job of a request. Raises InvalidRecord when a field has no possible value."""
+    for name, least in (("priority", -(2**31)), ("max_attempts", 1)):
+        value = getattr(request, name)
+        if type(value) is not int or not least <= value < 2**31:
+            raise InvalidRecord(f"job {name}: must be a whole number from {least} on, is {value!r}")
+    key = request.dedupe_key
+    # SQL Server takes keys that differ in trailing blanks for the same.
+    if key is not None and (not key or key != key.strip()):
+        raise InvalidRecord(f"job dedupe_key: {key!r} is empty or has blanks at an end; leave it out for none")
+    return VectorJob.create_new(
+        request.job_type,
+        validated_input(request.job_type, request.input_json),
+        priority=request.priority,
+        available_utc=request.available_utc or now,
+        max_attempts=request.max_attempts,
+        dedupe_key=request.dedupe_key,
+        embedding_space_id=request.embedding_space_id,
+        created_utc=now,
+    )
+
+
+def job_type_of(value: JobType | str) -> JobType:
+    """The kind of job. Raises InvalidRecord for an unknown one."""
+    try:
+        return JobType(value)
+    except ValueError:
+        known = ", ".join(each.value for each in JobType)
+        raise InvalidRecord(f"job_type: {value!r} is none of {known}") from None
+
+
+def run_of(job: VectorJob) -> VectorRun:
+    """The run that was opened when the job was claimed."""
+    return VectorRun(
+        job.locked_run_id, job.job_id, job.locked_by, embedding_space_id=job.embedding_space_id,
+        started_utc=job.locked_utc,
+    )  # fmt: skip
+
+
+def told(run: VectorRun) -> dict[str, Any]:
+    """What the handler has set on its run: endpoint, model, options, metrics."""
+    row = dict(zip(RUN.column_names, RUN.to_row(run), strict=True))
+    return {name: row[name] for name in RUN.mutable}
+
+
+def told_if_storable(run: VectorRun) -> dict[str, Any]:
+    """The same of a run that has failed; nothing, where a value among it is one that cannot be stored."""
+    try:
+        return told(run)
+    except InvalidRecord:
+        return {}
+
+
+def ended(status: RunStatus, now: datetime, error: str | None) -> dict[str, Any]:
+    """The columns of a run that ends now."""
+    return {"status": status.value, "error": error, "completed_utc": now}
+
+
+def message(error: BaseException | str) -> str:
+    """The error as it can be stored: no database keeps a lone surrogate or U+0000."""
+    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    return text[:_LONGEST_ERROR].encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def stored(moment: datetime) -> datetime:
+    """The time as the ledgers hold it: naive UTC."""
+    return moment.astimezone(timezone.utc).replace(tzinfo=None)
+
+
+def values(job_types: Sequence[JobType]) -> list[str]:
+    """The kinds of job as the ledger names them."""
+    return [JobType(each).value for each in job_types]
+
+
+def types_among(job_types: Sequence[JobType]) -> str:
+    """The condition that a job is of one of these kinds."""
+    return f"job_type in ({', '.join('?' * len(job_types))})"
+
+
+def and_types(job_types: Sequence[JobType]) -> str:
+    """What restricts a select further to these kinds of job; nothing for none."""
+    return f" and {types_among(job_types)}" if job_types else ""

@@ -1,0 +1,7 @@
+"""`worker.py`: see `--help`."""
+
+import sys
+
+from vector.cli import main
+
+sys.exit(main(["worker", *sys.argv[1:]], prog="vector"))

@@ -1,0 +1,7 @@
+-- Jobs with more attempts than they may have.
+select
+    job_id,
+    attempt_count,
+    max_attempts
+from {{ ref('job') }}
+where attempt_count > max_attempts

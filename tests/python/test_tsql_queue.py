@@ -1,0 +1,166 @@
+"""What the queue sends to SQL Server, seen by a connection that records. That the locks keep workers apart, only a
+server can show: test_conformance.py."""
+
+import re
+
+import pytest
+from queue_support import NOON, Clock, handlers, queue
+from test_tsql_engine import HOSTILE, Server
+from tsql.driver import pyodbc
+from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
+from tsql.rules import violations
+
+from vector.contracts.ledgers import JOB
+from vector.contracts.models import JobType, VectorJob
+from vector.engines.sqlserver import SqlServerEngine
+from vector.errors import ConfigurationError
+from vector.queue import ClaimedJob
+from vector.queue_records import run_of
+from vector.store import VectorStore
+
+JOB_ID, RUN_ID = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+NAIVE = NOON.replace(tzinfo=None)
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+@pytest.fixture
+def connection(server):
+    made = pyodbc.Connection(server.answer, autocommit=True)
+    yield made
+    for sql in {call["sql"] for call in made.calls if "sql" in call}:
+        assert violations(sql) == []
+        # sqlglot does not know TOP of an UPDATE.
+        assert sqlglot_complaints(sql.replace("update top (cast(? as int)) job", "update job")) == []
+        assert sqlfluff_complaints(sql.replace("?", "@p")) == []
+
+
+@pytest.fixture
+def jobs(connection):
+    with handlers():
+        made = queue(VectorStore(engine=SqlServerEngine(connection)), Clock(), HOSTILE)
+        connection.calls.clear()
+        yield made
+
+
+def job_row(**changes):
+    """A row of `job` that a claim gives."""
+    job = VectorJob(JOB_ID, JobType.EMBED_CHUNKS, {"n": 1}, locked_by=HOSTILE, locked_run_id=RUN_ID, locked_utc=NOON)
+    for name, value in changes.items():
+        setattr(job, name, value)
+    return JOB.to_row(job)
+
+
+def sent(connection, pattern):
+    """The calls whose statement has the pattern."""
+    return [call for call in connection.calls if re.search(pattern, call.get("sql", ""))]
+
+
+def claimed():
+    job = JOB.from_row(job_row(), None)
+    return ClaimedJob(job, run_of(job))
+
+
+def test_a_claim_is_one_update_that_skips_locked_rows_and_repeats_the_status(jobs, connection, server):
+    server.answers.insert(0, (r"output inserted\.job_id", [job_row()]))
+    (found,) = jobs.claim(3, [JobType.EMBED_CHUNKS, JobType.DRIFT_TEST])
+    assert (found.job.job_id, found.run.run_id, found.run.worker_id) == (JOB_ID, RUN_ID, HOSTILE)
+    (claim,) = sent(connection, "update top")
+    locks = r"with \(rowlock, updlock, readpast, readcommittedlock\)"
+    assert len(re.findall(rf"from \[vector\]\.\[job\] as job {locks}", claim["sql"])) == 3
+    assert re.search(
+        rf"update top \(cast\(\? as int\)\) job set status = 'RUNNING'.* output inserted\.job_id, .*"
+        rf" from \[vector\]\.\[job\] as job {locks} inner join due on due\.job_id = job\.job_id"
+        r" where job\.status in \('NEW', 'FAILED'\)$",
+        claim["sql"],
+    )
+    # A branch a status, each in the order of the index that serves it.
+    assert re.findall(r"job\.status = '(\w+)'", claim["sql"]) == ["NEW", "FAILED"]
+    assert claim["sql"].count("order by job.priority desc, job.available_utc, job.job_id)") == 2
+    expires = NAIVE.replace(minute=1)
+    branch = [3, NAIVE, "EMBED_CHUNKS", "DRIFT_TEST"]
+    assert claim["parameters"] == [3, *branch, *branch, 3, HOSTILE, NAIVE, expires]
+
+
+def test_a_claim_and_its_runs_are_one_transaction(jobs, connection, server):
+    server.answers.insert(0, (r"output inserted\.job_id", [job_row()]))
+    jobs.claim(3)
+    calls = [call.get("sql", call["call"]) for call in connection.calls]
+    claim = next(i for i, sql in enumerate(calls) if "update top" in sql)
+    assert calls[claim + 1].startswith("insert into [vector].[run] (run_id, job_id, worker_id, status,")
+    assert calls[claim + 2 :] == ["commit"]
+    assert "commit" not in calls[:claim]
+
+
+def test_a_claim_stays_below_the_limit_of_parameters(jobs, connection):
+    assert jobs.claim(10**9) == []
+    (claim,) = sent(connection, "update top")
+    assert max(each for each in claim["parameters"] if isinstance(each, int)) <= 1000
+
+
+def test_open_work_is_looked_for_under_range_locks(jobs, connection, server):
+    server.answers.insert(0, (r"inner join #vector_staged_\d+ as staged on open_job", [job_row(dedupe_key="k")]))
+    assert jobs.enqueue(JobType.EMBED_CHUNKS, {}, dedupe_key="k").job_id == JOB_ID
+    (insert,) = sent(connection, r"^insert into \[vector\]\.\[job\]")
+    assert re.search(
+        r"where staged\.dedupe_key is null or not exists \(select 1 from \[vector\]\.\[job\] as open_job"
+        r" with \(updlock, holdlock\) where open_job\.dedupe_key = staged\.dedupe_key"
+        r" and open_job\.status in \('NEW', 'RUNNING', 'FAILED'\)\)$",
+        insert["sql"],
+    )
+
+
+def test_an_outcome_names_the_lease(jobs, connection):
+    assert jobs.complete(claimed(), {"texts": 1})
+    job, run = sent(connection, "^update")
+    assert job["sql"].endswith("where job_id = ? and locked_run_id = ? and status = 'RUNNING'")
+    assert job["parameters"][-2:] == [JOB_ID, RUN_ID]
+    assert run["sql"].endswith("where run_id = ? and status = 'RUNNING'")
+    assert [call["call"] for call in connection.calls].count("commit") == 1
+
+
+def test_a_lost_lease_writes_no_run(jobs, connection, server):
+    server.answers.insert(0, (r"^update \[vector\]\.\[job\]", lambda parameters: []))
+    assert not jobs.fail(claimed(), HOSTILE)
+    assert not jobs.release(claimed())
+    assert not jobs.heartbeat(claimed())
+    assert jobs.heartbeat_all([]) == set()
+    assert sent(connection, r"update \[vector\]\.\[run\]") == []
+
+
+def test_every_other_statement_is_t_sql(jobs, connection, server):
+    server.answers.insert(0, (r"^select dedupe_key", [("k",)]))
+    server.answers.insert(0, (r"^select job_id, locked_run_id", [(JOB_ID, RUN_ID, HOSTILE, NAIVE, 1, 3)]))
+    server.answers.insert(0, (r"^select job_id from", [(JOB_ID,)]))
+    server.answers.insert(0, (r"^select locked_run_id from", [(RUN_ID,)]))
+    assert jobs.take_back_lapsed() == 1
+    assert jobs.cancel(JOB_ID)
+    assert jobs.requeue_dead([JobType.DRIFT_TEST]) == [JOB_ID]
+    assert jobs.due(3, [JobType.DRIFT_TEST]) == []
+    assert jobs.release(claimed())
+    assert jobs.fail(claimed(), HOSTILE)
+    assert jobs.heartbeat(claimed())
+    assert not [call for call in sent(connection, ".") if HOSTILE in call["sql"]]
+    (requeued,) = sent(connection, "not exists")
+    assert "from [vector].[job] as open_job with (updlock, holdlock)" in requeued["sql"]
+
+
+def test_the_time_is_the_servers(jobs, server):
+    server.answers.insert(0, (r"sysutcdatetime\(\)", [(NAIVE,)]))
+    assert jobs.engine.utc_now() == NAIVE
+
+
+def test_a_thread_gets_a_connection_of_its_own(connection, server):
+    made = []
+
+    def reconnect():
+        made.append(pyodbc.Connection(server.answer, autocommit=True))
+        return made[-1]
+
+    engine = SqlServerEngine(connection, reconnect=reconnect)
+    assert [engine.another().connection, engine.another().another().connection] == [made[0], made[2]]
+    with pytest.raises(ConfigurationError, match="connections of their own"):
+        SqlServerEngine(connection).another()
