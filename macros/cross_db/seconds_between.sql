@@ -8,5 +8,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__seconds_between(earlier, later) -%}
-    cast(datediff_big(millisecond, {{ earlier }}, {{ later }}) / 1000.0 as float)
+    (1.0 * datediff_big(millisecond, {{ earlier }}, {{ later }}) / 1000)
 {%- endmacro %}
