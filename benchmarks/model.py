@@ -66,7 +66,7 @@ def main() -> None:
     arguments.add_argument("--static-chunks", type=int, default=10_000, metavar="N", help="by the static model")
     arguments.add_argument("--characters", type=int, default=500, metavar="N", help="a chunk")
     arguments.add_argument(
-        "--batch-sizes", type=int, nargs="+", default=[1, 16], metavar="N", help="of the transformer alone"
+        "--batch-sizes", type=int, nargs="+", default=[1, 32], metavar="N", help="of the transformer alone"
     )
     arguments.add_argument(
         "--static-batch-sizes", type=int, nargs="+", default=[64, 512, 2000], metavar="N", help="of the static model"
@@ -84,6 +84,11 @@ def main() -> None:
         row for subject in subjects if subject.chunks for row in _speed(subject, given.characters, given.repetitions)
     ]
     print_table(headers, rows)
+    alone = {label: max(row[3] for row in rows if row[0] == label and "alone" in row[1]) for label, *_ in rows}
+    if len(alone) == 2:
+        print(
+            f"The static model is {alone['static model'] / alone['transformer']:.0f} times faster than the transformer."
+        )
     print(f"Load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
     collections = [name for name in REFERENCE if (given.data / name / "qrels.tsv").is_file()]
     if not collections:

@@ -64,7 +64,8 @@ class OnnxProvider(EmbeddingProvider):
 
     name = "onnx"
     endpoint_url = None
-    preferred_batch_size = 16
+    # The model gets one text at a time; a batch is what is stored together, and a transaction has its price.
+    preferred_batch_size = 32
     preferred_concurrency = os.cpu_count() or 1
 
     def __init__(self, space: Any) -> None:
