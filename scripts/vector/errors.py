@@ -36,7 +36,8 @@ UNCERTAIN_REASONS = frozenset({"server_error", "timeout", "connection_lost", "un
 
 class InputRefused(VectorError):
     """The model refuses a text; the caller quarantines it. `reason` is a short code: too_long, batch_too_large (of
-    several texts only), refused or not_unicode, for good, or one of UNCERTAIN_REASONS."""
+    several texts only), refused, not_unicode, empty, unknown_tokens or zero_vector, for good, or one of
+    UNCERTAIN_REASONS."""
 
     exit_code = 1
 

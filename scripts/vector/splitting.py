@@ -82,7 +82,8 @@ def _not_installed() -> ConfigurationError:
 @lru_cache(maxsize=4)
 def _tokenizer(model_name: str) -> tuple[Any, str]:
     """The model's tokenizer, and the SHA-256 of its file."""
-    from vector.providers.onnx import file_sha256, locate_model
+    from vector.providers.model_files import file_sha256
+    from vector.providers.onnx import locate_model
 
     try:
         from tokenizers import Tokenizer

@@ -139,7 +139,7 @@ def test_a_locked_database(project):
         (
             "nowhere",
             "model",
-            "unknown embedding provider 'nowhere'; known are azure_openai, hash, ollama, onnx, openai",
+            "unknown embedding provider 'nowhere'; known are azure_openai, hash, ollama, onnx, openai, static",
         ),
         ("onnx", "/no/such/folder", "no model.onnx or onnx/model.onnx in /no/such/folder"),
     ],

@@ -88,7 +88,7 @@ def test_a_bad_reply_is_named(reply, message):
 
 
 def test_unknown_provider_lists_the_known():
-    with pytest.raises(ConfigurationError, match="'nope'; known are azure_openai, hash, ollama, onnx, openai"):
+    with pytest.raises(ConfigurationError, match="'nope'; known are azure_openai, hash, ollama, onnx, openai, static"):
         open_provider(space("nope"))
 
 

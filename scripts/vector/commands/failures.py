@@ -45,6 +45,18 @@ EXPLANATIONS = {
         "The text holds half a surrogate pair, which has no UTF-8.",
         "Mend the text in its source. Then it is tried anew.",
     ),
+    "empty": (
+        "The text is blank, so a static model has nothing to average.",
+        "Leave such texts out of the source, or let them be: there is nothing to find in them.",
+    ),
+    "unknown_tokens": (
+        "The static model knows none of the text's tokens.",
+        "Use another model for texts in this script.",
+    ),
+    "zero_vector": (
+        "The vectors of the text's tokens cancel out, and zero has no direction.",
+        "Change the text, or use another model.",
+    ),
     "server_error": (
         "The server failed with this text at every try, and embedded another text right after.",
         f"{_AGAIN}. If it keeps failing, see the server's log, and update the server or change the text.",

@@ -40,6 +40,7 @@ PROVIDERS = {
     "ollama": ("vector.providers.ollama", "OllamaProvider"),
     "openai": ("vector.providers.openai", "OpenAIProvider"),
     "onnx": ("vector.providers.onnx", "OnnxProvider"),
+    "static": ("vector.providers.static", "StaticProvider"),
 }
 
 

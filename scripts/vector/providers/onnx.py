@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -21,6 +20,7 @@ from vector.providers.base import (
     unit_length,
     utf8,
 )
+from vector.providers.model_files import file_sha256, folder_files, one_line, packaged_file
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 DEFAULT_MAX_TOKENS = 256
@@ -39,15 +39,6 @@ TOKENIZER_FILE = (
 )
 
 
-def file_sha256(path: Path) -> str:
-    """Lower-case hex SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def locate_model(model_name: str) -> tuple[Path, Path, str]:
     """The .onnx file, the tokenizer.json and the model's digest ("sha256:" and the hex digest of the .onnx file).
 
@@ -56,41 +47,10 @@ def locate_model(model_name: str) -> tuple[Path, Path, str]:
     onnx/model.onnx, and tokenizer.json. Raises ConfigurationError when a file is missing or is not the pinned one.
     """
     if model_name == DEFAULT_MODEL:
-        return _packaged_file(*MODEL_FILE), _packaged_file(*TOKENIZER_FILE), f"sha256:{MODEL_FILE[2]}"
-    folder = Path(model_name)
-    if not folder.is_absolute():
-        home = os.environ.get("VECTOR_ONNX_HOME")
-        if not home:
-            raise ConfigurationError(
-                f"onnx model {model_name!r} is neither {DEFAULT_MODEL!r} nor an absolute folder path; "
-                "set VECTOR_ONNX_HOME to the folder that holds it"
-            )
-        folder = Path(home) / folder
-    model = next((path for path in (folder / "model.onnx", folder / "onnx" / "model.onnx") if path.is_file()), None)
-    if model is None:
-        raise ConfigurationError(f"onnx model {model_name!r}: no model.onnx or onnx/model.onnx in {folder}")
-    tokenizer = folder / "tokenizer.json"
-    if not tokenizer.is_file():
-        raise ConfigurationError(f"onnx model {model_name!r}: no tokenizer.json in {folder}")
+        model, tokenizer = packaged_file(*MODEL_FILE, INSTALL), packaged_file(*TOKENIZER_FILE, INSTALL)
+        return model, tokenizer, f"sha256:{MODEL_FILE[2]}"
+    model, tokenizer = folder_files("onnx", model_name, DEFAULT_MODEL, ("model.onnx", "onnx/model.onnx"))
     return model, tokenizer, f"sha256:{file_sha256(model)}"
-
-
-def _packaged_file(package: str, file_name: str, sha256: str) -> Path:
-    try:
-        files = metadata.distribution(package).files or []
-    except metadata.PackageNotFoundError:
-        raise ConfigurationError(f"the package {package} with {file_name} is not installed: {INSTALL}") from None
-    paths = [Path(str(file.locate())) for file in files if file.name == file_name]
-    paths = [path for path in paths if path.is_file()]
-    if not paths:
-        raise ConfigurationError(f"the installed package {package} has no {file_name}: {INSTALL}")
-    found = [file_sha256(path) for path in paths]
-    if sha256 not in found:
-        raise ConfigurationError(
-            f"{paths[0]} has sha256 {found[0]}, expected {sha256}: "
-            f"{INSTALL.replace('install', 'install --force-reinstall')}"
-        )
-    return paths[found.index(sha256)]
 
 
 class OnnxProvider(EmbeddingProvider):
@@ -104,7 +64,8 @@ class OnnxProvider(EmbeddingProvider):
 
     name = "onnx"
     endpoint_url = None
-    preferred_batch_size = 16
+    # The model gets one text at a time; a batch is what is stored together, and a transaction has its price.
+    preferred_batch_size = 32
     preferred_concurrency = os.cpu_count() or 1
 
     def __init__(self, space: Any) -> None:
@@ -143,7 +104,7 @@ class OnnxProvider(EmbeddingProvider):
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # both libraries raise bare exceptions of their own
             raise ConfigurationError(
-                f"onnx model {self._model_name!r} cannot be loaded from {model.parent}: {_one_line(error)}"
+                f"onnx model {self._model_name!r} cannot be loaded from {model.parent}: {one_line(error)}"
             ) from None
         self._input_types = {
             node.name: np.int32 if node.type == "tensor(int32)" else np.int64 for node in self._session.get_inputs()
@@ -227,7 +188,7 @@ class OnnxProvider(EmbeddingProvider):
         except Exception as error:  # onnxruntime's exceptions have no common base but this
             raise ProviderError(
                 f"onnx model {self._model_name!r} failed on an input of {len(encoding.ids)} tokens (the space's "
-                f"max_tokens is {self._max_tokens}; does the model take as many?): {_one_line(error)}"
+                f"max_tokens is {self._max_tokens}; does the model take as many?): {one_line(error)}"
             ) from None
         if output.ndim == 3:
             mask = np.array(encoding.attention_mask, dtype=np.float32)[:, None]
@@ -253,7 +214,3 @@ class OnnxProvider(EmbeddingProvider):
     def close(self) -> None:
         """Drops the model from memory."""
         self._session = self._tokenizer = None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
