@@ -66,7 +66,7 @@ def memory_store(database_path):
 def empty_queue(connection):
     """Deletes every job with its runs. Each statement on its own: DuckDB sees a deleted child until its transaction
     ends."""
-    for table in ("embedding_failure", "embedding", "run", "job"):
+    for table in ("embedding_failure", "embedding", "embedding_canary", "run", "job"):
         connection.execute(f"delete from vector.{table}")
 
 
