@@ -17,6 +17,7 @@ from test_sql_parity import as_pinned, hostile_cases
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import VectorChunk, VectorEmbedding, compute_content_hash
 from vector.engines.base import SearchRequest
+from vector.engines.filters import SearchFilters
 from vector.engines.vector_cache import similarity
 from vector.errors import InvalidRecord
 
@@ -221,7 +222,7 @@ def test_search_equals_numpy(warehouse, store, metric, source_types):
         [space.embedding_space_id],
     )
     rows = [row for row in rows if not source_types or row[1] in source_types]
-    request = SearchRequest(space.embedding_space_id, query, metric, 10, source_types)
+    request = SearchRequest(space.embedding_space_id, query, metric, 10, SearchFilters(source_types))
     hits, compared = store.engine.search(request)
     assert compared == len(rows)
     if not rows:
