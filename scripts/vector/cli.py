@@ -1,4 +1,5 @@
-"""The `vector` command, and the commands under scripts/: `embed`, `search`, `coverage`, `spaces`, `verify`.
+"""The `vector` command, and the commands under scripts/: `embed`, `search`, `replay`, `coverage`, `spaces`,
+`verify`.
 
 Exit codes: 0 all is well; 1 some inputs were quarantined, or vectors changed; 2 usage or configuration; 3 the model
 cannot be used; 4 a space was refused; 70 anything else, such as a full disk; 130 or 143 interrupted or terminated. With
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from vector import __version__
-from vector.commands import embed, inspect, search
+from vector.commands import embed, inspect, replay, search
 from vector.errors import VectorError
 
 
@@ -68,6 +69,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for group in (embed, search, inspect):
+    for group in (embed, search, replay, inspect):
         group.add_to(commands)
     return parser

@@ -102,6 +102,11 @@ def _bm25() -> dict[str, float]:
     return {"k1": K1, "b": B}
 
 
+def is_entry_point(reranker: str) -> bool:
+    """Whether a package that is installed offers a reranker of this name."""
+    return any(entry.name == reranker for entry in entry_points(group=RERANKERS))
+
+
 def load_reranker(name: str) -> Reranker:
     """The function of a name: an entry point of the group `vector.rerankers`, or `module:function`.
 

@@ -240,6 +240,7 @@ def clean_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ.keys() - clean_copy(os.environ).keys():
             patch.delenv(name)
+        patch.setenv("VECTOR_CACHE_DIR", "")  # no files in the developer's own cache
         yield
 
 
