@@ -10,9 +10,8 @@
     {%- if days is not integer or days < 1 -%}
         {% do exceptions.raise_compiler_error("days is " ~ days ~ "; give a whole number from 1, as {days: 90}.") %}
     {%- endif -%}
-    {#- One moment for every statement, by this machine's clock, which also dates the log. -#}
-    {%- set now = modules.datetime.datetime.now(modules.datetime.timezone.utc) -%}
-    {%- set before = (now - modules.datetime.timedelta(days=days)).strftime('%Y-%m-%d %H:%M:%S') -%}
+    {#- One moment for every statement; run_started_at is in UTC. -#}
+    {%- set before = (run_started_at - modules.datetime.timedelta(days=days)).strftime('%Y-%m-%d %H:%M:%S') -%}
     {%- set old = old_retrievals_condition(before, evaluations) -%}
     {%- set counted = run_query(old_retrievals_count_sql(old)).rows[0] -%}
     {%- set found = counted[0] ~ " searches and " ~ counted[1] ~ " hits from before " ~ before ~ " UTC" -%}
