@@ -219,7 +219,8 @@ def test_a_space_whose_model_is_gone(store, again):
 
 def test_a_reranker_of_the_log_is_not_imported_unasked(store, ask, again, tmp_path, monkeypatch):
     (tmp_path / "imported_reranker.py").write_text(
-        "from pathlib import Path\nPath(__file__).with_name('ran').touch()\ndef f(query, texts): return [0] * len(texts)"
+        "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+        "def f(query, texts): return [0] * len(texts)"
     )
     monkeypatch.syspath_prepend(tmp_path)
     result = ask()
