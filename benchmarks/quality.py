@@ -1,9 +1,10 @@
 """How well search finds on judged collections: dense, BM25 and hybrid, beside reference figures.
 
 A collection's documents become rows of an analytics source, which the project itself registers, cuts into chunks (one
-a document, as the references do, or by its own policy for articles), embeds and searches. A document's rank is that of its best
-chunk. nDCG@10 has the grade as its gain, as trec_eval; recall@100 counts grades above 0. The collections are in BEIR's
-layout (corpus.jsonl, queries.jsonl, qrels.tsv) under --data or VECTOR_DATA_DIR; without them nothing is measured.
+a document, as the references do, or by its own policy for articles), embeds and searches. A document's rank is that of
+its best chunk. nDCG@10 has the grade as its gain, as trec_eval; recall@100 counts grades above 0. The collections are
+in BEIR's layout (corpus.jsonl, queries.jsonl, qrels.tsv) under --data or VECTOR_DATA_DIR; without them, nothing is
+measured.
 
 A part of a collection (--documents) keeps the judged documents of its first queries and fills up with others: it is
 easier than the whole, so only --documents 0, all of them, is comparable with the reference.
