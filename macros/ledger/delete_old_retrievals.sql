@@ -18,7 +18,7 @@
     {%- if dry_run -%}
         {% do log("Would delete " ~ found ~ ".", info=true) %}
     {%- else -%}
-        {% do adapter.dispatch('delete_old_retrievals_in_order')(old) %}
+        {% do delete_children_first(old_hits_delete_sql(old), old_retrievals_delete_sql(old)) %}
         {% do log("Deleted " ~ found ~ ".", info=true) %}
     {%- endif -%}
 {%- endmacro %}
@@ -45,19 +45,4 @@
 {% macro old_retrievals_delete_sql(old) -%}
     delete from {{ ref('retrieval') }}
     where {{ old }}
-{%- endmacro %}
-
-{#- DuckDB finds a row still referenced by those that its own transaction has deleted: a commit is between the two. What
-    is interrupted there leaves searches without hits, which the next run deletes. -#}
-{% macro default__delete_old_retrievals_in_order(old) -%}
-    {%- call statement('delete_old_hits') -%}{{ old_hits_delete_sql(old) }}{%- endcall -%}
-    {% do adapter.commit() %}
-    {%- call statement('delete_old_retrievals') -%}{{ old_retrievals_delete_sql(old) }}{%- endcall -%}
-    {% do adapter.commit() %}
-{%- endmacro %}
-
-{% macro sqlserver__delete_old_retrievals_in_order(old) -%}
-    {%- call statement('delete_old_hits') -%}{{ old_hits_delete_sql(old) }}{%- endcall -%}
-    {%- call statement('delete_old_retrievals') -%}{{ old_retrievals_delete_sql(old) }}{%- endcall -%}
-    {% do adapter.commit() %}
 {%- endmacro %}
