@@ -21,6 +21,7 @@ from support import (
 )
 
 from vector.engines.base import SearchRequest
+from vector.engines.filters import SearchFilters
 from vector.store import VectorStore
 
 TOP_K = 10
@@ -63,7 +64,7 @@ def _measure(store: VectorStore, embedding_space_id: str, vectors: np.ndarray, r
     }
     rows = []
     for name, (source_types, source_ids, where) in filters.items():
-        request = SearchRequest(embedding_space_id, query, "cosine", TOP_K, source_types, source_ids)
+        request = SearchRequest(embedding_space_id, query, "cosine", TOP_K, SearchFilters(source_types, source_ids))
         bare_sql = (
             f"select chunk_id, array_cosine_similarity(vector, ?::float[{len(query)}]) as score from bench.bare {where}"
             f" order by score desc, chunk_id limit {TOP_K}"

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from vector.candidates import Asked, Candidate, choose, chunk_details
 from vector.contracts.identity import require_storable_text
-from vector.contracts.ledgers import Column
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
-from vector.engines.base import SearchHit, SearchRequest
+from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
 from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
+from vector.redaction import redacted, redaction_is_set
+from vector.search_policy import DENSE, SearchPolicy
 from vector.store import VectorStore
 
 
 @dataclass(frozen=True)
+class Question:
+    """A question and its vector, float32 of shape (dimensions,), which belongs to one space; None where only words are
+    compared. `embedding_ms` is what the model took."""
+
+    text: str
+    embedding_space_id: str
+    vector: np.ndarray | None
+    embedding_ms: float = 0.0
+
+
+@dataclass(frozen=True)
 class FoundChunk:
-    """A hit with what a reader wants to see of it. `rank` counts from 1; a higher `score` is better."""
+    """A hit with what a reader wants to see of it. `rank` counts from 1; a higher `score` is better. `components` are
+    the scores and ranks behind it (docs/search.md)."""
 
     rank: int
     score: float
@@ -31,11 +46,13 @@ class FoundChunk:
     source_type: str
     source_title: str | None
     content: str
+    components: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A search and its hits. `retrieval` is what the log holds, if the search was logged."""
+    """A search and its hits. `retrieval` is what the log holds, if the search was logged, and more of the question
+    than the log has where that is redacted."""
 
     retrieval: VectorRetrieval
     hits: list[FoundChunk]
@@ -50,6 +67,7 @@ class SearchResult:
             "embedding_space_id": retrieval.embedding_space_id,
             "top_k": retrieval.top_k,
             "filters": retrieval.filters,
+            "policy": retrieval.policy,
             "candidates": retrieval.candidate_count,
             "latency_ms": retrieval.latency_ms,
             "hits": [vars(hit) for hit in self.hits],
@@ -59,7 +77,7 @@ class SearchResult:
 def search(
     store: VectorStore,
     space: EmbeddingSpace,
-    provider: EmbeddingProvider,
+    provider: EmbeddingProvider | None,
     query: str,
     top_k: int = 10,
     source_types: Sequence[str] = (),
@@ -67,40 +85,108 @@ def search(
     log: bool = True,
     run_id: str | None = None,
     eval_query_id: str | None = None,
+    *,
+    tags: Sequence[tuple[str, str]] = (),
+    updated_from: datetime | None = None,
+    updated_before: datetime | None = None,
+    policy: SearchPolicy = DENSE,
+    redact: bool | None = None,
 ) -> SearchResult:
-    """The `top_k` current chunks nearest to the question in the space, best first, ties by chunk id.
+    """The `top_k` current chunks that answer the question best in the space, best first, ties by chunk id.
 
     Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
-    `log` is false, with the run and the evaluation question that it is of, if any. Raises ConfigurationError on an
-    empty question or a top_k below 1, InvalidRecord on a question that holds a NUL or a lone surrogate, ProviderError
-    when the model cannot be used, SpaceRefused when another one filled the space.
+    `log` is false, with the run and the evaluation question that it is of, if any. The filters are those of
+    SearchFilters; without a `policy`, chunks rank by their vectors alone. A lexical policy needs no `provider`.
+    `redact`: log the question as its hash only; by default what VECTOR_REDACT_QUERIES says, and not for an evaluation
+    question, which stands in a seed.
+
+    Raises ConfigurationError on an empty question, a top_k below 1, or a provider of another space, InvalidRecord on a
+    question that holds a NUL or a lone surrogate, ProviderError when the model cannot be used, SpaceRefused when
+    another one filled the space.
     """
     _check_question(query, top_k)
+    filters = SearchFilters(tuple(source_types), tuple(source_ids), tuple(tags), updated_from, updated_before)
+    if policy.mode == "lexical":
+        question = Question(query, space.embedding_space_id, None)
+    else:
+        question = embed_question(store, space, provider, query)
+    if redact is None:
+        redact = eval_query_id is None and redaction_is_set()
+    return search_question(
+        store, space, question, top_k, filters, policy, log, redact, run_id=run_id, eval_query_id=eval_query_id
+    )
+
+
+def embed_question(
+    store: VectorStore, space: EmbeddingSpace, provider: EmbeddingProvider | None, text: str
+) -> Question:
+    """The question with its vector, by the space's own policy for queries. Raises as `search` does."""
+    if provider is None:
+        raise ConfigurationError(f"space {space.space_key}: to compare vectors, a search needs the space's model")
+    of_space = getattr(provider, "embedding_space_id", None)
+    if of_space not in (None, space.embedding_space_id):
+        raise ConfigurationError(
+            f"space {space.space_key} ({space.embedding_space_id}) cannot be searched with the model of space"
+            f" {of_space}: vectors are only compared within a space; open the provider of the space that is searched"
+        )
     refuse_another_model(store, space, provider)
     started = time.perf_counter()
-    vector = _query_vector(space, provider, query)
-    request = SearchRequest(
-        space.embedding_space_id, vector, space.distance_metric, top_k, tuple(source_types), tuple(source_ids)
-    )
-    hits, compared = store.engine.search(request)
-    filters = {"source_type": list(source_types), "source_id": list(source_ids)}
+    reply = provider.embed([PreprocessPolicy.from_dict(space.preprocess_policy).query_input(text)])
+    check_reply(reply, 1, space.dimensions)
+    return Question(text, space.embedding_space_id, reply.vectors[0], (time.perf_counter() - started) * 1000)
+
+
+def search_question(
+    store: VectorStore,
+    space: EmbeddingSpace,
+    question: Question,
+    top_k: int = 10,
+    filters: SearchFilters = NO_FILTERS,
+    policy: SearchPolicy = DENSE,
+    log: bool = True,
+    redact: bool = False,
+    **of_run: Any,
+) -> SearchResult:
+    """What `search` gives, for a question that has its vector already. `of_run`: run_id and eval_query_id.
+
+    Raises ConfigurationError when the question's vector is of another space, or is missing.
+    """
+    _check_question(question.text, top_k)
+    _check_space(space, question, policy)
+    started = time.perf_counter()
+    hits, compared = choose(Asked(store, space, question.text, question.vector, top_k, filters, policy))
     retrieval = VectorRetrieval.create_new(
         space.embedding_space_id,
-        query,
+        question.text,
         top_k,
-        query_embedding=vector.tolist(),
-        filters={name: values for name, values in filters.items() if values} or None,
-        policy={"distance_metric": space.distance_metric, "method": "dense"},
+        query_embedding=None if question.vector is None else question.vector.tolist(),
+        filters=filters.to_json(),
+        policy=policy.to_json(top_k, space.distance_metric),
         candidate_count=compared,
-        latency_ms=round((time.perf_counter() - started) * 1000, 3),
+        latency_ms=round(question.embedding_ms + (time.perf_counter() - started) * 1000, 3),
         engine=store.engine.name,
         exact_flag=True,
-        run_id=run_id,
-        eval_query_id=eval_query_id,
+        **of_run,
     )
     if log:
-        store.save_retrieval(retrieval, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])
+        kept = redacted(retrieval) if redact else retrieval
+        store.save_retrieval(kept, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])
     return SearchResult(retrieval, _found(store, hits), log)
+
+
+def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy) -> None:
+    if question.embedding_space_id != space.embedding_space_id:
+        raise ConfigurationError(
+            f"space {space.space_key} ({space.embedding_space_id}) cannot be searched with a vector of space"
+            f" {question.embedding_space_id}: vectors are only compared within a space; embed the question again"
+        )
+    if policy.mode == "lexical":
+        return
+    shape = None if question.vector is None else question.vector.shape
+    if shape != (space.dimensions,):
+        raise ConfigurationError(
+            f"space {space.space_key} has vectors of {space.dimensions} dimensions, the question's is of shape {shape}"
+        )
 
 
 def _check_question(query: str, top_k: int) -> None:
@@ -111,27 +197,15 @@ def _check_question(query: str, top_k: int) -> None:
     require_storable_text(query, "the question")
 
 
-def _query_vector(space: EmbeddingSpace, provider: EmbeddingProvider, query: str) -> np.ndarray:
-    policy = PreprocessPolicy.from_dict(space.preprocess_policy)
-    reply = provider.embed([policy.query_input(query)])
-    check_reply(reply, 1, space.dimensions)
-    return reply.vectors[0]
+def _logged(retrieval: VectorRetrieval, rank: int, hit: Candidate) -> VectorRetrievalHit:
+    return VectorRetrievalHit(
+        retrieval.retrieval_id, rank, hit.chunk_id, hit.score, hit.components or None, hit.content_sha256
+    )
 
 
-def _logged(retrieval: VectorRetrieval, rank: int, hit: SearchHit) -> VectorRetrievalHit:
-    return VectorRetrievalHit(retrieval.retrieval_id, rank, hit.chunk_id, hit.score, content_sha256=hit.content_sha256)
-
-
-def _found(store: VectorStore, hits: Sequence[SearchHit]) -> list[FoundChunk]:
-    engine = store.engine
-    with engine.staged([Column("chunk_id", "", "text")], [(hit.chunk_id,) for hit in hits]) as staged:
-        rows = engine.query(
-            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.content"
-            f" from {staged} as staged inner join {engine.table('chunk')} as chunk on chunk.chunk_id = staged.chunk_id"
-            f" left join {engine.table('source_registry')} as source on source.source_id = chunk.source_id"
-        )
-    details = {row[0]: row[1:] for row in rows}
+def _found(store: VectorStore, hits: Sequence[Candidate]) -> list[FoundChunk]:
+    details = chunk_details(store, [hit.chunk_id for hit in hits])
     return [
-        FoundChunk(rank, hit.score, hit.chunk_id, hit.content_sha256, *details[hit.chunk_id])
+        FoundChunk(rank, hit.score, hit.chunk_id, hit.content_sha256, *details[hit.chunk_id], hit.components)
         for rank, hit in enumerate(hits, 1)
     ]

@@ -36,6 +36,7 @@ from vector.engines import engine_for_connection
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.ledger_io import ConstraintRefusal, SaveResult
+from vector.lexical import LexicalIndexes
 from vector.vector_batch import VectorBatch
 from vector.versions import hits_of_versions, keep_versions, require_versions
 
@@ -68,6 +69,7 @@ class VectorStore:
             raise ConfigurationError(
                 f"{self.engine.location}: schema {self.engine.schema} lacks {named}; run `dbt build` first"
             )
+        self.lexical = LexicalIndexes.from_environment()
 
     # Embedding spaces
 

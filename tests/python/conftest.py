@@ -56,6 +56,12 @@ class Project:
         return done.stdout
 
 
+@pytest.fixture(autouse=True)
+def no_files_in_the_developers_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies and indexes stay in memory, unless a test says otherwise."""
+    monkeypatch.setenv("VECTOR_CACHE_DIR", "")
+
+
 @pytest.fixture(scope="session")
 def built_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project after `dbt build` of its seeds and models (`make test` runs dbt's own tests). Read it only: whoever

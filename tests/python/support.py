@@ -255,6 +255,7 @@ def clean_environment(besides: Mapping[str, str] | None = None) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ.keys() - clean_copy(os.environ).keys():
             patch.delenv(name)
+        patch.setenv("VECTOR_CACHE_DIR", "")  # no files in the developer's own cache
         for name, value in (besides or {}).items():
             patch.setenv(name, value)
         yield

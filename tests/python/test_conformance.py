@@ -21,9 +21,14 @@ from test_sql_parity import as_pinned, hostile_cases
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import JobType, VectorChunk, VectorEmbedding, compute_content_hash
 from vector.engines.base import SearchRequest
+from vector.engines.filters import SearchFilters
 from vector.engines.vector_cache import similarity
 from vector.errors import InvalidRecord
+from vector.providers import open_provider
 from vector.queue import JobQueue
+from vector.replay import replay
+from vector.retrieval import search
+from vector.search_policy import SearchPolicy
 
 LATER = datetime(9000, 1, 1, tzinfo=timezone.utc)
 QUESTION = "Which moon has geysers?"
@@ -227,7 +232,7 @@ def test_search_equals_numpy(warehouse, store, metric, source_types):
         [space.embedding_space_id],
     )
     rows = [row for row in rows if not source_types or row[1] in source_types]
-    request = SearchRequest(space.embedding_space_id, query, metric, 10, source_types)
+    request = SearchRequest(space.embedding_space_id, query, metric, 10, SearchFilters(source_types))
     hits, compared = store.engine.search(request)
     assert compared == len(rows)
     if not rows:
@@ -238,6 +243,51 @@ def test_search_equals_numpy(warehouse, store, metric, source_types):
     best = sorted(scores, key=lambda chunk_id: -scores[chunk_id])[:10]
     assert [hit.score for hit in hits] == pytest.approx([scores[chunk_id] for chunk_id in best], abs=1e-5)
     assert [hit.score for hit in hits] == pytest.approx([scores[hit.chunk_id] for hit in hits], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        SearchFilters(tags=(("lang", "en"),)),
+        SearchFilters(("page",), tags=(("tags", "moon"), ("lang", "en"))),
+        SearchFilters(source_ids=("page:apollo", "it's 日本"), updated_from=datetime(2000, 1, 1)),
+        SearchFilters(updated_before=datetime(2000, 1, 1, tzinfo=timezone.utc)),
+    ],
+)
+def test_filters_are_what_python_would_filter(warehouse, store, filters):
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+
+    def passes(source):
+        updated, tags = source.source_updated_utc, source.tags or {}
+        return (
+            (not filters.source_types or source.source_type in filters.source_types)
+            and (not filters.source_ids or source.source_id in filters.source_ids)
+            and all(value == tags.get(key) or value in (tags.get(key) or ()) for key, value in filters.tags)
+            and (not filters.updated_from or updated >= filters.updated_from.replace(tzinfo=timezone.utc))
+            and (not filters.updated_before or updated < filters.updated_before)
+        )
+
+    wanted = {source.source_id for source in store.list_sources() if passes(source)}
+    vector = np.ones(space.dimensions, np.float32)
+    hits, compared = store.engine.search(SearchRequest(space.embedding_space_id, vector, "cosine", 100_000, filters))
+    expected = {chunk.chunk_id for chunk in store.list_chunks() if chunk.source_id in wanted}
+    assert {hit.chunk_id for hit in hits} == expected
+    assert compared == len(expected)
+
+
+def test_hybrid_search_fuses_vectors_and_words(warehouse, store):
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    provider = open_provider(space)
+    policy = SearchPolicy("hybrid", mmr=0.5, per_source=1)
+    result = search(store, space, provider, "the orbit of a moon", policy=policy, tags=[("lang", "en")])
+    assert len(result.hits) == len({hit.source_id for hit in result.hits}) == 10
+    assert any("lexical_rank" in hit.components for hit in result.hits)
+    assert any("dense_rank" in hit.components for hit in result.hits)
+    assert [hit.metadata for hit in store.list_retrieval_hits(result.retrieval.retrieval_id)] == [
+        hit.components for hit in result.hits
+    ]
+    (replayed,) = replay(store, [store.get_retrieval(result.retrieval.retrieval_id)])
+    assert (replayed.not_replayed, replayed.changes) == (None, [])
 
 
 def test_killed_while_embedding_then_complete(warehouse):

@@ -1,7 +1,7 @@
 """What the SQL Server engine sends: statements, parameters and transactions, seen by a connection that records."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from vector.contracts.ledgers import EMBEDDING_SPACE, Column
 from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorJob, compute_vector_hash
 from vector.engines import engine_for_connection
 from vector.engines.base import SearchRequest
+from vector.engines.filters import SearchFilters
 from vector.engines.sqlserver import SqlServerEngine
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.pinning import refuse_another_model
@@ -336,17 +337,52 @@ def test_a_search_filters_on_the_server_by_parameters(engine, connection, server
     server.answers[:0] = [
         (r"from sys\.columns", [(0,)]),
         (r"serverproperty", [("server", "analytics 2026")]),
-        (r"select chunk_id from \[vector\]\.\[chunk\]", [("c1",), ("c2",)]),
+        (r"select searched\.chunk_id from \[vector\]\.\[chunk\]", [("c1",), ("c2",)]),
         (r"searched\.vector", [("c1", "h1", "[1,0]"), ("c2", "h2", "[0,1]")]),
     ]
     hits, compared = engine.search(
-        SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, ("page", HOSTILE), ("page:1",))
+        SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, SearchFilters(("page", HOSTILE), ("page:1",)))
     )
     assert [hit.chunk_id for hit in hits] == ["c2"]
     assert compared == 2
-    (filtered,) = [call for call in connection.calls if call.get("sql", "").startswith("select chunk_id from [vector]")]
-    assert filtered["sql"].endswith("where retired_utc is null and source_type in (?, ?) and source_id in (?)")
+    (filtered,) = [call for call in connection.calls if "from [vector].[chunk] as searched" in call.get("sql", "")]
+    assert filtered["sql"].endswith(
+        "where searched.retired_utc is null and searched.source_type in (?, ?) and searched.source_id in (?)"
+    )
     assert filtered["parameters"] == ["page", HOSTILE, "page:1"]
+
+
+def test_tags_and_dates_of_a_source_are_conditions_of_the_server(engine, connection, server):
+    server.answers[:0] = [
+        (r"from sys\.columns", [(0,)]),
+        (r"serverproperty", [("server", "analytics 2026")]),
+        (r"select searched\.chunk_id from \[vector\]\.\[chunk\]", [("c1",)]),
+        (r"searched\.vector", [("c1", "h1", "[1,0]")]),
+    ]
+    filters = SearchFilters(
+        tags=(("lang", "en"), ("tags", HOSTILE)),
+        updated_from=datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2))),
+        updated_before=datetime(2026, 2, 1),
+    )
+    hits, _ = engine.search(SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, filters))
+    assert [hit.chunk_id for hit in hits] == ["c1"]
+    (filtered,) = [call for call in connection.calls if "openjson" in call.get("sql", "")]
+    assert "searched.source_id in (select source.source_id from [vector].[source_registry]" in filtered["sql"]
+    assert filtered["sql"].count("exists (select 1 from openjson(case when isjson(source.tags_json) = 1") == 2
+    assert filtered["sql"].endswith(
+        "source.source_updated_utc >= cast(? as datetime2(6)) and source.source_updated_utc < cast(? as datetime2(6)))"
+    )
+    assert filtered["parameters"] == [
+        *("lang", "en", "en", "tags", HOSTILE, HOSTILE), datetime(2026, 1, 1, 10), datetime(2026, 2, 1)
+    ]  # fmt: skip
+
+
+def test_the_fingerprint_of_the_current_chunks_reads_no_text(engine, connection, server):
+    server.answers[:0] = [(r"count_big", [(7, -12)])]
+    assert engine.current_fingerprint(SPACE) == "7--12"
+    (asked,) = [call for call in connection.calls if "count_big" in call.get("sql", "")]
+    assert asked["parameters"] == [SPACE]
+    assert "content," not in asked["sql"]
 
 
 @pytest.mark.parametrize(
@@ -362,7 +398,9 @@ def test_native_vectors_are_compared_in_the_database(engine, connection, server,
         (r"vector_distance", found),
         (r"select count\(\*\) from \[vector\]", [(7,)]),
     ]
-    hits, compared = engine.search(SearchRequest(SPACE, np.asarray([0, 1], np.float32), metric, 3, (HOSTILE,)))
+    hits, compared = engine.search(
+        SearchRequest(SPACE, np.asarray([0, 1], np.float32), metric, 3, SearchFilters((HOSTILE,)))
+    )
     assert [(hit.chunk_id, hit.score) for hit in hits] == [("c1", score)]
     assert compared == 7
     (searched,) = [call for call in connection.calls if "vector_distance" in call.get("sql", "")]

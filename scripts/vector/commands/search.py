@@ -5,18 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vector.commands.shared import add_command, chosen_spaces, open_store, positive, print_result
+from vector.commands.shared import add_command, chosen_spaces, moment, open_store, positive, print_result
+from vector.contracts.models import EmbeddingSpace
 from vector.errors import ConfigurationError
+from vector.profile import find_project_dir
 from vector.providers import open_provider
+from vector.redaction import redaction_is_set
 from vector.retrieval import SearchResult, search
+from vector.search_policy import MODES, SearchPolicy
+from vector.store import VectorStore
 
 HELP = """examples:
   %(prog)s "Which moon has geysers?"
   %(prog)s "missions that returned samples" --source-type event --top-k 5
+  %(prog)s "solar wind" --mode hybrid --per-source 2 --tag lang=en --updated-from 2026-01-01
   %(prog)s "solar wind" --space minilm --json
 
-With --json, one object with the keys retrieval_id, query, embedding_space_id, top_k, filters, candidates, latency_ms,
-hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type, source_title, content."""
+With --json, one object with the keys retrieval_id, query, embedding_space_id, top_k, filters, policy, candidates,
+latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type, source_title, content,
+components. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
@@ -25,34 +32,73 @@ def add_to(commands: Any) -> None:
     find.add_argument("query", metavar="question")
     find.add_argument("--space", metavar="KEY", help="the space to search; needed where several are active")
     find.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default 10)")
-    find.add_argument("--source-type", action="append", default=[], metavar="T", help="only this type; repeatable")
-    find.add_argument("--no-log", action="store_true", help="do not record the search")
+    filters = find.add_argument_group("filters")
+    filters.add_argument("--source-type", action="append", default=[], metavar="T", help="only this type; repeatable")
+    filters.add_argument("--source-id", action="append", default=[], metavar="ID", help="only this source; repeatable")
+    filters.add_argument(
+        "--tag", action="append", default=[], type=_tag, metavar="KEY=VALUE", help="only with this tag; repeatable: all"
+    )
+    filters.add_argument("--updated-from", type=moment, metavar="TIME", help="only sources updated then or later")
+    filters.add_argument("--updated-before", type=moment, metavar="TIME", help="only sources updated before")
+    ranking = find.add_argument_group("ranking")
+    ranking.add_argument("--mode", choices=MODES, default="dense", help="vectors, words, or both (default dense)")
+    ranking.add_argument("--min-score", type=float, metavar="X", help="leave out hits with a lower score")
+    ranking.add_argument("--per-source", type=positive, metavar="N", help="at most N hits a source")
+    ranking.add_argument("--mmr", type=float, metavar="LAMBDA", help="diversity: from 0, unlike each other, to 1, none")
+    ranking.add_argument("--rerank", metavar="M:F", help="a reranker: module:function, or the name of an entry point")
+    ranking.add_argument("--pool", type=positive, metavar="N", help="candidates of hybrid, MMR and the reranker")
+    log = find.add_argument_group("log")
+    log.add_argument("--no-log", action="store_true", help="do not record the search")
+    log.add_argument("--redact", action="store_true", help="record a hash of the question in place of it")
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
 
 
 def _search(arguments: argparse.Namespace) -> int:
+    policy = SearchPolicy(
+        arguments.mode, arguments.min_score, arguments.per_source, arguments.mmr, arguments.rerank, arguments.pool
+    )
     store = open_store(arguments)
     try:
         spaces = chosen_spaces(store, [arguments.space] if arguments.space else None)
         if len(spaces) > 1:
             keys = ", ".join(space.space_key or "" for space in spaces)
             raise ConfigurationError(f"several spaces are active; choose one with --space: {keys}")
-        provider = open_provider(spaces[0])
-        try:
-            result = search(
-                store,
-                spaces[0],
-                provider,
-                arguments.query,
-                arguments.top_k,
-                source_types=arguments.source_type,
-                log=not arguments.no_log,
-            )
-        finally:
-            provider.close()
+        result = _result(store, spaces[0], policy, arguments)
     finally:
         store.close()
     print_result(arguments, result.to_dict(), _result_text(result))
     return 0
+
+
+def _result(
+    store: VectorStore, space: EmbeddingSpace, policy: SearchPolicy, arguments: argparse.Namespace
+) -> SearchResult:
+    provider = None if policy.mode == "lexical" else open_provider(space)
+    try:
+        return search(
+            store,
+            space,
+            provider,
+            arguments.query,
+            arguments.top_k,
+            source_types=arguments.source_type,
+            source_ids=arguments.source_id,
+            tags=arguments.tag,
+            updated_from=arguments.updated_from,
+            updated_before=arguments.updated_before,
+            policy=policy,
+            log=not arguments.no_log,
+            redact=arguments.redact or redaction_is_set(find_project_dir(arguments.project_dir)),
+        )
+    finally:
+        if provider is not None:
+            provider.close()
 
 
 def _result_text(result: SearchResult) -> str:
@@ -64,11 +110,10 @@ def _result_text(result: SearchResult) -> str:
         )
         lines.append(f"            {excerpt[:100]}{'...' if len(excerpt) > 100 else ''}")
     if not result.hits:
-        lines.append(
-            "     nothing found: no current vector passes the filters (see `vector coverage` for what there is)"
-        )
+        lines.append("     nothing found: nothing current passes the filters (see `vector coverage` for what there is)")
     logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""
+    compared = "texts" if result.retrieval.policy["method"] == "lexical" else "vectors"
     lines.append(
-        f"     {result.retrieval.candidate_count} vectors compared in {result.retrieval.latency_ms:.0f} ms{logged}"
+        f"     {result.retrieval.candidate_count} {compared} compared in {result.retrieval.latency_ms:.0f} ms{logged}"
     )
     return "\n".join(lines)

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, JobType
@@ -82,6 +83,17 @@ def job_types(text: str) -> list[JobType]:
     except ValueError as error:
         known = ", ".join(each.value for each in JobType)
         raise argparse.ArgumentTypeError(f"{error}; known are {known}") from None
+
+
+def moment(text: str) -> datetime:
+    """The date or time of an option, ISO 8601, UTC unless it says otherwise; raises what argparse reports."""
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no date or time such as 2026-01-31 or 2026-01-31T12:00"
+        ) from None
 
 
 def open_store(arguments: argparse.Namespace) -> VectorStore:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from vector.contracts.ledgers import Column
+from vector.engines.filters import SearchFilters
 from vector.errors import ConfigurationError
 
 Result = TypeVar("Result")
@@ -26,15 +27,14 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 class SearchRequest:
     """A nearest-neighbour search over the current vectors of one space.
 
-    `vector` is float32 of shape (dimensions,). The filters are empty where they do not restrict.
+    `vector` is float32 of shape (dimensions,), a vector of this space.
     """
 
     embedding_space_id: str
     vector: np.ndarray
     distance_metric: str
     top_k: int
-    source_types: tuple[str, ...] = ()
-    source_ids: tuple[str, ...] = ()
+    filters: SearchFilters = SearchFilters()
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,15 @@ class Engine(Protocol):
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """The best hits, best first, ties by chunk id; and the number of vectors compared."""
+        ...
+
+    def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
+        """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""
+        ...
+
+    def current_fingerprint(self, embedding_space_id: str) -> str:
+        """A digest of which chunks, with which texts, a search of the space may find: another one when they change.
+        Read in one statement, without a text or a vector."""
         ...
 
     def frugal(self) -> AbstractContextManager[None]:

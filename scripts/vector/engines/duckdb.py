@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from vector.contracts.ledgers import Column
-from vector.engines import duckdb_queue
+from vector.engines import duckdb_queue, duckdb_search
 from vector.engines.base import (
     ClaimRequest,
     Result,
@@ -28,6 +28,7 @@ from vector.engines.base import (
     key_match,
 )
 from vector.engines.duckdb_memory import MemoryLimit
+from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseBusy
 from vector.profile import Target
 
@@ -39,12 +40,6 @@ _ARROW_TYPES = {
     "boolean": pa.bool_(),
     "utc": pa.timestamp("us"),
     "vector": pa.list_(pa.float32()),
-}
-
-_SCORES = {
-    "cosine": "list_cosine_similarity(searched.vector, cast(? as float[]))",
-    "dot": "list_inner_product(searched.vector, cast(? as float[]))",
-    "euclidean": "-list_distance(searched.vector, cast(? as float[]))",
 }
 
 # Names of the locks that are held in this process, by database file and schema.
@@ -290,28 +285,20 @@ class DuckDBEngine:
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search in SQL: every current vector of the space that passes the filters is compared."""
-        conditions = ["searched.embedding_space_id = ?"]
-        parameters: list[Any] = [request.embedding_space_id]
-        for column, values in (("source_type", request.source_types), ("source_id", request.source_ids)):
-            if values:
-                conditions.append(f"searched.{column} in ({', '.join('?' * len(values))})")
-                parameters.extend(values)
-        candidates = f"from {self.table('embedding_current')} as searched where {' and '.join(conditions)}"
-        # Left to itself, DuckDB may build the view's hash join on the side of the embeddings, copying every vector.
-        ((disabled,),) = self.query("select current_setting('disabled_optimizers')")
-        self._run("set disabled_optimizers = ?", [",".join(filter(None, [disabled, "build_side_probe_side"]))])
-        try:
-            rows = self.query(
-                "with compared as materialized (select searched.chunk_id, searched.input_content_sha256,"
-                f" {_SCORES[request.distance_metric]} as score {candidates})"
-                " select *, (select count(*) from compared) as compared_count from compared"
-                " order by score desc, chunk_id limit ?",
-                [request.vector.tolist(), *parameters, request.top_k],
-            )
-        finally:
-            self._run("set disabled_optimizers = ?", [disabled])
-        compared = rows[0][3] if rows else 0
-        return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, _ in rows], compared
+        return duckdb_search.search(self, request)
+
+    def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
+        """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""
+        return filter_conditions(filters, self.table("source_registry"), "cast(? as timestamp)", duckdb_search.has_tag)
+
+    def current_fingerprint(self, embedding_space_id: str) -> str:
+        """The number of current chunks of the space and the exclusive or of the hashes of their ids and texts."""
+        ((count, digest),) = self.query(
+            "select count(*), bit_xor(hash(searched.chunk_id, searched.input_content_sha256))"
+            f" from {self.table('embedding_current')} as searched where searched.embedding_space_id = ?",
+            [embedding_space_id],
+        )
+        return f"{count}-{digest or 0:016x}"
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:

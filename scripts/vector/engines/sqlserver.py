@@ -29,6 +29,7 @@ from vector.engines.base import (
     checked_schema,
     key_match,
 )
+from vector.engines.filters import SearchFilters, filter_conditions
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
 
@@ -237,6 +238,15 @@ class SqlServerEngine:
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search: in the database where it keeps the space's vectors as VECTOR(n), else over a local copy."""
         return sqlserver_search.search(self, request)
+
+    def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
+        """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""
+        registry = self.table("source_registry")
+        return filter_conditions(filters, registry, "cast(? as datetime2(6))", sqlserver_search.has_tag)
+
+    def current_fingerprint(self, embedding_space_id: str) -> str:
+        """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
+        return sqlserver_search.current_fingerprint(self, embedding_space_id)
 
     def frugal(self) -> AbstractContextManager[None]:
         """Nothing to do: the server's memory is its own."""

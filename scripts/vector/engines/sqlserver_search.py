@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,16 +38,42 @@ def search(engine: SqlServerEngine, request: SearchRequest) -> tuple[list[Search
 _SCORES = {"cosine": "1 - found.distance", "dot": "-found.distance", "euclidean": "-found.distance"}
 
 
+def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
+    """The condition that the object `source.tags_json` has this value at the key, or in the array there."""
+    # By OPENJSON and not by a path: a path cannot hold every key, and its JSON_VALUE ends at 4,000 characters.
+    tags = "case when isjson(source.tags_json) = 1 then source.tags_json end"
+    members = "case when tag.type = 4 then tag.value else N'[]' end"
+    collation = "collate Latin1_General_100_BIN2"
+    return (
+        f"exists (select 1 from openjson({tags}) as tag where tag.[key] {collation} = cast(? as nvarchar(4000))"
+        f" and (tag.type in (1, 2, 3) and tag.value {collation} = cast(? as nvarchar(max))"
+        f" or exists (select 1 from openjson({members}) as member"
+        f" where member.value {collation} = cast(? as nvarchar(max)))))",
+        [key, value, value],
+    )
+
+
+def current_fingerprint(engine: SqlServerEngine, embedding_space_id: str) -> str:
+    """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
+    # Both are SHA-256 as hexadecimal digits; what is not is left out of the sum, not of the count.
+    bits = "coalesce(try_convert(bigint, try_convert(binary(8), left({}, 16), 2)), 0)"
+    row = f"{bits.format('searched.chunk_id')} ^ {bits.format('searched.input_content_sha256')}"
+    ((count, total),) = engine.query(
+        f"select count_big(*), coalesce(sum(cast({row} as decimal(38, 0))), 0)"
+        f" from {engine.table('embedding_current')} as searched where searched.embedding_space_id = ?",
+        [embedding_space_id],
+    )
+    return f"{int(count)}-{int(total)}"
+
+
 def _search_in_database(engine: SqlServerEngine, request: SearchRequest, native: str) -> tuple[list[SearchHit], int]:
-    conditions = ["searched.embedding_space_id = ?"]
-    parameters: list[object] = [request.embedding_space_id]
-    for condition, values in _conditions(request):
-        conditions.append(f"searched.{condition}")
-        parameters += values
+    conditions, values = engine.filter_conditions(request.filters)
     candidates = (
         f"from {engine.table('embedding_current')} as searched inner join {native} as native"
-        f" on native.embedding_id = searched.embedding_id where {' and '.join(conditions)}"
+        " on native.embedding_id = searched.embedding_id"
+        f" where {' and '.join(['searched.embedding_space_id = ?', *conditions])}"
     )
+    parameters = [request.embedding_space_id, *values]
     distance = (
         f"vector_distance('{request.distance_metric}', native.vector,"
         f" cast(cast(? as varchar(max)) as vector({len(request.vector)})))"
@@ -62,20 +88,15 @@ def _search_in_database(engine: SqlServerEngine, request: SearchRequest, native:
     return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows], int(compared)
 
 
-def _conditions(request: SearchRequest) -> list[tuple[str, tuple[str, ...]]]:
-    filters = (("source_type", request.source_types), ("source_id", request.source_ids))
-    return [(f"{column} in ({', '.join('?' * len(values))})", values) for column, values in filters if values]
-
-
 def _filtered_chunks(engine: SqlServerEngine, request: SearchRequest) -> list[str] | None:
     """Ids of the chunks that pass the filters; None where there are none."""
-    given = _conditions(request)
-    if not given:
+    conditions, values = engine.filter_conditions(request.filters)
+    if not conditions:
         return None
     rows = engine.query(
-        f"select chunk_id from {engine.table('chunk')} where retired_utc is null"
-        f" and {' and '.join(condition for condition, _ in given)}",
-        [value for _, values in given for value in values],
+        f"select searched.chunk_id from {engine.table('chunk')} as searched"
+        f" where {' and '.join(['searched.retired_utc is null', *conditions])}",
+        values,
     )
     return [row[0] for row in rows]
 

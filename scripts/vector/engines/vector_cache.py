@@ -25,6 +25,12 @@ from vector.engines.base import SearchHit
 DEFAULT_MEGABYTES = 2048
 
 
+def default_folder() -> Path | None:
+    """Where copies are kept: VECTOR_CACHE_DIR, or ~/.cache/vector-runtime; None where the variable is empty."""
+    folder = os.environ.get("VECTOR_CACHE_DIR", str(Path.home() / ".cache" / "vector-runtime"))
+    return Path(folder) if folder else None
+
+
 class VectorSource(Protocol):
     """Where the current vectors of one space are read from."""
 
@@ -92,9 +98,7 @@ class VectorCache:
     @classmethod
     def from_environment(cls) -> VectorCache:
         """VECTOR_CACHE_DIR (empty: no files; default ~/.cache/vector-runtime) and VECTOR_CACHE_MB (0: no copies)."""
-        folder = os.environ.get("VECTOR_CACHE_DIR", str(Path.home() / ".cache" / "vector-runtime"))
-        megabytes = int(os.environ.get("VECTOR_CACHE_MB", DEFAULT_MEGABYTES))
-        return cls(Path(folder) if folder else None, megabytes)
+        return cls(default_folder(), int(os.environ.get("VECTOR_CACHE_MB", DEFAULT_MEGABYTES)))
 
     def current(self, source: VectorSource) -> CachedVectors | None:
         """The space's vectors as of now; None when they would take more memory than allowed."""

@@ -51,7 +51,9 @@ def open_provider(space: Any) -> EmbeddingProvider:
     preprocess_policy (dict or None). Raises ConfigurationError for an unknown provider or a setting that is wrong,
     ProviderError when the model cannot be used, SpaceRefused when it is not the space's model.
     """
-    return provider_class(space.provider)(space)
+    opened = provider_class(space.provider)(space)
+    opened.embedding_space_id = getattr(space, "embedding_space_id", None)
+    return opened
 
 
 def provider_class(provider: str) -> type[EmbeddingProvider]:

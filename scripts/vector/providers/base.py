@@ -152,7 +152,8 @@ class EmbeddingProvider(Protocol):
     64 hex digits, or None where the model has none. `preferred_batch_size` texts a call and `preferred_concurrency`
     calls at a time are a good start; a server may do better with up to `largest_batch_size` texts (None: no other size
     is better). More than `max_batch_texts` texts or `max_batch_tokens` tokens a call are several requests (None: no
-    limit). A provider that inherits from this class gets the defaults.
+    limit). `embedding_space_id` is the space that it was opened for, where that is known: only vectors of this space
+    may be compared with its own. A provider that inherits from this class gets the defaults.
     """
 
     name: str
@@ -163,6 +164,7 @@ class EmbeddingProvider(Protocol):
     max_batch_texts: int | None = None
     max_batch_tokens: int | None = None
     largest_batch_size: int | None = None
+    embedding_space_id: str | None = None
 
     @classmethod
     def batch_limits(cls, batch_size: int | None = None) -> tuple[int, int | None]:

@@ -69,6 +69,8 @@ class CannedServer:
             # No row is as expected: equal to no row.
             selected = text[text.rindex("union all") : text.rindex("'expected' as")]
             return Answer([*dict.fromkeys(re.findall(r'"(\w+)"', selected)), "actual_or_expected"])
+        if "as retrieval_count" in text:
+            return Answer(("retrieval_count", "hit_count"), [(2, 9)])
         if "as should_warn" in text:
             return Answer(("failures", "should_warn", "should_error"), [(0, "false", "false")])
         if "from sys.schemas" in text and "select  name as [schema]" in text:

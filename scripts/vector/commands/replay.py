@@ -1,0 +1,82 @@
+"""`replay`: logged searches, run again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from vector.commands.shared import add_command, moment, open_store, positive, print_result
+from vector.contracts.models import VectorRetrieval
+from vector.errors import ConfigurationError
+from vector.replay import HitChange, Replay, logged_since, replay
+from vector.store import VectorStore
+
+HELP = """examples:
+  %(prog)s 7f1f9a52-54d1-4a3a-9a5b-0c8c0e3f6a11
+  %(prog)s --since 2026-01-31 --limit 100 --json
+
+With --json, one object with the keys replays, replayed, changed, not_replayed (numbers but for the first); a replay has
+retrieval_id, searched_utc, query, space_key, not_replayed, notes, unchanged, changes; a change has chunk_id, source_id,
+change, rank_then, rank_now, score_then, score_now, reasons (docs/search.md)."""
+
+
+def add_to(commands: Any) -> None:
+    """Declares `replay`."""
+    again = add_command(commands, "replay", _replay, "run logged searches again, and show what changed and why", HELP)
+    which = again.add_mutually_exclusive_group(required=True)
+    which.add_argument("retrieval_id", nargs="?", help="the logged search")
+    which.add_argument("--since", type=moment, metavar="TIME", help="all that were logged since, the latest first")
+    again.add_argument("--limit", type=positive, metavar="N", help="with --since, at most so many")
+    again.add_argument("--rerank", metavar="M:F", help="allow this reranker, module:function, where the log names it")
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    store = open_store(arguments)
+    try:
+        replays = list(replay(store, _chosen(store, arguments), arguments.rerank))
+    finally:
+        store.close()
+    counts = {
+        "replayed": sum(each.not_replayed is None for each in replays),
+        "changed": sum(bool(each.changes) for each in replays),
+        "not_replayed": sum(each.not_replayed is not None for each in replays),
+    }
+    text = "\n".join([*map(_replay_text, replays), _summary(counts)])
+    print_result(arguments, {"replays": [each.to_dict() for each in replays], **counts}, text)
+    return 0
+
+
+def _chosen(store: VectorStore, arguments: argparse.Namespace) -> Sequence[VectorRetrieval]:
+    if arguments.since:
+        return logged_since(store, arguments.since, arguments.limit)
+    found = store.get_retrieval(arguments.retrieval_id)
+    if found is None:
+        raise ConfigurationError(
+            f"no search is logged as {arguments.retrieval_id!r}; `select retrieval_id from retrieval` lists them"
+        )
+    return [found]
+
+
+def _replay_text(replayed: Replay) -> str:
+    lines = [f"{replayed.retrieval_id}  {replayed.searched_utc:%Y-%m-%d %H:%M}  {replayed.space_key}  {replayed.query}"]
+    if replayed.not_replayed:
+        return "\n".join([*lines, f"     not replayed: {replayed.not_replayed}"])
+    lines += [f"     {note.replace('_', ' ')}" for note in replayed.notes]
+    lines += map(_change_text, replayed.changes)
+    lines.append(f"     {replayed.unchanged} hits as they were")
+    return "\n".join(lines)
+
+
+def _change_text(change: HitChange) -> str:
+    ranks = f"{change.rank_then or '-':>3} -> {change.rank_now or '-':<3}"
+    scores = " -> ".join("-" if score is None else f"{score:.3f}" for score in (change.score_then, change.score_now))
+    reasons = ", ".join(change.reasons).replace("_", " ")
+    return f"     {change.change:<5} {ranks} {scores:<16} {change.source_id or change.chunk_id}  {reasons}"
+
+
+def _summary(counts: dict[str, int]) -> str:
+    return (
+        f"{counts['replayed']} searches replayed, {counts['changed']} with other hits,"
+        f" {counts['not_replayed']} not replayed"
+    )

@@ -1,0 +1,111 @@
+"""What restricts a search: filters on chunks and their sources, as conditions of SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from vector.errors import ConfigurationError
+
+# SQL Server takes 2,100 parameters a statement.
+MOST_VALUES = 1000
+
+Condition = tuple[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class SearchFilters:
+    """Which chunks a search may find; what is empty or None does not restrict.
+
+    A chunk's source is of one of the `source_types`, is one of the `source_ids`, has every one of the `tags` (key and
+    value: the value of the key in `tags_json`, or an element of it where it is an array, as text), and was updated at
+    or after `updated_from` and before `updated_before` (aware, or taken as UTC). Raises ConfigurationError on more
+    values than a statement may have, or on a range that is empty.
+    """
+
+    source_types: tuple[str, ...] = ()
+    source_ids: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    updated_from: datetime | None = None
+    updated_before: datetime | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.source_types) + len(self.source_ids) + len(self.tags)
+        if count > MOST_VALUES:
+            raise ConfigurationError(f"a search has {count} values of filters; it may have {MOST_VALUES}")
+        if self.updated_from and self.updated_before and naive_utc(self.updated_from) >= naive_utc(self.updated_before):
+            raise ConfigurationError(
+                f"updated from {self.updated_from} and before {self.updated_before} leaves nothing; swap the two"
+            )
+
+    def __bool__(self) -> bool:
+        return self != NO_FILTERS
+
+    def to_json(self) -> dict[str, Any] | None:
+        """The filters as the log keeps them; None where there are none."""
+        given = {
+            "source_type": list(self.source_types),
+            "source_id": list(self.source_ids),
+            "tags": [list(tag) for tag in self.tags],
+            "updated_from": self.updated_from and naive_utc(self.updated_from).isoformat(),
+            "updated_before": self.updated_before and naive_utc(self.updated_before).isoformat(),
+        }
+        return {name: value for name, value in given.items() if value} or None
+
+    @classmethod
+    def from_json(cls, filters: dict[str, Any] | None) -> SearchFilters:
+        """The filters of a logged search. Raises ConfigurationError on a filter of a later version."""
+        given = dict(filters or {})
+        moments = {name: given.pop(name, None) for name in ("updated_from", "updated_before")}
+        made = cls(
+            tuple(given.pop("source_type", ())),
+            tuple(given.pop("source_id", ())),
+            tuple((str(key), str(value)) for key, value in given.pop("tags", ())),
+            **{name: datetime.fromisoformat(text) if text else None for name, text in moments.items()},
+        )
+        if given:
+            raise ConfigurationError(f"unknown filter {min(given)!r}; it was logged by another version")
+        return made
+
+
+NO_FILTERS = SearchFilters()
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """The moment as the ledgers keep it: in UTC, without a time zone."""
+    return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def filter_conditions(
+    filters: SearchFilters, registry: str, moment: str, tag: Callable[[str, str], Condition]
+) -> tuple[list[str], list[Any]]:
+    """The conditions that a relation `searched` (source_id, source_type) must meet, and their parameters.
+
+    `registry` is the relation of the sources, `moment` the engine's parameter of a time, and `tag` gives its condition
+    that a column `source.tags_json` has a key and value.
+    """
+    found = [
+        _in(f"searched.{column}", values)
+        for column, values in (("source_type", filters.source_types), ("source_id", filters.source_ids))
+        if values
+    ]
+    of_source = [tag(key, value) for key, value in filters.tags]
+    if filters.updated_from:
+        of_source.append((f"source.source_updated_utc >= {moment}", [naive_utc(filters.updated_from)]))
+    if filters.updated_before:
+        of_source.append((f"source.source_updated_utc < {moment}", [naive_utc(filters.updated_before)]))
+    if of_source:
+        conditions, parameters = _joined(of_source)
+        select = f"select source.source_id from {registry} as source where {' and '.join(conditions)}"
+        found.append((f"searched.source_id in ({select})", parameters))
+    return _joined(found)
+
+
+def _in(column: str, values: Sequence[str]) -> Condition:
+    return f"{column} in ({', '.join('?' * len(values))})", list(values)
+
+
+def _joined(conditions: Sequence[Condition]) -> tuple[list[str], list[Any]]:
+    return [sql for sql, _ in conditions], [value for _, values in conditions for value in values]

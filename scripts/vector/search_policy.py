@@ -1,0 +1,140 @@
+"""How a search ranks what its filters leave: which scores, fused, reranked and thinned out how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from vector.errors import ConfigurationError
+from vector.ranking import RRF_K
+
+MODES = ("dense", "lexical", "hybrid")
+RERANKERS = "vector.rerankers"
+
+# Candidates of a search that chooses among several: ten a hit, and so many at least.
+POOL_PER_HIT = 10
+LEAST_POOL = 100
+
+Reranker = Callable[[str, Sequence[str]], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class SearchPolicy:
+    """How the hits of a search are chosen.
+
+    mode        dense (vectors), lexical (BM25) or hybrid (both, by reciprocal rank fusion)
+    min_score   the least score of a hit, as it is printed
+    per_source  the most hits of one source
+    mmr         the trade-off of maximal marginal relevance, 0 (unlike each other) to 1 (like the question)
+    rerank      a reranker: the name of an entry point, or module:function
+    pool        candidates of each part of hybrid, of MMR and of the reranker; by default ten a hit, at least 100
+    rrf_k       the constant of reciprocal rank fusion
+
+    Raises ConfigurationError on a value that is none of these.
+    """
+
+    mode: str = "dense"
+    min_score: float | None = None
+    per_source: int | None = None
+    mmr: float | None = None
+    rerank: str | None = None
+    pool: int | None = None
+    rrf_k: int = RRF_K
+
+    def __post_init__(self) -> None:
+        self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
+        self._require(self.min_score is None or math.isfinite(self.min_score), "min_score", "a finite number")
+        self._require(self.per_source is None or self.per_source >= 1, "per_source", "a number from 1")
+        self._require(self.mmr is None or 0 <= self.mmr <= 1, "mmr", "a number from 0 to 1")
+        self._require(self.pool is None or self.pool >= 1, "pool", "a number from 1")
+        self._require(self.rrf_k >= 0, "rrf_k", "a number from 0")
+
+    def _require(self, right: bool, name: str, wanted: str) -> None:
+        if not right:
+            raise ConfigurationError(f"search policy: {name} is {getattr(self, name)!r}; it must be {wanted}")
+
+    @property
+    def has_pool(self) -> bool:
+        """Whether hits are chosen among a pool of candidates. Otherwise the order is that of one score over all."""
+        return self.mode == "hybrid" or self.mmr is not None or self.rerank is not None
+
+    def pool_size(self, top_k: int) -> int:
+        """The number of candidates of a part."""
+        return max(self.pool or max(POOL_PER_HIT * top_k, LEAST_POOL), top_k)
+
+    def to_json(self, top_k: int, distance_metric: str) -> dict[str, Any]:
+        """The policy as the log keeps it: what is not used is left out."""
+        used = {
+            "method": self.mode,
+            "distance_metric": distance_metric if self.mode != "lexical" else None,
+            "fusion": {"name": "reciprocal_rank_fusion", "k": self.rrf_k} if self.mode == "hybrid" else None,
+            "bm25": _bm25() if self.mode != "dense" else None,
+            "pool": self.pool_size(top_k) if self.has_pool else None,
+            "min_score": self.min_score,
+            "per_source": self.per_source,
+            "mmr": self.mmr,
+            "rerank": self.rerank,
+        }
+        return {name: value for name, value in used.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, policy: dict[str, Any] | None) -> SearchPolicy:
+        """The policy of a logged search. Raises ConfigurationError on one that cannot be followed."""
+        given = policy or {}
+        names = ("min_score", "per_source", "mmr", "rerank", "pool")
+        return cls(
+            mode=given.get("method", "dense"),
+            rrf_k=(given.get("fusion") or {}).get("k", RRF_K),
+            **{name: given.get(name) for name in names},
+        )
+
+
+DENSE = SearchPolicy()
+
+
+def _bm25() -> dict[str, float]:
+    from vector.lexical import K1, B
+
+    return {"k1": K1, "b": B}
+
+
+def is_entry_point(reranker: str) -> bool:
+    """Whether a package that is installed offers a reranker of this name."""
+    return any(entry.name == reranker for entry in entry_points(group=RERANKERS))
+
+
+def load_reranker(name: str) -> Reranker:
+    """The function of a name: an entry point of the group `vector.rerankers`, or `module:function`.
+
+    Raises ConfigurationError, with what there is, when there is none.
+    """
+    for entry in entry_points(group=RERANKERS):
+        if entry.name == name:
+            return entry.load()
+    module, _, function = name.partition(":")
+    if not (module and function):
+        known = ", ".join(sorted(entry.name for entry in entry_points(group=RERANKERS))) or "none is installed"
+        raise ConfigurationError(f"reranker {name!r}: give module:function, or an entry point of {RERANKERS} ({known})")
+    try:
+        found = getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"reranker {name!r}: {error}; is its folder on PYTHONPATH?") from None
+    if not callable(found):
+        raise ConfigurationError(f"reranker {name!r} is no function")
+    return found
+
+
+def reranked(reranker: Reranker, name: str, query: str, texts: Sequence[str]) -> list[float]:
+    """The reranker's scores of the texts, higher for the better. Raises ConfigurationError unless they are one finite
+    number a text."""
+    scores = [float(score) for score in reranker(query, list(texts))]
+    if len(scores) != len(texts) or not all(map(math.isfinite, scores)):
+        raise ConfigurationError(
+            f"reranker {name!r} answered {len(texts)} texts with {len(scores)} scores,"
+            f" {sum(map(math.isfinite, scores))} of them finite; it must give one finite number a text"
+        )
+    return scores

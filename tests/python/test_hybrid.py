@@ -1,0 +1,412 @@
+"""Lexical and hybrid search, diversity and rerankers: each against its definition, written down again here."""
+
+import json
+import math
+import sys
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vector.contracts.models import compute_content_hash
+from vector.errors import ConfigurationError
+from vector.lexical import K1, B, LexicalIndexes, build_index
+from vector.providers import open_provider
+from vector.providers.hash import HashProvider
+from vector.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
+from vector.retrieval import Question, embed_question, search, search_question
+from vector.search_policy import SearchPolicy
+from vector.tokens import tokenise
+
+IDS = st.lists(st.sampled_from("abcdefgh"), unique=True)
+QUESTION = "the orbit of a moon"
+
+
+# The arithmetic
+
+
+@given(st.lists(IDS, max_size=4), st.integers(0, 100))
+def test_fusion_is_the_sum_of_reciprocal_ranks(rankings, k):
+    expected = {
+        each: sum(1 / (k + ranking.index(each) + 1) for ranking in rankings if each in ranking)
+        for each in set().union(*rankings)
+    }
+    fused = reciprocal_rank_fusion(rankings, k)
+    assert fused == pytest.approx(expected)
+    assert list(fused) == sorted(fused, key=lambda each: (-fused[each], each))
+
+
+def mmr_by_definition(relevance, vectors, trade_off, count):
+    """Carbonell & Goldstein's formula, one item at a time."""
+
+    def cosine(a, b):
+        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+    chosen = []
+    while len(chosen) < min(count, len(relevance)):
+        values = {
+            i: trade_off * relevance[i]
+            - (1 - trade_off) * max((cosine(vectors[i], vectors[j]) for j, _ in chosen), default=0.0)
+            for i in range(len(relevance))
+            if i not in [j for j, _ in chosen]
+        }
+        best = max(values, key=lambda i: (values[i], -i))
+        chosen.append((best, values[best]))
+    return chosen
+
+
+@given(st.integers(0, 2**32), st.integers(1, 8), st.floats(0, 1), st.integers(1, 10))
+@settings(max_examples=200)
+def test_mmr_is_its_definition(seed, size, trade_off, count):
+    chance = np.random.default_rng(seed)
+    relevance, vectors = chance.random(size), chance.normal(size=(size, 5))
+    found = maximal_marginal_relevance(relevance, vectors, trade_off, count)
+    expected = mmr_by_definition(relevance, vectors, trade_off, count)
+    assert [value for _, value in found] == pytest.approx([value for _, value in expected], abs=1e-9)
+    assert [i for i, _ in found] == [i for i, _ in expected]
+
+
+def test_mmr_chooses_the_unlike_and_ties_go_to_the_first():
+    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 0]], dtype=np.float32)
+    relevance = np.array([0.9, 0.9, 0.8, 0.1])
+    assert [i for i, _ in maximal_marginal_relevance(relevance, vectors, 0.5, 4)] == [0, 2, 3, 1]
+    assert [i for i, _ in maximal_marginal_relevance(relevance, vectors, 1, 4)] == [0, 1, 2, 3]
+    assert maximal_marginal_relevance(np.array([]), np.zeros((0, 2)), 0.5, 3) == []
+
+
+@given(st.lists(st.floats(-1e6, 1e6), max_size=9))
+def test_scaled_scores_keep_their_order_between_0_and_1(values):
+    scores = np.asarray(values, dtype=float)
+    found = scaled(scores)
+    assert ((found >= 0) & (found <= 1)).all()
+    order = np.argsort(scores, kind="stable")
+    assert (np.diff(found[order]) >= 0).all()
+
+
+@given(IDS, st.integers(1, 3))
+def test_no_group_has_more_than_its_share(ranking, most):
+    groups = {each: "vowel" if each in "aeiou" else "consonant" for each in "abcdefgh"}
+    kept = first_of_each(ranking, groups, most)
+    for group in ("vowel", "consonant"):
+        of_group = [each for each in ranking if groups[each] == group]
+        assert [each for each in kept if groups[each] == group] == of_group[:most]
+    assert kept == [each for each in ranking if each in kept]
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Enceladus' GEYSERS, 2005-07-14!", ["enceladus", "geysers", "2005", "07", "14"]),
+        ("Éncélade, Straße ﬁre Ἑλλάς Ёлка", ["encelade", "strasse", "fire", "ελλασ", "елка"]),
+        ("木星の衛星 月", ["木星", "星の", "の衛", "衛星", "月"]),
+        ("Europa是木卫二", ["europa", "是木", "木卫", "卫二"]),
+        # Voiced kana and Hangul stay whole; marks of other scripts belong to their words.
+        ("ガガ 한국어 हिन्दी", ["ガガ", "한국어", "हिन्दी"]),
+        ("ไทย", ["ไท", "ทย"]),
+        ("ＦＵＬＬ　ｗｉｄｔｈ", ["full", "width"]),
+        ("snake_case a\u00a0b", ["snake", "case", "a", "b"]),
+        ("...", []),
+        ("", []),
+    ],
+)
+def test_words(text, tokens):
+    assert tokenise(text) == tokens
+
+
+@given(st.text())
+def test_any_text_has_words_that_are_stable(text):
+    words = tokenise(text)
+    assert all(word and not word.isspace() for word in words)
+    assert tokenise(text.upper().lower()) is not None
+    assert [again for word in words if word.isascii() for again in tokenise(word)] == [w for w in words if w.isascii()]
+
+
+def bm25_by_definition(texts, query):
+    """Lucene's BM25 of each text."""
+    documents = [Counter(tokenise(text)) for text in texts]
+    mean = sum(sum(document.values()) for document in documents) / len(documents)
+    scores = []
+    for document in documents:
+        score = 0.0
+        for word in tokenise(query):
+            having = sum(word in other for other in documents)
+            frequency = document[word]
+            if frequency:
+                idf = math.log(1 + (len(documents) - having + 0.5) / (having + 0.5))
+                length = 1 - B + B * sum(document.values()) / mean
+                score += idf * frequency / (frequency + K1 * length)
+        scores.append(score)
+    return scores
+
+
+WORDS = st.lists(st.sampled_from("moon orbit 木星 dust élan ring".split()), min_size=1, max_size=8).map(" ".join)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=7), WORDS)
+@settings(max_examples=60, deadline=None)
+def test_the_index_gives_the_bm25_of_its_definition(texts, query):
+    index = build_index("x", [(f"{n:064x}", "h", text) for n, text in enumerate(texts)])
+    hits, compared = index.best(query, 100)
+    expected = {f"{n:064x}": score for n, score in enumerate(bm25_by_definition(texts, query)) if score > 0}
+    assert compared == len(texts)
+    assert {hit.chunk_id: hit.score for hit in hits} == pytest.approx(expected, rel=1e-4)
+    assert hits == sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
+    only = [f"{n:064x}" for n in range(0, len(texts), 2)]
+    assert index.best(query, 100, only) == ([hit for hit in hits if hit.chunk_id in only], len(only))
+    assert index.best(query, 2)[0] == hits[:2]
+
+
+def test_texts_without_a_word_have_an_index_too():
+    for texts in ([], [("1" * 64, "h", "..."), ("2" * 64, "h", "")]):
+        assert build_index("x", texts).best("moon", 5) == ([], len(texts))
+    assert build_index("x", [("1" * 64, "h", "moon")]).best("... 木星", 5) == ([], 1)
+
+
+# The index of a space
+
+
+@pytest.fixture
+def reads(store, monkeypatch):
+    """The selects that were streamed: an index that is built reads the texts so."""
+    found = []
+    stream = store.engine.stream
+    monkeypatch.setattr(store.engine, "stream", lambda *arguments: found.append(arguments[0]) or stream(*arguments))
+    return found
+
+
+@pytest.fixture
+def lexical(store, space):
+    """Ids of the hits of a lexical search."""
+
+    def found(text, **options):
+        policy = SearchPolicy("lexical")
+        return [
+            hit.chunk_id for hit in search(store, space, None, text, 1000, policy=policy, log=False, **options).hits
+        ]
+
+    return found
+
+
+def changed_text(chunk, text):
+    return replace(chunk, content=text, content_sha256=compute_content_hash(text), byte_count=len(text.encode()))
+
+
+def test_the_index_is_built_once_and_again_when_a_chunk_changes(store, space, reads, lexical):
+    first = lexical(QUESTION)
+    assert first
+    assert lexical(QUESTION) == first
+    assert len(reads) == 1
+
+    chunk = store.get_chunk(first[0])
+    assert chunk.chunk_id in lexical(chunk.content)
+    store.save_chunk(replace(chunk, retired_utc=datetime.now(timezone.utc)))
+    assert chunk.chunk_id not in lexical(chunk.content)
+    assert len(reads) == 2
+    # A new text has no vector yet: the space does not find it, by words or by vectors.
+    store.save_chunk(changed_text(replace(chunk, retired_utc=None), "zyzzyva"))
+    assert lexical("zyzzyva") == []
+    store.save_chunk(chunk)
+    assert lexical(QUESTION) == first
+
+
+def test_the_index_is_kept_in_files_for_the_next_process(store, space, reads, lexical, tmp_path):
+    expected = lexical(QUESTION)
+    reads.clear()
+    for _ in range(2):
+        store.lexical = LexicalIndexes(tmp_path)
+        assert lexical(QUESTION) == expected
+    assert len(reads) == 1
+    (kept,) = (tmp_path / "lexical").iterdir()
+    assert kept.stat().st_mode & 0o077 == 0
+
+    # A damaged one is built again, and an old one goes.
+    (kept / "chunks.npz").write_bytes(b"damaged")
+    store.lexical = LexicalIndexes(tmp_path)
+    assert lexical(QUESTION) == expected
+    assert len(reads) == 2
+    store.save_chunk(replace(store.get_chunk(expected[0]), retired_utc=datetime.now(timezone.utc)))
+    assert expected[0] not in lexical(QUESTION)
+    (now,) = (tmp_path / "lexical").iterdir()
+    assert now.name != kept.name
+
+
+def test_a_text_that_changes_under_the_index_is_not_found(store, space, lexical, monkeypatch):
+    """As if another session wrote between the fingerprint and the hits."""
+    first = lexical(QUESTION)
+    index = store.lexical.current(store.engine, space.embedding_space_id)
+    store.save_chunk(replace(store.get_chunk(first[0]), retired_utc=datetime.now(timezone.utc)))
+    monkeypatch.setattr(store.lexical, "current", lambda *arguments: index)
+    assert lexical(QUESTION) == first[1:]
+
+
+# Modes
+
+
+@pytest.fixture
+def ask(store, space):
+    def asked(text=QUESTION, top_k=10, log=False, **policy):
+        return search(store, space, HashProvider(space), text, top_k, policy=SearchPolicy(**policy), log=log)
+
+    return asked
+
+
+def test_hybrid_is_the_fusion_of_its_parts(ask, store):
+    dense, lexical = ask(mode="dense", top_k=100), ask(mode="lexical", top_k=100)
+    hybrid = ask(mode="hybrid", top_k=300, pool=100)
+    assert lexical.hits
+    assert hybrid.retrieval.policy == {
+        "method": "hybrid", "distance_metric": "cosine", "fusion": {"name": "reciprocal_rank_fusion", "k": 60},
+        "bm25": {"k1": 1.5, "b": 0.75}, "pool": 300,
+    }  # fmt: skip
+    dense, lexical = ask(mode="dense", top_k=300), ask(mode="lexical", top_k=300)
+    fused = reciprocal_rank_fusion([[hit.chunk_id for hit in part.hits] for part in (dense, lexical)])
+    assert [(hit.chunk_id, hit.score) for hit in hybrid.hits] == list(fused.items())[:300]
+    of_dense, of_lexical = ({hit.chunk_id: hit for hit in part.hits} for part in (dense, lexical))
+    for hit in hybrid.hits:
+        expected = {"fused": hit.score}
+        if hit.chunk_id in of_dense:
+            expected |= {"dense": of_dense[hit.chunk_id].score, "dense_rank": of_dense[hit.chunk_id].rank}
+        if hit.chunk_id in of_lexical:
+            expected |= {"lexical": of_lexical[hit.chunk_id].score, "lexical_rank": of_lexical[hit.chunk_id].rank}
+        assert hit.components == expected
+
+
+def test_component_scores_are_logged(ask, store):
+    result = ask(mode="hybrid", mmr=0.5, log=True)
+    logged = store.list_retrieval_hits(result.retrieval.retrieval_id)
+    assert [hit.metadata for hit in logged] == [hit.components for hit in result.hits]
+    assert all({"fused", "mmr"} <= hit.metadata.keys() for hit in logged)
+    assert store.get_retrieval(result.retrieval.retrieval_id).policy == result.retrieval.policy
+
+
+def test_lexical_search_needs_no_model(store, space):
+    result = search(store, space, None, QUESTION, policy=SearchPolicy("lexical"))
+    assert result.hits
+    logged = store.get_retrieval(result.retrieval.retrieval_id)
+    assert (logged.query_embedding, logged.policy["method"]) == (None, "lexical")
+    with pytest.raises(ConfigurationError, match="needs the space's model"):
+        search(store, space, None, QUESTION)
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_mmr_orders_the_pool_by_its_definition(ask, store, mode):
+    pool = ask(mode=mode, top_k=40, pool=40).hits
+    plain = ask(mode=mode, top_k=8, pool=40, mmr=1).hits
+    assert [hit.chunk_id for hit in plain] == [hit.chunk_id for hit in pool[:8]]
+
+    diverse = ask(mode=mode, top_k=8, pool=40, mmr=0.3).hits
+    vectors = np.asarray([store.list_embeddings(chunk_id=hit.chunk_id)[0].vector for hit in pool])
+    scores = np.asarray([hit.score for hit in pool])
+    relevance = scores if mode == "dense" else (scores - scores.min()) / (scores.max() - scores.min())
+    expected = mmr_by_definition(relevance, vectors, 0.3, 8)
+    assert [hit.chunk_id for hit in diverse] == [pool[i].chunk_id for i, _ in expected]
+    assert [hit.components["mmr"] for hit in diverse] == pytest.approx([value for _, value in expected], abs=1e-5)
+    assert {hit.score for hit in diverse} <= {hit.score for hit in pool}
+
+
+def test_hits_a_source_are_limited_in_every_mode(ask):
+    for policy in ({"mode": "hybrid"}, {"mode": "lexical"}, {"mode": "dense", "mmr": 0.5}):
+        found = Counter(hit.source_id for hit in ask(per_source=1, top_k=30, **policy).hits)
+        assert found
+        assert set(found.values()) == {1}
+
+
+def test_the_same_question_has_the_same_answer(ask):
+    for policy in ({"mode": "hybrid"}, {"mode": "lexical"}, {"mode": "hybrid", "mmr": 0.4, "per_source": 2}):
+        assert ask(**policy).hits == ask(**policy).hits
+
+
+# Rerankers
+
+
+@pytest.fixture
+def rerankers(tmp_path, monkeypatch):
+    """A module of rerankers that can be imported."""
+    (tmp_path / "my_rerankers.py").write_text(
+        "calls = []\n"
+        "def by_length(query, texts):\n    calls.append((query, texts))\n    return [-len(text) for text in texts]\n"
+        "def too_few(query, texts):\n    return [1.0]\n"
+        "def not_finite(query, texts):\n    return [float('nan')] * len(texts)\n"
+        "constant = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "my_rerankers"
+    sys.modules.pop("my_rerankers", None)
+
+
+def test_a_reranker_orders_the_candidates(ask, store, rerankers):
+    candidates = ask(top_k=30).hits
+    found = ask(top_k=5, pool=30, rerank=f"{rerankers}:by_length")
+    expected = sorted(candidates, key=lambda hit: (len(hit.content), hit.chunk_id))[:5]
+    assert [hit.chunk_id for hit in found.hits] == [hit.chunk_id for hit in expected]
+    assert [hit.score for hit in found.hits] == [-len(hit.content) for hit in expected]
+    assert found.retrieval.policy["rerank"] == "my_rerankers:by_length"
+    assert all(hit.components.keys() == {"dense", "dense_rank", "rerank"} for hit in found.hits)
+    ((query, texts),) = sys.modules["my_rerankers"].calls
+    assert (query, texts) == (QUESTION, [hit.content for hit in candidates])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("too_few", "answered 100 texts with 1 scores"),
+        ("not_finite", "0 of them finite"),
+        ("missing", "has no attribute 'missing'"),
+        ("constant", "is no function"),
+    ],
+)
+def test_a_reranker_that_is_wrong(ask, rerankers, name, message):
+    with pytest.raises(ConfigurationError, match=message):
+        ask(rerank=f"{rerankers}:{name}")
+    with pytest.raises(ConfigurationError, match="No module named 'no_such_module'.*PYTHONPATH"):
+        ask(rerank="no_such_module:f")
+
+
+# A vector belongs to its space
+
+
+def test_a_vector_is_compared_in_its_own_space_only(store, space):
+    other = store.get_or_create_embedding_space("hash", "other", 8, space_key="other")
+    longer = store.get_or_create_embedding_space("hash", "longer", 16, space_key="longer")
+    question = embed_question(store, other, open_provider(other), QUESTION)
+    with pytest.raises(ConfigurationError, match="cannot be searched with a vector of space"):
+        search_question(store, space, question)
+    with pytest.raises(ConfigurationError, match="cannot be searched with the model of space"):
+        search(store, space, open_provider(other), QUESTION)
+    longer_vector = embed_question(store, longer, open_provider(longer), QUESTION).vector
+    with pytest.raises(ConfigurationError, match=r"8 dimensions, the question's is of shape \(16,\)"):
+        search_question(store, space, Question(QUESTION, space.embedding_space_id, longer_vector))
+    with pytest.raises(ConfigurationError, match="is of shape None"):
+        search_question(store, space, Question(QUESTION, space.embedding_space_id, None))
+    assert len(store.list_retrievals()) == 2
+    own = embed_question(store, space, open_provider(space), QUESTION)
+    assert (
+        search_question(store, space, own, log=False).hits
+        == search(store, space, open_provider(space), QUESTION, log=False).hits
+    )
+
+
+# The command
+
+
+def test_the_command_searches_in_every_mode(project):
+    for options in (["--mode", "lexical"], ["--mode", "hybrid", "--mmr", "0.5", "--per-source", "1", "--pool", "50"]):
+        done = project.vector("search", QUESTION, *options, "--json")
+        printed = json.loads(done.stdout)
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert printed["policy"]["method"] == options[1]
+        logged = project.query(
+            "select score, metadata_json from retrieval_hit where retrieval_id = ? order by rank",
+            printed["retrieval_id"],
+        )
+        assert [(hit["score"], hit["components"]) for hit in printed["hits"]] == [
+            (score, json.loads(metadata)) for score, metadata in logged
+        ]
+    assert project.vector("search", QUESTION, "--mode", "lexical").stdout.splitlines()[-1].split()[1] == "texts"

@@ -1,0 +1,324 @@
+"""What the log keeps of a search, what replaying it shows, and what retention deletes."""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
+from vector.embedding import embed_space
+from vector.errors import ConfigurationError
+from vector.providers.hash import HashProvider
+from vector.redaction import REDACTED, redaction_is_set
+from vector.replay import logged_since, replay
+from vector.retrieval import search
+from vector.search_policy import SearchPolicy
+
+QUESTION = "the orbit of a moon"
+NOW = datetime.now(timezone.utc)
+
+
+@pytest.fixture
+def ask(store, space):
+    """A logged search."""
+
+    def asked(text=QUESTION, top_k=10, redact=None, **options):
+        policy = SearchPolicy(**{name: options.pop(name) for name in ("mode", "mmr", "per_source") if name in options})
+        return search(store, space, HashProvider(space), text, top_k, policy=policy, redact=redact, **options)
+
+    return asked
+
+
+@pytest.fixture
+def again(store):
+    """The replay of a search, and its changes as {chunk id: (change, reasons)}."""
+
+    def replayed(result, reranker=None):
+        (found,) = replay(store, [store.get_retrieval(result.retrieval.retrieval_id)], reranker)
+        return found, {change.chunk_id: (change.change, change.reasons) for change in found.changes}
+
+    return replayed
+
+
+def with_text(chunk, text):
+    return replace(chunk, content=text, content_sha256=compute_content_hash(text), byte_count=len(text.encode()))
+
+
+def rewrite(store, retrieval_id, setting):
+    """Changes a column of a logged search. DuckDB changes some by another row, which its hits would forbid."""
+    store.engine.execute(
+        f"create or replace temp table hits as from retrieval_hit where retrieval_id = '{retrieval_id}'"
+    )
+    store.engine.execute("delete from retrieval_hit where retrieval_id = ?", [retrieval_id])
+    store.engine.execute(f"update retrieval set {setting} where retrieval_id = ?", [retrieval_id])
+    store.engine.execute("insert into retrieval_hit from hits")
+
+
+# Redaction
+
+
+def test_a_redacted_search_leaves_only_a_hash(store, ask):
+    secret = "the name of a patient"
+    result = ask(secret, redact=True)
+    logged = store.get_retrieval(result.retrieval.retrieval_id)
+    assert (logged.query_text, logged.query_embedding) == (REDACTED, None)
+    assert logged.query_sha256 == compute_content_hash(secret)
+    assert len(store.list_retrieval_hits(logged.retrieval_id)) == 10
+    assert result.retrieval.query_text == secret
+    (columns,) = store.engine.query(
+        "select cast(r as varchar) from retrieval r where retrieval_id = ?", [logged.retrieval_id]
+    )
+    assert secret not in columns[0]
+
+
+def test_the_environment_asks_for_redaction_but_not_of_a_judged_question(store, ask, monkeypatch):
+    monkeypatch.setenv("VECTOR_REDACT_QUERIES", "true")
+    assert store.get_retrieval(ask().retrieval.retrieval_id).query_text == REDACTED
+    of_seed = ask(eval_query_id="q01")
+    assert store.get_retrieval(of_seed.retrieval.retrieval_id).query_text == QUESTION
+    assert store.get_retrieval(ask(redact=False).retrieval.retrieval_id).query_text == QUESTION
+
+
+def test_the_project_asks_for_redaction(project, monkeypatch):
+    assert not redaction_is_set(project.folder)
+    printed = json.loads(project.vector("search", QUESTION, "--redact", "--json").stdout)
+    assert printed["query"] == QUESTION
+    project.edit("dbt_project.yml", "redact_queries: false", "redact_queries: true")
+    assert redaction_is_set(project.folder)
+    also = json.loads(project.vector("search", QUESTION, "--json").stdout)
+    assert project.query(
+        "select distinct query_text, query_embedding is null from retrieval where retrieval_id in (?, ?)",
+        printed["retrieval_id"], also["retrieval_id"],
+    ) == [(REDACTED, True)]  # fmt: skip
+    tested = project.test("--select", "retrieval")
+    assert tested.success, tested.output
+    monkeypatch.setenv("VECTOR_REDACT_QUERIES", "perhaps")
+    with pytest.raises(ConfigurationError, match="VECTOR_REDACT_QUERIES is 'perhaps'; it must be true or false"):
+        redaction_is_set()
+
+
+def test_a_redacted_search_cannot_be_replayed(ask, again):
+    found, changes = again(ask(redact=True))
+    assert found.not_replayed == "redacted: the log has only a hash of the question"
+    assert changes == {}
+
+
+# Replay
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"mode": "lexical"}, {"mode": "hybrid", "mmr": 0.5, "per_source": 2}, {"source_types": ["page"]},
+     {"tags": [("lang", "en")], "updated_from": datetime(2000, 1, 1)}],
+)  # fmt: skip
+def test_nothing_changed(store, ask, again, options):
+    result = ask(**options)
+    assert result.hits
+    before = len(store.list_retrievals())
+    found, changes = again(result)
+    assert (changes, found.notes, found.not_replayed, found.unchanged) == ({}, (), None, len(result.hits))
+    assert len(store.list_retrievals()) == before
+
+
+def test_what_changed_and_why(store, space, ask, again):
+    result = ask()
+    ids = [hit.chunk_id for hit in result.hits]
+    retired, changed, emptied, pending, *_ = [store.get_chunk(each) for each in ids]
+    store.save_chunks([
+        replace(retired, retired_utc=NOW + timedelta(hours=1)),
+        with_text(changed, "Another text without a vector."),
+        with_text(pending, QUESTION),
+    ])  # fmt: skip
+    embedded = VectorEmbedding.create_new(
+        pending.chunk_id, space.embedding_space_id, compute_content_hash(QUESTION),
+        HashProvider(space).embed([QUESTION]).vectors[0].tolist(),
+    )  # fmt: skip
+    store.save_embedding(embedded)
+    store.engine.execute(f"delete from embedding where chunk_id = '{emptied.chunk_id}'")
+    other = next(chunk for chunk in store.list_chunks() if chunk.chunk_id not in ids)
+    made = with_text(replace(other, chunk_id="f" * 64, created_utc=datetime.now(timezone.utc)), f"{QUESTION}?")
+    store.save_chunk(made)
+    vector = HashProvider(space).embed([QUESTION]).vectors[0].tolist()
+    store.save_embedding(
+        VectorEmbedding.create_new(made.chunk_id, space.embedding_space_id, made.content_sha256, vector)
+    )
+
+    found, changes = again(result)
+    assert changes[retired.chunk_id] == ("gone", ("chunk_retired",))
+    assert changes[changed.chunk_id] == ("gone", ("text_changed", "vector_missing"))
+    assert changes[emptied.chunk_id] == ("gone", ("vector_missing",))
+    assert changes[pending.chunk_id] == ("moved", ("text_changed",))
+    assert changes[made.chunk_id] == ("new", ("chunk_new",))
+    moved_up = [each for each, change in changes.items() if change == ("new", ("moved_up",))]
+    assert len(moved_up) == 2
+    for each in found.changes:
+        assert (each.rank_then is None) == (each.change == "new")
+        assert (each.rank_now is None) == (each.change == "gone")
+    assert {each.rank_now for each in found.changes if each.rank_now} <= set(range(1, 11))
+
+
+def test_a_vector_that_came_later(store, space, ask, again):
+    chunk = store.list_chunks()[0]
+    embedding = store.list_embeddings(chunk_id=chunk.chunk_id)[0]
+    store.engine.execute(f"delete from embedding where chunk_id = '{chunk.chunk_id}'")
+    result = ask(chunk.content)
+    store.save_embedding(replace(embedding, created_utc=datetime.now(timezone.utc)))
+    _, changes = again(result)
+    assert changes[chunk.chunk_id] == ("new", ("vector_new",))
+    last = result.hits[-1].chunk_id
+    assert changes[last] == ("gone", ("outranked",))
+    assert {change for each, change in changes.items() if each not in (chunk.chunk_id, last)} == {
+        ("moved", ("outranked",))
+    }
+
+
+def test_a_source_that_no_longer_passes_the_filter(store, ask, again):
+    result = ask(tags=[("lang", "en")])
+    source = store.get_source(result.hits[0].source_id)
+    store.save_source(replace(source, tags={"lang": "xx"}, updated_utc=datetime.now(timezone.utc)))
+    _, changes = again(result)
+    assert changes[result.hits[0].chunk_id] == ("gone", ("filtered_out",))
+
+    other = ask(tags=[("lang", "xx")], top_k=100)
+    store.save_source(replace(source, tags={"lang": "en"}, updated_utc=datetime.now(timezone.utc)))
+    joined = store.get_source("page:apollo")
+    store.save_source(replace(joined, tags={"lang": "xx"}, updated_utc=datetime.now(timezone.utc) + timedelta(1)))
+    _, changes = again(other)
+    assert {change for change in changes.values() if change[0] == "new"} == {("new", ("source_changed",))}
+
+
+def test_scores_that_moved_and_a_question_with_another_vector(store, ask, again):
+    result = ask()
+    store.engine.execute(
+        "update retrieval_hit set score = score - 0.25 where retrieval_id = ? and rank = 3",
+        [result.retrieval.retrieval_id],
+    )
+    rewrite(store, result.retrieval.retrieval_id, "query_embedding = [1, 0, 0, 0, 0, 0, 0, 0]")
+    found, changes = again(result)
+    assert changes == {result.hits[2].chunk_id: ("moved", ("score_moved",))}
+    assert found.notes == ("question_vector_changed",)
+    (change,) = found.changes
+    assert change.score_now - change.score_then == pytest.approx(0.25)
+
+
+def test_a_space_that_is_no_longer_active(store, space, ask, again):
+    result = ask()
+    store.save_embedding_space(replace(space, is_active=False))
+    found, changes = again(result)
+    assert (found.notes, changes) == (("space_inactive",), {})
+
+
+def test_a_space_whose_model_is_gone(store, again):
+    gone = store.get_or_create_embedding_space("onnx", "/no/such/folder", 8, space_key="gone")
+    retrieval = VectorRetrieval.create_new(gone.embedding_space_id, QUESTION, 5)
+    store.save_retrieval(retrieval)
+    (found,) = replay(store, [store.get_retrieval(retrieval.retrieval_id)])
+    assert "/no/such/folder" in found.not_replayed
+
+
+def test_a_reranker_of_the_log_is_not_imported_unasked(store, ask, again, tmp_path, monkeypatch):
+    (tmp_path / "imported_reranker.py").write_text(
+        "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+        "def f(query, texts): return [0] * len(texts)"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    result = ask()
+    policy = '{"method":"dense","rerank":"imported_reranker:f"}'
+    rewrite(store, result.retrieval.retrieval_id, f"policy_json = '{policy}'")
+    found, _ = again(result)
+    assert found.not_replayed.endswith("allow it by --rerank imported_reranker:f")
+    assert not (tmp_path / "ran").exists()
+    assert again(result, "imported_reranker:f")[0].not_replayed is None
+    assert (tmp_path / "ran").exists()
+
+
+def test_since_a_moment_the_latest_first(store, ask):
+    before = datetime.now(timezone.utc)
+    ids = [ask().retrieval.retrieval_id for _ in range(3)]
+    assert [each.retrieval_id for each in logged_since(store, before)] == ids[::-1]
+    assert [each.retrieval_id for each in logged_since(store, before, limit=1)] == ids[-1:]
+    assert logged_since(store, NOW + timedelta(days=1)) == []
+
+
+def test_the_command_replays(project):
+    with project.store() as store:
+        (first, second) = store.list_retrievals()
+        hit = store.list_retrieval_hits(first.retrieval_id)[0]
+        store.save_chunk(replace(store.get_chunk(hit.chunk_id), retired_utc=NOW))
+    contents = project.contents()
+    one = project.vector("replay", first.retrieval_id, "--json")
+    printed = json.loads(one.stdout)
+    assert (one.exit_code, one.stderr) == (0, "")
+    assert (printed["replayed"], printed["changed"], printed["not_replayed"]) == (1, 1, 0)
+    (change,) = [each for each in printed["replays"][0]["changes"] if each["change"] == "gone"]
+    assert (change["chunk_id"], change["reasons"], change["rank_then"]) == (hit.chunk_id, ["chunk_retired"], 1)
+
+    every = project.vector("replay", "--since", "2000-01-01")
+    assert every.exit_code == 0
+    assert "chunk retired" in every.stdout
+    assert every.stdout.splitlines()[-1].startswith("2 searches replayed")
+    assert project.vector("replay", "--since", "2999-01-01").stdout.startswith("0 searches replayed")
+    assert project.contents() == contents
+    unknown = project.vector("replay", "nothing")
+    assert (unknown.exit_code, unknown.stderr.count("\n")) == (2, 1)
+    assert "no search is logged as 'nothing'" in unknown.stderr
+
+
+# Retention
+
+
+@pytest.fixture
+def aged(project):
+    """Searches of 100 and of 10 days ago, and one of a run of 100 days ago; their ids."""
+    with project.store() as store:
+        space = store.get_embedding_space_by_key("hash")
+        embed_space(store, space)
+        run_id = store.list_runs()[0].run_id
+        made = [
+            search(store, space, HashProvider(space), QUESTION, 3, run_id=run).retrieval.retrieval_id
+            for run in (None, None, run_id)
+        ]
+        for retrieval_id, days in zip(made, (100, 10, 100), strict=True):
+            rewrite(store, retrieval_id, f"created_utc = created_utc - interval {days} day")
+    return made
+
+
+def left(project):
+    hits = project.query("select distinct retrieval_id from retrieval_hit")
+    ids = project.query("select retrieval_id from retrieval")
+    assert set(hits) <= set(ids)
+    return {retrieval_id for (retrieval_id,) in ids}
+
+
+def delete_old(project, arguments):
+    return project.dbt("run-operation", "delete_old_retrievals", "--args", arguments)
+
+
+def test_retention_deletes_whole_searches_older_than_so_many_days(project, aged):
+    old, recent, of_run = aged
+    before = left(project)
+    counted = delete_old(project, "{days: 90, dry_run: true}")
+    assert counted.success, counted.output
+    assert left(project) == before
+
+    done = delete_old(project, "{days: 90}")
+    assert done.success, done.output
+    assert "Deleted 1 searches and 3 hits" in done.output
+    assert left(project) == before - {old}
+    assert recent in before
+
+    assert "Deleted 0 searches and 0 hits" in delete_old(project, "{days: 90}").output
+    assert delete_old(project, "{days: 90, evaluations: true}").success
+    assert left(project) == before - {old, of_run}
+    tested = project.test("--select", "retrieval", "retrieval_hit")
+    assert tested.success, tested.output
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "'90'", "ninety", "null", "1.5", "true"])
+def test_retention_takes_a_number_of_days_only(project, aged, days):
+    before = left(project)
+    done = delete_old(project, f"{{days: {days}}}")
+    assert not done.success
+    assert "give a whole number from 1" in done.output
+    assert left(project) == before

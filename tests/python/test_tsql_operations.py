@@ -1,0 +1,53 @@
+"""What dbt's operations send to SQL Server, seen by a driver that records and talks to no server."""
+
+import pytest
+from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
+from tsql.recording import record
+from tsql.rules import violations
+from tsql.server import CannedServer
+
+
+def ours(recording):
+    """The statements in their order, but for dbt-sqlserver's own."""
+    return [sql for sql in recording.every_statement if '"retrieval' in sql or sql.lower().startswith("commit")]
+
+
+@pytest.fixture(scope="module")
+def retention(tmp_path_factory):
+    """What deletes old searches, and what only counts them."""
+    return {
+        arguments: record(
+            tmp_path_factory.mktemp("operation"),
+            CannedServer(),
+            *("run-operation", "delete_old_retrievals", "--args", arguments),
+        )
+        for arguments in ("{days: 90}", "{days: 90, dry_run: true, evaluations: true}")
+    }
+
+
+def test_retention_deletes_the_hits_before_their_searches(retention):
+    done = retention["{days: 90}"]
+    assert done.done.returncode == 0, done.output
+    assert "Deleted 2 searches and 9 hits" in done.output
+    deletes = [" ".join(sql.split()) for sql in ours(done) if "delete from" in sql]
+    assert len(deletes) == 2
+    hits, searches = deletes
+    assert 'delete from "analytics"."vector"."retrieval_hit" where retrieval_id in (' in hits
+    assert 'delete from "analytics"."vector"."retrieval" where created_utc < cast(' in searches
+    for sql in deletes:
+        assert "as datetime2(6))" in sql
+        assert "and run_id is null" in sql
+
+
+def test_a_dry_run_deletes_nothing(retention):
+    counted = retention["{days: 90, dry_run: true, evaluations: true}"]
+    assert "Would delete 2 searches and 9 hits" in counted.output
+    assert not any("delete" in sql for sql in counted.every_statement)
+    assert not any("run_id is null" in sql for sql in counted.every_statement)
+
+
+def test_the_statements_are_t_sql(retention):
+    sent = {sql for recording in retention.values() for sql in ours(recording) if '"retrieval' in sql}
+    assert len(sent) == 4
+    for check in (violations, sqlglot_complaints, sqlfluff_complaints):
+        assert {sql: found for sql in sent if (found := check(sql))} == {}
