@@ -1,0 +1,47 @@
+{#-
+    Each pair of vectors of one space in a relation: embedding_space_id, place_a < place_b, and their inner product. The
+    relation has embedding_space_id, place (a number, unique in its space) and vector.
+-#}
+{% macro vector_pairs(relation) -%}
+    {{ return(adapter.dispatch('vector_pairs')(relation)) }}
+{%- endmacro %}
+
+{% macro default__vector_pairs(relation) -%}
+    select
+        vector_a.embedding_space_id,
+        vector_a.place as place_a,
+        vector_b.place as place_b,
+        list_inner_product(cast(vector_a.vector as double[]), cast(vector_b.vector as double[])) as inner_product
+    from {{ relation }} as vector_a
+    inner join {{ relation }} as vector_b
+        on
+            vector_a.embedding_space_id = vector_b.embedding_space_id
+            and vector_a.place < vector_b.place
+{%- endmacro %}
+
+{% macro sqlserver__vector_pairs(relation) -%}
+    {#- Every vector is taken apart once, not once for each pair. -#}
+    {%- set elements -%}
+        (
+            select
+                whole.embedding_space_id,
+                whole.place,
+                cast(element.[key] as int) as position,
+                cast(element.[value] as float) as element_value
+            from {{ relation }} as whole
+            cross apply openjson(whole.vector) as element
+        )
+    {%- endset -%}
+    select
+        vector_a.embedding_space_id,
+        vector_a.place as place_a,
+        vector_b.place as place_b,
+        sum(vector_a.element_value * vector_b.element_value) as inner_product
+    from {{ elements }} as vector_a
+    inner join {{ elements }} as vector_b
+        on
+            vector_a.embedding_space_id = vector_b.embedding_space_id
+            and vector_a.position = vector_b.position
+            and vector_a.place < vector_b.place
+    group by vector_a.embedding_space_id, vector_a.place, vector_b.place
+{%- endmacro %}
