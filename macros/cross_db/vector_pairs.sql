@@ -7,13 +7,22 @@
 {%- endmacro %}
 
 {% macro default__vector_pairs(relation) -%}
+    {%- set doubles -%}
+        (
+            select
+                embedding_space_id,
+                place,
+                cast(vector as double[]) as vector
+            from {{ relation }}
+        )
+    {%- endset -%}
     select
         vector_a.embedding_space_id,
         vector_a.place as place_a,
         vector_b.place as place_b,
-        list_inner_product(cast(vector_a.vector as double[]), cast(vector_b.vector as double[])) as inner_product
-    from {{ relation }} as vector_a
-    inner join {{ relation }} as vector_b
+        list_inner_product(vector_a.vector, vector_b.vector) as inner_product
+    from {{ doubles }} as vector_a
+    inner join {{ doubles }} as vector_b
         on
             vector_a.embedding_space_id = vector_b.embedding_space_id
             and vector_a.place < vector_b.place

@@ -72,7 +72,8 @@ alike as (
         compared_a.chunk_id as chunk_id_a,
         compared_b.chunk_id as chunk_id_b,
         0 as is_equal,
-        pairs.inner_product / sqrt(compared_a.sum_of_squares * compared_b.sum_of_squares) as similarity
+        pairs.inner_product
+        / nullif(sqrt(compared_a.sum_of_squares * compared_b.sum_of_squares), 0) as similarity
     from pairs
     inner join compared as compared_a
         on
@@ -85,11 +86,12 @@ alike as (
     where
         pairs.inner_product >= {{ var('near_duplicate_min_similarity') }}
         * sqrt(compared_a.sum_of_squares * compared_b.sum_of_squares)
-        and pairs.inner_product <> 0
+        and compared_a.sum_of_squares > 0
+        and compared_b.sum_of_squares > 0
 
 ),
 
-equal as (
+equal_texts as (
 
     select
         texts.embedding_space_id,
@@ -110,7 +112,7 @@ duplicates as (
 
     select * from alike
     union all
-    select * from equal
+    select * from equal_texts
 
 ),
 
@@ -139,10 +141,10 @@ final as (
         chunks_a.content as content_a,
         chunks_b.content as content_b,
         duplicates.similarity,
-        case when duplicates.is_equal = 1 then 'equal text' else 'similar' end as duplicate_kind,
-        case when chunks_a.source_id = chunks_b.source_id then 'same source' else 'other source' end as source_relation,
         cast(text_counts.compared_text_count as integer) as compared_text_count,
-        cast(text_counts.text_count as integer) as text_count
+        cast(text_counts.text_count as integer) as text_count,
+        case when duplicates.is_equal = 1 then 'equal text' else 'similar' end as duplicate_kind,
+        case when chunks_a.source_id = chunks_b.source_id then 'same source' else 'other source' end as source_relation
     from duplicates
     inner join spaces
         on duplicates.embedding_space_id = spaces.embedding_space_id
