@@ -29,14 +29,14 @@
 {%- endmacro %}
 
 {% macro sqlserver__vector_pairs(relation) -%}
-    {#- Every vector is taken apart once, not once for each pair. -#}
+    {#- Every vector is taken apart once, not once for each pair. Its elements are float32, whatever JSON's digits say. -#}
     {%- set elements -%}
         (
             select
                 whole.embedding_space_id,
                 whole.place,
-                cast(element.[key] as int) as position,
-                cast(element.[value] as float) as element_value
+                cast(element.[key] collate Latin1_General_100_BIN2 as int) as position,
+                cast(cast(element.[value] as real) as float(53)) as element_value
             from {{ relation }} as whole
             cross apply openjson(whole.vector) as element
         )

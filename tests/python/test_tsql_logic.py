@@ -23,7 +23,7 @@ VIEWS = (
     "embedding_space_identity", "embedding_pending", "embedding_current", "space_coverage", "chunk_catalog",
     "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score", "eval_resample",
     "eval_pair", "eval_rank_overlap", "eval_difference", "retrieval_quality", "retrieval_quality_trend", "space_drift",
-    "space_comparison",
+    "space_comparison", "source_reach", "near_duplicate_chunk",
 )  # fmt: skip
 CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
 HAPPENED = """
