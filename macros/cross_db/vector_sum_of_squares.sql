@@ -8,5 +8,8 @@
 {%- endmacro %}
 
 {% macro sqlserver__vector_sum_of_squares(vector) -%}
-    (select sum(try_cast([value] as float) * try_cast([value] as float)) from openjson({{ vector }}))
+    (
+        select sum(cast(try_cast([value] as real) as float(53)) * cast(try_cast([value] as real) as float(53)))
+        from openjson({{ vector }})
+    )
 {%- endmacro %}

@@ -6,9 +6,15 @@ spaces as (
 
 ),
 
-chunks as (
+all_chunks as (
 
     select * from {{ ref('chunk') }}
+
+),
+
+chunks as (
+
+    select * from all_chunks
     where retired_utc is null
 
 ),
@@ -90,7 +96,7 @@ outdated as (
         all_chunks.source_type,
         count(*) as stale_count
     from embeddings
-    inner join {{ ref('chunk') }} as all_chunks
+    inner join all_chunks
         on embeddings.chunk_id = all_chunks.chunk_id
     where
         all_chunks.retired_utc is not null
@@ -99,27 +105,47 @@ outdated as (
 
 ),
 
+-- A source type that has vanished may have vectors all the same.
+covered as (
+
+    select
+        embedding_space_id,
+        source_type
+    from counted
+    union
+    select
+        embedding_space_id,
+        source_type
+    from outdated
+
+),
+
+-- Rounded down: 100 means every chunk.
 final as (
 
     select
         spaces.space_key,
-        counted.embedding_space_id,
+        covered.embedding_space_id,
         spaces.is_active,
-        counted.source_type,
-        cast(counted.chunk_count as integer) as chunk_count,
-        cast(counted.current_count as integer) as current_count,
-        cast(counted.pending_count as integer) as pending_count,
-        cast(counted.quarantined_count as integer) as quarantined_count,
+        covered.source_type,
+        cast(coalesce(counted.chunk_count, 0) as integer) as chunk_count,
+        cast(coalesce(counted.current_count, 0) as integer) as current_count,
+        cast(coalesce(counted.pending_count, 0) as integer) as pending_count,
+        cast(coalesce(counted.quarantined_count, 0) as integer) as quarantined_count,
         cast(coalesce(outdated.stale_count, 0) as integer) as stale_count,
-        cast(counted.truncated_count as integer) as truncated_count,
-        round(100.0 * counted.current_count / counted.chunk_count, 2) as coverage_percent
-    from counted
+        cast(coalesce(counted.truncated_count, 0) as integer) as truncated_count,
+        floor(10000.0 * counted.current_count / counted.chunk_count) / 100 as coverage_percent
+    from covered
     inner join spaces
-        on counted.embedding_space_id = spaces.embedding_space_id
+        on covered.embedding_space_id = spaces.embedding_space_id
+    left join counted
+        on
+            covered.embedding_space_id = counted.embedding_space_id
+            and covered.source_type = counted.source_type
     left join outdated
         on
-            counted.embedding_space_id = outdated.embedding_space_id
-            and counted.source_type = outdated.source_type
+            covered.embedding_space_id = outdated.embedding_space_id
+            and covered.source_type = outdated.source_type
 
 )
 

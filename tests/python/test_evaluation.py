@@ -1,16 +1,14 @@
 """The quality marts against other implementations: ir-measures, numpy and scipy; and what docs/evaluation.md shows."""
 
-import re
-
 import ir_measures
 import numpy as np
 import pytest
+from documents import examples
 from evaluation import EXACT, METRICS, REPLICATES, named, open_warehouse, resamples, scored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import RR, P, R, nDCG
 from scipy import stats
-from support import PROJECT_DIR
 
 MEASURES = (nDCG @ 10, RR, P @ 10, R @ 10, R @ 100)
 # Each example fills the log and reads the views.
@@ -164,20 +162,8 @@ def demo(kept_project, tmp_path_factory):
         yield opened
 
 
-DOCUMENT = (PROJECT_DIR / "docs" / "evaluation.md").read_text(encoding="utf-8").partition("## Examples")[2]
-EXAMPLES = [
-    (question, sql, header)
-    for question, text in re.findall(r"^\*\*(.*?)\*\*(.*?)(?=^\*\*|^## )", DOCUMENT, re.DOTALL | re.MULTILINE)
-    for sql, header in re.findall(r"```sql\n(.*?)```\n\n\| (.*?) \|\n", text, re.DOTALL)
-]
-
-
-def test_every_query_of_the_document_is_an_example():
-    assert len(EXAMPLES) == DOCUMENT.count("```sql") >= 6
-
-
-@pytest.mark.parametrize(("sql", "header"), [example[1:] for example in EXAMPLES], ids=[each[0] for each in EXAMPLES])
-def test_an_example_of_the_document_runs(demo, sql, header):
+@pytest.mark.parametrize(("question", "sql", "header"), examples("evaluation.md"))
+def test_an_example_of_the_document_runs(demo, question, sql, header):
     rows = demo.records(sql)
     assert rows
     assert list(rows[0]) == header.split(" | ")

@@ -62,7 +62,8 @@ def compiled_nodes(folder: Path, project: Path = PROJECT_DIR) -> dict[str, Node]
     manifest = json.loads((folder / "target" / "manifest.json").read_text(encoding="utf-8"))
     nodes = {}
     for node in manifest["nodes"].values():
-        if node["resource_type"] in ("model", "test"):
+        # A test of a disabled model is in the manifest, and disabled too.
+        if node["resource_type"] in ("model", "test") and node["config"]["enabled"]:
             path = folder / "target" / "compiled" / node["package_name"] / _compiled_path(node)
             sql = path.read_text(encoding="utf-8")
             nodes[node["name"]] = Node(

@@ -61,7 +61,7 @@ def _collation(node: exp.Expression | None) -> str:
 
 def _number_series(node: exp.Expression) -> exp.Expression:
     """CROSS APPLY of the first n of a million numbers: a range of n."""
-    if isinstance(node, exp.Lateral) and node.args.get("cross_apply"):
+    if isinstance(node, exp.Lateral) and node.args.get("cross_apply") and not isinstance(node.this, exp.OpenJSON):
         top = node.find(exp.Limit)
         if top is None:
             raise ValueError(f"no number series: {node.sql('tsql')[:200]}")
@@ -81,7 +81,7 @@ _JSON_TYPES = """
 
 def _json_rows(node: exp.Expression) -> exp.Expression:
     """OPENJSON: a row for each member or element, in the columns of its own, or in those that WITH names."""
-    if not (isinstance(node, exp.Table) and isinstance(node.this, exp.OpenJSON)):
+    if not (isinstance(node, exp.Table | exp.Lateral) and isinstance(node.this, exp.OpenJSON)):
         return node
     columns = []
     for column in node.this.expressions:
@@ -93,6 +93,8 @@ def _json_rows(node: exp.Expression) -> exp.Expression:
     rows = sqlglot.parse_one(f"select {selected} from json_each(null)", dialect="duckdb")
     call = next(function for function in rows.find_all(exp.Anonymous) if function.name.lower() == "json_each")
     call.set("expressions", [node.this.this.copy()])
+    if isinstance(node, exp.Lateral):
+        return exp.Lateral(this=rows.subquery(), alias=node.args["alias"])
     return rows.subquery(node.alias or "json_row")
 
 
@@ -152,6 +154,9 @@ def _plain_types(node: exp.Expression) -> exp.Expression:
         return exp.Literal.string(node.name)
     if isinstance(node, exp.DataType) and node.this in exp.DataType.TEXT_TYPES:
         return exp.DataType.build("varchar", dialect="duckdb")
+    # sqlglot reads FLOAT and REAL alike; of FLOAT(53) it keeps the 53.
+    if isinstance(node, exp.DataType) and node.this == exp.DataType.Type.FLOAT and node.expressions:
+        return exp.DataType.build("double", dialect="duckdb")
     if isinstance(node, exp.DataType) and node.this == exp.DataType.Type.BIT:
         return exp.DataType.build("boolean", dialect="duckdb")
     if isinstance(node, exp.DataType) and str(node.this).upper().endswith(("DATETIME2", "DATETIME")):

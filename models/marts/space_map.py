@@ -1,0 +1,78 @@
+"""The table space_map: see space_map.yml. dbt runs this file on its own, so it imports nothing of this project."""
+
+import numpy as np
+import pyarrow as pa
+
+COLUMNS = {
+    "embedding_space_id": pa.string(),
+    "space_key": pa.string(),
+    "chunk_id": pa.string(),
+    "content_sha256": pa.string(),
+    "source_id": pa.string(),
+    "source_type": pa.string(),
+    "x": pa.float64(),
+    "y": pa.float64(),
+    "x_variance_share": pa.float64(),
+    "y_variance_share": pa.float64(),
+    "space_chunk_count": pa.int32(),
+}
+# Chunk ids are digests, so the first of them are a sample that no property of a chunk decides.
+SPACES = "select embedding_space_id, count(*) from vectors group by all order by all"
+SAMPLE = """
+    select chunk_id, input_content_sha256 as content_sha256, source_id, source_type, vector
+    from vectors
+    where embedding_space_id = '{space}' and embedding_id in (
+        select embedding_id from vectors where embedding_space_id = '{space}' order by chunk_id limit {limit}
+    )
+    order by chunk_id
+"""
+
+
+def model(dbt, session):
+    """A row for each current chunk of the sample of each space."""
+    dbt.config(materialized="table")
+    limit = int(dbt.config.meta_get("max_chunks"))
+    keys = dict(dbt.ref("embedding_space").project("embedding_space_id, space_key").fetchall())
+    vectors = dbt.ref("embedding_current")
+    maps = [pa.schema(COLUMNS.items()).empty_table()]
+    for space, count in vectors.query("vectors", SPACES).fetchall():
+        sample = vectors.query("vectors", SAMPLE.format(space=space, limit=limit)).to_arrow_table()
+        maps.append(space_map(sample, space, keys[space], count))
+    return pa.concat_tables(maps)
+
+
+def space_map(sample, space, key, count):
+    """The rows of one space."""
+    vectors = sample["vector"].combine_chunks().flatten().to_numpy().reshape(len(sample), -1)
+    coordinates, shares = project_plane(vectors)
+    computed = {"x": coordinates[:, 0], "y": coordinates[:, 1]}
+    same = {
+        "embedding_space_id": space,
+        "space_key": key,
+        "x_variance_share": shares[0],
+        "y_variance_share": shares[1],
+        "space_chunk_count": count,
+    }
+    columns = {name: [value] * len(sample) for name, value in same.items()} | computed
+    arrays = [
+        pa.array(columns[name], type) if name in columns else sample[name].cast(type) for name, type in COLUMNS.items()
+    ]
+    return pa.table(arrays, names=list(COLUMNS))
+
+
+def project_plane(vectors):
+    """scripts/vector/projection.py says what it computes; a test compares the two."""
+    centred = np.asarray(vectors, dtype=np.float64)
+    scale = np.square(centred).sum()
+    centred = centred - centred.mean(axis=0)
+    spread = np.square(centred).sum()
+    # What is left of equal vectors is rounding, not variance.
+    if spread <= 1e-20 * scale:
+        return np.zeros((len(centred), 2)), np.zeros(2)
+    if centred.shape[1] < 2:
+        centred = np.pad(centred, ((0, 0), (0, 1)))
+    variances, axes = np.linalg.eigh(centred.T @ centred)
+    variances, axes = variances[:-3:-1], axes[:, :-3:-1]
+    largest = np.abs(axes).argmax(axis=0)
+    axes = axes * np.where(axes[largest, [0, 1]] < 0, -1, 1)
+    return centred @ axes, np.clip(variances, 0, None) / spread

@@ -1,0 +1,114 @@
+"""What docs/analysts.md shows, over a project that was built, embedded, searched, changed, built and embedded again."""
+
+import shutil
+
+import duckdb
+import numpy as np
+import pytest
+from documents import examples
+
+from vector.providers import open_provider
+from vector.retrieval import search
+
+CHANGED = ("noticed a faint object in Taurus", "noticed an unknown, faint object in the constellation Taurus")
+
+
+def live_on(project):
+    """Asks the questions of eval_query, rewords a page, takes one away, and brings everything up to date."""
+    with project.store() as store:
+        (space,) = store.list_embedding_spaces(active_only=True)
+        provider = open_provider(space)
+        for query in project.rows("eval_query"):
+            search(store, space, provider, query["query_text"], eval_query_id=query["query_id"])
+        provider.close()
+    pages = [page for page in project.rows("page") if page["page_id"] != "io"]
+    (ceres,) = (page for page in pages if page["page_id"] == "ceres")
+    assert ceres["payload_json"].count(CHANGED[0]) == 1
+    ceres["payload_json"] = ceres["payload_json"].replace(*CHANGED)
+    project.write_rows("page", pages)
+    project.build()
+    project.embed()
+    project.build("--select", "space_map")
+
+
+@pytest.fixture(scope="module")
+def lived(kept_project, tmp_path_factory):
+    """A copy of the warehouse after all that."""
+    kept_project.reset()
+    live_on(kept_project)
+    path = tmp_path_factory.mktemp("analysts") / "warehouse.duckdb"
+    shutil.copy(kept_project.database_path, path)
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("use warehouse.vector")
+        yield connection
+
+
+@pytest.mark.parametrize(("question", "sql", "header"), examples("analysts.md"))
+def test_an_example_of_the_document_runs(lived, question, sql, header):
+    result = lived.execute(sql)
+    assert [column[0] for column in result.description] == header.split(" | ")
+    assert result.fetchall()
+
+
+def test_coverage_keeps_a_type_that_has_vanished(project):
+    project.write_rows("event", [])
+    project.build()
+    (row,) = project.query(
+        "select chunk_count, current_count, pending_count, stale_count, coverage_percent from space_coverage"
+        " where source_type = 'event'"
+    )
+    stale = project.query("select count(*) from chunk where source_type = 'event'")[0][0]
+    assert row == (0, 0, 0, stale, None)
+    assert stale > 0
+    shown = project.vector("coverage")
+    assert shown.exit_code == 0
+    assert "event" in shown.stdout
+
+
+def test_reach_is_what_the_log_says(lived):
+    """Every pair of space and source, counted another way: retrieval by retrieval in Python."""
+    hits = lived.execute(
+        "select retrieval_id, embedding_space_id, source_id, rank from retrieval inner join retrieval_hit using"
+        " (retrieval_id) inner join chunk using (chunk_id) order by rank"
+    ).fetchall()
+    ranks = {}
+    for retrieval_id, space, source, rank in hits:
+        ranks.setdefault((space, source), {}).setdefault(retrieval_id, rank)
+    rows = lived.execute(
+        "select embedding_space_id, source_id, found_count, best_rank, mean_rank from source_reach"
+    ).fetchall()
+    assert {source for _, source, *_ in rows} == {
+        source
+        for (source,) in lived.execute("select source_id from source_registry where retired_utc is null").fetchall()
+    }
+    found = [row for row in rows if row[2]]
+    assert len(found) > 20
+    for space, source, *counted in rows:
+        expected = list(ranks.get((space, source), {}).values())
+        assert counted[0] == len(expected)
+        if expected:
+            assert counted[1:] == [min(expected), pytest.approx(sum(expected) / len(expected))]
+
+
+def test_near_duplicates_are_the_pairs_of_all(lived):
+    """Against numpy: the cosines of all pairs of different texts, and the chunks of equal ones."""
+    rows = lived.execute(
+        "select chunk_id, input_content_sha256, vector from embedding_current order by chunk_id"
+    ).fetchall()
+    first = {}
+    for chunk, content, vector in rows:
+        first.setdefault(content, (chunk, vector))
+    equal = {(first[content][0], chunk) for chunk, content, _ in rows if first[content][0] != chunk}
+    chunks, vectors = zip(*first.values(), strict=True)
+    matrix = np.array(vectors, dtype=np.float64)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    a, b = np.triu_indices(len(chunks), 1)
+    cosines = (matrix @ matrix.T)[a, b]
+    near = {(chunks[i], chunks[j]): cosine for i, j, cosine in zip(a, b, cosines, strict=True) if cosine >= 0.9}
+    given = lived.execute("select chunk_id_a, chunk_id_b, duplicate_kind, similarity from near_duplicate_chunk")
+    kinds = {"equal text": {}, "similar": {}}
+    for chunk_a, chunk_b, kind, similarity in given.fetchall():
+        kinds[kind][chunk_a, chunk_b] = similarity
+    assert kinds["similar"] == pytest.approx(near, abs=1e-9)
+    assert kinds["equal text"].keys() == equal
+    assert len(near) > 20
