@@ -17,7 +17,8 @@ from typing import Any
 
 from vector.batching import Batches, BatchSizer
 from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
-from vector.errors import ConfigurationError, InputRefused, ProviderError
+from vector.errors import InputRefused, ProviderError, SpaceBusy
+from vector.open_models import OpenModel, OpenModels
 from vector.pinning import pin_or_check, refuse_swapped_model
 from vector.planning import (
     EmbedOptions,
@@ -55,21 +56,23 @@ def embed_space(
     options: EmbedOptions | None = None,
     on_progress: Callable[[EmbedSummary], None] = lambda summary: None,
     run: VectorRun | None = None,
+    models: OpenModels | None = None,
 ) -> EmbedSummary:
     """Embeds what is pending in the space and records a job and a run, also when there is nothing to do; with `run`,
-    an attempt that a worker has recorded, that one gets options and metrics instead.
+    an attempt that a worker has recorded, that one gets options and metrics instead. A model in this process is taken
+    from `models`, if given, and kept there.
 
-    Raises ConfigurationError when another session embeds into the space or `max_cost` is given for a space without a
-    price, ProviderError or SpaceRefused when the model cannot be used; what was finished by then is stored.
+    Raises SpaceBusy when another session embeds into the space, ConfigurationError when `max_cost` is given for a space
+    without a price, ProviderError or SpaceRefused when the model cannot be used; what was finished by then is stored.
     """
     options = options or EmbedOptions()
     refuse_unpriced(space, options)
     with _alone_in(store, space):
         if run is not None:
-            return _embed(store, space, options, on_progress, run)
+            return _embed(store, space, options, on_progress, run, models)
         job_input = {"space_key": space.space_key, "limit": options.limit}
         with recorded_run(store, JobType.EMBED_CHUNKS, job_input, space.embedding_space_id) as own_run:
-            return _embed(store, space, options, on_progress, own_run)
+            return _embed(store, space, options, on_progress, own_run, models)
 
 
 @contextmanager
@@ -77,7 +80,7 @@ def _alone_in(store: VectorStore, space: EmbeddingSpace) -> Iterator[None]:
     """Two sessions that embed into one space would both pay for what is pending."""
     with store.engine.exclusive(f"embed:{space.embedding_space_id}") as alone:
         if not alone:
-            raise ConfigurationError(
+            raise SpaceBusy(
                 f"space {space.space_key} is being embedded into by {running_elsewhere(store, space)};"
                 " wait for it, or stop it"
             )
@@ -91,6 +94,7 @@ def _embed(
     options: EmbedOptions,
     on_progress: Callable[[EmbedSummary], None],
     run: VectorRun,
+    models: OpenModels | None,
 ) -> EmbedSummary:
     summary = EmbedSummary(space.space_key or "", run_id=run.run_id, cost=cost_of(space, 0))
     started = time.perf_counter()
@@ -99,7 +103,8 @@ def _embed(
         summary.planned = plan.chunks
         on_progress(summary)
         if plan.chunks:
-            _Run(store, space, options, plan, summary, Writer(store, space, summary, on_progress), started).go(run)
+            writer = Writer(store, space, summary, on_progress)
+            _Run(store, space, options, plan, summary, writer, started, models).go(run)
     except BaseException as error:
         summary.error = str(error) or type(error).__name__
         raise
@@ -122,6 +127,7 @@ class _Run:
         summary: EmbedSummary,
         writer: Writer,
         started: float,
+        models: OpenModels | None,
     ) -> None:
         self.store, self.space, self.options, self.plan = store, space, options, plan
         self.summary, self.writer, self.started = summary, writer, started
@@ -131,11 +137,14 @@ class _Run:
         self.retries: list[list[PendingText]] = []
         self.calls: dict[Future, list[PendingText]] = {}
         self.busy = _BusyTime()
+        self.models = models or OpenModels()
+        self.closes_models = models is None
 
     def go(self, run: VectorRun) -> None:
         """Embeds the plan. Raises what a call of the model raised, when what the others brought is stored."""
         space = self.space
-        self.provider = provider = open_provider(space)
+        kept = self.models.get(space)
+        self.provider = provider = kept.provider if kept else open_provider(space)
         concurrency = self.options.concurrency or provider.preferred_concurrency
         first, self.max_tokens = provider.batch_limits(self.options.batch_size)
         largest = first if self.options.batch_size else (provider.largest_batch_size or first)
@@ -145,7 +154,7 @@ class _Run:
         run.options = {"batch_size": first, "concurrency": concurrency, "model": provider.describe().to_dict()}
         self.store.save_run(run)
         try:
-            self._pin(run)
+            self._pin(run, kept)
             self._reuse()
             with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
                 try:
@@ -159,15 +168,20 @@ class _Run:
             run.metrics = {**(run.metrics or {}), "batch_size": self.sizer.size}
             if counts := provider.metrics():
                 run.metrics["server"] = counts
-            provider.close()
+            if self.closes_models or self.models.get(space) is None:
+                provider.close()
 
-    def _pin(self, run: VectorRun) -> None:
+    def _pin(self, run: VectorRun, kept: OpenModel | None) -> None:
         """Refuses a model that is not the space's, before anything is embedded."""
+        self.pinned_digest = kept.pin.model_digest if kept else None
+        if kept:
+            return
         pin = pin_or_check(self.store, self.space, self.provider, self.policy, run.run_id, self.options.batch_size)
         self.pinned_digest = pin.model_digest
         self.summary.canary_texts, self.summary.canary_requests = pin.texts, pin.requests
         self.summary.canary_tokens = pin.tokens
         run.metrics = pin.to_metrics()
+        self.models.keep(self.space, OpenModel(self.provider, pin))
 
     def _reuse(self) -> None:
         for page in read_reused_texts(self.store, self.space, self.plan):

@@ -15,6 +15,10 @@ class DatabaseBusy(ConfigurationError):
     """Another process has the database open, and will let it go."""
 
 
+class SpaceBusy(ConfigurationError):
+    """Another session embeds into the space."""
+
+
 class InvalidRecord(VectorError, ValueError):
     """A record was refused before anything was written: wrong length, not finite, unknown key, bad hash."""
 

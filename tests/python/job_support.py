@@ -8,19 +8,21 @@ from vector.store import VectorStore
 
 @dataclass
 class StandInContext:
-    """What a handler sees of its worker. `stop_after` heartbeats, it is asked to stop."""
+    """What a handler sees of its worker, which must end after so many questions whether it must (`stop_after`)."""
 
     store: VectorStore
     job: VectorJob
     run: VectorRun
     stop_after: int | None = None
     heartbeats: list[int] = field(default_factory=list)
+    asked: int = 0
 
     def heartbeat(self):
         self.heartbeats.append(len(self.heartbeats) + 1)
 
     def should_stop(self):
-        return self.stop_after is not None and len(self.heartbeats) >= self.stop_after
+        self.asked += 1
+        return self.stop_after is not None and self.asked >= self.stop_after
 
 
 def context_of(store, job_type, input_json, stop_after=None):

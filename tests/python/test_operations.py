@@ -165,6 +165,7 @@ def test_no_store_opens_on_the_schema_of_the_chat_runtime():
         ("another-host:1", timedelta(hours=1), False),
         ("another-host:1", timedelta(days=2), True),
     ],
+    ids=["gone", "alive", "elsewhere", "elsewhere long ago"],
 )
 def test_runs_of_processes_that_are_gone_are_closed(project, worker, age, closed):
     with project.store() as store:

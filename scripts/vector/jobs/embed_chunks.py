@@ -12,15 +12,20 @@ What is named but not pending (it has its vector, is retired, or quarantined) is
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedOptions, EmbedSummary, embed_space
-from vector.errors import ConfigurationError, InvalidRecord
+from vector.errors import ConfigurationError, InvalidRecord, SpaceBusy
 from vector.jobs.input_schema import SPACE_KEY, checked_input
 from vector.jobs.progress import keep_going
 from vector.jobs.query_set import space_of_key
+from vector.open_models import OPEN_MODELS
 from vector.store import VectorStore
+
+# Seconds between two looks whether the space is free.
+WAIT = 0.2
 
 _CHUNK_ID = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "chunk ids of 64 hexadecimal digits"}
 _SOURCE_ID = {"type": "string", "minLength": 1, "maxLength": 400, "description": "source ids of 1 to 400 characters"}
@@ -56,8 +61,26 @@ def run(context: Any) -> dict[str, Any]:
     options = EmbedOptions(
         limit=given.get("limit"), chunk_ids=given.get("chunk_ids"), source_ids=given.get("source_ids")
     )
-    embed_space(context.store, space, options, on_progress=stop_between_batches(context), run=context.run)
+    embed_in_turn(context, space, options)
     return dict(context.run.metrics or {})
+
+
+def embed_in_turn(context: Any, space: EmbeddingSpace, options: EmbedOptions) -> EmbedSummary:
+    """Embeds; while another job or embed.py is at work in the space, waits for it. Two at once would both pay for a
+    text that both have, and one alone keeps the model busy."""
+    while True:
+        try:
+            return embed_space(
+                context.store,
+                space,
+                options,
+                on_progress=stop_between_batches(context),
+                run=context.run,
+                models=OPEN_MODELS,
+            )
+        except SpaceBusy:
+            keep_going(context, "waiting for its turn")
+            time.sleep(WAIT)
 
 
 def active_space(store: VectorStore, space_key: str) -> EmbeddingSpace:
@@ -69,17 +92,14 @@ def active_space(store: VectorStore, space_key: str) -> EmbeddingSpace:
 
 
 def stop_between_batches(context: Any) -> Any:
-    """A callback for embed_space's progress: extends the lease, and once, when asked to, stops."""
+    """A callback for embed_space's progress: once, when asked to, stops. The worker extends the lease meanwhile."""
     stopped = False
 
     def on_progress(summary: EmbedSummary) -> None:
         nonlocal stopped
         # What is under way when it stops is stored, with progress of its own.
-        if not stopped:
-            try:
-                keep_going(context, f"{summary.written} vectors")
-            except BaseException:
-                stopped = True
-                raise
+        if not stopped and context.should_stop():
+            stopped = True
+            keep_going(context, f"{summary.written} vectors")
 
     return on_progress

@@ -15,8 +15,8 @@ from numbers import Real
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.embedding import EmbedOptions, embed_space
-from vector.jobs.embed_chunks import active_space, stop_between_batches
+from vector.embedding import EmbedOptions
+from vector.jobs.embed_chunks import active_space, embed_in_turn
 from vector.jobs.input_schema import SPACE_KEY, checked_input
 from vector.jobs.progress import keep_going
 from vector.store import VectorStore
@@ -55,7 +55,7 @@ def run(context: Any) -> dict[str, Any]:
     while True:
         # embed_space puts its metrics on the run; these are of one piece.
         context.run.metrics = None
-        summary = embed_space(context.store, space, options, on_progress=stop_between_batches(context), run=context.run)
+        summary = embed_in_turn(context, space, options)
         totals = _added(totals, context.run.metrics or {})
         totals["pieces"] += bool(summary.planned)
         context.run.metrics = totals
