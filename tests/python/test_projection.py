@@ -31,8 +31,11 @@ def test_four_points_by_hand():
     assert shares == pytest.approx([0.8, 0.2])
 
 
-def test_points_on_a_line_have_one_axis():
-    coordinates, shares = project_plane(np.array([[0, 0, 0], [1, 2, 2], [2, 4, 4]]))
+@pytest.mark.parametrize("zeros", [0, 5])
+def test_points_on_a_line_have_one_axis(zeros):
+    """Also where there are more dimensions than points."""
+    points = np.array([[0, 0, 0], [1, 2, 2], [2, 4, 4]])
+    coordinates, shares = project_plane(np.pad(points, ((0, 0), (0, zeros))))
     assert coordinates == pytest.approx(np.array([[-3, 0], [0, 0], [3, 0]]), abs=1e-7)
     assert shares == pytest.approx([1, 0])
 

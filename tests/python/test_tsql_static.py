@@ -159,6 +159,15 @@ def test_no_model_asks_for_the_engine():
     assert [str(path) for path in sources if asks.search(path.read_text(encoding="utf-8"))] == []
 
 
+def test_only_the_python_model_is_switched_by_the_engine(nodes):
+    """Where dbt reads what is enabled it knows no macros: docs/decisions/0011."""
+    text = (PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8")
+    assert re.findall(r"(\w+):\n\s+\+enabled: .*target\.", text) == ["space_map"]
+    assert len(re.findall(r"target\.(?:type|name)", text)) == 1
+    models = {path.stem for path in (PROJECT_DIR / "models").rglob("*.*") if path.suffix in (".sql", ".py")}
+    assert models - nodes.keys() == {"space_map"}
+
+
 def test_engines_differ_only_in_cross_db():
     """A macro of one engine has a file of its own name, beside the words that all the others take."""
     macro = re.compile(r"{%-?\s*macro (?:sqlserver|duckdb)__(\w+)")
