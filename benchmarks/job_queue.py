@@ -3,6 +3,10 @@
 The baseline writes, in two transactions a job, what a claim and an outcome write: an UPDATE of the job and an INSERT of
 its run; an UPDATE of each. A worker's figure has its threads and its start in it. Every subject gets jobs of its own in
 the same database file.
+
+Then EMBED_CHUNKS: the same chunks embedded by the in-process transformer, by one run as embed.py does it, and by jobs
+of so many chunks through one worker, each in a new and pinned space. Processor time counts all threads, and moves less
+with what else the machine does.
 """
 
 from __future__ import annotations
@@ -11,10 +15,11 @@ import time
 from collections.abc import Callable
 
 import duckdb
-from support import best_of, parser, print_header, print_table, scratch_warehouse
+from support import best_of, fill_chunks, parser, print_header, print_table, scratch_warehouse
 
 from vector import jobs
-from vector.contracts.models import JobType
+from vector.contracts.models import EmbeddingSpace, JobType
+from vector.embedding import EmbedOptions, embed_space
 from vector.engines.duckdb import DuckDBEngine
 from vector.jobs import Handler
 from vector.queue import JobQueue, JobRequest
@@ -22,12 +27,20 @@ from vector.store import VectorStore
 from vector.worker import Worker, WorkerOptions
 
 BARE = "bare statements"
+TRANSFORMER = {
+    "provider": "onnx",
+    "model_name": "all-MiniLM-L6-v2",
+    "dimensions": 384,
+    "preprocess_policy": {"truncation": "end", "max_tokens": 256},
+}
 
 
 def main() -> None:
     """Measures and prints jobs a second."""
     arguments = parser(__doc__, repetitions=3)
     arguments.add_argument("--jobs", type=int, default=500, metavar="N")
+    arguments.add_argument("--chunks", type=int, default=400, metavar="N", help="embedded")
+    arguments.add_argument("--chunks-a-job", type=int, default=100, metavar="N")
     given = arguments.parse_args()
     jobs.HANDLERS.update({each: Handler(each, lambda given: given, lambda context: {}) for each in JobType})
     print_header(f"The queue, {given.jobs:,} empty jobs")
@@ -36,6 +49,60 @@ def main() -> None:
         with warehouse.connect() as connection:
             rows = _measure(connection, given.jobs, given.repetitions)
     print_table(["what", "jobs/s", "of the bare statements"], rows)
+    jobs.HANDLERS.clear()
+    with scratch_warehouse() as warehouse:
+        warehouse.build()
+        with warehouse.connect() as connection:
+            fill_chunks(connection, given.chunks, 250)  # about 120 tokens each
+            rows = _embedding(connection, given.chunks, given.chunks_a_job, given.repetitions)
+    print_table(["EMBED_CHUNKS", "seconds", "of one run", "processor seconds", "of one run"], rows)
+
+
+def _embedding(connection: duckdb.DuckDBPyConnection, count: int, a_job: int, repetitions: int) -> list[list]:
+    store = VectorStore(engine=DuckDBEngine(connection, own=True))
+    queue = JobQueue(store, "benchmark")
+    chunk_ids = [chunk.chunk_id for chunk in store.list_chunks()][:count]
+    spaces = 0
+
+    def new_space() -> EmbeddingSpace:
+        nonlocal spaces
+        spaces += 1
+        # The description is no part of a space's identity, the reference of its transform is.
+        space = store.get_or_create_embedding_space(**TRANSFORMER, transform_ref=f"benchmark/{spaces}")
+        embed_space(store, space, EmbedOptions(chunk_ids=chunk_ids[:1]))  # pins it
+        return space
+
+    def one_run() -> tuple[float, float]:
+        space = new_space()
+        started, used = time.perf_counter(), time.process_time()
+        embed_space(store, space, EmbedOptions(chunk_ids=chunk_ids))
+        return time.perf_counter() - started, time.process_time() - used
+
+    def by_jobs() -> tuple[float, float]:
+        space = new_space()
+        pieces = [chunk_ids[start : start + a_job] for start in range(0, len(chunk_ids), a_job)]
+        queue.enqueue_many(
+            JobRequest(JobType.EMBED_CHUNKS, {"space_key": space.space_key, "chunk_ids": piece}) for piece in pieces
+        )
+        started, used = time.perf_counter(), time.process_time()
+        _work(store, 1)
+        taken = time.perf_counter() - started, time.process_time() - used
+        ((left,),) = store.engine.query(
+            "select count(*) from vector.embedding_pending where embedding_space_id = ?"
+            f" and chunk_id in ({', '.join('?' * len(chunk_ids))})",
+            [space.embedding_space_id, *chunk_ids],
+        )
+        if left:
+            raise SystemExit(f"{left} chunks are not embedded")
+        return taken
+
+    taken: dict[str, list[tuple[float, float]]] = {"one run": [], f"jobs of {a_job} chunks": []}
+    for _ in range(repetitions):
+        for name, subject in zip(taken, (one_run, by_jobs), strict=True):
+            taken[name].append(subject())
+    best = {name: tuple(min(times) for times in zip(*each, strict=True)) for name, each in taken.items()}
+    wall, processor = best["one run"]
+    return [[name, each[0], each[0] / wall, each[1], each[1] / processor] for name, each in best.items()]
 
 
 def _measure(connection: duckdb.DuckDBPyConnection, count: int, repetitions: int) -> list[list]:
