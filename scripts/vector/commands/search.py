@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vector.commands.shared import add_command, chosen_spaces, open_store, positive, print_result
-from vector.errors import ConfigurationError
+from vector.commands.shared import add_command, open_store, positive, print_result, searched_space
 from vector.providers import open_provider
 from vector.retrieval import SearchResult, search
 
@@ -23,7 +22,7 @@ def add_to(commands: Any) -> None:
     """Declares `search`."""
     find = add_command(commands, "search", _search, "search a space, and log it", HELP)
     find.add_argument("query", metavar="question")
-    find.add_argument("--space", metavar="KEY", help="the space to search; needed where several are active")
+    find.add_argument("--space", metavar="KEY", help="the space to search; by default the live one")
     find.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default 10)")
     find.add_argument("--source-type", action="append", default=[], metavar="T", help="only this type; repeatable")
     find.add_argument("--no-log", action="store_true", help="do not record the search")
@@ -32,15 +31,12 @@ def add_to(commands: Any) -> None:
 def _search(arguments: argparse.Namespace) -> int:
     store = open_store(arguments)
     try:
-        spaces = chosen_spaces(store, [arguments.space] if arguments.space else None)
-        if len(spaces) > 1:
-            keys = ", ".join(space.space_key or "" for space in spaces)
-            raise ConfigurationError(f"several spaces are active; choose one with --space: {keys}")
-        provider = open_provider(spaces[0])
+        space = searched_space(store, arguments.space)
+        provider = open_provider(space)
         try:
             result = search(
                 store,
-                spaces[0],
+                space,
                 provider,
                 arguments.query,
                 arguments.top_k,
