@@ -13,8 +13,8 @@ from tsql.rules import view_violations, violations
 from tsql.server import CannedServer
 
 LEDGERS = (
-    "embedding_space", "space_publication", "job", "run", "source_registry", "chunk", "chunk_version", "embedding",
-    "embedding_canary", "embedding_failure", "retrieval", "retrieval_hit",
+    "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
+    "embedding_failure", "retrieval", "retrieval_hit", "space_publication",
 )  # fmt: skip
 # A DuckDB type as SQL Server would name it in its catalogue: type, length, scale.
 CATALOGUE_TYPES = {

@@ -126,7 +126,6 @@ EMBEDDING_SPACE = _ledger(
     "embedding_space_id",
     "description is_active price_per_million_tokens updated_utc",
 )
-SPACE_PUBLICATION = _ledger("space_publication", models.SpacePublication, "publication_id")
 JOB = _ledger(
     "job",
     models.VectorJob,
@@ -163,8 +162,9 @@ EMBEDDING_FAILURE = _ledger(
 )
 RETRIEVAL = _ledger("retrieval", models.VectorRetrieval, "retrieval_id")
 RETRIEVAL_HIT = _ledger("retrieval_hit", models.VectorRetrievalHit, "retrieval_id rank")
+SPACE_PUBLICATION = _ledger("space_publication", models.SpacePublication, "publication_id")
 
 LEDGERS = (
-    EMBEDDING_SPACE, SPACE_PUBLICATION, JOB, RUN, SOURCE_REGISTRY, CHUNK, EMBEDDING, EMBEDDING_CANARY,
-    EMBEDDING_FAILURE, RETRIEVAL, RETRIEVAL_HIT,
+    EMBEDDING_SPACE, JOB, RUN, SOURCE_REGISTRY, CHUNK, EMBEDDING, EMBEDDING_CANARY, EMBEDDING_FAILURE, RETRIEVAL,
+    RETRIEVAL_HIT, SPACE_PUBLICATION,
 )  # fmt: skip
