@@ -128,12 +128,12 @@ def _add(
     )
     try:
         store.save_space_publication(publication)
-    except ConstraintRefusal:
+    except ConstraintRefusal as refusal:
         later = History.read(store).publications[len(history.publications) :]
-        if not later:
-            raise
+        # On DuckDB the number is taken a moment before the other session's row can be seen.
+        what = f"{later[0].action.value} by {later[0].published_by}" if later else str(refusal)
         raise PublicationRefused(
-            f"another session wrote publication {later[0].publication_number} meanwhile ({later[0].action.value} by"
-            f" {later[0].published_by}); look at `vector spaces list` and run it again"
+            f"another session wrote publication {publication.publication_number} meanwhile ({what});"
+            " look at `vector spaces list` and run it again"
         ) from None
     return publication

@@ -33,6 +33,7 @@ from vector.contracts.models import (
     EmbeddingSpace,
     JobStatus,
     JobType,
+    PublicationAction,
     RunStatus,
     SourceStatus,
     SpacePublication,
@@ -135,7 +136,8 @@ def records_of(cls):
 
 def required_values(cls):
     """One plausible value for each required field."""
-    plain = {str: "x", int: 3, float: 0.5, JobType: JobType.EMBED_CHUNKS, list[float]: [0.5]}
+    members = {JobType: JobType.EMBED_CHUNKS, PublicationAction: PublicationAction.PUBLISH}
+    plain = {str: "x", int: 3, float: 0.5, list[float]: [0.5], **members}
     names = REQUIRED[cls].split()
     return {f.name: plain.get(f.type, {"k": "v"}) for f in dataclasses.fields(cls) if f.name in names}
 
@@ -424,6 +426,7 @@ def test_enums_are_plain_with_the_agreed_values():
         "PENDING": "pending",
         "ERROR": "error",
     }
+    assert [each.value for each in PublicationAction] == ["publish", "rollback", "retire"]
     assert not any(issubclass(each, str) for each in (JobType, JobStatus, RunStatus, SourceStatus))
 
 
