@@ -31,7 +31,7 @@ class Threshold:
     def least_top_k(self) -> int:
         """The hits that a search needs for the metric: as many as its cut-off, and 10 for RR, which has none."""
         _, _, depth = self.metric.partition("@")
-        return int(depth or 10)
+        return int(depth) if depth.isdigit() else 10
 
     @property
     def name(self) -> str:
@@ -95,11 +95,14 @@ def _own_score(
     changed = _last_change(engine, space)
     if changed and evaluation.asked_utc < changed:
         return failed(_stale(space, evaluation.asked_utc, changed))
-    ((mean, lower, upper, queries),) = engine.query(
+    measured = engine.query(
         f"select mean_score, ci_lower, ci_upper, query_count from {engine.table('retrieval_quality')}"
         " where evaluation_id = ? and metric = ?",
         [evaluation.evaluation_id, threshold.metric],
     )
+    if not measured:
+        return failed(f"{threshold.metric} is not a metric of docs/evaluation.md: correct {_SEED}")
+    ((mean, lower, upper, queries),) = measured
     figures = {
         **asdict(threshold), "evaluation_id": evaluation.evaluation_id, "top_k": evaluation.top_k, "mean_score": mean,
         "ci_lower": lower, "ci_upper": upper, "query_count": queries,

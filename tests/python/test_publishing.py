@@ -206,6 +206,7 @@ LATER = "(select max(created_utc) + interval 1 second from retrieval)"
         ("update publish_threshold set query_set = 'big'", "nDCG@10 on big (dense)", "big has no judged question"),
         ("update publish_threshold set search_method = 'hybrid'", "nDCG@10 on tiny (hybrid)", "no evaluation of all 8"),
         ("update publish_threshold set metric = 'R@100'", "R@100 on tiny (dense)", "at least 100 hits each"),
+        ("update publish_threshold set metric = 'nDCG@5'", "nDCG@5 on tiny (dense)", "nDCG@5 is not a metric"),
         ("update publish_threshold set min_score = 1.01", SCORE, "1.000 (95% 1.000 to 1.000, 8 questions); at least"),
         ("delete from retrieval_hit; delete from retrieval", SCORE, "no evaluation of all 8 judged questions"),
         (f"delete from retrieval_hit where retrieval_id = {A_QUESTION};"
