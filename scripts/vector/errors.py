@@ -54,3 +54,9 @@ class SpaceRefused(VectorError):
     """An embedding space cannot be served by the model that answers under its name."""
 
     exit_code = 4
+
+
+class PublicationRefused(VectorError):
+    """A space may not go live, or be retired, as things are. Nothing was changed."""
+
+    exit_code = 4

@@ -24,6 +24,7 @@ from vector.contracts.models import (
     EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
+    SpacePublication,
     VectorChunk,
     VectorEmbedding,
     VectorJob,
@@ -49,7 +50,10 @@ _EMBEDDING, _EMBEDDING_CANARY = (
 )
 # Seconds to wait for another session that makes the same space.
 _PAUSES = (0.01, 0.05, 0.25, 1)
-_RELATIONS = [*(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_pending", "embedding_current"]
+_RELATIONS = [
+    *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_pending", "embedding_current",
+    "space_status",
+]  # fmt: skip
 
 
 class VectorStore:
@@ -124,6 +128,17 @@ class VectorStore:
         """Spaces by key."""
         where = {"is_active": True if active_only else None}
         return ledger_io.find(self.engine, ledgers.EMBEDDING_SPACE, where, order="space_key")
+
+    def save_space_publication(self, publication: SpacePublication) -> SaveResult:
+        """Adds a publication: one insert, which is the switch. See vector.publishing for what must hold before it.
+
+        Raises InvalidRecord when another one has its number, or a space is unknown.
+        """
+        return self._save(ledgers.SPACE_PUBLICATION, [publication])
+
+    def list_space_publications(self) -> list[SpacePublication]:
+        """Publications by number, all spaces'."""
+        return ledger_io.find(self.engine, ledgers.SPACE_PUBLICATION, {}, order="publication_number")
 
     # Jobs and runs
 

@@ -33,8 +33,10 @@ from vector.contracts.models import (
     EmbeddingSpace,
     JobStatus,
     JobType,
+    PublicationAction,
     RunStatus,
     SourceStatus,
+    SpacePublication,
     VectorChunk,
     VectorEmbedding,
     VectorJob,
@@ -53,6 +55,7 @@ RECORDS = [
     EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
+    SpacePublication,
     VectorChunk,
     VectorEmbedding,
     VectorJob,
@@ -65,6 +68,7 @@ REQUIRED = {
     EmbeddingCanary: "embedding_space_id canary_index canary_sha256 vector vector_sha256",
     EmbeddingFailure: "embedding_failure_id chunk_id embedding_space_id input_content_sha256 reason error_message",
     EmbeddingSpace: "embedding_space_id provider model_name dimensions",
+    SpacePublication: "publication_id publication_number embedding_space_id action published_by",
     VectorChunk: "chunk_id source_type source_ref offsets content content_sha256 byte_count policy",
     VectorEmbedding: "embedding_id chunk_id embedding_space_id input_content_sha256 vector vector_sha256",
     VectorJob: "job_id job_type input_json",
@@ -78,6 +82,7 @@ OPTIONAL = {
     EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc",
     EmbeddingSpace: "model_tag model_digest normalize_flag distance_metric preprocess_policy transform_ref description "
     "is_active created_utc space_key updated_utc price_per_million_tokens",
+    SpacePublication: "previous_space_id evidence note published_utc",
     VectorChunk: "source_id created_utc managed_by retired_utc updated_utc",
     VectorEmbedding: "run_id created_utc input_tokens used_tokens truncated_flag tokens_estimated_flag",
     VectorJob: "status priority embedding_space_id max_attempts attempt_count available_utc locked_by locked_utc "
@@ -131,7 +136,8 @@ def records_of(cls):
 
 def required_values(cls):
     """One plausible value for each required field."""
-    plain = {str: "x", int: 3, float: 0.5, JobType: JobType.EMBED_CHUNKS, list[float]: [0.5]}
+    members = {JobType: JobType.EMBED_CHUNKS, PublicationAction: PublicationAction.PUBLISH}
+    plain = {str: "x", int: 3, float: 0.5, list[float]: [0.5], **members}
     names = REQUIRED[cls].split()
     return {f.name: plain.get(f.type, {"k": "v"}) for f in dataclasses.fields(cls) if f.name in names}
 
@@ -420,6 +426,7 @@ def test_enums_are_plain_with_the_agreed_values():
         "PENDING": "pending",
         "ERROR": "error",
     }
+    assert [each.value for each in PublicationAction] == ["publish", "rollback", "retire"]
     assert not any(issubclass(each, str) for each in (JobType, JobStatus, RunStatus, SourceStatus))
 
 
@@ -445,6 +452,7 @@ NOT_NONE = {
     EmbeddingCanary: {},
     EmbeddingFailure: {"attempt_count": 1},
     EmbeddingSpace: {"normalize_flag": True, "distance_metric": "cosine", "is_active": True},
+    SpacePublication: {},
     VectorChunk: {"managed_by": "python"},
     VectorEmbedding: {},
     VectorJob: {"status": JobStatus.NEW, "priority": 100, "max_attempts": 3, "attempt_count": 0},
@@ -457,6 +465,7 @@ SET_TO_NOW = {
     EmbeddingCanary: {"created_utc"},
     EmbeddingFailure: {"created_utc", "last_failed_utc"},
     EmbeddingSpace: {"created_utc"},
+    SpacePublication: {"published_utc"},
     VectorChunk: {"created_utc"},
     VectorEmbedding: {"created_utc"},
     VectorJob: {"available_utc", "created_utc"},

@@ -20,6 +20,19 @@ ONE_CANARY = "where canary_index = 3"
 ONE_CHUNK = "where chunk_id = (select min(chunk_id) from chunk)"
 
 
+def publication(number, action, previous):
+    """A row about the first space."""
+    return f"""
+        insert into space_publication
+        select cast(uuid() as varchar), {number}, min(embedding_space_id), {previous}, '{action}', now(), 'w', null,
+            null
+        from embedding_space
+    """
+
+
+PUBLISHED = publication(1, "publish", "null")
+
+
 def window_of_a_long_page(position):
     """The chunk at a place among those of a page of many: 0 is the first, -1 the last."""
     return f"""where chunk_id = (
@@ -214,6 +227,24 @@ VIOLATIONS = (
         "one_model_fills_a_space",
         f"update run set model_digest = 'one'; update embedding_canary set model_digest = 'another' {ONE_CANARY}",
     ),
+    # One space is live, and it is complete.
+    *(
+        Violation("publications_follow_each_other", f"{PUBLISHED}; {wrong}")
+        for wrong in (
+            "update space_publication set publication_number = 2",
+            "update space_publication set previous_space_id = embedding_space_id",
+            publication(2, "publish", "(select min(embedding_space_id) from embedding_space)"),
+            publication(2, "rollback", "null"),
+            publication(2, "retire", "null"),
+        )
+    ),
+    Violation(
+        "is_idempotent_on",
+        f"{PUBLISHED}; {publication(1, 'retire', 'null')}",
+        on="space_publication",
+        refused=DUPLICATE,
+    ),
+    Violation("live_space_is_covered", f"{PUBLISHED}; delete from embedding {ONE_EMBEDDING}"),
     Violation("run_has_a_job", "update run set job_id = 'unknown'", refused=FOREIGN_KEY),
     # 8. A job's state is what its runs and its lease say.
     Violation("job_attempts_within_maximum", "update job set attempt_count = max_attempts + 1"),

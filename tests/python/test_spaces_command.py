@@ -64,11 +64,10 @@ def test_list_shows_coverage(project):
         ["rest", False, chunks, 0, chunks, 0, 0],
     ]
     heading, first, second = project.vector("spaces").stdout.splitlines()
-    assert (
-        heading.split() == "space provider model dimensions active chunks current pending quarantined percent".split()
-    )
-    assert first.split()[:9] == ["hash", "hash", "hash", "8", "yes", str(chunks), str(chunks - 10), "7", "3"]
-    assert second.split()[4] == "no"
+    columns = "space status provider model dimensions active chunks current pending quarantined percent".split()
+    assert heading.split() == columns
+    assert first.split()[:10] == ["hash", "draft", "hash", "hash", "8", "yes", str(chunks), str(chunks - 10), "7", "3"]
+    assert second.split()[5] == "no"
 
 
 def test_list_before_there_are_chunks(project):

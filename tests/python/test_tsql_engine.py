@@ -53,7 +53,7 @@ class Server:
 
 RELATIONS = (
     "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure retrieval"
-    " retrieval_hit embedding_pending embedding_current"
+    " retrieval_hit space_publication embedding_pending embedding_current space_status"
 ).split()
 
 
@@ -244,7 +244,7 @@ def test_vectors_are_verified_as_they_are_stored(engine, connection, server):
 def test_the_database_is_named_by_server_and_database(engine, server):
     server.answers[:0] = [(r"serverproperty", [("server", "warehouse")]), (r"from sys\.objects", [])]
     with pytest.raises(
-        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 10 more; run `dbt build`"
+        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 12 more; run `dbt build`"
     ):
         VectorStore(engine=engine)
 
@@ -266,12 +266,18 @@ def test_values_are_parameters_and_never_part_of_a_statement(engine, connection,
 
 def test_what_the_commands_list_is_read_in_words_of_both_engines(engine, connection, server):
     server.answers.insert(
-        0, (r"as spaces left join", [("one", "hash", "hash", None, 8, "cosine", 1, SPACE, 4, 1, 2, 1)])
+        0, (r"as spaces inner join", [("one", "hash", "hash", None, 8, "cosine", 1, SPACE, "live", 4, 1, 2, 1)])
     )
     server.answers.insert(0, (r"from sys\.objects", [(RELATION,), *((name,) for name in RELATIONS)]))
     store = VectorStore(engine=engine)
     (space,) = covered_spaces(store)
-    assert (space["is_active"], space["chunks"], space["quarantined"], space["percent"]) == (True, 4, 1, 25)
+    assert (space["is_active"], space["status"], space["chunks"], space["quarantined"], space["percent"]) == (
+        True,
+        "live",
+        4,
+        1,
+        25,
+    )
     assert open_failures(store) == []
     assert any(RELATION in call.get("sql", "") for call in connection.calls)
 

@@ -24,7 +24,7 @@ VIEWS = (
     "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score", "eval_resample",
     "eval_pair", "eval_rank_overlap", "eval_difference", "retrieval_quality", "retrieval_quality_trend", "space_drift",
     "space_comparison", "embedding_failure_open", "run_history", "dead_letter",
-    "job_queue_health", "source_reach", "near_duplicate_chunk",
+    "job_queue_health", "source_reach", "near_duplicate_chunk", "space_status",
 )  # fmt: skip
 CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
 HAPPENED = """
@@ -57,6 +57,11 @@ HAPPENED = """
     insert into vector.embedding_space select * replace (uuid() as embedding_space_id, 'idle' as space_key, false as is_active)
         from vector.embedding_space limit 1;
     update vector.embedding_space set description = null where space_key = 'hash';
+    insert into vector.space_publication
+        select concat('p', number), number, (select embedding_space_id from vector.embedding_space where space_key = key),
+            null, action, timestamp '2026-01-01' + to_days(number), 'w', null, null
+        from (values (1, 'hash', 'publish'), (2, 'other', 'publish'), (3, 'hash', 'rollback'), (4, 'idle', 'retire'),
+            (6, 'other', 'publish')) as published (number, key, action);
     update vector.source_registry set title = null where source_id in (select source_id from vector.source_registry limit 3);
     update vector.source_registry set chunk_capped_flag = true where source_id like '%mars%';
     update vector.source_registry set retired_utc = now() where source_id like '%moon%';

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vector.commands.shared import add_command, chosen_spaces, moment, open_store, positive, print_result
+from vector.commands.shared import add_command, moment, open_store, positive, print_result, searched_space
 from vector.contracts.models import EmbeddingSpace
-from vector.errors import ConfigurationError
 from vector.profile import find_project_dir
 from vector.providers import open_provider
 from vector.redaction import redaction_is_set
@@ -30,7 +29,7 @@ def add_to(commands: Any) -> None:
     """Declares `search`."""
     find = add_command(commands, "search", _search, "search a space, and log it", HELP)
     find.add_argument("query", metavar="question")
-    find.add_argument("--space", metavar="KEY", help="the space to search; needed where several are active")
+    find.add_argument("--space", metavar="KEY", help="the space to search; by default the live one")
     find.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default 10)")
     filters = find.add_argument_group("filters")
     filters.add_argument("--source-type", action="append", default=[], metavar="T", help="only this type; repeatable")
@@ -65,11 +64,7 @@ def _search(arguments: argparse.Namespace) -> int:
     )
     store = open_store(arguments)
     try:
-        spaces = chosen_spaces(store, [arguments.space] if arguments.space else None)
-        if len(spaces) > 1:
-            keys = ", ".join(space.space_key or "" for space in spaces)
-            raise ConfigurationError(f"several spaces are active; choose one with --space: {keys}")
-        result = _result(store, spaces[0], policy, arguments)
+        result = _result(store, searched_space(store, arguments.space), policy, arguments)
     finally:
         store.close()
     print_result(arguments, result.to_dict(), _result_text(result))

@@ -14,6 +14,7 @@ from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
 from vector.profile import load_target
+from vector.publishing import default_space
 from vector.store import VectorStore
 
 Run = Callable[[argparse.Namespace], int]
@@ -114,6 +115,19 @@ def chosen_spaces(store: VectorStore, keys: Sequence[str] | None) -> list[Embedd
     if unknown:
         raise ConfigurationError(f"no active space is called {unknown[0]!r}; active are {', '.join(by_key)}")
     return [by_key[key] for key in dict.fromkeys(keys)]
+
+
+def searched_space(store: VectorStore, key: str | None) -> EmbeddingSpace:
+    """The space to search: the one of this key, else the live one, else the only active one. The live one may be
+    inactive. Raises ConfigurationError when there is none, or nothing says which."""
+    default = default_space(store)
+    if default and key in (None, default.space_key):
+        return default
+    spaces = chosen_spaces(store, [key] if key else None)
+    if len(spaces) > 1:
+        keys = ", ".join(space.space_key or "" for space in spaces)
+        raise ConfigurationError(f"several spaces are active; choose one with --space: {keys}")
+    return spaces[0]
 
 
 def print_table(arguments: argparse.Namespace, relation: str, columns: Sequence[str], order: str) -> int:

@@ -1,4 +1,4 @@
-"""`spaces list` and `spaces discover`: the spaces that there are, and those that a model server could serve."""
+"""`spaces`: the spaces that there are, those that a model server could serve, and which one is live."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from vector.commands import publishing
 from vector.commands.shared import add_command, open_store, print_result, table
 from vector.errors import ProviderError
 from vector.profile import find_project_dir
@@ -16,8 +17,9 @@ from vector.seed import SpaceSeed
 from vector.store import VectorStore
 
 LIST_HELP = """With --json, one object: {"rows": [...]}, each with the keys space_key, provider, model_name, model_tag,
-dimensions, distance_metric, is_active, embedding_space_id, chunks, current, pending, quarantined, percent. Chunks are
-current ones; `percent` of them have a vector, null where there are none. `vector coverage` has them by source type."""
+dimensions, distance_metric, is_active, embedding_space_id, status, chunks, current, pending, quarantined, percent.
+Chunks are current ones; `percent` of them have a vector, null where there are none. `vector coverage` has them by
+source type. A status is draft, live (what search uses) or retired."""
 
 DISCOVER_HELP = """examples:
   %(prog)s --provider ollama        the server that OLLAMA_BASE_URL names, or http://localhost:11434
@@ -42,7 +44,7 @@ _SPACE = "space_key provider model_name model_tag dimensions distance_metric is_
 
 
 def add_to(commands: Any) -> None:
-    """Declares `spaces`, which alone lists, `spaces list` and `spaces discover`."""
+    """Declares `spaces`, which alone lists, and the commands under it."""
     spaces = add_command(commands, "spaces", _list, "list the embedding spaces, or discover models", LIST_HELP)
     nested = spaces.add_subparsers(metavar="command")
     add_command(nested, "list", _list, "list the embedding spaces and what they cover", LIST_HELP, nested=True)
@@ -50,6 +52,7 @@ def add_to(commands: Any) -> None:
         nested, "discover", _discover, "list a server's embedding models and the seed rows to add", DISCOVER_HELP, True
     )
     discover.add_argument("--provider", required=True, metavar="P", help="ollama or openai")
+    publishing.add_to(nested)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -58,11 +61,11 @@ def _list(arguments: argparse.Namespace) -> int:
         rows = covered_spaces(store)
     finally:
         store.close()
-    headings = "space provider model dimensions active chunks current pending quarantined percent".split()
+    headings = "space status provider model dimensions active chunks current pending quarantined percent".split()
     cells = [
         [
-            row["space_key"], row["provider"], _model(row), row["dimensions"], "yes" if row["is_active"] else "no",
-            *(row[name] for name in _COUNTS), row["percent"],
+            row["space_key"], row["status"], row["provider"], _model(row), row["dimensions"],
+            "yes" if row["is_active"] else "no", *(row[name] for name in _COUNTS), row["percent"],
         ]
         for row in rows
     ]  # fmt: skip
@@ -74,9 +77,11 @@ def covered_spaces(store: VectorStore) -> list[dict[str, Any]]:
     """Every space by key, with the counts of `space_coverage` over all source types, and the percent covered."""
     relation = store.engine.table
     rows = store.engine.query(
-        f"select {', '.join(f'spaces.{name}' for name in _SPACE)},"
+        f"select {', '.join(f'spaces.{name}' for name in _SPACE)}, statuses.status,"
         f" {', '.join(f'coalesce(coverage.{name}_count, 0)' for name in ['chunk', *_COUNTS[1:]])}"
-        f" from {relation('embedding_space')} as spaces left join"
+        f" from {relation('embedding_space')} as spaces"
+        f" inner join {relation('space_status')} as statuses"
+        " on statuses.embedding_space_id = spaces.embedding_space_id left join"
         " (select embedding_space_id, sum(chunk_count) as chunk_count, sum(current_count) as current_count,"
         " sum(pending_count) as pending_count, sum(quarantined_count) as quarantined_count"
         f" from {relation('space_coverage')} group by embedding_space_id) as coverage"
@@ -84,8 +89,8 @@ def covered_spaces(store: VectorStore) -> list[dict[str, Any]]:
     )
     spaces = []
     for row in rows:
-        space = dict(zip(_SPACE, row, strict=False))
-        counts = dict(zip(_COUNTS, map(int, row[len(_SPACE) :]), strict=True))
+        space = dict(zip([*_SPACE, "status"], row, strict=False))
+        counts = dict(zip(_COUNTS, map(int, row[len(space) :]), strict=True))
         percent = round(100 * counts["current"] / counts["chunks"], 2) if counts["chunks"] else None
         spaces.append({**space, "is_active": bool(space["is_active"]), **counts, "percent": percent})
     return spaces

@@ -89,15 +89,16 @@ _LENGTHS = {
     **dict.fromkeys(
         "embedding_space_id job_id run_id locked_run_id embedding_id embedding_failure_id retrieval_id".split(), 36
     ),
+    **dict.fromkeys("publication_id previous_space_id".split(), 36),
     **dict.fromkeys(
         "chunk_id content_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256".split(), 64
     ),
     **dict.fromkeys("source_id endpoint_url".split(), 400),
-    **dict.fromkeys("space_key model_name transform_ref worker_id locked_by dedupe_key".split(), 200),
+    **dict.fromkeys("space_key model_name transform_ref worker_id locked_by dedupe_key published_by".split(), 200),
     **dict.fromkeys("source_type policy_version model_tag model_digest runtime eval_query_id".split(), 100),
     **dict.fromkeys("provider reason engine".split(), 50),
     "job_type": 30,
-    **dict.fromkeys("status distance_metric managed_by".split(), 20),
+    **dict.fromkeys("status distance_metric managed_by action".split(), 20),
 }
 
 _KINDS = {str: "text", int: "integer", float: "real", bool: "boolean", datetime: "utc"}
@@ -164,8 +165,9 @@ EMBEDDING_FAILURE = _ledger(
 )
 RETRIEVAL = _ledger("retrieval", models.VectorRetrieval, "retrieval_id")
 RETRIEVAL_HIT = _ledger("retrieval_hit", models.VectorRetrievalHit, "retrieval_id rank")
+SPACE_PUBLICATION = _ledger("space_publication", models.SpacePublication, "publication_id")
 
 LEDGERS = (
     EMBEDDING_SPACE, JOB, RUN, SOURCE_REGISTRY, CHUNK, EMBEDDING, EMBEDDING_CANARY, EMBEDDING_FAILURE, RETRIEVAL,
-    RETRIEVAL_HIT,
+    RETRIEVAL_HIT, SPACE_PUBLICATION,
 )  # fmt: skip

@@ -30,8 +30,10 @@ __all__ = [
     "EmbeddingSpace",
     "JobStatus",
     "JobType",
+    "PublicationAction",
     "RunStatus",
     "SourceStatus",
+    "SpacePublication",
     "VectorChunk",
     "VectorEmbedding",
     "VectorJob",
@@ -83,6 +85,14 @@ class SourceStatus(Enum):
     INDEXED = "indexed"
     PENDING = "pending"
     ERROR = "error"
+
+
+class PublicationAction(Enum):
+    """How a space came to be live, or was given up."""
+
+    PUBLISH = "publish"
+    ROLLBACK = "rollback"
+    RETIRE = "retire"
 
 
 def _now() -> datetime:
@@ -241,6 +251,32 @@ class EmbeddingSpace(_Record):
 def _space_key(space: EmbeddingSpace, space_id: str) -> str:
     parts = [space.provider, space.model_name, space.model_tag, str(space.dimensions), space_id[:8]]
     return re.sub("[^A-Za-z0-9._-]", "-", "-".join(part for part in parts if part))
+
+
+@dataclass
+class SpacePublication(_Record):
+    """One switch of the live space, or the retirement of a draft.
+
+    `publication_number` counts from 1; of the rows that are no retirement, the one with the highest number names the
+    live space. `previous_space_id` was live until then. `evidence` is what was checked, and found.
+    """
+
+    publication_id: str
+    publication_number: int
+    embedding_space_id: str
+    action: PublicationAction
+    published_by: str
+    previous_space_id: str | None = None
+    evidence: JsonObject | None = None
+    note: str | None = None
+    published_utc: datetime = field(default_factory=_now)
+
+    @classmethod
+    def create_new(
+        cls, number: int, embedding_space_id: str, action: PublicationAction, published_by: str, **optional: Any
+    ) -> "SpacePublication":
+        """A publication with a new id."""
+        return cls(new_id(), number, embedding_space_id, action, published_by, **optional)
 
 
 @dataclass

@@ -1,0 +1,3 @@
+{{ config(materialized='ledger', unique_key='publication_id') }}
+
+{{ empty_ledger() }}

@@ -1,0 +1,210 @@
+"""`spaces evaluate`, `publish`, `rollback`, `retire` and `history`: which space is live, and how it came to be."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from vector.commands.shared import add_command, open_store, positive, print_result, table
+from vector.contracts.models import EmbeddingSpace, PublicationAction
+from vector.data_tests import DataTests, run_data_tests
+from vector.errors import ConfigurationError, PublicationRefused
+from vector.evaluating import evaluate
+from vector.gate import Gate, GateOptions, check_gate, roll_back
+from vector.jobs.query_set import DEFAULT_TOP_K, space_of_key
+from vector.profile import find_profiles_dir, find_project_dir, load_target
+from vector.publishing import retire, status_of, switch
+
+EVALUATE_HELP = """examples:
+  %(prog)s new
+  %(prog)s new old --query-set demo
+
+Asks the judged questions of the seed eval_query, as the job RETRIEVE_TEST does, and logs the searches.
+docs/evaluation.md has the marts that measure them.
+
+With --json, one object: {"evaluations": [...]}, each with the keys run_id, space_key, query_set, top_k, query_count,
+queries_without_judgments, mean (by metric)."""
+
+PUBLISH_HELP = """examples:
+  %(prog)s new --dry-run      the checks and their numbers; nothing is switched
+  %(prog)s new --note "better on every set"
+
+The space goes live when it is active, every current chunk has a vector in it, dbt's data tests of the ledgers pass,
+and evaluations made since its last vector reach the seed publish_threshold, also against the live space. The old one is
+kept for `spaces rollback`. docs/publishing.md has the whole procedure.
+
+With --json, one object with the keys space_key, live_space_key (before), passed, published, publication_id (null if
+nothing was switched), checks (each with name, passed, detail, figures), options.
+
+exit codes: 0 published, or live already, or a dry run that passed; 2 usage or configuration; 4 a check failed."""
+
+SWITCH_HELP = """With --json, one object with the keys space_key, action, publication_id, publication_number, warnings.
+
+exit codes: 0 well; 2 usage or configuration; 4 refused."""
+
+HISTORY_HELP = """With --json, one object: {"rows": [...]}, each with the keys publication_number, action, space_key,
+previous_space_key, published_utc, published_by, note, publication_id. What was checked is in evidence_json of
+space_publication."""
+
+
+def add_to(nested: Any) -> None:
+    """Declares the commands under `spaces`."""
+    asked = add_command(nested, "evaluate", _evaluate, "ask spaces the judged questions", EVALUATE_HELP, nested=True)
+    asked.add_argument("keys", nargs="+", metavar="KEY")
+    asked.add_argument("--query-set", metavar="SET", help="only this set (default: all)")
+    asked.add_argument("--top-k", type=positive, default=DEFAULT_TOP_K, metavar="N", help="hits a question (100)")
+    live = add_command(nested, "publish", _publish, "make a space live, if it passes the gate", PUBLISH_HELP, True)
+    live.add_argument("key", metavar="KEY")
+    live.add_argument("--dry-run", action="store_true", help="check, and switch nothing")
+    live.add_argument("--allow-quarantined", action="store_true", help="quarantined texts need no vector")
+    live.add_argument("--skip-tests", action="store_true", help="do not run dbt's tests; needs --note")
+    live.add_argument("--skip-comparison", action="store_true", help="do not compare with the live one; needs --note")
+    back = add_command(nested, "rollback", _rollback, "make the space before the live one live", SWITCH_HELP, True)
+    gone = add_command(nested, "retire", _retire, "give up a draft; its vectors stay", SWITCH_HELP, True)
+    gone.add_argument("key", metavar="KEY")
+    for each in (live, back, gone):
+        each.add_argument("--note", metavar="TEXT", help="why; kept in the log")
+    add_command(nested, "history", _history, "list publications, rollbacks and retirements", HISTORY_HELP, True)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    store = open_store(arguments)
+    try:
+        spaces = [space_of_key(store, key) for key in dict.fromkeys(arguments.keys)]
+        results = [evaluate(store, space, arguments.query_set, arguments.top_k) for space in spaces]
+    finally:
+        store.close()
+    metrics = list(dict.fromkeys(metric for result in results for metric in result["mean"]))
+    cells = [
+        [result["space_key"], result["query_count"], *(f"{result['mean'][metric]:.3f}" for metric in metrics)]
+        for result in results
+    ]
+    print_result(arguments, {"evaluations": results}, table(["space", "questions", *metrics], cells))
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    options = GateOptions(arguments.allow_quarantined, arguments.skip_tests, arguments.skip_comparison)
+    if (options.skip_tests or options.skip_comparison) and not arguments.note and not arguments.dry_run:
+        raise ConfigurationError("--skip-tests and --skip-comparison need --note: say why, it is kept in the log")
+    if _is_live(arguments):
+        value = {"space_key": arguments.key, "live_space_key": arguments.key, "passed": True, "published": False,
+                 "publication_id": None, "checks": [], "options": vars(options)}  # fmt: skip
+        print_result(arguments, value, f"{arguments.key} is live already; nothing to do")
+        return 0
+    tests = None if options.skip_tests else _data_tests(arguments)
+    store = open_store(arguments)
+    try:
+        space = space_of_key(store, arguments.key)
+        gate = check_gate(store, space, tests, options)
+        publication = None
+        if gate.passed and not arguments.dry_run:
+            publication = switch(store, gate.history, space, PublicationAction.PUBLISH, gate.evidence(), arguments.note)
+    finally:
+        store.close()
+    value = {"space_key": space.space_key, "passed": gate.passed, "published": publication is not None,
+             "publication_id": publication.publication_id if publication else None, **gate.evidence()}  # fmt: skip
+    print_result(arguments, value, _gate_text(space, gate, arguments.dry_run))
+    if not gate.passed:
+        failed = ", ".join(check.name for check in gate.checks if not check.passed)
+        print(f"error: {space.space_key} is not good enough to go live: {failed}", file=sys.stderr)
+    return 0 if gate.passed else PublicationRefused.exit_code
+
+
+def _is_live(arguments: argparse.Namespace) -> bool:
+    """Whether the space is live; an unknown key is told before the tests run."""
+    store = open_store(arguments)
+    try:
+        return status_of(store, space_of_key(store, arguments.key)) == "live"
+    finally:
+        store.close()
+
+
+def _data_tests(arguments: argparse.Namespace) -> DataTests:
+    if sys.stderr.isatty():
+        print("running dbt's data tests ...", file=sys.stderr)
+    project = find_project_dir(arguments.project_dir)
+    target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
+    return run_data_tests(project, find_profiles_dir(project, arguments.profiles_dir), target.name)
+
+
+def _gate_text(space: EmbeddingSpace, gate: Gate, dry_run: bool) -> str:
+    lines = [table(["", "check", "found"], [["ok" if c.passed else "FAILED", c.name, c.detail] for c in gate.checks])]
+    if gate.passed and dry_run:
+        lines.append(f"{space.space_key} would go live; nothing was switched (--dry-run)")
+    elif gate.passed:
+        lines.append(f"{space.space_key} is live")
+        if gate.live:
+            old = gate.live.space_key
+            lines.append(
+                f"{old} is retired; `vector spaces rollback` makes it live again, complete as long as it is active"
+            )
+    return "\n".join(lines)
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    store = open_store(arguments)
+    try:
+        space, publication, warnings = roll_back(store, arguments.note)
+    finally:
+        store.close()
+    _print_switch(arguments, space, publication, f"{space.space_key} is live again", warnings)
+    return 0
+
+
+def _retire(arguments: argparse.Namespace) -> int:
+    store = open_store(arguments)
+    try:
+        space = space_of_key(store, arguments.key)
+        already = status_of(store, space) == "retired"
+        publication = None if already else retire(store, space, arguments.note)
+    finally:
+        store.close()
+    text = f"{space.space_key} is retired already" if already else f"{space.space_key} is retired"
+    warnings = []
+    if space.is_active:
+        warnings.append(f"{space.space_key} is still active, and embedded into: set is_active to false in the seed")
+    _print_switch(arguments, space, publication, text, warnings)
+    return 0
+
+
+def _print_switch(
+    arguments: argparse.Namespace, space: EmbeddingSpace, publication: Any, text: str, warnings: list[str]
+) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    value = {
+        "space_key": space.space_key,
+        "action": publication.action.value if publication else None,
+        "publication_id": publication.publication_id if publication else None,
+        "publication_number": publication.publication_number if publication else None,
+        "warnings": warnings,
+    }
+    print_result(arguments, value, text)
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    store = open_store(arguments)
+    try:
+        keys = {space.embedding_space_id: space.space_key for space in store.list_embedding_spaces(active_only=False)}
+        publications = store.list_space_publications()
+    finally:
+        store.close()
+    rows = [
+        {
+            "publication_number": each.publication_number,
+            "action": each.action.value,
+            "space_key": keys[each.embedding_space_id],
+            "previous_space_key": keys.get(each.previous_space_id or ""),
+            "published_utc": each.published_utc.isoformat(sep=" ", timespec="seconds"),
+            "published_by": each.published_by,
+            "note": each.note,
+            "publication_id": each.publication_id,
+        }
+        for each in publications
+    ]
+    headings = "publication_number action space_key previous_space_key published_utc published_by note".split()
+    cells = [[row[name] for name in headings] for row in rows]
+    print_result(arguments, {"rows": rows}, table("number action space previous utc by note".split(), cells))
+    return 0

@@ -1,0 +1,44 @@
+"""Evaluation by hand: the job RETRIEVE_TEST without a queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vector.contracts.models import EmbeddingSpace, JobType, VectorJob, VectorRun
+from vector.jobs import retrieve_test
+from vector.runs import recorded_run
+from vector.store import VectorStore
+
+
+@dataclass
+class _ByHand:
+    """What a handler sees of its worker: here there is no lease, and Ctrl-C ends the process."""
+
+    store: VectorStore
+    job: VectorJob
+    run: VectorRun
+
+    def heartbeat(self) -> None:
+        """Nothing to extend."""
+
+    def should_stop(self) -> bool:
+        """Never asked to stop."""
+        return False
+
+
+def evaluate(
+    store: VectorStore, space: EmbeddingSpace, query_set: str | None = None, top_k: int | None = None
+) -> dict[str, Any]:
+    """Asks the judged questions in the space, logged under a run of their own; the metrics of RETRIEVE_TEST without
+    those of each question, and the `run_id`.
+
+    Raises ConfigurationError when there are no judged questions, and as vector.retrieval.search does.
+    """
+    given = {"space_key": space.space_key, "query_set": query_set, "top_k": top_k}
+    chosen = retrieve_test.validate({name: value for name, value in given.items() if value is not None})
+    with recorded_run(store, JobType.RETRIEVE_TEST, chosen, space.embedding_space_id) as run:
+        job = store.get_job(run.job_id)
+        assert job is not None
+        run.metrics = retrieve_test.run(_ByHand(store, job, run))
+    return {"run_id": run.run_id, **{name: value for name, value in run.metrics.items() if name != "queries"}}

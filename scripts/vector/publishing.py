@@ -1,0 +1,139 @@
+"""Which space is live. Publications are rows that are only added; the latest switch names the live space.
+
+Readers see the old space until the row is committed and the new one from then on. Each row carries the next number,
+which is unique: of two sessions that switch at once the second is refused, as what it looked at is no longer so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePublication
+from vector.errors import ConfigurationError, PublicationRefused
+from vector.ledger_io import ConstraintRefusal
+from vector.runs import this_worker
+from vector.store import VectorStore
+
+
+@dataclass(frozen=True)
+class History:
+    """All publications, by number."""
+
+    publications: Sequence[SpacePublication]
+
+    @classmethod
+    def read(cls, store: VectorStore) -> History:
+        """The history as it is now."""
+        return cls(store.list_space_publications())
+
+    @property
+    def next_number(self) -> int:
+        """The number of the row to come."""
+        return self.publications[-1].publication_number + 1 if self.publications else 1
+
+    @property
+    def live_space_id(self) -> str | None:
+        """The live space, or None while none was published."""
+        chain = self._chain()
+        return chain[-1] if chain else None
+
+    @property
+    def rollback_space_id(self) -> str | None:
+        """The space that a rollback makes live: the one that the live space replaced when it was published."""
+        chain = self._chain()
+        return chain[-2] if len(chain) > 1 else None
+
+    def _chain(self) -> list[str]:
+        """The published spaces that were not rolled back, in order. A rollback takes the last one away, so that two in
+        a row go back two publications, and never forth to a space that was found wanting."""
+        chain: list[str] = []
+        for each in self.publications:
+            if each.action is PublicationAction.PUBLISH:
+                chain.append(each.embedding_space_id)
+            elif each.action is PublicationAction.ROLLBACK:
+                chain.pop()
+        return chain
+
+
+def default_space(store: VectorStore) -> EmbeddingSpace | None:
+    """The space that search uses where none is named: the live one, though it be inactive; while none was ever
+    published, the only active one; else None."""
+    rows = store.engine.query(f"select embedding_space_id, is_default from {store.engine.table('space_status')}")
+    found = [space_id for space_id, is_default in rows if is_default]
+    return store.get_embedding_space(found[0]) if found else None
+
+
+def switch(
+    store: VectorStore,
+    history: History,
+    space: EmbeddingSpace,
+    action: PublicationAction,
+    evidence: dict[str, Any] | None = None,
+    note: str | None = None,
+) -> SpacePublication:
+    """Makes the space live, in one insert; `history` is what the caller looked at.
+
+    Raises PublicationRefused when another session has written a publication since.
+    """
+    return _add(store, history, space, action, history.live_space_id, evidence, note)
+
+
+def retire(store: VectorStore, space: EmbeddingSpace, note: str | None = None) -> SpacePublication:
+    """Marks a draft as given up. Its vectors stay, and it can still be published.
+
+    Raises PublicationRefused when search uses the space, or another session has written a publication meanwhile.
+    """
+    history, default = History.read(store), default_space(store)
+    if default and default.embedding_space_id == space.embedding_space_id:
+        raise PublicationRefused(f"space {space.space_key} is the one that search uses; publish another one first")
+    return _add(store, history, space, PublicationAction.RETIRE, None, None, note)
+
+
+def status_of(store: VectorStore, space: EmbeddingSpace) -> str:
+    """draft, live or retired."""
+    ((status,),) = store.engine.query(
+        f"select status from {store.engine.table('space_status')} where embedding_space_id = ?",
+        [space.embedding_space_id],
+    )
+    return status
+
+
+def known_space(store: VectorStore, space_id: str) -> EmbeddingSpace:
+    """The space of an id that a publication names."""
+    space = store.get_embedding_space(space_id)
+    if space is None:
+        raise ConfigurationError(f"embedding space {space_id} is not in the ledger, though a publication names it")
+    return space
+
+
+def _add(
+    store: VectorStore,
+    history: History,
+    space: EmbeddingSpace,
+    action: PublicationAction,
+    previous_space_id: str | None,
+    evidence: dict[str, Any] | None,
+    note: str | None,
+) -> SpacePublication:
+    publication = SpacePublication.create_new(
+        history.next_number,
+        space.embedding_space_id,
+        action,
+        this_worker(),
+        previous_space_id=previous_space_id,
+        evidence=evidence,
+        note=note,
+    )
+    try:
+        store.save_space_publication(publication)
+    except ConstraintRefusal as refusal:
+        later = History.read(store).publications[len(history.publications) :]
+        # On DuckDB the number is taken a moment before the other session's row can be seen.
+        what = f"{later[0].action.value} by {later[0].published_by}" if later else str(refusal)
+        raise PublicationRefused(
+            f"another session wrote publication {publication.publication_number} meanwhile ({what});"
+            " look at `vector spaces list` and run it again"
+        ) from None
+    return publication

@@ -1,0 +1,31 @@
+-- Publications that are not numbered without gaps, replace another space than the one that was live, put a space in its
+-- own place, or retire the live one.
+select history.publication_id
+from (
+    select
+        publications.publication_id,
+        publications.publication_number,
+        publications.embedding_space_id,
+        publications.previous_space_id,
+        publications.action,
+        row_number() over (order by publications.publication_number) as expected_number,
+        (
+            select earlier.embedding_space_id
+            from {{ ref('space_publication') }} as earlier
+            where
+                earlier.publication_number = (
+                    select max(switch.publication_number)
+                    from {{ ref('space_publication') }} as switch
+                    where
+                        switch.action in ('publish', 'rollback')
+                        and switch.publication_number < publications.publication_number
+                )
+        ) as live_space_id
+    from {{ ref('space_publication') }} as publications
+) as history
+where
+    history.publication_number <> history.expected_number
+    or history.embedding_space_id = history.live_space_id
+    or coalesce(history.previous_space_id, 'none') <> case
+        when history.action = 'retire' then 'none' else coalesce(history.live_space_id, 'none')
+    end
