@@ -192,7 +192,7 @@ def _maps(engine: Engine, keys: Sequence[str]) -> list[SpaceMap]:
 def _map(engine: Engine, space_key: str, embedding_space_id: str, count: int, limit: int) -> SpaceMap:
     """Chunk ids are digests, so the first of them are a sample that no property of a chunk decides."""
     vectors, chunk = engine.table("embedding_current"), engine.table("chunk")
-    rows = engine.query(
+    rows = engine.stream(
         "select vectors.vector, chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.offsets_json,"
         f" chunk.content from {vectors} as vectors inner join {chunk} as chunk on chunk.chunk_id = vectors.chunk_id"
         f" left join {engine.table('source_registry')} as source on source.source_id = chunk.source_id"
@@ -201,13 +201,14 @@ def _map(engine: Engine, space_key: str, embedding_space_id: str, count: int, li
         " order by chunk.chunk_id",
         [embedding_space_id, embedding_space_id],
     )
-    matrix = np.array([engine.decode_vector(row[0]) for row in rows], dtype=np.float32)
-    coordinates, shares = project_plane(matrix)
+    sample, chunks = [], []
+    for vector, *about in rows:
+        sample.append(np.array(engine.decode_vector(vector), dtype=np.float32))
+        chunks.append(about)
+    coordinates, shares = project_plane(np.array(sample))
     points = [
         MapPoint(chunk_id, source_id, source_type, title, _chunk_index(offsets), content, float(x), float(y))
-        for (_, chunk_id, source_id, source_type, title, offsets, content), (x, y) in zip(
-            rows, coordinates, strict=True
-        )
+        for (chunk_id, source_id, source_type, title, offsets, content), (x, y) in zip(chunks, coordinates, strict=True)
     ]
     return SpaceMap(space_key, count, points, (float(shares[0]), float(shares[1])))
 
