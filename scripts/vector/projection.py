@@ -22,8 +22,15 @@ def project_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((len(centred), 2)), np.zeros(2)
     if centred.shape[1] < 2:
         centred = np.pad(centred, ((0, 0), (0, 1)))
-    variances, axes = np.linalg.eigh(centred.T @ centred)
+    # Both matrices have the same eigenvalues; the smaller one's take less time.
+    fewer = len(centred) < centred.shape[1]
+    variances, axes = np.linalg.eigh(centred @ centred.T if fewer else centred.T @ centred)
     variances, axes = variances[:-3:-1], axes[:, :-3:-1]
+    if fewer:
+        # Of an eigenvector u of CC', C'u is one of C'C, as long as its singular value; one of length 0 is no axis.
+        axes = centred.T @ axes
+        lengths = np.linalg.norm(axes, axis=0)
+        axes = axes / np.where(lengths > 1e-7 * lengths[0], lengths, np.inf)
     largest = np.abs(axes).argmax(axis=0)
     axes = axes * np.where(axes[largest, [0, 1]] < 0, -1, 1)
     return centred @ axes, np.clip(variances, 0, None) / spread
