@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from vector import __version__
-from vector.commands import embed, failures, inspect, jobs, replay, search, spaces, worker
+from vector.commands import embed, failures, inspect, jobs, replay, report, search, spaces, worker
 from vector.errors import VectorError
 
 
@@ -71,6 +71,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for group in (embed, search, replay, jobs, worker, failures, spaces, inspect):
+    for group in (embed, search, replay, jobs, worker, failures, spaces, report, inspect):
         group.add_to(commands)
     return parser

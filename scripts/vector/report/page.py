@@ -1,0 +1,146 @@
+"""The page: a Jinja template with everything in it, and nothing that is fetched.
+
+Texts of chunks and questions are hostile until proven otherwise: the template escapes all it is given, and the page's
+own Content-Security-Policy lets it run this package's script, named by its hash, and load nothing (W3C, Content
+Security Policy Level 3).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from vector.commands.wording import counted, duration, excerpt
+from vector.errors import ConfigurationError
+from vector.report import charts, views
+from vector.report.rows import REDACTED, LoggedSearch, Report
+
+QUESTION = 200  # characters of a question or an error
+ENGINES = {"duckdb": "DuckDB", "sqlserver": "SQL Server"}
+
+
+def render(report: Report, docs: str | None = None) -> str:
+    """The page as HTML. `docs` is where the project's docs are, relative or absolute; without it nothing is linked."""
+    style, script = _resource("page.css"), _resource("page.js")
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none';"
+        " form-action 'none'"
+    )
+    series = views.name_series(row for row in report.quality if row.metric)
+    return (
+        _environment(docs)
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy,
+            place=f"{ENGINES.get(report.engine, report.engine)}, schema {report.schema}",
+            position={key: i for i, key in enumerate(report.spaces)},
+            totals=views.space_totals(report.coverage),
+            series=series,
+            quality=views.latest_quality(report.quality),
+            unjudged=[row for row in report.quality if row.metric is None],
+            trends=views.trend_charts(report, series),
+            changes=views.changes(report.trend),
+            pairs=views.pairs(report),
+            maps=views.map_views(report.maps),
+        )
+    )
+
+
+def _resource(name: str) -> str:
+    return (files("vector.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """The hash by which a policy names an inline style or script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _environment(docs: str | None) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("vector.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "utc": _utc,
+        "text": lambda text: excerpt(text, QUESTION),
+        "counted": counted,
+        "duration": duration,
+        "method": _method,
+    }
+    environment.globals |= {
+        "charts": charts,
+        "asked": views.asked,
+        "verdict": views.verdict,
+        "redacted": REDACTED,
+        "docs": lambda page, name: _docs_link(docs, page, name),
+        "limits": views,
+    }
+    return environment
+
+
+def _number(value: Any, places: int = 0, sign: bool = False) -> Markup:
+    """The number as people read it; the element's `value` has all of its digits."""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    exact = value if isinstance(value, int) else float(value)
+    shown = f"{exact:{'+' if sign else ''},.{places}f}"
+    return Markup('<data value="{}">{}</data>').format(repr(exact), shown.replace("-", "−"))
+
+
+def _utc(when: datetime | None) -> Markup:
+    if when is None:
+        return Markup('<span class="none">–</span>')
+    return Markup('<time datetime="{}Z">{}</time>').format(f"{when:%Y-%m-%dT%H:%M:%S}", f"{when:%Y-%m-%d %H:%M}")
+
+
+def _method(search: LoggedSearch) -> str:
+    policy = json.loads(search.policy_json) if search.policy_json else {}
+    return str(policy.get("method", ""))
+
+
+def _docs_link(docs: str | None, page: str, name: str) -> Markup:
+    if docs is None:
+        return Markup("docs/{}").format(page.partition("#")[0])
+    return Markup('<a href="{}/{}">{}</a>').format(docs.rstrip("/"), page, name)
+
+
+# The file
+
+
+def checked_out(out: Path) -> Path:
+    """The path of the page. Raises ConfigurationError where no file can be written there."""
+    if out.is_dir():
+        raise ConfigurationError(f"--out {out} is a folder; name a file, such as {out / 'report.html'}")
+    if not out.absolute().parent.is_dir():
+        raise ConfigurationError(f"--out {out}: there is no folder {out.absolute().parent}; make it first")
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise ConfigurationError(f"--out {out}: the folder {out.absolute().parent} is not writable; name another")
+    return out
+
+
+def write(out: Path, html: str) -> int:
+    """Replaces the file as a whole, so that no reader sees half of a page; its bytes."""
+    content = html.encode("utf-8")
+    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, out)
+    finally:
+        beside.unlink(missing_ok=True)
+    return len(content)

@@ -1,0 +1,290 @@
+"""What the visual report shows: its numbers are those of the marts, its maps the principal components."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from report_support import Page, filled_warehouse
+from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
+from tsql.rules import violations
+
+from vector.engines.duckdb import DuckDBEngine
+from vector.report import charts, gather, page
+from vector.store import VectorStore
+
+
+@pytest.fixture(scope="module")
+def filled(kept_project, tmp_path_factory):
+    with filled_warehouse(kept_project, tmp_path_factory.mktemp("report")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def report(filled):
+    return gather.gather(filled.store)
+
+
+@pytest.fixture(scope="module")
+def shown(report):
+    return Page(page.render(report, "https://docs.invalid/vector"))
+
+
+def rows(filled, columns, rest):
+    """The numbers of a select as the page has them."""
+    return [
+        tuple(None if value is None else float(value) for value in row)
+        for row in filled.rows(f"select {columns} from {rest}")
+    ]
+
+
+# Numbers
+
+PAIR = "where space_key_a = 'first' and space_key_b = 'second'"
+SERIES = "group by space_key, query_set, policy_json, filters_json, top_k"
+METRIC_ORDER = "list_position(['nDCG@10', 'RR', 'P@10', 'R@10', 'R@100'], metric)"
+
+
+@pytest.mark.parametrize(
+    ("label", "columns", "rest"),
+    [
+        (
+            "Coverage by space and source type",
+            "coverage_percent, chunk_count, current_count, pending_count, quarantined_count, truncated_count,"
+            " stale_count",
+            "space_coverage order by space_key, source_type",
+        ),
+        (
+            "Jobs that were given up",
+            "attempt_count",
+            "dead_letter order by completed_utc desc, job_id",
+        ),
+        ("Runs", "run_number, seconds", "run_history order by started_utc desc, run_id limit 20"),
+        (
+            "Latest quality by metric and series",
+            "mean_score, ci_lower, ci_upper, query_count, unjudged_query_count, missing_query_count",
+            "retrieval_quality where evaluation_id in (select max_by(evaluation_id, evaluated_utc)"
+            f" from retrieval_quality {SERIES}) order by {METRIC_ORDER}, space_key, policy_json",
+        ),
+        (
+            "Change since the evaluation before",
+            "previous_mean_score, mean_score, mean_difference, improved_query_count, worsened_query_count,"
+            " common_query_count",
+            f"retrieval_quality_trend where previous_evaluation_id is not null order by {METRIC_ORDER}",
+        ),
+        (
+            "Comparison of first and second",
+            "mean_a, mean_b, mean_difference, ci_lower, ci_upper, p_value, win_count, loss_count, tie_count,"
+            " query_count",
+            f"space_comparison {PAIR} order by {METRIC_ORDER}",
+        ),
+        (
+            "Questions answered least alike by first and second",
+            "rank_biased_overlap, overlap_at_10, jaccard, mean_rank_shift",
+            f"space_drift {PAIR} order by rank_biased_overlap, query_id limit 5",
+        ),
+        (
+            "Slowest searches",
+            "latency_ms, top_k, candidate_count",
+            "retrieval where latency_ms is not null order by latency_ms desc limit 10",
+        ),
+    ],
+)
+def test_a_table_has_the_numbers_of_its_mart(filled, shown, label, columns, rest):
+    expected = rows(filled, columns, rest)
+    assert expected
+    given = shown.table(label)
+    # An average of equal rows may differ in its last digit from one reading of a view to the next.
+    assert [pytest.approx(row, rel=1e-12, nan_ok=True) for row in _plain(expected)] == _plain(given)
+
+
+def _plain(table):
+    return [tuple(float("nan") if value is None else value for value in row) for row in table]
+
+
+def test_the_queue_is_that_of_its_mart(filled, shown):
+    columns = (
+        "due_count, delayed_count, running_count, lapsed_count, dead_count, oldest_due_seconds, succeeded_run_count,"
+        " failed_run_count, jobs_per_hour, failure_percent, average_seconds"
+    )
+    expected = rows(filled, columns, "job_queue_health order by job_type")
+    given = shown.table("The queue by kind of job")
+    # Between the two, the oldest due job has waited on.
+    waited = [[row[5] for row in table] for table in (given, expected)]
+    assert waited[0] == pytest.approx(waited[1], abs=600)
+    assert [row[:5] + row[6:] for row in given] == [row[:5] + row[6:] for row in expected]
+
+
+def test_the_worst_are_of_the_latest_evaluation_of_each_space(filled, shown):
+    expected = []
+    for space in ("second", "first"):
+        ((latest,),) = filled.rows(
+            "select max_by(evaluation_id, evaluated_utc) from retrieval_quality where space_key = ?", space
+        )
+        expected += rows(
+            filled,
+            "ndcg_at_10, reciprocal_rank, recall_at_10, relevant_count, source_count",
+            f"retrieval_quality_query where evaluation_id = '{latest}' and ndcg_at_10 is not null"
+            " order by ndcg_at_10, reciprocal_rank, query_id limit 5",
+        )
+    assert sorted(shown.table("Worst questions")) == sorted(expected)
+
+
+def test_sums_and_means_are_over_the_mart(filled, shown):
+    totals = rows(
+        filled,
+        "sum(current_count), sum(chunk_count), sum(pending_count), sum(quarantined_count)",
+        "space_coverage group by space_key order by space_key",
+    )
+    assert shown.numbers("//ul[@class='tiles']") == [value for row in totals for value in row]
+    ((count, *means),) = rows(
+        filled, "count(*), avg(rank_biased_overlap), avg(overlap_at_10), avg(jaccard)", f"space_drift {PAIR}"
+    )
+    assert shown.numbers("//dl") == pytest.approx([count, *means])
+    counted = filled.rows(
+        f"select least(floor(rank_biased_overlap * 10), 9), count(*) from space_drift {PAIR} group by 1 order by 1"
+    )
+    titles = shown.tree.xpath("//*[@class='histogram']//title/text()")
+    assert len(titles) == 10
+    assert [title for title in titles if not title.endswith(": 0")] == [
+        f"{step / 10:.1f} to {(step + 1) / 10:.1f}: {count}" for step, count in counted
+    ]
+
+
+def test_a_verdict_names_the_space(filled, report, shown):
+    verdicts = filled.rows(f"select verdict from space_comparison {PAIR} order by {METRIC_ORDER}")
+    names = {
+        "A better": "first is better",
+        "B better": "second is better",
+        "not distinguishable": "not distinguishable",
+    }
+    assert shown.texts("Comparison of first and second", 1) == [names[verdict] for (verdict,) in verdicts]
+    certain = [replace(row, verdict="B better", metric="RR") for row in report.comparisons]
+    told = Page(page.render(replace(report, comparisons=certain)))
+    assert set(told.texts("Comparison of first and second", 1)) == {"second is better"}
+
+
+# Maps
+
+
+def test_a_map_is_the_principal_components(filled, report, shown):
+    key = "first"
+    ids, vectors = zip(
+        *filled.rows(
+            "select chunk_id, vector from embedding_current where embedding_space_id = ? order by chunk_id",
+            filled.spaces[0].embedding_space_id,
+        ),
+        strict=True,
+    )
+    centred = np.array(vectors, dtype=np.float64) - np.mean(np.array(vectors, dtype=np.float64), axis=0)
+    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:2] * np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(axis=1)])[:, None]
+    (space_map,) = [each for each in report.maps if each.space_key == key]
+    assert [point.chunk_id for point in space_map.points] == list(ids)
+    assert np.array([(point.x, point.y) for point in space_map.points]) == pytest.approx(centred @ axes.T, abs=1e-9)
+    assert space_map.shares == pytest.approx(values[:2] ** 2 / (values**2).sum())
+    # As it is drawn: to scale, up is up.
+    drawn = np.array([_place(path) for path in _plane(shown, key).xpath(".//path")])
+    expected = (centred @ axes.T) * [1, -1]
+    for axis in (0, 1):
+        slope, offset = np.polyfit(expected[:, axis], drawn[:, axis], 1)
+        assert slope > 0
+        assert drawn[:, axis] == pytest.approx(slope * expected[:, axis] + offset, abs=0.06)
+
+
+def _plane(shown, key):
+    (found,) = shown.tree.xpath(f"//figure[contains(@class, 'map')][figcaption/b = '{key}']/*[@class='plane']")
+    return found
+
+
+def _place(path):
+    return [float(number) for number in re.match(r"M(-?[\d.]+) (-?[\d.]+)", path.get("d")).groups()]
+
+
+def test_every_chunk_of_a_map_has_its_text_and_the_sign_of_its_type(filled, report, shown):
+    signs = {}
+    (space_map,) = [each for each in report.maps if each.space_key == "first"]
+    for path, point in zip(_plane(shown, "first").xpath(".//path"), space_map.points, strict=True):
+        (text,) = path.xpath("title/text()")
+        assert point.source_type in text
+        assert " ".join(point.content.split())[:200] in text
+        signs.setdefault(point.source_type, set()).add(path.get("class"))
+    assert all(len(each) == 1 for each in signs.values())
+    assert len(set.union(*signs.values())) == len(signs) == 5
+
+
+def test_a_large_space_is_sampled_by_chunk_id(filled, monkeypatch):
+    monkeypatch.setattr(gather, "MAP_CHUNKS", 50)
+    report = gather.gather(filled.store, ["first"])
+    ((count,),) = filled.rows("select count(*) from chunk where retired_utc is null")
+    assert f"a sample of 50 of {count} chunks" in Page(page.render(report)).section("maps")
+    (space_map,) = report.maps
+    first = [chunk for (chunk,) in filled.rows("select chunk_id from chunk order by chunk_id limit 50")]
+    assert [point.chunk_id for point in space_map.points] == first
+
+
+def test_many_maps_share_what_a_browser_can_draw(filled, monkeypatch):
+    monkeypatch.setattr(gather, "ALL_MAPS_CHUNKS", 100)
+    maps = gather.gather(filled.store).maps
+    assert [(each.space_key, len(each.points)) for each in maps] == [("first", 33), ("hash", 33), ("second", 33)]
+
+
+@pytest.mark.parametrize("places", [[(0, 0)], [(1, 1), (1, 1)], [(0, 0), (0, 5)]])
+def test_a_map_of_few_places_is_drawn_inside(places):
+    drawing = charts.scatter([charts.Dot(x, y, 0, "text") for x, y in places], "few")
+    for x, y in re.findall(r'd="M(-?[\d.]+) (-?[\d.]+)', drawing):
+        assert 0 < float(x) < 480
+        assert 0 < float(y) < 400
+
+
+# What is left out
+
+
+def test_one_space(filled):
+    report = gather.gather(filled.store, ["second"])
+    shown = Page(page.render(report))
+    assert "Only space second" in shown.tree.xpath("string(//header)")
+    assert set(shown.texts("Coverage by space and source type", 0)) == {"second"}
+    assert {row.space_key for row in [*report.quality, *report.trend, *report.slowest, *report.worst]} == {"second"}
+    assert (report.drift, [each.space_key for each in report.maps]) == ([], ["second"])
+    assert "No two spaces" in shown.section("drift")
+    assert report.search_count == len(filled.rows("from retrieval join embedding_space using (embedding_space_id)"
+                                                  " where space_key = 'second'"))  # fmt: skip
+
+
+def test_long_lists_are_cut_and_say_so(filled, monkeypatch):
+    monkeypatch.setattr(gather, "LATEST", 2)
+    shown = Page(page.render(gather.gather(filled.store)))
+    ((count,),) = filled.rows("select count(*) from run_history")
+    assert f"The latest 2 of {count}." in shown.section("queue")
+    assert len(shown.table("Runs")) == 2
+
+
+def test_a_redacted_question_stays_so(filled, shown):
+    ((sha256,),) = filled.rows("select query_sha256 from retrieval where query_text = '[redacted]'")
+    assert f"redacted, sha256 {sha256[:12]}" in shown.section("queries")
+    assert "[redacted]" not in shown.html
+
+
+# SQL Server
+
+
+def test_what_is_read_is_t_sql(filled):
+    sent = set()
+
+    class Recorded(DuckDBEngine):
+        def query(self, sql, parameters=()):
+            sent.add(sql.replace(self._prefix, "[vector]"))
+            return super().query(sql, parameters)
+
+        def stream(self, sql, parameters=()):
+            sent.add(sql.replace(self._prefix, "[vector]"))
+            return super().stream(sql, parameters)
+
+    gather.gather(VectorStore(engine=Recorded(filled.connection)), ["first", "second"])
+    ours = [re.sub(r'\[vector\]\."(\w+)"', r"[vector].[\1]", sql) for sql in sent if '[vector]."' in sql]
+    assert len(ours) > 15
+    for sql in ours:
+        assert violations(sql) == []
+        assert sqlglot_complaints(sql) == []
+        assert sqlfluff_complaints(sql.replace("?", "@p")) == []
