@@ -91,7 +91,8 @@ test-dbt: $(VENV)/.installed-test scratch
 # DuckDB may report leaked objects on stderr when the interpreter ends, after pytest's closing line; a failure shows it.
 test-python: $(VENV)/.installed-test scratch
 	@printf '\n== pytest\n'
-	$(TEST_ENV) $(BIN)/python -m pytest --hypothesis-profile=ci 2> $(SCRATCH)/pytest-stderr.log \
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+		--hypothesis-profile=ci 2> $(SCRATCH)/pytest-stderr.log \
 		|| { status=$$?; cat $(SCRATCH)/pytest-stderr.log >&2; exit $$status; }
 
 # The conformance suite against a SQL Server: see docs/sqlserver.md.

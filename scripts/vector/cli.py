@@ -11,7 +11,6 @@ import argparse
 import logging
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any, NoReturn
 
 from vector import __version__
 from vector.commands import embed, failures, inspect, jobs, replay, report, search, spaces, worker
+from vector.commands.shared import say
 from vector.errors import VectorError
 
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
     try:
         return arguments.run(arguments)
     except VectorError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return error.exit_code
     except Exception as error:
         if os.environ.get("VECTOR_DEBUG"):
@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
             traceback.print_exc()
             return 70
         first_line = str(error).partition("\n")[0]
-        print(f"error: {type(error).__name__}: {first_line} (VECTOR_DEBUG=1 shows where)", file=sys.stderr)
+        say(f"error: {type(error).__name__}: {first_line} (VECTOR_DEBUG=1 shows where)")
         return 70
     except (KeyboardInterrupt, _Terminated):
-        print("stopped; what was finished is stored", file=sys.stderr)
+        say("stopped; what was finished is stored")
         return 143 if _Terminated.received else 130
 
 

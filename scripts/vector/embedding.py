@@ -10,14 +10,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
 from vector.batching import Batches, BatchSizer
+from vector.canaries import CANARIES
 from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
-from vector.errors import InputRefused, ProviderError, SpaceBusy
+from vector.errors import InputRefused, ModelMissing, ProviderError, SpaceBusy, SpaceRefused
 from vector.open_models import OpenModel, OpenModels
 from vector.pinning import pin_or_check, refuse_swapped_model
 from vector.planning import (
@@ -36,6 +37,7 @@ from vector.providers.base import (
     PartlyRefused,
     PreprocessPolicy,
     check_reply,
+    estimated_tokens,
     estimated_tokens_of,
 )
 from vector.runs import recorded_run, running_elsewhere
@@ -46,6 +48,8 @@ __all__ = ["EmbedOptions", "EmbedSummary", "embed_space"]
 
 logger = logging.getLogger(__name__)
 
+# Seconds without an answer after which progress is told again.
+LOOK = 1.0
 # What a server says of a batch that a smaller one might not meet.
 _OVERWHELMED = ("batch_too_large", "timeout")
 
@@ -154,7 +158,8 @@ class _Run:
         run.options = {"batch_size": first, "concurrency": concurrency, "model": provider.describe().to_dict()}
         self.store.save_run(run)
         try:
-            self._pin(run, kept)
+            if not self._pin(run, kept):
+                return
             self._reuse()
             with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
                 try:
@@ -171,17 +176,26 @@ class _Run:
             if self.closes_models or self.models.get(space) is None:
                 provider.close()
 
-    def _pin(self, run: VectorRun, kept: OpenModel | None) -> None:
-        """Refuses a model that is not the space's, before anything is embedded."""
-        self.pinned_digest = kept.pin.model_digest if kept else None
-        if kept:
-            return
+    def _pin(self, run: VectorRun, kept: OpenModel | None) -> bool:
+        """Refuses a model that is not the space's, before anything is embedded. False when `max_cost` does not allow
+        to ask it."""
+        canaries = self.store.list_embedding_canaries(self.space.embedding_space_id)
+        if kept and canaries:
+            self.pinned_digest = kept.pin.model_digest
+            return True
+        # On first use the canaries are sent twice, alone and together.
+        tokens = (1 if canaries else 2) * sum(estimated_tokens(self.policy.document_input(text)) for text in CANARIES)
+        if self.options.max_cost is not None and (cost_of(self.space, tokens) or 0) > self.options.max_cost:
+            self.summary.stopped_by = "max_cost"
+            return False
         pin = pin_or_check(self.store, self.space, self.provider, self.policy, run.run_id, self.options.batch_size)
         self.pinned_digest = pin.model_digest
         self.summary.canary_texts, self.summary.canary_requests = pin.texts, pin.requests
         self.summary.canary_tokens = pin.tokens
+        self.summary.cost = cost_of(self.space, pin.tokens)
         run.metrics = pin.to_metrics()
         self.models.keep(self.space, OpenModel(self.provider, pin))
+        return True
 
     def _reuse(self) -> None:
         for page in read_reused_texts(self.store, self.space, self.plan):
@@ -196,8 +210,11 @@ class _Run:
                 self.calls[pool.submit(self._call, texts)] = texts
             if not self.calls:
                 break
-            done, _ = wait(self.calls, return_when=FIRST_COMPLETED)
-            self._store_done({call: self.calls.pop(call) for call in done})
+            done, _ = wait(self.calls, timeout=LOOK, return_when=FIRST_COMPLETED)
+            if done:
+                self._store_done(done)
+            else:
+                self.writer.flush()  # whoever watches may want to stop
 
     def _next_batch(self) -> list[PendingText]:
         """The texts to send next; none when all were sent, or a limit was reached and some are left."""
@@ -242,23 +259,25 @@ class _Run:
         check_reply(reply, len(texts), self.space.dimensions)
         return reply, time.perf_counter() - started
 
-    def _store_done(self, done: dict[Future, list[PendingText]]) -> None:
+    def _store_done(self, done: Iterable[Future]) -> None:
         """Stores what the finished calls brought. Refused batches are halved, until the refused text is alone.
 
-        When one call failed for another reason, the others are stored before its error is raised.
+        When one call failed for another reason, the others are stored before its error is raised. A call is forgotten
+        when the writer has what it brought, so that a signal in between loses nothing.
         """
         fatal: BaseException | None = None
         self._refuse_swapped_model()
-        for call, texts in done.items():
-            error = call.exception()
+        for call in done:
+            texts, error = self.calls[call], call.exception()
             if error is None:
                 reply, seconds = call.result()
-                self.sizer.answered(len(texts), sum(len(text.content) for text in texts), seconds)
+                self.sizer.answered(len(texts), sum(len(text.content.encode()) for text in texts), seconds)
                 self.writer.add(texts, reply, seconds)
             elif isinstance(error, InputRefused):
                 self._refused(texts, error)
             else:
                 fatal = error
+            del self.calls[call]
         self.writer.flush()
         if fatal:
             raise fatal
@@ -267,9 +286,11 @@ class _Run:
         """A model that was replaced while it was used is told by its digest, before anything of it is stored."""
         try:
             refuse_swapped_model(self.provider, self.pinned_digest)
-        except ProviderError:
+        except ModelMissing:
+            raise
+        except ProviderError as error:
             # A server that is gone by now answered as the pinned model, and is paid for.
-            logger.warning("the model's digest could not be asked for again", exc_info=True)
+            logger.warning("the model's digest could not be asked for again: %s", error)
 
     def _refused(self, texts: list[PendingText], error: InputRefused) -> None:
         if isinstance(error, PartlyRefused):
@@ -284,18 +305,15 @@ class _Run:
         self.retries += [half for half in (texts[:middle], texts[middle:]) if half]
 
     def _store_calls_in_flight(self) -> None:
-        """Waits for the calls that the model has begun, and stores what they bring: it is paid for. The error that
-        ended the run is the one that is told, so a further one is only logged."""
-        begun = {call: texts for call, texts in self.calls.items() if not call.cancel()}
+        """Waits for the calls that the model has begun, and stores what they bring: it is paid for. Not when the model
+        is another one by now. The error that ended the run is the one that is told, so a further one is only logged."""
+        begun = [call for call in self.calls if not call.cancel()]
         wait(begun)
+        answered = [call for call in begun if isinstance(call.exception(), InputRefused | None)]
         try:
-            self._store_done(
-                {
-                    call: texts
-                    for call, texts in begun.items()
-                    if call.exception() is None or isinstance(call.exception(), InputRefused)
-                }
-            )
+            self._store_done(answered)
+        except (SpaceRefused, ModelMissing):
+            logger.warning("what %d calls under way brought is not stored: the model was replaced", len(answered))
         except Exception:
             logger.warning("what the last calls brought could not be stored", exc_info=True)
 

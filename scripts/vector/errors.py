@@ -33,6 +33,10 @@ class ProviderError(VectorError):
     exit_code = 3
 
 
+class ModelMissing(ProviderError):
+    """The server answers, and has no such model."""
+
+
 # Reasons of InputRefused that no server gave: it failed with the text, again and again, and did not with another one.
 # The text may do better another day.
 UNCERTAIN_REASONS = frozenset({"server_error", "timeout", "connection_lost", "unavailable", "bad_reply", "bad_vector"})

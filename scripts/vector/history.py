@@ -31,9 +31,11 @@ def earlier_runs(store: VectorStore, space: EmbeddingSpace) -> EarlierRuns:
     metrics = [json.loads(text) for (text,) in rows]
     metrics = [each for each in metrics if each.get("input_bytes") and each.get("seconds")][:_RUNS]
     size = sum(each["input_bytes"] for each in metrics)
+    # Without the check of the model, which takes as long for a small run as for a large one.
+    seconds = sum(each["seconds"] - each.get("canary_seconds", 0) for each in metrics)
     counted = [each for each in metrics if each.get("tokens_counted")]
     counted_bytes = sum(each["input_bytes"] for each in counted)
     return EarlierRuns(
-        size / sum(each["seconds"] for each in metrics) if metrics else None,
+        size / seconds if seconds > 0 else None,
         sum(each["input_tokens"] for each in counted) / counted_bytes if counted_bytes else None,
     )

@@ -37,12 +37,6 @@ class OpenModels:
         with self._lock:
             return self._by_space.setdefault(space.embedding_space_id, model) is model
 
-    def close(self) -> None:
-        """Closes the models."""
-        with self._lock:
-            while self._by_space:
-                self._by_space.popitem()[1].provider.close()
 
-
-# Those of this process's jobs.
+# Those of this process's jobs, until it ends.
 OPEN_MODELS = OpenModels()

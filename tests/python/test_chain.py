@@ -151,7 +151,7 @@ def test_a_contract_that_a_ledger_cannot_follow_stops_the_run(project, columns, 
     assert project.contents() == before
 
 
-def column(name, data_type, description="JSON object of what else is known of the hit."):
+def column(name, data_type, description="{{ doc('hit_metadata_json') }}"):
     return f'      - name: {name}\n        description: "{description}"\n        data_type: {data_type}\n'
 
 

@@ -249,7 +249,9 @@ VIOLATIONS = (
     # 8. A job's state is what its runs and its lease say.
     Violation("job_attempts_within_maximum", "update job set attempt_count = max_attempts + 1"),
     Violation("succeeded_job_has_a_succeeded_run", "update run set status = 'FAILED'"),
-    Violation("succeeded_job_has_a_succeeded_run", "delete from embedding; delete from run"),
+    Violation(
+        "succeeded_job_has_a_succeeded_run", "delete from embedding; delete from embedding_canary; delete from run"
+    ),
     Violation(
         "running_job_keeps_its_lease",
         "update job set status = 'RUNNING', lease_expires_utc = now() at time zone 'utc' - interval 1 hour",

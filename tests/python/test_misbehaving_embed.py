@@ -352,3 +352,27 @@ def test_the_exit_code_of_the_process(small_project, server):
         assert len(space.stored()) == (len(space.texts) if exit_code == 0 else LIMIT - 1)
         space.check()
         server.behave()
+
+
+@pytest.mark.parametrize("end", ["", "fatal"])
+def test_a_model_replaced_during_a_run_leaves_nothing_of_the_new_one(served, server, end):
+    space = served("ollama")
+    asked = 0
+
+    def replaced(texts):
+        nonlocal asked
+        asked += space.concerns_chunks(texts)
+        if asked == 2:
+            server.weights = 2
+        return False
+
+    server.misbehave("late", when=replaced, seconds=0)
+    if end:
+        server.misbehave("rate_limited", when=space.after(4), message="insufficient_quota")
+    done = space.embed("--batch-size", 2, "--concurrency", 3)
+    assert done.exit_code in ((3, 4) if end else (4,))
+    server.weights = 1
+    space.check_vectors()
+    server.behave()
+    assert space.embed().exit_code == 0
+    space.check_vectors()

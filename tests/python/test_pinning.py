@@ -294,7 +294,7 @@ def test_a_tokenizer_that_was_swapped_is_noticed(project, tmp_path):
     shutil.copy(tokenizer, tmp_path / "tokenizer.json")
     with project.store() as store:
         key = store.get_or_create_embedding_space("onnx", str(tmp_path), 384).space_key
-    embed = ("embed", "--space", key, "--limit", "4")
+    embed = ("embed", "--quiet", "--space", key, "--limit", "4")
     assert project.vector(*embed).exit_code == 0
     assert project.vector(*embed).exit_code == 0
     before = project.contents("job", "run")
@@ -363,3 +363,24 @@ def test_killed_while_pinning(served, server, at):
     server.behave()
     assert space.embed().exit_code == 0
     assert space.counts() == [COUNT, 20]
+
+
+def test_canaries_are_part_of_what_may_be_spent(served, server):
+    space = served(price_per_million_tokens=100.0)
+    done = space.embed("--max-cost", "0")
+    assert (done.exit_code, space.counts(), server.asked) == (0, [0, 0], [])
+    assert json.loads(done.stdout)["spaces"][0]["stopped_by"] == "max_cost"
+    (summary,) = json.loads(space.embed("--quiet").stdout)["spaces"]
+    assert summary["cost"] == pytest.approx((summary["input_tokens"] + summary["canary_tokens"]) * 100 / 1e6)
+    asked = len(server.asked)
+    assert space.embed("--max-cost", "0").exit_code == 0
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize("policy", [{"max_tokens": 5}, {"truncation": "end"}])
+@pytest.mark.parametrize("protocol", ["ollama", "openai"])
+def test_a_limit_that_only_the_server_could_keep_is_refused(served, server, protocol, policy):
+    done = served(protocol, preprocess_policy=policy).embed("--quiet")
+    assert done.exit_code == 2
+    assert "has neither max_tokens nor truncation" in done.stderr
+    assert server.asked == []

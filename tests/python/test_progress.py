@@ -1,5 +1,6 @@
 """How far a run is, as a terminal and as a log see it."""
 
+import contextlib
 import fcntl
 import io
 import json
@@ -14,6 +15,7 @@ import pytest
 from support import PROJECT_DIR, ScratchProject, clean_copy
 
 from vector.commands.progress import INTERVAL, RATE_WINDOW, ProgressLines, shown_progress
+from vector.commands.shared import say
 from vector.writing import EmbedSummary
 
 
@@ -182,3 +184,12 @@ def test_a_reader_that_is_gone_does_not_end_the_run():
     summary = EmbedSummary("one", planned=10)
     lines.show(summary)
     lines.finish(summary)
+
+
+def test_a_stderr_that_is_gone_changes_nothing():
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    with contextlib.redirect_stderr(Gone()):
+        say("error: nobody reads this")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 from vector.commands.embed_report import plans_text, summary_text
 from vector.commands.progress import Progress, shown_progress
-from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result
+from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result, say
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedSummary, embed_space
 from vector.errors import VectorError
@@ -96,12 +95,16 @@ def _options(arguments: argparse.Namespace) -> EmbedOptions:
 def _plan(
     arguments: argparse.Namespace, store: VectorStore, spaces: Sequence[EmbeddingSpace], options: EmbedOptions
 ) -> int:
-    plans = []
+    plans, exit_code = [], 0
     for space in spaces:
-        refuse_unpriced(space, options)
-        plans.append(plan_space(store, space, options))
+        try:
+            refuse_unpriced(space, options)
+            plans.append(plan_space(store, space, options))
+        except VectorError as error:
+            say(f"error: {space.space_key}: {error}")
+            exit_code = max(exit_code, error.exit_code)
     print_result(arguments, {"spaces": [plan.to_dict() for plan in plans]}, plans_text(plans, options))
-    return 0
+    return exit_code
 
 
 def _embed_each(
@@ -129,7 +132,7 @@ def _embed_each(
         except VectorError as error:
             summaries[key].error = str(error)
             progress.finish(summaries[key])
-            print(f"error: {key}: {error}", file=sys.stderr)
+            say(f"error: {key}: {error}")
             exit_code = max(exit_code, error.exit_code)
         finally:
             progress.finish(summaries[key])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -155,3 +156,9 @@ def print_result(arguments: argparse.Namespace, value: dict[str, Any], text: str
     printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else text
     if printed:
         print(printed)
+
+
+def say(line: str) -> None:
+    """Prints a line on stderr. Who closed it does not want to know, and that must not change how a command ends."""
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)

@@ -148,7 +148,7 @@ class DuckDBEngine:
         """The rows of a select over the schema, a block at a time."""
         # Of a cursor, as the next statement of a connection ends the result of the one before.
         with self.connection.cursor() as cursor, _interruptible():
-            cursor.execute(sql, list(parameters))
+            self._execute_with_memory(cursor, sql, parameters)
             while rows := cursor.fetchmany(_BLOCK):
                 yield from rows
 
@@ -158,13 +158,18 @@ class DuckDBEngine:
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
     def _run(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        with _interruptible():
+            return self._execute_with_memory(self.connection, sql, parameters)
+
+    def _execute_with_memory(
+        self, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any]
+    ) -> duckdb.DuckDBPyConnection:
         while True:
             try:
-                with _interruptible():
-                    return self.connection.execute(sql, list(parameters))
+                return connection.execute(sql, list(parameters))
             except duckdb.OutOfMemoryException:
                 # A transaction cannot go on after an error: `atomically` begins it anew.
-                if self._working or not self._memory.more(self.connection):
+                if self._working or not self._memory.more(connection):
                     raise
 
     def frugal(self) -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import duckdb
 
@@ -29,9 +29,10 @@ class MemoryLimit:
     def lowered(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         """Inside, the limit is low, until `more`. One that was lower before stays."""
         with self._lock:
+            if self._users == 0 and self._is_above_first(connection):
+                with suppress(duckdb.OutOfMemoryException):  # more than that is in use: then it stays as it is
+                    self._set(connection, FIRST)
             self._users += 1
-            if self._users == 1 and self._is_above_first(connection):
-                self._set(connection, FIRST)
         try:
             yield
         finally:
@@ -57,5 +58,5 @@ class MemoryLimit:
         return is_above
 
     def _set(self, connection: duckdb.DuckDBPyConnection, mib: int) -> None:
-        self._lowered = mib
         connection.execute(f"set memory_limit = '{mib} MiB'")
+        self._lowered = mib

@@ -25,7 +25,7 @@ from vector.open_models import OPEN_MODELS
 from vector.store import VectorStore
 
 # Seconds between two looks whether the space is free.
-WAIT = 0.2
+WAIT = 1.0
 
 _CHUNK_ID = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "chunk ids of 64 hexadecimal digits"}
 _SOURCE_ID = {"type": "string", "minLength": 1, "maxLength": 400, "description": "source ids of 1 to 400 characters"}

@@ -46,9 +46,10 @@ class HttpClient:
         self._limiter = Limiter(policy, self._clock, self.counters)
         self._session = open_session(url, credentials)
 
-    def get(self, path: str, tries: int | None = None, missing: Any = None) -> dict[str, Any]:
-        """The answer to GET; `missing`, if given, is the answer where there is no such page (404)."""
-        return self._request("GET", path, None, tries, missing)
+    def get(self, path: str, tries: int | None = None, missing: Any = None, urgent: bool = False) -> dict[str, Any]:
+        """The answer to GET; `missing`, if given, is the answer where there is no such page (404). An `urgent` request
+        waits for no pause, and is sent after `interrupt` too."""
+        return self._request("GET", path, None, tries, missing, urgent)
 
     def post(self, path: str, payload: dict[str, Any], tries: int | None = None) -> dict[str, Any]:
         """The answer to POST of a JSON object. `tries` lowers the policy's, but for rate limits."""
@@ -63,13 +64,16 @@ class HttpClient:
         self.interrupt()
         self._session.close()
 
-    def _request(self, method: str, path: str, payload: Any, tries: int | None, missing: Any) -> dict[str, Any]:
+    def _request(
+        self, method: str, path: str, payload: Any, tries: int | None, missing: Any, urgent: bool = False
+    ) -> dict[str, Any]:
         body = None
         if payload is not None:
             body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
         failures = 0
         while True:
-            self._limiter.wait_for_turn()
+            if not urgent:
+                self._limiter.wait_for_turn()
             sent = self._clock.monotonic()
             outcome = self._try(method, path, body)
             if isinstance(outcome, dict):

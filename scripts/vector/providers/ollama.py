@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused, VectorError
+from vector.errors import ConfigurationError, InputRefused, ModelMissing, ProviderError, SpaceRefused, VectorError
 from vector.providers.base import DiscoveredModel, ModelDescription
 from vector.providers.http import Dialect, HttpClient
 from vector.providers.pacing import Clock, HttpPolicy
@@ -38,12 +38,13 @@ class OllamaProvider(HttpProvider):
     preferred_batch_size = 32
     largest_batch_size = 256
     preferred_concurrency = 2
+    refuses_long_texts = True
 
     def __init__(self, space: Any, policy: HttpPolicy | None = None, clock: Clock | None = None) -> None:
         super().__init__(space, policy, clock)
         self._settings = _settings()
         try:
-            self.model_digest = self.current_digest()
+            self.model_digest = self._digest_by(_listed(self._client))
             if space.model_digest and _bare(space.model_digest) != _bare(self.model_digest or ""):
                 raise SpaceRefused(
                     f"Ollama model {self._model!r} has digest {self.model_digest or 'unknown'}, the space was made "
@@ -67,9 +68,11 @@ class OllamaProvider(HttpProvider):
         return HttpClient(dialect, url, Credentials(basic), policy, clock)
 
     def current_digest(self) -> str | None:
-        """The model's digest as the server lists it now; None from a compatible server that lists no models. Raises
-        ProviderError when it lists others only."""
-        models = _listed(self._client)
+        """The model's digest as the server lists it now; None from a compatible server that lists no models. Asks once,
+        after `interrupt` too. Raises ModelMissing when it lists others only."""
+        return self._digest_by(_listed(self._client, urgent=True))
+
+    def _digest_by(self, models: list[dict[str, Any]] | None) -> str | None:
         if models is None:
             return None
         wanted = self._model if ":" in self._model.rsplit("/", 1)[-1] else f"{self._model}:latest"
@@ -77,7 +80,7 @@ class OllamaProvider(HttpProvider):
             if str(model.get("name", "")).lower() == wanted.lower():
                 self.served_model = str(model["name"])
                 return _digest(model)
-        raise ProviderError(
+        raise ModelMissing(
             f"Ollama at {self.endpoint_url} has no model {self._model!r}: run `ollama pull {self._model}`"
         )
 
@@ -157,10 +160,11 @@ def _settings() -> dict[str, Any]:
     return settings
 
 
-def _listed(client: HttpClient) -> list[dict[str, Any]] | None:
+def _listed(client: HttpClient, urgent: bool = False) -> list[dict[str, Any]] | None:
     """What `/api/tags` lists; None where there is no such page. Nobody has been kept waiting yet, so few tries."""
     try:
-        models = client.get("/api/tags", tries=client.policy.tries, missing={}).get("models")
+        tries = 1 if urgent else client.policy.tries
+        models = client.get("/api/tags", tries=tries, missing={}, urgent=urgent).get("models")
     except Doubtful as error:
         raise error.otherwise from None
     return [model for model in models if isinstance(model, dict)] if isinstance(models, list) else None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vector.errors import InputRefused, ProviderError, SpaceRefused
+from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
 from vector.providers.base import (
     EmbeddingProvider,
     EmbeddingReply,
@@ -44,14 +44,25 @@ class HttpProvider(EmbeddingProvider):
 
     model_digest: str | None = None
     served_model: str | None = None
+    refuses_long_texts = False
 
     def __init__(self, space: Any, policy: HttpPolicy | None = None, clock: Clock | None = None) -> None:
-        PreprocessPolicy.from_dict(space.preprocess_policy)
+        self._check_policy(space.preprocess_policy)
         self._dimensions: int = space.dimensions
         self._normalize: bool = space.normalize_flag
         self._model = f"{space.model_name}:{space.model_tag}" if space.model_tag else space.model_name
         self._client = self.open_client(self._model, policy or HttpPolicy.from_env(), clock)
         self.endpoint_url = self._client.url
+
+    def _check_policy(self, policy: dict[str, Any] | None) -> None:
+        """Raises ConfigurationError for a limit of tokens, or a cut, which only the server could make."""
+        PreprocessPolicy.from_dict(policy)
+        given = policy or {}
+        if given.get("max_tokens") is not None or given.get("truncation") == "end":
+            raise ConfigurationError(
+                f"preprocess policy: a model server has its own limit of tokens, so a space of provider {self.name}"
+                " has neither max_tokens nor truncation `end`: leave both empty, or write truncation `none`"
+            )
 
     @classmethod
     @abstractmethod
@@ -172,15 +183,17 @@ class HttpProvider(EmbeddingProvider):
         vectors = np.stack([rows[position] for position in good]) if good else np.empty((0, self._dimensions))
         vectors = unit_length(vectors) if self._normalize else vectors.astype(np.float32)
         if len(good) == len(texts):
-            tokens = [answer.tokens if len(texts) == 1 else None] * len(texts)
-            return EmbeddingReply(vectors, tokens, list(tokens), answer.tokens)
+            unknown: list[int | None] = [None] * len(texts)
+            # A server that cuts long texts by itself counts what is left; only one that refuses them is believed.
+            counted = [answer.tokens] if len(texts) == 1 and self.refuses_long_texts else unknown
+            return EmbeddingReply(vectors, list(counted), list(counted), answer.tokens)
         bad = next(position for position in range(len(texts)) if position not in good)
         what = f"answered text {bad + 1} of {len(texts)} with a vector {_fault(rows[bad])}"
         doubtful = self._doubtful(what, "bad_vector")
         if not good:
             raise doubtful
-        unknown: list[int | None] = [None] * len(good)
-        reply = EmbeddingReply(vectors, unknown, list(unknown), answer.tokens)
+        missing: list[int | None] = [None] * len(good)
+        reply = EmbeddingReply(vectors, missing, list(missing), answer.tokens)
         raise PartlyRefused(str(doubtful), doubtful.reason, reply, good)
 
     def _doubtful(self, what: str, reason: str) -> Doubtful:
