@@ -15,6 +15,7 @@ from queue_work import check_work, enqueue_work, finished, open_jobs, start_work
 from vector.contracts.models import JobStatus, JobType, RunStatus
 from vector.engines.duckdb import DuckDBEngine
 from vector.errors import ConfigurationError
+from vector.ledger_io import ConstraintRefusal
 from vector.performing import Outcome
 from vector.queue import Backoff, JobQueue, JobRequest
 from vector.store import VectorStore
@@ -80,6 +81,21 @@ def test_a_poison_job_does_not_keep_others_from_theirs(store, jobs):
     assert store.get_job(poison.job_id).last_error == "ValueError: attempt 5 of job 0 fails"
     assert store.get_job(hopeless.job_id).attempt_count == 1
     assert all(store.get_job(job.job_id).attempt_count == 1 for job in others)
+
+
+def test_a_row_that_a_constraint_refuses_is_tried_again(store, jobs):
+    """Another session may have added the same key a moment before: the next attempt finds it."""
+
+    def refused_once(context):
+        if context.job.attempt_count == 1:
+            raise ConstraintRefusal("source_registry: Duplicate key")
+        return {}
+
+    job = jobs.enqueue(EMBED, {"n": 0})
+    with handlers(refused_once):
+        while statuses(store).keys() - {"SUCCEEDED", "DEADLETTER"}:
+            worker(store).run()
+    assert [run.status.value for run in store.list_runs(job.job_id)] == ["FAILED", "SUCCEEDED"]
 
 
 def test_a_failed_attempt_is_followed_by_a_good_one(store, jobs):
