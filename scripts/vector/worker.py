@@ -214,7 +214,13 @@ class _Session:
             self._wake.put(active)
 
         # A daemon, so that a handler that never ends cannot keep the process.
-        threading.Thread(target=perform, name=f"job {claimed.job.job_id}", daemon=True).start()
+        try:
+            threading.Thread(target=perform, name=f"job {claimed.job.job_id}", daemon=True).start()
+        except BaseException:
+            with self._lock:
+                del self._running[claimed.run.run_id]
+            self._free.append(active.queue)
+            raise
 
     def end(self, active: ActiveJob) -> bool:
         """Takes in that a job has ended; whether it was one of this session."""

@@ -223,6 +223,31 @@ def test_what_does_not_end_in_time_goes_back_into_the_queue(store, jobs, polite,
     assert store.get_job(job.job_id).status is JobStatus.NEW, "the handler that went on has written no outcome"
 
 
+def test_a_thread_that_cannot_be_started_keeps_no_slot(store, jobs, monkeypatch):
+    """With one slot, the worker would wait for ever for the end of a job that has not begun."""
+    job = jobs.enqueue(EMBED, {"n": 0})
+    start, refused = threading.Thread.start, []
+
+    def cannot_at_first(thread):
+        if thread.name.startswith("job ") and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", cannot_at_first)
+    looping = worker(store, loop=True)
+    thread = threading.Thread(target=looping.run)
+    thread.start()
+    try:
+        wait_for(lambda: store.get_job(job.job_id).status is JobStatus.SUCCEEDED)
+    finally:
+        looping.stop()
+        looping.stop()
+        thread.join(10)
+    assert refused == [f"job {job.job_id}"]
+    assert looping.counts == {Outcome.SUCCEEDED: 1}
+
+
 # Health
 
 
