@@ -275,6 +275,26 @@ def test_a_health_file_that_cannot_be_written_stops_the_worker_at_once(store, tm
         worker(store, health_file=tmp_path / "missing" / "health.json").run()
 
 
+def test_a_health_file_that_cannot_be_written_later_is_a_warning(store, jobs, tmp_path, caplog):
+    """A full disk, say; once it has room again, the file is written again."""
+    folder, moved = tmp_path / "health", tmp_path / "moved"
+    folder.mkdir()
+    path = folder / "health.json"
+    looping = worker(store, loop=True, health_file=path)
+    thread = threading.Thread(target=looping.run)
+    thread.start()
+    wait_for(path.exists)
+    folder.rename(moved)
+    wait_for(lambda: "health file" in caplog.text)
+    job = jobs.enqueue(EMBED, {"n": 0})
+    wait_for(lambda: store.get_job(job.job_id).status is JobStatus.SUCCEEDED)
+    moved.rename(folder)
+    wait_for(lambda: path.exists() and reading(path)["counts"]["succeeded"] == 1)
+    looping.stop()
+    thread.join(5)
+    assert caplog.text.count("health file") == 1
+
+
 # A database that goes away
 
 
