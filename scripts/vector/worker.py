@@ -145,8 +145,7 @@ class Worker:
         while session.active and time.monotonic() < grace:
             self._collect(session, grace - time.monotonic())
         for each in session.active:
-            if session.queue.release(each.claimed):
-                self.counts[Outcome.RELEASED] += 1
+            self.counts[session.put_back(each.claimed)] += 1
 
     def _pause(self) -> None:
         # What wakes the worker is a stop: no job is running.
@@ -200,8 +199,16 @@ class _Session:
                 self._start(claimed)
             except BaseException:
                 for each in claims[i:]:
-                    self.queue.release(each)
+                    self.put_back(each)
                 raise
+
+    def put_back(self, claimed: ClaimedJob) -> Outcome:
+        """Releases a job; what became of it. Raises nothing, so that the next one has its turn."""
+        try:
+            return Outcome.RELEASED if self.queue.release(claimed) else Outcome.LOST
+        except Exception:
+            logger.warning("job %s could not be put back; its lease will run out", claimed.job.job_id, exc_info=True)
+            return Outcome.UNRECORDED
 
     def _start(self, claimed: ClaimedJob) -> None:
         # The thread puts the job into `wake` when it has ended.

@@ -223,6 +223,29 @@ def test_what_does_not_end_in_time_goes_back_into_the_queue(store, jobs, polite,
     assert store.get_job(job.job_id).status is JobStatus.NEW, "the handler that went on has written no outcome"
 
 
+def test_a_release_that_fails_keeps_no_other_job_from_its_own(store, jobs, monkeypatch, caplog):
+    monkeypatch.setattr("vector.worker._GRACE_SECONDS", 0.1)
+    jobs.enqueue_many(JobRequest(EMBED, {"n": n, "seconds": 2}) for n in range(3))
+    release, asked = JobQueue.release, []
+
+    def fails_first(self, claimed):
+        asked.append(claimed.job.job_id)
+        if len(asked) == 1:
+            raise OSError("the server is gone")
+        return release(self, claimed)
+
+    monkeypatch.setattr(JobQueue, "release", fails_first)
+    stopped = worker(store, loop=True, concurrency=3, drain_seconds=0)
+    thread = threading.Thread(target=stopped.run)
+    thread.start()
+    wait_for(lambda: statuses(store)["RUNNING"] == 3)
+    stopped.stop()
+    thread.join(10)
+    assert statuses(store) == {"NEW": 2, "RUNNING": 1}
+    assert stopped.counts == {Outcome.RELEASED: 2, Outcome.UNRECORDED: 1}
+    assert f"job {asked[0]} could not be put back" in caplog.text
+
+
 def test_a_thread_that_cannot_be_started_keeps_no_slot(store, jobs, monkeypatch):
     """With one slot, the worker would wait for ever for the end of a job that has not begun."""
     job = jobs.enqueue(EMBED, {"n": 0})
