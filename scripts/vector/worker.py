@@ -50,11 +50,13 @@ class WorkerOptions:
 
 
 class Worker:
-    """A worker over stores that `open_store` opens. `counts` says how many jobs ended how, by Outcome."""
+    """A worker over stores that `open_store` opens. `counts` says how many jobs ended how, by Outcome; `abandoned`
+    whether threads of jobs that did not end in time were left to themselves."""
 
     def __init__(self, open_store: Callable[[], VectorStore], options: WorkerOptions):
         self.options = options
         self.counts: Counter[Outcome] = Counter()
+        self.abandoned = False
         self._open_store = open_store
         # SimpleQueue, because its `put` may interrupt its `get`, as it does in a signal handler.
         self._wake: SimpleQueue[ActiveJob | None] = SimpleQueue()
@@ -145,6 +147,7 @@ class Worker:
         while session.active and time.monotonic() < grace:
             self._collect(session, grace - time.monotonic())
         for each in session.active:
+            self.abandoned = True
             self.counts[session.put_back(each.claimed)] += 1
 
     def _pause(self) -> None:

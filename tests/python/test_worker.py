@@ -9,8 +9,10 @@ from collections import Counter
 from datetime import datetime, timezone
 
 import pytest
+from misbehaving_server import MisbehavingServer
 from queue_support import create_effects, do, effects, empty_queue, handlers, memory_store
 from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
+from served import ServedSpace
 
 from vector.contracts.models import JobStatus, JobType, RunStatus
 from vector.engines.duckdb import DuckDBEngine
@@ -384,6 +386,30 @@ def test_sigterm_drains_and_exits_with_143(project):
         assert exit_code == code, err
         assert "Traceback" not in err
     assert project.query("select status, attempt_count from job") == [("SUCCEEDED", 1)]
+
+
+def test_a_worker_with_a_silent_model_server_ends(project):
+    """Python would join the threads of the embedding pool, which wait for an answer, before it ends."""
+    with project.store() as store:
+        empty_queue(store.engine.connection)
+    with MisbehavingServer() as server:
+        served = ServedSpace(project, server, "ollama")
+        project.environment |= {"VECTOR_HTTP_READ": "90", "VECTOR_HTTP_TOTAL": "90"}
+        server.misbehave("hang", when=served.concerns_chunks)
+        given = json.dumps({"space_key": served.space.space_key})
+        assert finished(project.start("enqueue", "EMBED_CHUNKS", "--input", given))[0] == 0
+        process = project.start("worker", "--loop", "--drain-seconds", "1", "--json")
+        try:
+            wait_for(lambda: any(each.fault == "hang" for each in server.asked), 30)
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=15)
+        finally:
+            process.kill()
+    assert process.returncode == 143, err
+    assert json.loads(out)["released"] == 1
+    assert "the rest is back in the queue" in err
+    assert project.query("select status, attempt_count from job") == [("NEW", 0)]
+    assert [error for (error,) in project.query("select error from run")][0].startswith("released: worker")
 
 
 def test_a_looping_worker_lets_others_have_the_database_file(project):

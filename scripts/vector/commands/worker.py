@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vector.commands.shared import add_command, job_types, open_store, positive, print_result, seconds
 from vector.contracts.models import JobType
@@ -79,13 +81,32 @@ def _worker(arguments: argparse.Namespace) -> int:
     worker = Worker(lambda: open_store(arguments), options)
     with _stopped_by_signals(worker) as received:
         worker.run()
+    code = _report(arguments, worker, received)
+    if worker.abandoned:
+        _leave(code)
+    return code
+
+
+def _report(arguments: argparse.Namespace, worker: Worker, received: list[int]) -> int:
+    """Says how the jobs ended; the exit code."""
+    worker_id = worker.options.worker_id
     counts = {outcome.value: worker.counts[outcome] for outcome in Outcome}
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing was due"
-    print_result(arguments, {"worker_id": options.worker_id, **counts}, f"{options.worker_id}: {told}")
+    print_result(arguments, {"worker_id": worker_id, **counts}, f"{worker_id}: {told}")
     if received:
         print("stopped; what was finished is stored, the rest is back in the queue", file=sys.stderr)
         return 128 + received[0]
     return 1 if worker.counts[Outcome.DEAD] else 0
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process at once. At its ordinary end Python joins the threads of every pool, daemons or not, and so
+    would wait for the model server that an abandoned job waits for."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager
