@@ -129,6 +129,16 @@ def test_jobs_are_cancelled_and_retried_by_id(project):
     assert (done.exit_code, done.stderr) == (2, "error: there is no job unknown\n")
 
 
+def test_a_job_of_a_space_is_counted_to_it(project):
+    """Whether or not --space says so: the reports have the space of what is in the input."""
+    for given, *options in (['{"n": 1, "space_key": "hash"}'], ['{"n": 2}'], ['{"n": 3, "space_key": "unknown"}']):
+        enqueued(project, "--input", given, *options)
+    assert project.vector(*WORKER).exit_code == 0
+    assert sorted(
+        project.query("select input_json, space_key from run_history inner join job on job.job_id = run_history.job_id")
+    ) == [('{"n":1,"space_key":"hash"}', "hash"), ('{"n":2}', None), ('{"n":3,"space_key":"unknown"}', None)]
+
+
 def test_a_worker_id_that_no_ledger_holds_is_refused(project):
     done = project.vector("worker", "--once", "--worker-id", "w" * 201)
     assert (done.exit_code, done.stderr) == (2, "error: worker id: must have 1 to 200 characters, has 201\n")
