@@ -6,6 +6,7 @@ import json
 import pytest
 from queue_support import create_effects, do, effects, empty_queue, handlers
 
+from vector.cli import main
 from vector.queue import JobQueue
 
 WORKER = ("worker", "--once", "--backoff-seconds", "0")
@@ -137,6 +138,22 @@ def test_a_job_of_a_space_is_counted_to_it(project):
     assert sorted(
         project.query("select input_json, space_key from run_history inner join job on job.job_id = run_history.job_id")
     ) == [('{"n":1,"space_key":"hash"}', "hash"), ('{"n":2}', None), ('{"n":3,"space_key":"unknown"}', None)]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--lease-seconds", "4.9", "argument --lease-seconds: '4.9' is not a number of seconds from 5"),
+        ("--lease-seconds", "nan", "argument --lease-seconds: 'nan' is not a number of seconds from 5"),
+        ("--poll-seconds", "0", "argument --poll-seconds: '0' is not a number of seconds above 0"),
+        ("--poll-seconds", "x", "argument --poll-seconds: 'x' is not a number of seconds above 0"),
+    ],
+)
+def test_times_that_no_worker_can_keep_are_refused(option, value, message, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(["worker", "--once", option, value])
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_worker_id_that_no_ledger_holds_is_refused(project):

@@ -442,7 +442,7 @@ def test_2000_jobs_by_8_threads_killed_again_and_again(project):
     rng, kills = random.Random(7), 0
     while True:
         process = start_worker(
-            project, "worker", "--once", "--concurrency", "8", "--lease-seconds", "1.5", "--backoff-seconds", "0.01"
+            project, "worker", "--once", "--concurrency", "8", "--lease-seconds", "5", "--backoff-seconds", "0.01"
         )
         if kills < 5:
             # Until it has begun to work, and then some.

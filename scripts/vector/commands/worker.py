@@ -13,7 +13,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vector.commands.shared import add_command, job_types, open_store, positive, print_result, seconds
+from vector.commands.shared import (
+    add_command,
+    job_types,
+    lease_seconds,
+    open_store,
+    pause_seconds,
+    positive,
+    print_result,
+    seconds,
+)
 from vector.contracts.models import JobType
 from vector.performing import Outcome
 from vector.queue import LEASE_SECONDS, Backoff, JobQueue
@@ -47,11 +56,11 @@ def add_to(commands: Any) -> None:
     )  # fmt: skip
     worker.add_argument("--worker-id", metavar="ID", help="name in the ledgers (default <host>:<process>)")
     worker.add_argument(
-        "--poll-seconds", type=seconds, default=5.0, metavar="S", help="pause when nothing is due (default 5)"
+        "--poll-seconds", type=pause_seconds, default=5.0, metavar="S", help="pause when nothing is due (default 5)"
     )
     worker.add_argument(
-        "--lease-seconds", type=seconds, default=LEASE_SECONDS, metavar="S",
-        help=f"a job of a dead worker is taken back after this time (default {LEASE_SECONDS:g})",
+        "--lease-seconds", type=lease_seconds, default=LEASE_SECONDS, metavar="S",
+        help=f"a job of a dead worker is taken back after this time, at least 5 (default {LEASE_SECONDS:g})",
     )  # fmt: skip
     worker.add_argument(
         "--drain-seconds", type=seconds, default=30.0, metavar="S",
