@@ -73,6 +73,9 @@ def test_a_file_of_inputs_is_a_job_each_or_none(project, tmp_path, monkeypatch):
     [
         (("--input", "{"), "--input is no JSON"),
         (("--input", "[]"), "must be a JSON object, is list"),
+        (("--input", '{"limit": NaN}'), "EMBED_CHUNKS: --input is no JSON: NaN is no number of JSON"),
+        (("--input", '{"limit": -Infinity}'), "EMBED_CHUNKS: --input is no JSON: -Infinity is no number of JSON"),
+        (("--input", '{"limit": 1e999}'), "EMBED_CHUNKS: --input is no JSON: 1e999 is no number of JSON"),
         (("--input-file", "missing.json"), "missing.json: No such file"),
         (("--space", "unknown"), "no embedding space is called 'unknown'"),
     ],
@@ -138,6 +141,27 @@ def test_a_job_of_a_space_is_counted_to_it(project):
     assert sorted(
         project.query("select input_json, space_key from run_history inner join job on job.job_id = run_history.job_id")
     ) == [('{"n":1,"space_key":"hash"}', "hash"), ('{"n":2}', None), ('{"n":3,"space_key":"unknown"}', None)]
+
+
+def test_a_job_that_cannot_be_retried_says_why(project):
+    (job,) = enqueued(project, "--dedupe-key", "k", "--input", '{"n": 1}')
+
+    def refusal(job_id):
+        done = project.vector("jobs", "retry", job_id)
+        assert (done.exit_code, done.stdout.strip()) == (2, "")
+        return done.stderr
+
+    assert refusal("unknown") == "error: job unknown: there is no such job; see `vector jobs list`\n"
+    assert refusal(job["job_id"]) == f"error: job {job['job_id']}: is NEW; only FAILED and DEADLETTER are retried\n"
+    told(project, "jobs", "cancel", job["job_id"])
+    (other,) = enqueued(project, "--dedupe-key", "k", "--input", '{"n": 2}')
+    assert refusal(job["job_id"]) == (
+        f"error: job {job['job_id']}: an open job has its dedupe key 'k' already; wait for it, or cancel it\n"
+    )
+    told(project, "jobs", "cancel", other["job_id"])
+    with project.connect() as connection:
+        connection.execute("update job set by_hand_flag = true where job_id = ?", [job["job_id"]])
+    assert refusal(job["job_id"]) == f"error: job {job['job_id']}: was run by hand; run the command again\n"
 
 
 @pytest.mark.parametrize(
