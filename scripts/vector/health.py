@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -11,16 +12,20 @@ from typing import Any
 
 from vector.errors import ConfigurationError
 
+logger = logging.getLogger(__name__)
+
 
 class HealthFile:
     """A JSON file that is replaced as a whole, so that no reader sees half of it. Without a path nothing is written.
 
-    Raises ConfigurationError when the file cannot be written.
+    When the first write fails, ConfigurationError is raised: the path is wrong. A later one that fails is a warning in
+    the log, once until one does well again.
     """
 
     def __init__(self, path: str | Path | None, **always: Any):
         self._path = None if path is None else Path(path)
         self._always = always
+        self._written = self._failing = False
 
     def write(self, state: str, **values: Any) -> None:
         """Writes the state of the worker and the time."""
@@ -37,5 +42,11 @@ class HealthFile:
         try:
             beside.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
             os.replace(beside, self._path)
+            self._written, self._failing = True, False
         except OSError as error:
-            raise ConfigurationError(f"health file {self._path}: {error.strerror or error}") from None
+            problem = f"health file {self._path}: {error.strerror or error}"
+            if not self._written:
+                raise ConfigurationError(problem) from None
+            if not self._failing:
+                logger.warning("%s", problem)
+            self._failing = True

@@ -13,6 +13,7 @@ from functools import partial
 
 from vector.errors import InvalidRecord, SpaceRefused
 from vector.jobs import JobContext, JobStopped, handler_of
+from vector.ledger_io import ConstraintRefusal
 from vector.queue import ClaimedJob, JobQueue
 from vector.store import VectorStore
 
@@ -20,6 +21,12 @@ logger = logging.getLogger(__name__)
 
 # Errors that every further attempt would meet: the input is wrong, or another model answers under the space's name.
 PERMANENT = (InvalidRecord, SpaceRefused)
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether every further attempt would meet the error. A row that a constraint refuses may have been added by
+    another session a moment before: the next attempt finds it."""
+    return isinstance(error, PERMANENT) and not isinstance(error, ConstraintRefusal)
 
 
 class Outcome(Enum):
@@ -71,7 +78,7 @@ class ActiveJob:
         except JobStopped:
             return Outcome.RELEASED if self._through_another_session(JobQueue.release) else self._told_lost()
         except BaseException as error:
-            retry = not isinstance(error, PERMANENT)
+            retry = not is_permanent(error)
             dead = not retry or job.attempt_count >= job.max_attempts
             logger.warning(
                 "job %s (%s), attempt %d of %d, %s: %s: %s",

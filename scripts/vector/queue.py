@@ -23,6 +23,7 @@ from vector.queue_records import (
     ClaimedJob,
     JobRequest,
     and_types,
+    counted_to_spaces,
     ended,
     job_type_of,
     message,
@@ -89,7 +90,7 @@ class JobQueue:
     def enqueue_many(self, requests: Iterable[JobRequest]) -> list[VectorJob]:
         """Queues jobs, all or none; a job for each request, as `enqueue` gives it. Raises as `enqueue` does."""
         now = self.clock()
-        asked = [new_job(request, now) for request in requests]
+        asked = counted_to_spaces(self.store, [new_job(request, now) for request in requests])
         first_of_key: dict[str, VectorJob] = {}
         for job in asked:
             if job.dedupe_key is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -12,6 +12,7 @@ from vector.contracts.ledgers import RUN
 from vector.contracts.models import JobType, RunStatus, VectorJob, VectorRun
 from vector.errors import InvalidRecord
 from vector.jobs import validated_input
+from vector.store import VectorStore
 
 _LONGEST_ERROR = 8000
 
@@ -72,6 +73,17 @@ def new_job(request: JobRequest, now: datetime) -> VectorJob:
         embedding_space_id=request.embedding_space_id,
         created_utc=now,
     )
+
+
+def counted_to_spaces(store: VectorStore, jobs: Sequence[VectorJob]) -> list[VectorJob]:
+    """The jobs, counted to the space that their input names where it exists and they do not say one themselves."""
+    keys = [job.input_json.get("space_key") if job.embedding_space_id is None else None for job in jobs]
+    spaces = {key: store.get_embedding_space_by_key(key) for key in {key for key in keys if isinstance(key, str)}}
+    found = {key: space.embedding_space_id for key, space in spaces.items() if space}
+    return [
+        replace(job, embedding_space_id=found[key]) if isinstance(key, str) and key in found else job
+        for job, key in zip(jobs, keys, strict=True)
+    ]
 
 
 def job_type_of(value: JobType | str) -> JobType:

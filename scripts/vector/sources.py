@@ -93,7 +93,8 @@ def store_source(store: VectorStore, source: VectorSourceRegistry, chunks: Seque
     """Makes these the source's row and its current chunks, all or nothing: what is the same is left alone, and current
     chunks that are not among these are retired.
 
-    Raises InvalidRecord when a constraint refuses a row, as that of a source that another session adds just now.
+    Raises ConstraintRefusal when a constraint refuses a row twice: the first time it may be that of a source that
+    another session has just added.
     """
     engine = store.engine
     kept = [checked_chunk(chunk) for chunk in chunks]
@@ -113,8 +114,14 @@ def store_source(store: VectorStore, source: VectorSourceRegistry, chunks: Seque
         keep_versions(engine, ((chunk.chunk_id, chunk.content_sha256) for chunk in kept))
         return StoredSource(bool(saved_source), saved.inserted, saved.updated, retired.updated, saved.unchanged)
 
-    with ledger_io.refusals_explained(engine, ledgers.CHUNK):
-        return engine.atomically(work)
+    def stored() -> StoredSource:
+        with ledger_io.refusals_explained(engine, ledgers.CHUNK):
+            return engine.atomically(work)
+
+    try:
+        return stored()
+    except ledger_io.ConstraintRefusal:
+        return stored()
 
 
 def _lock(store: VectorStore, source_id: str) -> None:

@@ -50,11 +50,13 @@ class WorkerOptions:
 
 
 class Worker:
-    """A worker over stores that `open_store` opens. `counts` says how many jobs ended how, by Outcome."""
+    """A worker over stores that `open_store` opens. `counts` says how many jobs ended how, by Outcome; `abandoned`
+    whether threads of jobs that did not end in time were left to themselves."""
 
     def __init__(self, open_store: Callable[[], VectorStore], options: WorkerOptions):
         self.options = options
         self.counts: Counter[Outcome] = Counter()
+        self.abandoned = False
         self._open_store = open_store
         # SimpleQueue, because its `put` may interrupt its `get`, as it does in a signal handler.
         self._wake: SimpleQueue[ActiveJob | None] = SimpleQueue()
@@ -145,8 +147,8 @@ class Worker:
         while session.active and time.monotonic() < grace:
             self._collect(session, grace - time.monotonic())
         for each in session.active:
-            if session.queue.release(each.claimed):
-                self.counts[Outcome.RELEASED] += 1
+            self.abandoned = True
+            self.counts[session.put_back(each.claimed)] += 1
 
     def _pause(self) -> None:
         # What wakes the worker is a stop: no job is running.
@@ -200,8 +202,16 @@ class _Session:
                 self._start(claimed)
             except BaseException:
                 for each in claims[i:]:
-                    self.queue.release(each)
+                    self.put_back(each)
                 raise
+
+    def put_back(self, claimed: ClaimedJob) -> Outcome:
+        """Releases a job; what became of it. Raises nothing, so that the next one has its turn."""
+        try:
+            return Outcome.RELEASED if self.queue.release(claimed) else Outcome.LOST
+        except Exception:
+            logger.warning("job %s could not be put back; its lease will run out", claimed.job.job_id, exc_info=True)
+            return Outcome.UNRECORDED
 
     def _start(self, claimed: ClaimedJob) -> None:
         # The thread puts the job into `wake` when it has ended.
@@ -214,7 +224,13 @@ class _Session:
             self._wake.put(active)
 
         # A daemon, so that a handler that never ends cannot keep the process.
-        threading.Thread(target=perform, name=f"job {claimed.job.job_id}", daemon=True).start()
+        try:
+            threading.Thread(target=perform, name=f"job {claimed.job.job_id}", daemon=True).start()
+        except BaseException:
+            with self._lock:
+                del self._running[claimed.run.run_id]
+            self._free.append(active.queue)
+            raise
 
     def end(self, active: ActiveJob) -> bool:
         """Takes in that a job has ended; whether it was one of this session."""

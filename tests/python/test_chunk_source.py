@@ -18,12 +18,14 @@ from test_sql_parity import (
     policies,
 )
 
+from vector import sources
 from vector.chunking import ChunkingPolicy
 from vector.contracts import ledgers
 from vector.contracts.models import SourceStatus
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
 from vector.jobs import chunk_source
 from vector.sources import SourceDocument, cut
+from vector.store import VectorStore
 
 # When a row was written, which alone may differ between the two paths.
 TIMES = ("created_utc", "updated_utc", "last_indexed_utc", "row_version")
@@ -405,3 +407,22 @@ def test_unknown_policies_are_named(store):
     store.engine.execute("update chunk_policy set is_active = false where policy_version = 'lake-sentences-800-v1'")
     with pytest.raises(ConfigurationError, match="is not an active row"):
         chunk(store, "note:1", {"text": "x"}, policy_version="lake-sentences-800-v1")
+
+
+def test_a_source_that_another_session_adds_meanwhile_is_stored(store, monkeypatch):
+    """Neither session finds the new source, so both insert it; the second to do so is refused once."""
+    lock, turns = sources._lock, []
+
+    def after_a_rival(locked, source_id):
+        lock(locked, source_id)
+        turns.append(source_id)
+        if len(turns) == 1:
+            rival = VectorStore(engine=store.engine.another())
+            chunk(rival, source_id, {"text": "the rival's text"})
+            rival.close()
+
+    monkeypatch.setattr(sources, "_lock", after_a_rival)
+    metrics = chunk(store, "note:raced", {"text": "the text that came last"})
+    assert len(turns) == 3, "the rival's, and twice its own"
+    assert metrics["source_written"]
+    assert [each.content for each in current(store, "note:raced")] == ["the text that came last"]

@@ -409,7 +409,7 @@ def test_2000_jobs_by_8_processes_of_which_a_third_is_killed(warehouse):
         pytest.skip("DuckDB has one writing process; its threads are killed in test_worker.py")
     needs(warehouse, "concurrency")
     expected = enqueue_work(warehouse)
-    options = ("worker", "--once", "--lease-seconds", "3", "--backoff-seconds", "0.01")
+    options = ("worker", "--once", "--lease-seconds", "5", "--backoff-seconds", "0.01")
     workers = [start_worker(warehouse, *options, "--worker-id", f"w{n}") for n in range(8)]
     rng, killed = random.Random(7), 0
     until = time.monotonic() + 300

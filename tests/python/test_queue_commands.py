@@ -6,6 +6,7 @@ import json
 import pytest
 from queue_support import create_effects, do, effects, empty_queue, handlers
 
+from vector.cli import main
 from vector.queue import JobQueue
 
 WORKER = ("worker", "--once", "--backoff-seconds", "0")
@@ -72,6 +73,9 @@ def test_a_file_of_inputs_is_a_job_each_or_none(project, tmp_path, monkeypatch):
     [
         (("--input", "{"), "--input is no JSON"),
         (("--input", "[]"), "must be a JSON object, is list"),
+        (("--input", '{"limit": NaN}'), "EMBED_CHUNKS: --input is no JSON: NaN is no number of JSON"),
+        (("--input", '{"limit": -Infinity}'), "EMBED_CHUNKS: --input is no JSON: -Infinity is no number of JSON"),
+        (("--input", '{"limit": 1e999}'), "EMBED_CHUNKS: --input is no JSON: 1e999 is no number of JSON"),
         (("--input-file", "missing.json"), "missing.json: No such file"),
         (("--space", "unknown"), "no embedding space is called 'unknown'"),
     ],
@@ -127,6 +131,53 @@ def test_jobs_are_cancelled_and_retried_by_id(project):
     assert [each["job_id"] for each in told(project, "worker", "--dry-run")["jobs"]] == [job["job_id"]]
     done = project.vector("jobs", "show", "unknown")
     assert (done.exit_code, done.stderr) == (2, "error: there is no job unknown\n")
+
+
+def test_a_job_of_a_space_is_counted_to_it(project):
+    """Whether or not --space says so: the reports have the space of what is in the input."""
+    for given, *options in (['{"n": 1, "space_key": "hash"}'], ['{"n": 2}'], ['{"n": 3, "space_key": "unknown"}']):
+        enqueued(project, "--input", given, *options)
+    assert project.vector(*WORKER).exit_code == 0
+    assert sorted(
+        project.query("select input_json, space_key from run_history inner join job on job.job_id = run_history.job_id")
+    ) == [('{"n":1,"space_key":"hash"}', "hash"), ('{"n":2}', None), ('{"n":3,"space_key":"unknown"}', None)]
+
+
+def test_a_job_that_cannot_be_retried_says_why(project):
+    (job,) = enqueued(project, "--dedupe-key", "k", "--input", '{"n": 1}')
+
+    def refusal(job_id):
+        done = project.vector("jobs", "retry", job_id)
+        assert (done.exit_code, done.stdout.strip()) == (2, "")
+        return done.stderr
+
+    assert refusal("unknown") == "error: job unknown: there is no such job; see `vector jobs list`\n"
+    assert refusal(job["job_id"]) == f"error: job {job['job_id']}: is NEW; only FAILED and DEADLETTER are retried\n"
+    told(project, "jobs", "cancel", job["job_id"])
+    (other,) = enqueued(project, "--dedupe-key", "k", "--input", '{"n": 2}')
+    assert refusal(job["job_id"]) == (
+        f"error: job {job['job_id']}: an open job has its dedupe key 'k' already; wait for it, or cancel it\n"
+    )
+    told(project, "jobs", "cancel", other["job_id"])
+    with project.connect() as connection:
+        connection.execute("update job set by_hand_flag = true where job_id = ?", [job["job_id"]])
+    assert refusal(job["job_id"]) == f"error: job {job['job_id']}: was run by hand; run the command again\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--lease-seconds", "4.9", "argument --lease-seconds: '4.9' is not a number of seconds from 5"),
+        ("--lease-seconds", "nan", "argument --lease-seconds: 'nan' is not a number of seconds from 5"),
+        ("--poll-seconds", "0", "argument --poll-seconds: '0' is not a number of seconds above 0"),
+        ("--poll-seconds", "x", "argument --poll-seconds: 'x' is not a number of seconds above 0"),
+    ],
+)
+def test_times_that_no_worker_can_keep_are_refused(option, value, message, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(["worker", "--once", option, value])
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_worker_id_that_no_ledger_holds_is_refused(project):

@@ -9,12 +9,15 @@ from collections import Counter
 from datetime import datetime, timezone
 
 import pytest
+from misbehaving_server import MisbehavingServer
 from queue_support import create_effects, do, effects, empty_queue, handlers, memory_store
 from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
+from served import ServedSpace
 
 from vector.contracts.models import JobStatus, JobType, RunStatus
 from vector.engines.duckdb import DuckDBEngine
 from vector.errors import ConfigurationError
+from vector.ledger_io import ConstraintRefusal
 from vector.performing import Outcome
 from vector.queue import Backoff, JobQueue, JobRequest
 from vector.store import VectorStore
@@ -80,6 +83,21 @@ def test_a_poison_job_does_not_keep_others_from_theirs(store, jobs):
     assert store.get_job(poison.job_id).last_error == "ValueError: attempt 5 of job 0 fails"
     assert store.get_job(hopeless.job_id).attempt_count == 1
     assert all(store.get_job(job.job_id).attempt_count == 1 for job in others)
+
+
+def test_a_row_that_a_constraint_refuses_is_tried_again(store, jobs):
+    """Another session may have added the same key a moment before: the next attempt finds it."""
+
+    def refused_once(context):
+        if context.job.attempt_count == 1:
+            raise ConstraintRefusal("source_registry: Duplicate key")
+        return {}
+
+    job = jobs.enqueue(EMBED, {"n": 0})
+    with handlers(refused_once):
+        while statuses(store).keys() - {"SUCCEEDED", "DEADLETTER"}:
+            worker(store).run()
+    assert [run.status.value for run in store.list_runs(job.job_id)] == ["FAILED", "SUCCEEDED"]
 
 
 def test_a_failed_attempt_is_followed_by_a_good_one(store, jobs):
@@ -207,6 +225,54 @@ def test_what_does_not_end_in_time_goes_back_into_the_queue(store, jobs, polite,
     assert store.get_job(job.job_id).status is JobStatus.NEW, "the handler that went on has written no outcome"
 
 
+def test_a_release_that_fails_keeps_no_other_job_from_its_own(store, jobs, monkeypatch, caplog):
+    monkeypatch.setattr("vector.worker._GRACE_SECONDS", 0.1)
+    jobs.enqueue_many(JobRequest(EMBED, {"n": n, "seconds": 2}) for n in range(3))
+    release, asked = JobQueue.release, []
+
+    def fails_first(self, claimed):
+        asked.append(claimed.job.job_id)
+        if len(asked) == 1:
+            raise OSError("the server is gone")
+        return release(self, claimed)
+
+    monkeypatch.setattr(JobQueue, "release", fails_first)
+    stopped = worker(store, loop=True, concurrency=3, drain_seconds=0)
+    thread = threading.Thread(target=stopped.run)
+    thread.start()
+    wait_for(lambda: statuses(store)["RUNNING"] == 3)
+    stopped.stop()
+    thread.join(10)
+    assert statuses(store) == {"NEW": 2, "RUNNING": 1}
+    assert stopped.counts == {Outcome.RELEASED: 2, Outcome.UNRECORDED: 1}
+    assert f"job {asked[0]} could not be put back" in caplog.text
+
+
+def test_a_thread_that_cannot_be_started_keeps_no_slot(store, jobs, monkeypatch):
+    """With one slot, the worker would wait for ever for the end of a job that has not begun."""
+    job = jobs.enqueue(EMBED, {"n": 0})
+    start, refused = threading.Thread.start, []
+
+    def cannot_at_first(thread):
+        if thread.name.startswith("job ") and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", cannot_at_first)
+    looping = worker(store, loop=True)
+    thread = threading.Thread(target=looping.run)
+    thread.start()
+    try:
+        wait_for(lambda: store.get_job(job.job_id).status is JobStatus.SUCCEEDED)
+    finally:
+        looping.stop()
+        looping.stop()
+        thread.join(10)
+    assert refused == [f"job {job.job_id}"]
+    assert looping.counts == {Outcome.SUCCEEDED: 1}
+
+
 # Health
 
 
@@ -232,6 +298,26 @@ def test_the_health_file_tells_what_the_worker_does(store, jobs, tmp_path):
 def test_a_health_file_that_cannot_be_written_stops_the_worker_at_once(store, tmp_path):
     with pytest.raises(ConfigurationError, match="health file .*missing/health.json: No such file"):
         worker(store, health_file=tmp_path / "missing" / "health.json").run()
+
+
+def test_a_health_file_that_cannot_be_written_later_is_a_warning(store, jobs, tmp_path, caplog):
+    """A full disk, say; once it has room again, the file is written again."""
+    folder, moved = tmp_path / "health", tmp_path / "moved"
+    folder.mkdir()
+    path = folder / "health.json"
+    looping = worker(store, loop=True, health_file=path)
+    thread = threading.Thread(target=looping.run)
+    thread.start()
+    wait_for(path.exists)
+    folder.rename(moved)
+    wait_for(lambda: "health file" in caplog.text)
+    job = jobs.enqueue(EMBED, {"n": 0})
+    wait_for(lambda: store.get_job(job.job_id).status is JobStatus.SUCCEEDED)
+    moved.rename(folder)
+    wait_for(lambda: path.exists() and reading(path)["counts"]["succeeded"] == 1)
+    looping.stop()
+    thread.join(5)
+    assert caplog.text.count("health file") == 1
 
 
 # A database that goes away
@@ -302,6 +388,30 @@ def test_sigterm_drains_and_exits_with_143(project):
     assert project.query("select status, attempt_count from job") == [("SUCCEEDED", 1)]
 
 
+def test_a_worker_with_a_silent_model_server_ends(project):
+    """Python would join the threads of the embedding pool, which wait for an answer, before it ends."""
+    with project.store() as store:
+        empty_queue(store.engine.connection)
+    with MisbehavingServer() as server:
+        served = ServedSpace(project, server, "ollama")
+        project.environment |= {"VECTOR_HTTP_READ": "90", "VECTOR_HTTP_TOTAL": "90"}
+        server.misbehave("hang", when=served.concerns_chunks)
+        given = json.dumps({"space_key": served.space.space_key})
+        assert finished(project.start("enqueue", "EMBED_CHUNKS", "--input", given))[0] == 0
+        process = project.start("worker", "--loop", "--drain-seconds", "1", "--json")
+        try:
+            wait_for(lambda: any(each.fault == "hang" for each in server.asked), 30)
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=15)
+        finally:
+            process.kill()
+    assert process.returncode == 143, err
+    assert json.loads(out)["released"] == 1
+    assert "the rest is back in the queue" in err
+    assert project.query("select status, attempt_count from job") == [("NEW", 0)]
+    assert [error for (error,) in project.query("select error from run")][0].startswith("released: worker")
+
+
 def test_a_looping_worker_lets_others_have_the_database_file(project):
     with project.store() as store:
         empty_queue(store.engine.connection)
@@ -332,7 +442,7 @@ def test_2000_jobs_by_8_threads_killed_again_and_again(project):
     rng, kills = random.Random(7), 0
     while True:
         process = start_worker(
-            project, "worker", "--once", "--concurrency", "8", "--lease-seconds", "1.5", "--backoff-seconds", "0.01"
+            project, "worker", "--once", "--concurrency", "8", "--lease-seconds", "5", "--backoff-seconds", "0.01"
         )
         if kills < 5:
             # Until it has begun to work, and then some.

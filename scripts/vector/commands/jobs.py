@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, seconds
 from vector.contracts.models import JobStatus, JobType, VectorJob
@@ -44,7 +45,9 @@ def add_to(commands: Any) -> None:
     enqueue.add_argument("--dedupe-key", metavar="KEY", help="queue nothing where an open job has the key")
     enqueue.add_argument("--delay-seconds", type=seconds, default=0.0, metavar="S", help="not before this time is over")
     enqueue.add_argument("--max-attempts", type=positive, default=3, metavar="N", help="attempts (default 3)")
-    enqueue.add_argument("--space", metavar="KEY", help="space that the job is counted to in the reports")
+    enqueue.add_argument(
+        "--space", metavar="KEY", help="space that the job is counted to in the reports (default that of the input)"
+    )
 
     group = commands.add_parser(
         "jobs", help="look at the queue, and change it", epilog=JOBS_HELP,
@@ -115,19 +118,29 @@ def _enqueue(arguments: argparse.Namespace) -> int:
 
 
 def _inputs(arguments: argparse.Namespace) -> list[Any]:
-    """The inputs that the options give. Raises InvalidRecord when they are no JSON."""
+    """The inputs that the options give. Raises InvalidRecord, which names the kind of job, when they are no JSON."""
     path = arguments.input_file
     try:
         if path is None:
             text = arguments.input
         else:
             text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        given = json.loads(text)
+        given = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
-        raise InvalidRecord(f"{path or '--input'} is no JSON: {error}") from None
+        raise InvalidRecord(f"{arguments.job_type}: {path or '--input'} is no JSON: {error}") from None
     return given if isinstance(given, list) and path is not None else [given]
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    # Python reads and writes NaN and Infinity, which RFC 8259 does not know and no database takes.
+    raise ValueError(f"{text} is no number of JSON, or none that is finite")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -162,24 +175,50 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _retry(arguments: argparse.Namespace) -> int:
-    why = "is neither FAILED nor DEADLETTER, was run by hand, or has the dedupe key of an open job"
-    return _each(arguments, JobQueue.retry, "due now", why)
+    def why_not(job: VectorJob) -> str:
+        if job.by_hand_flag:
+            return "was run by hand; run the command again"
+        if job.status not in (JobStatus.FAILED, JobStatus.DEADLETTER):
+            return f"is {job.status.value}; only FAILED and DEADLETTER are retried"
+        return f"an open job has its dedupe key {job.dedupe_key!r} already; wait for it, or cancel it"
+
+    return _each(arguments, JobQueue.retry, "due now", why_not)
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
-    return _each(arguments, JobQueue.cancel, "cancelled", "is not open, or is run by hand")
+    def why_not(job: VectorJob) -> str:
+        if job.by_hand_flag and job.status is JobStatus.RUNNING:
+            return "is run by hand; stop the command"
+        return f"is {job.status.value}, no longer open"
+
+    return _each(arguments, JobQueue.cancel, "cancelled", why_not)
 
 
-def _each(arguments: argparse.Namespace, change: Callable[[JobQueue, str], bool], done: str, why: str) -> int:
-    """Changes each job that the options name; exit code 2 where one could not be changed."""
-    results = _with_queue(arguments, lambda queue: {each: change(queue, each) for each in arguments.job_id})
-    changed = [each for each, changed in results.items() if changed]
-    refused = [each for each, changed in results.items() if not changed]
+def _each(
+    arguments: argparse.Namespace,
+    change: Callable[[JobQueue, str], bool],
+    done: str,
+    why_not: Callable[[VectorJob], str],
+) -> int:
+    """Changes each job that the options name; exit code 2 where one could not be changed, and why."""
+
+    def work(queue: JobQueue) -> dict[str, str | None]:
+        return {each: None if change(queue, each) else refusal(queue, each) for each in arguments.job_id}
+
+    def refusal(queue: JobQueue, job_id: str) -> str:
+        job = queue.store.get_job(job_id)
+        if job is None:
+            return "there is no such job; see `vector jobs list`"
+        return why_not(job)
+
+    refusals = _with_queue(arguments, work)
+    changed = [each for each, refusal in refusals.items() if refusal is None]
+    refused = {each: refusal for each, refusal in refusals.items() if refusal is not None}
     print_result(
-        arguments, {"changed": changed, "unchanged": refused}, "\n".join(f"{each}: {done}" for each in changed)
+        arguments, {"changed": changed, "unchanged": list(refused)}, "\n".join(f"{each}: {done}" for each in changed)
     )
-    for each in refused:
-        print(f"error: job {each} is unknown, {why}; see `vector jobs show`", file=sys.stderr)
+    for each, reason in refused.items():
+        print(f"error: job {each}: {reason}", file=sys.stderr)
     return 2 if refused else 0
 
 

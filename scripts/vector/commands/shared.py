@@ -78,6 +78,23 @@ def seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
 
 
+def lease_seconds(text: str) -> float:
+    """The seconds of a lease, from 5: less than that a busy database takes for a heartbeat. Raises what argparse
+    reports."""
+    with suppress(ValueError):
+        if 5 <= (number := float(text)) < 10**9:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 5")
+
+
+def pause_seconds(text: str) -> float:
+    """The seconds of a pause, above 0; raises what argparse reports."""
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < 10**9:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+
+
 def job_types(text: str) -> list[JobType]:
     """The kinds of job of an option, separated by commas; raises what argparse reports."""
     try:

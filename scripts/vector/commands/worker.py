@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from vector.commands.shared import add_command, job_types, open_store, positive, print_result, seconds
+from vector.commands.shared import (
+    add_command,
+    job_types,
+    lease_seconds,
+    open_store,
+    pause_seconds,
+    positive,
+    print_result,
+    seconds,
+)
 from vector.contracts.models import JobType
 from vector.performing import Outcome
 from vector.queue import LEASE_SECONDS, Backoff, JobQueue
@@ -45,11 +56,11 @@ def add_to(commands: Any) -> None:
     )  # fmt: skip
     worker.add_argument("--worker-id", metavar="ID", help="name in the ledgers (default <host>:<process>)")
     worker.add_argument(
-        "--poll-seconds", type=seconds, default=5.0, metavar="S", help="pause when nothing is due (default 5)"
+        "--poll-seconds", type=pause_seconds, default=5.0, metavar="S", help="pause when nothing is due (default 5)"
     )
     worker.add_argument(
-        "--lease-seconds", type=seconds, default=LEASE_SECONDS, metavar="S",
-        help=f"a job of a dead worker is taken back after this time (default {LEASE_SECONDS:g})",
+        "--lease-seconds", type=lease_seconds, default=LEASE_SECONDS, metavar="S",
+        help=f"a job of a dead worker is taken back after this time, at least 5 (default {LEASE_SECONDS:g})",
     )  # fmt: skip
     worker.add_argument(
         "--drain-seconds", type=seconds, default=30.0, metavar="S",
@@ -79,13 +90,32 @@ def _worker(arguments: argparse.Namespace) -> int:
     worker = Worker(lambda: open_store(arguments), options)
     with _stopped_by_signals(worker) as received:
         worker.run()
+    code = _report(arguments, worker, received)
+    if worker.abandoned:
+        _leave(code)
+    return code
+
+
+def _report(arguments: argparse.Namespace, worker: Worker, received: list[int]) -> int:
+    """Says how the jobs ended; the exit code."""
+    worker_id = worker.options.worker_id
     counts = {outcome.value: worker.counts[outcome] for outcome in Outcome}
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing was due"
-    print_result(arguments, {"worker_id": options.worker_id, **counts}, f"{options.worker_id}: {told}")
+    print_result(arguments, {"worker_id": worker_id, **counts}, f"{worker_id}: {told}")
     if received:
         print("stopped; what was finished is stored, the rest is back in the queue", file=sys.stderr)
         return 128 + received[0]
     return 1 if worker.counts[Outcome.DEAD] else 0
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process at once. At its ordinary end Python joins the threads of every pool, daemons or not, and so
+    would wait for the model server that an abandoned job waits for."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager
