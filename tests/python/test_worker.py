@@ -246,6 +246,8 @@ def test_a_release_that_fails_keeps_no_other_job_from_its_own(store, jobs, monke
     assert statuses(store) == {"NEW": 2, "RUNNING": 1}
     assert stopped.counts == {Outcome.RELEASED: 2, Outcome.UNRECORDED: 1}
     assert f"job {asked[0]} could not be put back" in caplog.text
+    # The handlers go on; they must not meet the store of the next test.
+    wait_for(lambda: not any(each.name.startswith("job ") for each in threading.enumerate()))
 
 
 def test_a_thread_that_cannot_be_started_keeps_no_slot(store, jobs, monkeypatch):
