@@ -100,7 +100,8 @@ final as (
         end as publication_id,
         {{ boolean_of(
             "status = 'live'"
-            " or (published_space_count = 0 and active_space_count = 1 and " ~ is_true('is_active') ~ ")"
+            " or (published_space_count = 0 and active_space_count = 1 and status = 'draft' and "
+            ~ is_true('is_active') ~ ")"
         ) }} as is_default
     from with_status
 

@@ -11,6 +11,7 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Sequence
@@ -30,7 +31,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        return arguments.run(arguments)
+        exit_code = arguments.run(arguments)
+        _flush()
+        return exit_code
     except VectorError as error:
         say(f"error: {error}")
         return error.exit_code
@@ -45,6 +48,14 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
     except (KeyboardInterrupt, _Terminated):
         say("stopped; what was finished is stored")
         return 143 if _Terminated.received else 130
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our stdout, `head` say, has enough: what Python flushes at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Terminated(BaseException):

@@ -12,6 +12,7 @@ n of N texts have the word, and the text has it f times among its L words.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -165,4 +166,5 @@ def _bm25s() -> Any:
         import bm25s
     except ImportError:
         raise ConfigurationError("lexical search needs the package bm25s: pip install bm25s") from None
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG, and tells of every index
     return bm25s

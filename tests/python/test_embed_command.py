@@ -148,7 +148,9 @@ def test_tokens_and_time_are_known_better_after_a_first_run(project, server):
     (after,) = plans(project)
     assert after["tokens_by"] == "earlier_runs"
     assert after["tokens"] == round(run["input_tokens"] / run["input_bytes"] * after["input_bytes"])
-    assert after["seconds"] == pytest.approx(run["seconds"] / run["input_bytes"] * after["input_bytes"], rel=0.01)
+    ((metrics,),) = project.query("select metrics_json from run order by started_utc desc limit 1")
+    seconds = run["seconds"] - json.loads(metrics)["canary_seconds"]
+    assert after["seconds"] == pytest.approx(seconds / run["input_bytes"] * after["input_bytes"], rel=0.05)
     text = project.embed("--plan")
     assert f"about {after['tokens']:,} tokens (by the tokens a byte of earlier runs)" in text
     assert "at the rate of earlier runs" in text

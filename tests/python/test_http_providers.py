@@ -140,7 +140,9 @@ def test_embeds_in_order_and_counts(protocol, server, opened):
     assert is_right(server, dict(zip(TEXTS, reply.vectors, strict=True)))
     assert (reply.input_tokens, reply.request_tokens) == ([None] * 4, 5)
     alone = provider.embed(["two words"])
-    assert (alone.input_tokens, alone.used_tokens, alone.request_tokens) == ([2], [2], 2)
+    # A server that may cut a long text counts what it left.
+    known = [2] if protocol == "ollama" else [None]
+    assert (alone.input_tokens, alone.used_tokens, alone.request_tokens) == (known, known, 2)
     assert provider.embed([]).vectors.shape == (0, 8)
     metrics = provider.metrics()
     assert metrics["retries"] == metrics["rate_limited"] == metrics["seconds_waiting"] == 0

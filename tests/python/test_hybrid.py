@@ -410,3 +410,14 @@ def test_the_command_searches_in_every_mode(project):
             (score, json.loads(metadata)) for score, metadata in logged
         ]
     assert project.vector("search", QUESTION, "--mode", "lexical").stdout.splitlines()[-1].split()[1] == "texts"
+
+
+def test_nothing_found_says_why_and_no_library_speaks(project, capfd):
+    done = project.vector("search", "zzzzqq", "--mode", "lexical", "--no-log")
+    assert done.exit_code == 0
+    assert "no text that passes the filters has a word of the question" in done.stdout
+    assert "DEBUG" not in done.stderr + capfd.readouterr().err
+    done = project.vector("search", "Io", "--min-score", "2", "--no-log")
+    assert "nothing reaches the lowest score asked for, 2.0" in done.stdout
+    done = project.vector("search", "Io", "--source-type", "none", "--no-log")
+    assert "nothing current passes the filters" in done.stdout

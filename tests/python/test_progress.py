@@ -193,3 +193,10 @@ def test_a_stderr_that_is_gone_changes_nothing():
 
     with contextlib.redirect_stderr(Gone()):
         say("error: nobody reads this")
+
+
+def test_a_reader_that_has_enough_changes_no_exit_code(project):
+    process = project.start("search", "Io", "--json", "--no-log", "--top-k", "200")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0

@@ -96,6 +96,15 @@ def _result(
             provider.close()
 
 
+def _why_nothing(result: SearchResult) -> str:
+    policy = result.retrieval.policy or {}
+    if not result.retrieval.candidate_count:
+        return "nothing current passes the filters (see `vector coverage` for what there is)"
+    if policy.get("method") == "lexical":
+        return "no text that passes the filters has a word of the question"
+    return f"nothing reaches the lowest score asked for, {policy.get('min_score')}"
+
+
 def _result_text(result: SearchResult) -> str:
     lines = [f"{result.retrieval.query_text}"]
     for hit in result.hits:
@@ -105,7 +114,7 @@ def _result_text(result: SearchResult) -> str:
         )
         lines.append(f"            {excerpt[:100]}{'...' if len(excerpt) > 100 else ''}")
     if not result.hits:
-        lines.append("     nothing found: nothing current passes the filters (see `vector coverage` for what there is)")
+        lines.append(f"     nothing found: {_why_nothing(result)}")
     logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""
     compared = "texts" if result.retrieval.policy["method"] == "lexical" else "vectors"
     lines.append(

@@ -172,7 +172,8 @@ def print_result(arguments: argparse.Namespace, value: dict[str, Any], text: str
     """Prints the value with --json, else the text."""
     printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else text
     if printed:
-        print(printed)
+        with suppress(BrokenPipeError):  # told at the end of the command, where it changes no exit code
+            print(printed)
 
 
 def say(line: str) -> None:
