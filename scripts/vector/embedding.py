@@ -250,7 +250,7 @@ class _Run:
             yield text
 
     def _tokens(self, text: PendingText) -> int:
-        return estimated_tokens_of(self.policy.input_bytes(len(text.content.encode())))
+        return estimated_tokens_of(self.policy.input_bytes(text.byte_count))
 
     def _call(self, texts: list[PendingText]) -> tuple[EmbeddingReply, float]:
         started = time.perf_counter()
@@ -271,7 +271,7 @@ class _Run:
             texts, error = self.calls[call], call.exception()
             if error is None:
                 reply, seconds = call.result()
-                self.sizer.answered(len(texts), sum(len(text.content.encode()) for text in texts), seconds)
+                self.sizer.answered(len(texts), sum(text.byte_count for text in texts), seconds)
                 self.writer.add(texts, reply, seconds)
             elif isinstance(error, InputRefused):
                 self._refused(texts, error)

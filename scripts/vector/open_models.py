@@ -30,12 +30,11 @@ class OpenModels:
         """The space's model, if it is open."""
         return self._by_space.get(space.embedding_space_id)
 
-    def keep(self, space: EmbeddingSpace, model: OpenModel) -> bool:
-        """Keeps a model, unless it is a server's or there is one already; whether it is kept."""
-        if model.provider.endpoint_url is not None:
-            return False
-        with self._lock:
-            return self._by_space.setdefault(space.embedding_space_id, model) is model
+    def keep(self, space: EmbeddingSpace, model: OpenModel) -> None:
+        """Keeps a model, unless it is a server's or there is one already."""
+        if model.provider.endpoint_url is None:
+            with self._lock:
+                self._by_space.setdefault(space.embedding_space_id, model)
 
 
 # Those of this process's jobs, until it ends.

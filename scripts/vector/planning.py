@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from vector.batching import batches_of
@@ -85,6 +86,11 @@ class PendingText:
     content_sha256: str
     content: str
     chunk_ids: list[str] = field(default_factory=list)
+
+    @cached_property
+    def byte_count(self) -> int:
+        """The length of the content in UTF-8."""
+        return len(self.content.encode())
 
 
 def plan_space(

@@ -86,7 +86,7 @@ class Writer:
         summary.requests += 1
         summary.texts += len(texts)
         summary.seconds_in_model += seconds
-        sizes = [self._policy.input_bytes(len(text.content.encode())) for text in texts]
+        sizes = [self._policy.input_bytes(text.byte_count) for text in texts]
         summary.input_bytes += sum(sizes)
         counts = token_columns(reply, sizes)
         tokens = sum(given or 0 for given, *_ in counts) if reply.request_tokens is None else reply.request_tokens

@@ -124,6 +124,7 @@ class _CuttableAdapter(HTTPAdapter):
     the answer's headers are in."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The pool of requests' own adapter, whose connections are watched."""
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         if not issubclass(pool.ConnectionCls, _Watched):
             pool.ConnectionCls = type("_WatchedConnection", (_Watched, pool.ConnectionCls), {})
@@ -132,5 +133,6 @@ class _CuttableAdapter(HTTPAdapter):
 
 class _Watched:
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
+        """The connection's own answer; the Deadline of this thread knows meanwhile which socket it waits on."""
         Deadline.watch(self.sock)  # type: ignore[attr-defined]
         return super().getresponse(*args, **kwargs)  # type: ignore[misc]
