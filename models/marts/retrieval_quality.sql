@@ -56,14 +56,15 @@ evaluations as (
         query_set,
         search_method,
         policy_json,
+        asked_policy_json,
         filters_json,
         top_k,
         evaluated_utc,
         count(*) as retrieval_count
     from retrievals
     group by
-        evaluation_id, embedding_space_id, space_key, run_id, query_set, search_method, policy_json, filters_json,
-        top_k, evaluated_utc
+        evaluation_id, embedding_space_id, space_key, run_id, query_set, search_method, policy_json,
+        asked_policy_json, filters_json, top_k, evaluated_utc
 
 ),
 
@@ -171,6 +172,7 @@ final as (
         evaluations.query_set,
         evaluations.search_method,
         evaluations.policy_json,
+        evaluations.asked_policy_json,
         evaluations.filters_json,
         evaluations.top_k,
         cast(evaluations.evaluated_utc as date) as evaluated_date,

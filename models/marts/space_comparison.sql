@@ -24,6 +24,7 @@ comparisons as (
         comparison_id,
         query_set,
         search_method,
+        asked_policy_json,
         filters_json,
         top_k,
         embedding_space_id_a,
@@ -37,8 +38,8 @@ comparisons as (
             as searched_to_utc
     from pairs
     group by
-        comparison_id, query_set, search_method, filters_json, top_k, embedding_space_id_a, embedding_space_id_b,
-        space_key_a, space_key_b
+        comparison_id, query_set, search_method, asked_policy_json, filters_json, top_k, embedding_space_id_a,
+        embedding_space_id_b, space_key_a, space_key_b
 
 ),
 
@@ -158,6 +159,7 @@ final as (
         comparisons.space_key_b,
         comparisons.query_set,
         comparisons.search_method,
+        comparisons.asked_policy_json,
         comparisons.filters_json,
         comparisons.top_k,
         means.metric,
