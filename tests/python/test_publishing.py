@@ -251,9 +251,10 @@ def test_quarantined_texts_may_be_let_pass(store):
     assert gate.evidence()["options"]["allow_quarantined"] is True
 
 
+NOW = "cast(now() at time zone 'UTC' as timestamp)"
 THAT_CHUNK = ONE.partition(" and")[0]
 EDITED = f"""
-    update chunk set content = 'edited', content_sha256 = sha256('edited'), updated_utc = {LATER} {THAT_CHUNK};
+    update chunk set content = 'edited', content_sha256 = sha256('edited'), updated_utc = {NOW} {THAT_CHUNK};
     insert into chunk_version select chunk_id, content_sha256, content, updated_utc from chunk where content = 'edited';
     {QUARANTINED.partition(";")[2]}
 """
@@ -271,7 +272,7 @@ def test_a_text_that_was_edited_and_refused_is_found_no_more(store):
     assert gate_of(store, space, allow_quarantined=True).passed
     # With its text of before, its vector of before is found again.
     store.engine.execute(
-        f"update chunk set content = ?, content_sha256 = ?, updated_utc = {LATER} where content = 'edited'", before
+        f"update chunk set content = ?, content_sha256 = ?, updated_utc = {NOW} where content = 'edited'", before
     )
     assert "changed at" in failing(gate_of(store, space))[SCORE]
 
