@@ -79,63 +79,7 @@ positioned as (
 
 ),
 
-query_counts as (
-
-    select distinct query_count
-    from positioned
-
-),
-
--- For each number of questions: as many draws with replacement, in every replicate.
-draws as (
-
-    select
-        query_counts.query_count,
-        resamples.replicate,
-        resamples.draw % query_counts.query_count as drawn_position
-    from query_counts
-    inner join resamples
-        on query_counts.query_count > resamples.position
-
-),
-
-replicate_means as (
-
-    select
-        positioned.evaluation_id,
-        positioned.metric,
-        draws.replicate,
-        avg(positioned.score) as mean_score
-    from positioned
-    inner join draws
-        on
-            positioned.query_count = draws.query_count
-            and positioned.position = draws.drawn_position
-    group by positioned.evaluation_id, positioned.metric, draws.replicate
-
-),
-
-ranked_means as (
-
-    select
-        *,
-        row_number() over (partition by evaluation_id, metric order by mean_score) as rank_from_lowest,
-        row_number() over (partition by evaluation_id, metric order by mean_score desc) as rank_from_highest
-    from replicate_means
-
-),
-
-intervals as (
-
-    select
-        evaluation_id,
-        metric,
-        min(case when rank_from_lowest = {{ percentile_rank() }} then mean_score end) as ci_lower,
-        min(case when rank_from_highest = {{ percentile_rank() }} then mean_score end) as ci_upper
-    from ranked_means
-    group by evaluation_id, metric
-
-),
+{{ bootstrap_intervals('positioned', 'evaluation_id', 'score') }},
 
 means as (
 
