@@ -10,10 +10,10 @@ numbered as (
 
     select
         *,
-        coalesce(search_method, '') as asked_method,
+        coalesce(asked_policy_json, '') as asked_policy,
         coalesce(filters_json, '') as asked_filters,
         row_number() over (
-            partition by embedding_space_id, query_id, search_method, filters_json, top_k
+            partition by embedding_space_id, query_id, asked_policy_json, filters_json, top_k
             order by searched_utc desc, retrieval_id asc
         ) as recency
     from retrievals
@@ -28,17 +28,18 @@ latest as (
 
 ),
 
--- Policies name the metric of the space, so that those of two spaces may differ; the method may not.
+-- The metric follows from the space, and may differ; all else that was asked is the same.
 final as (
 
     select
         {{ sha256_hex(
             "concat(a.embedding_space_id, ':', b.embedding_space_id, ':', a.query_set, ':', a.top_k, ':',"
-            " a.asked_method, ':', a.asked_filters)"
+            " a.asked_policy, ':', a.asked_filters)"
         ) }} as comparison_id,
         a.query_id,
         a.query_set,
         a.search_method,
+        a.asked_policy_json,
         a.filters_json,
         a.top_k,
         a.embedding_space_id as embedding_space_id_a,
@@ -54,7 +55,7 @@ final as (
         on
             a.query_id = b.query_id
             and a.top_k = b.top_k
-            and a.asked_method = b.asked_method
+            and a.asked_policy = b.asked_policy
             and a.asked_filters = b.asked_filters
             and a.embedding_space_id <> b.embedding_space_id
 

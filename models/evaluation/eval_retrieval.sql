@@ -31,6 +31,7 @@ evaluated as (
         queries.query_set,
         spaces.space_key,
         {{ json_text('retrievals.policy_json', '$.method') }} as search_method,
+        {{ json_without('retrievals.policy_json', 'distance_metric') }} as asked_policy_json,
         concat(
             retrievals.embedding_space_id, ':', coalesce(retrievals.run_id, {{ iso_date('retrievals.created_utc') }}),
             ':', queries.query_set, ':', retrievals.top_k, ':', retrievals.policy_json, ':', retrievals.filters_json
@@ -78,6 +79,7 @@ final as (
         eval_query_id as query_id,
         search_method,
         policy_json,
+        asked_policy_json,
         filters_json,
         top_k,
         evaluated_utc,

@@ -56,14 +56,15 @@ evaluations as (
         query_set,
         search_method,
         policy_json,
+        asked_policy_json,
         filters_json,
         top_k,
         evaluated_utc,
         count(*) as retrieval_count
     from retrievals
     group by
-        evaluation_id, embedding_space_id, space_key, run_id, query_set, search_method, policy_json, filters_json,
-        top_k, evaluated_utc
+        evaluation_id, embedding_space_id, space_key, run_id, query_set, search_method, policy_json,
+        asked_policy_json, filters_json, top_k, evaluated_utc
 
 ),
 
@@ -78,63 +79,7 @@ positioned as (
 
 ),
 
-query_counts as (
-
-    select distinct query_count
-    from positioned
-
-),
-
--- For each number of questions: as many draws with replacement, in every replicate.
-draws as (
-
-    select
-        query_counts.query_count,
-        resamples.replicate,
-        resamples.draw % query_counts.query_count as drawn_position
-    from query_counts
-    inner join resamples
-        on query_counts.query_count > resamples.position
-
-),
-
-replicate_means as (
-
-    select
-        positioned.evaluation_id,
-        positioned.metric,
-        draws.replicate,
-        avg(positioned.score) as mean_score
-    from positioned
-    inner join draws
-        on
-            positioned.query_count = draws.query_count
-            and positioned.position = draws.drawn_position
-    group by positioned.evaluation_id, positioned.metric, draws.replicate
-
-),
-
-ranked_means as (
-
-    select
-        *,
-        row_number() over (partition by evaluation_id, metric order by mean_score) as rank_from_lowest,
-        row_number() over (partition by evaluation_id, metric order by mean_score desc) as rank_from_highest
-    from replicate_means
-
-),
-
-intervals as (
-
-    select
-        evaluation_id,
-        metric,
-        min(case when rank_from_lowest = {{ percentile_rank() }} then mean_score end) as ci_lower,
-        min(case when rank_from_highest = {{ percentile_rank() }} then mean_score end) as ci_upper
-    from ranked_means
-    group by evaluation_id, metric
-
-),
+{{ bootstrap_intervals('positioned', 'evaluation_id', 'score') }},
 
 means as (
 
@@ -171,6 +116,7 @@ final as (
         evaluations.query_set,
         evaluations.search_method,
         evaluations.policy_json,
+        evaluations.asked_policy_json,
         evaluations.filters_json,
         evaluations.top_k,
         cast(evaluations.evaluated_utc as date) as evaluated_date,

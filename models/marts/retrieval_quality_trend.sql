@@ -22,6 +22,7 @@ evaluations as (
         query_set,
         search_method,
         policy_json,
+        asked_policy_json,
         filters_json,
         top_k,
         evaluated_utc
@@ -102,6 +103,7 @@ final as (
         ordered.query_set,
         ordered.search_method,
         ordered.policy_json,
+        ordered.asked_policy_json,
         ordered.filters_json,
         ordered.top_k,
         cast(ordered.evaluated_utc as date) as evaluated_date,

@@ -24,6 +24,7 @@ comparisons as (
         comparison_id,
         query_set,
         search_method,
+        asked_policy_json,
         filters_json,
         top_k,
         embedding_space_id_a,
@@ -37,8 +38,8 @@ comparisons as (
             as searched_to_utc
     from pairs
     group by
-        comparison_id, query_set, search_method, filters_json, top_k, embedding_space_id_a, embedding_space_id_b,
-        space_key_a, space_key_b
+        comparison_id, query_set, search_method, asked_policy_json, filters_json, top_k, embedding_space_id_a,
+        embedding_space_id_b, space_key_a, space_key_b
 
 ),
 
@@ -58,63 +59,7 @@ means as (
 
 ),
 
-query_counts as (
-
-    select distinct query_count
-    from differences
-
-),
-
--- For each number of questions: as many draws with replacement, in every replicate.
-draws as (
-
-    select
-        query_counts.query_count,
-        resamples.replicate,
-        resamples.draw % query_counts.query_count as drawn_position
-    from query_counts
-    inner join resamples
-        on query_counts.query_count > resamples.position
-
-),
-
-bootstrap_means as (
-
-    select
-        differences.comparison_id,
-        differences.metric,
-        draws.replicate,
-        avg(differences.difference) as mean_difference
-    from differences
-    inner join draws
-        on
-            differences.query_count = draws.query_count
-            and differences.position = draws.drawn_position
-    group by differences.comparison_id, differences.metric, draws.replicate
-
-),
-
-ranked_means as (
-
-    select
-        *,
-        row_number() over (partition by comparison_id, metric order by mean_difference) as rank_from_lowest,
-        row_number() over (partition by comparison_id, metric order by mean_difference desc) as rank_from_highest
-    from bootstrap_means
-
-),
-
-intervals as (
-
-    select
-        comparison_id,
-        metric,
-        min(case when rank_from_lowest = {{ percentile_rank() }} then mean_difference end) as ci_lower,
-        min(case when rank_from_highest = {{ percentile_rank() }} then mean_difference end) as ci_upper
-    from ranked_means
-    group by comparison_id, metric
-
-),
+{{ bootstrap_intervals('differences', 'comparison_id', 'difference') }},
 
 -- Were A and B the same, each question could as well have gone the other way.
 randomized_means as (
@@ -158,6 +103,7 @@ final as (
         comparisons.space_key_b,
         comparisons.query_set,
         comparisons.search_method,
+        comparisons.asked_policy_json,
         comparisons.filters_json,
         comparisons.top_k,
         means.metric,

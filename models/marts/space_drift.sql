@@ -44,6 +44,7 @@ final as (
         queries.query_text,
         pairs.query_set,
         pairs.search_method,
+        pairs.asked_policy_json,
         pairs.filters_json,
         pairs.top_k,
         pairs.embedding_space_id_a,

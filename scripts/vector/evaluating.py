@@ -7,7 +7,9 @@ from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, JobType, VectorJob, VectorRun
 from vector.jobs import retrieve_test
+from vector.jobs.query_set import policy_keys
 from vector.runs import recorded_run
+from vector.search_policy import DENSE, SearchPolicy
 from vector.store import VectorStore
 
 
@@ -28,17 +30,21 @@ class _ByHand:
 
 
 def evaluate(
-    store: VectorStore, space: EmbeddingSpace, query_set: str | None = None, top_k: int | None = None
+    store: VectorStore,
+    space: EmbeddingSpace,
+    query_set: str | None = None,
+    top_k: int | None = None,
+    policy: SearchPolicy = DENSE,
 ) -> dict[str, Any]:
-    """Asks the judged questions in the space, logged under a run of their own; the metrics of RETRIEVE_TEST without
-    those of each question, and the `run_id`.
+    """Asks the judged questions in the space by the policy, logged under a run of their own; the metrics of
+    RETRIEVE_TEST without those of each question, and the `run_id`. A reranker may be any function, as in a search.
 
     Raises ConfigurationError when there are no judged questions, and as vector.retrieval.search does.
     """
     given = {"space_key": space.space_key, "query_set": query_set, "top_k": top_k}
     chosen = retrieve_test.validate({name: value for name, value in given.items() if value is not None})
-    with recorded_run(store, JobType.RETRIEVE_TEST, chosen, space.embedding_space_id) as run:
+    with recorded_run(store, JobType.RETRIEVE_TEST, {**chosen, **policy_keys(policy)}, space.embedding_space_id) as run:
         job = store.get_job(run.job_id)
         assert job is not None
-        run.metrics = retrieve_test.run(_ByHand(store, job, run))
+        run.metrics = retrieve_test.measured(_ByHand(store, job, run), chosen, policy)
     return {"run_id": run.run_id, **{name: value for name, value in run.metrics.items() if name != "queries"}}

@@ -3,6 +3,7 @@ the evaluations in the log of searches are held (docs/evaluation.md)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
 from vector.gate_check import Check
+from vector.search_policy import MODES, SearchPolicy
 from vector.store import VectorStore
 
 _SEED = "seeds/evaluation/publish_threshold.csv"
@@ -34,6 +36,11 @@ class Threshold:
         return int(depth) if depth.isdigit() else 10
 
     @property
+    def option(self) -> str:
+        """What `vector spaces evaluate KEY` needs besides, to ask by the method."""
+        return "" if self.search_method == SearchPolicy().mode else f" --mode {self.search_method}"
+
+    @property
     def name(self) -> str:
         """As checks name it."""
         return f"{self.metric} on {self.query_set} ({self.search_method})"
@@ -41,10 +48,12 @@ class Threshold:
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """One that asked all judged questions of a set; `asked_utc` is when it asked the first."""
+    """One that asked all judged questions of a set; `asked_utc` is when it asked the first, `policy_json` its asked
+    policy as the marts write it."""
 
     evaluation_id: str
     top_k: int
+    policy_json: str
     asked_utc: datetime
 
 
@@ -84,17 +93,20 @@ def _own_score(
     def failed(detail: str) -> tuple[None, Check]:
         return None, Check(threshold.name, False, detail, asdict(threshold))
 
+    if threshold.search_method not in MODES:
+        return failed(f"{threshold.search_method} is no search method ({', '.join(MODES)}): correct {_SEED}")
     if not question_count:
         return failed(f"query set {threshold.query_set} has no judged question: correct {_SEED}, or add judgments")
     evaluation = _latest_evaluation(engine, space, threshold, question_count)
     if evaluation is None:
         return failed(
-            f"no evaluation of all {question_count} judged questions with at least {threshold.least_top_k} hits each:"
-            f" run `vector spaces evaluate {space.space_key}`"
+            f"no evaluation of all {question_count} judged questions by plain {threshold.search_method} search, with"
+            f" at least {threshold.least_top_k} hits each:"
+            f" run `vector spaces evaluate {space.space_key}{threshold.option}`"
         )
     changed = _last_change(engine, space)
     if changed and evaluation.asked_utc < changed:
-        return failed(_stale(space, evaluation.asked_utc, changed))
+        return failed(_stale(space, threshold, evaluation.asked_utc, changed))
     measured = engine.query(
         f"select mean_score, ci_lower, ci_upper, query_count from {engine.table('retrieval_quality')}"
         " where evaluation_id = ? and metric = ?",
@@ -124,7 +136,7 @@ def _compared(
         return Check(_against(threshold, live), False, detail, {"max_loss": threshold.max_loss})
 
     comparison = _comparison(engine, space, live, threshold, evaluation)
-    again = f"run `vector spaces evaluate {space.space_key} {live.space_key}`"
+    again = f"run `vector spaces evaluate {space.space_key} {live.space_key}{threshold.option}`"
     if comparison is None or comparison["pair_count"] < question_count:
         pairs = comparison["pair_count"] if comparison else 0
         return failed(
@@ -134,7 +146,7 @@ def _compared(
     for each, asked in ((live, comparison["asked_live"]), (space, comparison["asked_space"])):
         changed = _last_change(engine, each)
         if changed and asked < changed:
-            return failed(_stale(each, asked, changed))
+            return failed(_stale(each, threshold, asked, changed))
     difference, verdict = comparison["mean_difference"], comparison["verdict"]
     if threshold.max_loss is None:
         passed, wanted = verdict != "A better", "must not be significantly worse"
@@ -153,10 +165,10 @@ def _against(threshold: Threshold, live: EmbeddingSpace) -> str:
     return f"{threshold.name}, against {live.space_key}"
 
 
-def _stale(space: EmbeddingSpace, asked: datetime, changed: datetime) -> str:
+def _stale(space: EmbeddingSpace, threshold: Threshold, asked: datetime, changed: datetime) -> str:
     return (
         f"{space.space_key} was evaluated at {asked:%Y-%m-%d %H:%M:%S} UTC, and what it finds changed at"
-        f" {changed:%Y-%m-%d %H:%M:%S}: run `vector spaces evaluate {space.space_key}`"
+        f" {changed:%Y-%m-%d %H:%M:%S}: run `vector spaces evaluate {space.space_key}{threshold.option}`"
     )
 
 
@@ -181,33 +193,37 @@ def _judged_questions(engine: Engine) -> dict[str, int]:
 def _latest_evaluation(
     engine: Engine, space: EmbeddingSpace, threshold: Threshold, question_count: int
 ) -> _Evaluation | None:
-    """The latest unfiltered one of the threshold's kind that asked every judged question for enough hits."""
+    """The latest unfiltered one that asked every judged question for enough hits, by the plain policy of the
+    threshold's method: that of a search for as many hits to which nothing but its mode was said."""
     rows = engine.query(
-        "select evaluation_id, top_k, min(searched_utc) as asked_utc"
+        "select evaluation_id, top_k, asked_policy_json, min(searched_utc) as asked_utc"
         f" from {engine.table('eval_retrieval')}"
         " where embedding_space_id = ? and query_set = ? and search_method = ? and filters_json is null"
         f" and top_k >= ? and query_id in (select query_id from {engine.table('eval_judgment')} where relevance > 0)"
-        " group by evaluation_id, top_k having count(*) >= ?"
-        " order by asked_utc desc, evaluation_id offset 0 rows fetch next ? rows only",
+        " group by evaluation_id, top_k, asked_policy_json having count(*) >= ?"
+        " order by asked_utc desc, evaluation_id",
         [
             space.embedding_space_id, threshold.query_set, threshold.search_method, threshold.least_top_k,
-            question_count, 1,
+            question_count,
         ],
     )  # fmt: skip
-    return _Evaluation(rows[0][0], int(rows[0][1]), rows[0][2]) if rows else None
+    plain = SearchPolicy(threshold.search_method)
+    evaluations = (_Evaluation(evaluation_id, int(top_k), *asked) for evaluation_id, top_k, *asked in rows)
+    # As objects: engines may write a number in several ways.
+    return next((each for each in evaluations if json.loads(each.policy_json) == plain.asked_json(each.top_k)), None)
 
 
 def _last_change(engine: Engine, space: EmbeddingSpace) -> datetime | None:
     """When a search of the space could last come to find something else: the last vector that was written to it, or
-    the last of its chunks that was retired."""
-    ((written, retired),) = engine.query(
-        "select max(embedding.created_utc), max(chunk.retired_utc)"
+    the last change of a chunk that has one, which was edited, retired, or came back."""
+    ((written, changed),) = engine.query(
+        "select max(embedding.created_utc), max(chunk.updated_utc)"
         f" from {engine.table('embedding')} as embedding"
         f" inner join {engine.table('chunk')} as chunk on chunk.chunk_id = embedding.chunk_id"
         " where embedding.embedding_space_id = ?",
         [space.embedding_space_id],
     )
-    return max((moment for moment in (written, retired) if moment), default=None)
+    return max((moment for moment in (written, changed) if moment), default=None)
 
 
 def _comparison(
@@ -217,11 +233,11 @@ def _comparison(
     pairs = engine.query(
         "select comparison_id, count(*), min(searched_utc_a), min(searched_utc_b)"
         f" from {engine.table('eval_pair')}"
-        " where embedding_space_id_a = ? and embedding_space_id_b = ? and query_set = ? and search_method = ?"
+        " where embedding_space_id_a = ? and embedding_space_id_b = ? and query_set = ? and asked_policy_json = ?"
         f" and filters_json is null and top_k = ? and query_id in"
         f" (select query_id from {engine.table('eval_judgment')} where relevance > 0) group by comparison_id",
         [
-            live.embedding_space_id, space.embedding_space_id, threshold.query_set, threshold.search_method,
+            live.embedding_space_id, space.embedding_space_id, threshold.query_set, evaluation.policy_json,
             evaluation.top_k,
         ],
     )  # fmt: skip

@@ -125,7 +125,7 @@ def _question(
     policy: SearchPolicy,
     providers: dict[str, EmbeddingProvider],
 ) -> Question:
-    if policy.mode == "lexical":
+    if not policy.needs_model:
         return Question(retrieval.query_text, space.embedding_space_id, None)
     if space.embedding_space_id not in providers:
         providers[space.embedding_space_id] = open_provider(space)

@@ -106,10 +106,10 @@ def search(
     """
     _check_question(query, top_k)
     filters = SearchFilters(tuple(source_types), tuple(source_ids), tuple(tags), updated_from, updated_before)
-    if policy.mode == "lexical":
-        question = Question(query, space.embedding_space_id, None)
-    else:
+    if policy.needs_model:
         question = embed_question(store, space, provider, query)
+    else:
+        question = Question(query, space.embedding_space_id, None)
     if redact is None:
         redact = eval_query_id is None and redaction_is_set()
     return search_question(
@@ -180,7 +180,7 @@ def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy
             f"space {space.space_key} ({space.embedding_space_id}) cannot be searched with a vector of space"
             f" {question.embedding_space_id}: vectors are only compared within a space; embed the question again"
         )
-    if policy.mode == "lexical":
+    if not policy.needs_model:
         return
     shape = None if question.vector is None else question.vector.shape
     if shape != (space.dimensions,):

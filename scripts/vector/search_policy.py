@@ -81,6 +81,18 @@ class SearchPolicy:
         }
         return {name: value for name, value in used.items() if value is not None}
 
+    def asked_json(self, top_k: int) -> dict[str, Any]:
+        """The policy as it is asked of any space: without the metric, which is the space's own. `asked_policy_json` of
+        the marts is this."""
+        policy = self.to_json(top_k, "")
+        policy.pop("distance_metric", None)
+        return policy
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the question becomes a vector."""
+        return self.mode != "lexical"
+
     @classmethod
     def from_json(cls, policy: dict[str, Any] | None) -> SearchPolicy:
         """The policy of a logged search. Raises ConfigurationError on one that cannot be followed."""

@@ -148,6 +148,32 @@ def test_the_trend_compares_question_by_question(warehouse, chunks):
     assert rows == [(0.75, None, None, 0, 0, 0), (2 / 3, 0.75, 0.25, 2, 1, 0)]
 
 
+def test_policies_of_one_run_are_evaluations_of_their_own(warehouse, chunks):
+    """And so are those of one day: each has its scores, and the trend goes from each to the next of its policy."""
+    relevant = warehouse.sources[chunks[0]]
+    other = next(chunk for chunk in chunks if warehouse.sources[chunk] != relevant)
+    warehouse.judge({"q1": {relevant: 1}})
+    plain, special = {"method": "dense"}, {"method": "dense", "min_score": 0.9}
+    answers = {0: ([chunks[0]], [other]), 1: ([other, chunks[0]], [chunks[0]])}
+    for day, found in answers.items():
+        for policy, hits in zip((plain, special), found, strict=True):
+            warehouse.log(0, {"q1": hits}, day=day, policy=policy)
+    rows = warehouse.rows(
+        "select policy_json, asked_policy_json, cast(evaluated_date as varchar), mean_score, count(*) over ()"
+        " from retrieval_quality where metric = 'RR' order by evaluated_utc, policy_json desc"
+    )
+    dense, least = '{"method":"dense"}', '{"method":"dense","min_score":0.9}'
+    assert rows == [
+        (dense, dense, "2026-05-01", 1.0, 4), (least, least, "2026-05-01", 0.0, 4),
+        (dense, dense, "2026-05-02", 0.5, 4), (least, least, "2026-05-02", 1.0, 4),
+    ]  # fmt: skip
+    trend = warehouse.rows(
+        "select asked_policy_json, previous_mean_score, mean_score from retrieval_quality_trend"
+        " where metric = 'RR' and previous_evaluation_id is not null order by policy_json desc"
+    )
+    assert trend == [(dense, 1.0, 0.5), (least, 0.0, 1.0)]
+
+
 # The document
 
 

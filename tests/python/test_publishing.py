@@ -18,6 +18,7 @@ from vector.errors import ConfigurationError, PublicationRefused
 from vector.evaluating import evaluate
 from vector.gate import GateOptions, check_gate, roll_back
 from vector.publishing import History, default_space, retire, status_of, switch
+from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
 
 GREEN = DataTests(passed=40)
@@ -215,8 +216,8 @@ LATER = "(select max(created_utc) + interval 1 second from retrieval)"
         ("""update retrieval set filters_json = '{"source_type":["page"]}' where eval_query_id is not null""",
          SCORE, "no evaluation of all 8"),
         (f"update embedding set created_utc = {LATER} {ONE}", SCORE, "run `vector spaces evaluate hash`"),
-        (f"update chunk set retired_utc = {LATER} where chunk_id = (select max(chunk_id) from chunk)",
-         SCORE, "and what it finds changed at"),
+        (f"update chunk set retired_utc = {LATER}, updated_utc = {LATER}"
+         " where chunk_id = (select max(chunk_id) from chunk)", SCORE, "and what it finds changed at"),
     ],
 )  # fmt: skip
 def test_what_keeps_a_space_out(judged, happened, check, detail):
@@ -248,6 +249,41 @@ def test_quarantined_texts_may_be_let_pass(store):
     (check,) = [check for check in gate.checks if check.name == "coverage"]
     assert check.figures == {"chunks": 437, "current": 436, "pending": 0, "quarantined": 1}
     assert gate.evidence()["options"]["allow_quarantined"] is True
+
+
+NOW = "cast(now() at time zone 'UTC' as timestamp)"
+THAT_CHUNK = ONE.partition(" and")[0]
+EDITED = f"""
+    update chunk set content = 'edited', content_sha256 = sha256('edited'), updated_utc = {NOW} {THAT_CHUNK};
+    insert into chunk_version select chunk_id, content_sha256, content, updated_utc from chunk where content = 'edited';
+    {QUARANTINED.partition(";")[2]}
+"""
+
+
+def test_a_text_that_was_edited_and_refused_is_found_no_more(store):
+    """Its old vector is no longer searched, and there is no new one that would tell when that came about."""
+    space = store.get_embedding_space_by_key("hash")
+    evaluate(store, space)
+    before = store.engine.query(f"select content, content_sha256 from chunk {THAT_CHUNK}")[0]
+    for statement in EDITED.split(";"):
+        store.engine.execute(statement)
+    assert "changed at" in failing(gate_of(store, space, allow_quarantined=True))[SCORE]
+    evaluate(store, space)
+    assert gate_of(store, space, allow_quarantined=True).passed
+    # With its text of before, its vector of before is found again.
+    store.engine.execute(
+        f"update chunk set content = ?, content_sha256 = ?, updated_utc = {NOW} where content = 'edited'", before
+    )
+    assert "changed at" in failing(gate_of(store, space))[SCORE]
+
+
+def test_a_new_text_without_a_vector_changes_no_answer(store):
+    space = store.get_embedding_space_by_key("hash")
+    for statement in QUARANTINED.split(";"):
+        store.engine.execute(statement)
+    evaluate(store, space)
+    store.engine.execute(f"update chunk set updated_utc = {LATER} {THAT_CHUNK}")
+    assert gate_of(store, space, allow_quarantined=True).passed
 
 
 def test_no_text_may_be_merely_pending_for_being_quarantined_elsewhere(store):
@@ -351,6 +387,68 @@ def test_the_live_space_must_have_been_asked_the_same(store, old, happened, deta
     gate = gate_of(store, new)
     assert list(failing(gate)) == [AGAINST]
     assert detail in failing(gate)[AGAINST]
+
+
+SPECIAL = [
+    SearchPolicy(min_score=0.9), SearchPolicy(per_source=1), SearchPolicy(mmr=0.5), SearchPolicy("lexical"),
+    SearchPolicy("hybrid", pool=7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", SPECIAL, ids=str)
+def test_an_evaluation_by_a_special_policy_says_nothing_of_the_plain_one(store, old, policy):
+    new = good(store)
+    for space in (new, old):
+        evaluate(store, space, policy=policy)
+    store.engine.execute("update publish_threshold set search_method = ?", [policy.mode if policy.pool else "dense"])
+    (missing,) = failing(gate_of(store, new)).values()
+    assert "no evaluation of all 8 judged questions" in missing
+
+
+@pytest.mark.parametrize("policy", SPECIAL, ids=str)
+def test_a_special_evaluation_neither_replaces_nor_meets_the_plain_one(store, old, policy):
+    """Whether it comes before or after, and in whichever space."""
+    new, worse = good(store), bad(store)
+    for space in (new, worse, old):
+        evaluate(store, space)
+        evaluate(store, space, policy=policy)
+    gate = gate_of(store, new)
+    assert gate.passed
+    assert gate.checks[-1].figures["mean_b"] == gate.checks[-2].figures["mean_score"] == 1
+    assert list(failing(gate_of(store, worse))) == [SCORE, AGAINST]
+    # The live space was asked in the other way alone.
+    searches = "retrieval_id in (select retrieval_id from eval_retrieval inner join embedding_space using"
+    searches += (
+        " (embedding_space_id, space_key) where space_key = 'hash' and asked_policy_json like '{_method___dense_}')"
+    )
+    store.engine.execute(f"delete from retrieval_hit where {searches}")
+    store.engine.execute(f"delete from retrieval where {searches}")
+    assert "answered 0 of 8" in failing(gate_of(store, new))[AGAINST]
+
+
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+def test_a_threshold_of_another_method_wants_an_evaluation_by_it(judged, mode):
+    """The hint is the command that helps. A lexical evaluation opens no model."""
+    name = f"nDCG@10 on tiny ({mode})"
+    with judged.store() as store:
+        switch(store, History.read(store), store.get_embedding_space_by_key("hash"), PublicationAction.PUBLISH)
+        new = good(store)
+        store.engine.execute("update publish_threshold set search_method = ?, min_score = 0.5", [mode])
+        detail = failing(gate_of(store, new))[name]
+    assert detail.endswith(f"run `vector spaces evaluate good --mode {mode}`")
+    assert judged.vector("spaces", *detail.partition("vector spaces ")[2].rstrip("`").split()).exit_code == 0
+    with judged.store() as store:
+        detail = failing(gate_of(store, new))[f"{name}, against hash"]
+    assert f"run `vector spaces evaluate good hash --mode {mode}`" in detail
+    assert judged.vector("spaces", "evaluate", "hash", "--mode", mode).exit_code == 0
+    with judged.store() as store:
+        assert gate_of(store, new).passed
+
+
+def test_a_threshold_of_no_method_says_so(store):
+    store.engine.execute("update publish_threshold set search_method = 'bm25'")
+    gate = gate_of(store, store.get_embedding_space_by_key("hash"))
+    assert "bm25 is no search method (dense, lexical, hybrid)" in failing(gate)["nDCG@10 on tiny (bm25)"]
 
 
 def test_an_evaluation_of_the_live_space_need_not_be_younger_than_the_new_space(store, old):

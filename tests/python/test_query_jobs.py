@@ -1,6 +1,8 @@
 """RETRIEVE_TEST and DRIFT_TEST: what is stored is what the logged searches say, by another program's reckoning."""
 
+import sys
 from collections import defaultdict
+from types import SimpleNamespace
 
 import ir_measures
 import pytest
@@ -9,8 +11,10 @@ from job_support import context_of, run_job
 
 from vector.embedding import embed_space
 from vector.errors import ConfigurationError, InvalidRecord
+from vector.evaluating import evaluate
 from vector.jobs import drift_test, retrieve_test
 from vector.measures import jaccard, overlap_at, rank_biased_overlap
+from vector.search_policy import SearchPolicy
 
 
 @pytest.fixture
@@ -157,6 +161,59 @@ def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
         drift(store, run_id_a=runs[0], run_id_b="none")
 
 
+POLICIES = [
+    {"mode": "lexical"}, {"mode": "hybrid", "pool": 30}, {"mmr": 0.5, "per_source": 1}, {"min_score": 0.99},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+def test_questions_are_asked_by_the_policy(store, answerable, other_space, policy, monkeypatch):
+    if policy.get("mode") == "lexical":
+        monkeypatch.setattr("vector.jobs.query_set.open_provider", None)  # no model is needed, and none is opened
+    plain = {"mode": "dense", "min_score": None, "per_source": None, "mmr": None, "rerank": None, "pool": None}
+    expected = SearchPolicy(**{**plain, **policy}).asked_json(20)
+    metrics = retrieve(store, query_set="tiny", top_k=20, **policy)
+    assert metrics["policy"] == expected
+    compared = drift(store, space_key_a="hash", space_key_b="other", query_set="tiny", top_k=20, **policy)
+    assert compared["policy"] == expected
+    searches = store.list_retrievals(limit=8)
+    assert len(searches) == 2 + 2 * 3
+    assert all({**each.policy, **expected} == each.policy for each in searches)
+    if policy == {"min_score": 0.99}:
+        assert [
+            len(store.list_retrieval_hits(each.retrieval_id)) for each in searches if each.eval_query_id != "t1"
+        ] == [0] * 5
+
+
+def test_a_job_names_installed_rerankers_alone_and_a_person_any(store, answerable, monkeypatch):
+    """What the queue says is not imported on its word."""
+    monkeypatch.setitem(
+        sys.modules, "my_ranker", SimpleNamespace(f=lambda query, texts: [-len(text) for text in texts])
+    )
+    space = store.get_embedding_space_by_key("hash")
+    shown = evaluate(store, space, "tiny", 5, SearchPolicy(rerank="my_ranker:f"))
+    assert shown["policy"] == {"method": "dense", "pool": 100, "rerank": "my_ranker:f"}
+    job = store.get_job(store.get_run(shown["run_id"]).job_id)
+    assert job.input_json == {"space_key": "hash", "query_set": "tiny", "top_k": 5, "source_types": [],
+                              "rerank": "my_ranker:f"}  # fmt: skip
+    with pytest.raises(InvalidRecord, match="key rerank"):
+        retrieve_test.run(context_of(store, "RETRIEVE_TEST", job.input_json))
+    with pytest.raises(ConfigurationError, match="reranker 'mine': give module:function, or an entry point of"):
+        retrieve(store, query_set="tiny", rerank="mine")
+
+
+def test_two_ways_of_asking_one_space_are_compared_by_their_runs(store, answerable):
+    runs = []
+    for mode in ("dense", "lexical"):
+        given = retrieve_test.validate({"space_key": "hash", "query_set": "tiny", "top_k": 20, "mode": mode})
+        context = context_of(store, "RETRIEVE_TEST", given)
+        retrieve_test.run(context)
+        runs.append(context.run.run_id)
+    metrics = drift(store, run_id_a=runs[0], run_id_b=runs[1])
+    assert metrics["query_count"] == 2
+    assert 0 < metrics["mean"]["jaccard"] < 1
+
+
 def test_the_log_passes_dbts_tests(project):
     with project.store() as store:
         retrieve(store, query_set="demo", top_k=5)
@@ -172,6 +229,15 @@ def test_the_log_passes_dbts_tests(project):
         (retrieve_test, {"space_key": "s", "top_k": "10"}, "key top_k: '10' is not of type 'integer'"),
         (retrieve_test, {"space_key": "s", "source_types": "page"}, "key source_types: 'page' is not of type 'array'"),
         (retrieve_test, {"space": "s"}, "required property|'space' was unexpected"),
+        (retrieve_test, {"space_key": "s", "mode": "bm25"}, "key mode: it is 'bm25'; give one of dense, lexical"),
+        (retrieve_test, {"space_key": "s", "mode": 1}, "key mode: 1 is not of type 'string'; give one of"),
+        (retrieve_test, {"space_key": "s", "mmr": 1.5}, "key mmr: it is 1.5; give a number from 0 to 1"),
+        (retrieve_test, {"space_key": "s", "min_score": "0.3"}, "key min_score: '0.3' is not of type 'number'"),
+        (retrieve_test, {"space_key": "s", "per_source": 0}, "key per_source: it is 0; give a number from 1"),
+        (retrieve_test, {"space_key": "s", "pool": 2**31}, "key pool: 2147483648 is greater than the maximum"),
+        (retrieve_test, {"space_key": "s", "rerank": "os:system"}, "key rerank: .*give the name of an entry point"),
+        (drift_test, {"space_key_a": "s", "space_key_b": "t", "pool": 0}, "DRIFT_TEST input, key pool: it is 0"),
+        (drift_test, {"run_id_a": "r", "run_id_b": "s", "mode": "lexical"}, "key mode: the runs have asked already"),
         (drift_test, {}, "give space_key_a and space_key_b, or run_id_a and run_id_b"),
         (drift_test, {"space_key_a": "s"}, "give space_key_a and space_key_b"),
         (drift_test, {"space_key_a": "s", "run_id_b": "r"}, "give space_key_a and space_key_b"),

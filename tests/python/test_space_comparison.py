@@ -1,6 +1,7 @@
 """The marts that compare spaces against definitions in Python, numpy over the same draws, and every permutation."""
 
 import itertools
+import json
 import math
 
 import numpy as np
@@ -136,6 +137,31 @@ def test_a_comparison_takes_the_latest_searches(warehouse, chunks):
     warehouse.log(0, {"q1": [chunks[0]]}, day=3)
     warehouse.log(1, {"q1": [other, chunks[0]]}, day=1)
     warehouse.log(1, {"q1": [chunks[0]]}, day=5, policy={"method": "hybrid"})
+    warehouse.log(1, {"q1": [chunks[0]]}, day=5, policy={"method": "dense", "min_score": 0.9})
     warehouse.log(1, {"q1": [chunks[0]]}, day=5, top_k=7)
     sql = "select mean_a, mean_b from space_comparison where metric = 'RR' and space_key_a = 'first'"
     assert warehouse.rows(sql) == [(1.0, 0.5)]
+
+
+@pytest.mark.parametrize("other", [{"min_score": 0.9}, {"rerank": "m:f", "pool": 100}, {"mmr": 0.5, "pool": 100}])
+def test_only_what_was_asked_alike_is_compared(warehouse, chunks, other):
+    """Each policy with itself; the metric is the space's, and no part of how it was asked."""
+    warehouse.judge({"q1": {warehouse.sources[chunks[0]]: 1}})
+    plain = {"method": "dense"}
+    warehouse.log(0, {"q1": chunks[:2]}, policy={**plain, "distance_metric": "cosine"})
+    warehouse.log(1, {"q1": chunks[1:3]}, policy={**plain, **other, "distance_metric": "dot"})
+    for mart in ("space_comparison", "space_drift"):
+        assert warehouse.rows(f"select * from {mart}") == []
+    warehouse.log(0, {"q1": chunks[2:4]}, day=1, policy={**plain, **other, "distance_metric": "cosine"})
+    warehouse.log(1, {"q1": chunks[:1]}, day=1, policy={**plain, "distance_metric": "dot"})
+    for mart in ("space_comparison", "space_drift"):
+        found = warehouse.rows(
+            f"select distinct comparison_id, asked_policy_json from {mart} where space_key_a = 'first'"
+        )
+        assert sorted((json.loads(policy) for _, policy in found), key=len) == [plain, {**plain, **other}]
+        assert len({comparison for comparison, _ in found}) == 2
+    rows = warehouse.rows(
+        "select mean_a, mean_b from space_comparison where metric = 'RR' and space_key_a = 'first' and"
+        ' asked_policy_json like \'{"method":"dense"}\''
+    )
+    assert rows == [(1.0, 1.0)]

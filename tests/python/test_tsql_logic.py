@@ -84,7 +84,11 @@ HAPPENED = """
     insert into vector.retrieval (retrieval_id, embedding_space_id, query_text, query_sha256, top_k, policy_json,
         exact_flag, created_utc, eval_query_id)
         select concat(space_key, '-', query_id, '-', day), embedding_space_id, query_text, sha256(rtrim(query_text)), 25,
-            '{"method":"dense"}', true, timestamp '2026-01-01' + to_hours(cast(day as integer) * 20), query_id
+            case
+                when query_id < 'q05' then null
+                when query_id < 'q10' then '{"method":"dense"}'
+                else concat('{"distance_metric":"of ', space_key, '","method":"dense","min_score":0.1}')
+            end, true, timestamp '2026-01-01' + to_hours(cast(day as integer) * 20), query_id
         from vector.embedding_space, vector.eval_query, range(3) as days (day)
         where space_key <> 'idle' or query_id < 'q20';
     insert into vector.retrieval_hit

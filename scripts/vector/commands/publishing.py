@@ -6,7 +6,15 @@ import argparse
 import sys
 from typing import Any
 
-from vector.commands.shared import add_command, open_store, positive, print_result, table
+from vector.commands.shared import (
+    add_command,
+    add_ranking_options,
+    chosen_policy,
+    open_store,
+    positive,
+    print_result,
+    table,
+)
 from vector.contracts.models import EmbeddingSpace, PublicationAction
 from vector.data_tests import DataTests, run_data_tests
 from vector.errors import ConfigurationError, PublicationRefused
@@ -19,12 +27,14 @@ from vector.publishing import retire, status_of, switch
 EVALUATE_HELP = """examples:
   %(prog)s new
   %(prog)s new old --query-set demo
+  %(prog)s new old --mode hybrid
 
 Asks the judged questions of the seed eval_query, as the job RETRIEVE_TEST does, and logs the searches.
-docs/evaluation.md has the marts that measure them.
+docs/evaluation.md has the marts that measure them. The ranking options are those of search; the gate of publish wants
+an evaluation by the mode of each of its thresholds, without the others.
 
-With --json, one object: {"evaluations": [...]}, each with the keys run_id, space_key, query_set, top_k, query_count,
-queries_without_judgments, mean (by metric)."""
+With --json, one object: {"evaluations": [...]}, each with the keys run_id, space_key, query_set, top_k, policy,
+query_count, queries_without_judgments, mean (by metric)."""
 
 PUBLISH_HELP = """examples:
   %(prog)s new --dry-run      the checks and their numbers; nothing is switched
@@ -54,6 +64,7 @@ def add_to(nested: Any) -> None:
     asked.add_argument("keys", nargs="+", metavar="KEY")
     asked.add_argument("--query-set", metavar="SET", help="only this set (default: all)")
     asked.add_argument("--top-k", type=positive, default=DEFAULT_TOP_K, metavar="N", help="hits a question (100)")
+    add_ranking_options(asked)
     live = add_command(nested, "publish", _publish, "make a space live, if it passes the gate", PUBLISH_HELP, True)
     live.add_argument("key", metavar="KEY")
     live.add_argument("--dry-run", action="store_true", help="check, and switch nothing")
@@ -69,10 +80,11 @@ def add_to(nested: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    policy = chosen_policy(arguments)
     store = open_store(arguments)
     try:
         spaces = [space_of_key(store, key) for key in dict.fromkeys(arguments.keys)]
-        results = [evaluate(store, space, arguments.query_set, arguments.top_k) for space in spaces]
+        results = [evaluate(store, space, arguments.query_set, arguments.top_k, policy) for space in spaces]
     finally:
         store.close()
     metrics = list(dict.fromkeys(metric for result in results for metric in result["mean"]))

@@ -5,13 +5,22 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vector.commands.shared import add_command, moment, open_store, positive, print_result, searched_space
+from vector.commands.shared import (
+    add_command,
+    add_ranking_options,
+    chosen_policy,
+    moment,
+    open_store,
+    positive,
+    print_result,
+    searched_space,
+)
 from vector.contracts.models import EmbeddingSpace
 from vector.profile import find_project_dir
 from vector.providers import open_provider
 from vector.redaction import redaction_is_set
 from vector.retrieval import SearchResult, search
-from vector.search_policy import MODES, SearchPolicy
+from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
 
 HELP = """examples:
@@ -39,13 +48,7 @@ def add_to(commands: Any) -> None:
     )
     filters.add_argument("--updated-from", type=moment, metavar="TIME", help="only sources updated then or later")
     filters.add_argument("--updated-before", type=moment, metavar="TIME", help="only sources updated before")
-    ranking = find.add_argument_group("ranking")
-    ranking.add_argument("--mode", choices=MODES, default="dense", help="vectors, words, or both (default dense)")
-    ranking.add_argument("--min-score", type=float, metavar="X", help="leave out hits with a lower score")
-    ranking.add_argument("--per-source", type=positive, metavar="N", help="at most N hits a source")
-    ranking.add_argument("--mmr", type=float, metavar="LAMBDA", help="diversity: from 0, unlike each other, to 1, none")
-    ranking.add_argument("--rerank", metavar="M:F", help="a reranker: module:function, or the name of an entry point")
-    ranking.add_argument("--pool", type=positive, metavar="N", help="candidates of hybrid, MMR and the reranker")
+    add_ranking_options(find)
     log = find.add_argument_group("log")
     log.add_argument("--no-log", action="store_true", help="do not record the search")
     log.add_argument("--redact", action="store_true", help="record a hash of the question in place of it")
@@ -59,9 +62,7 @@ def _tag(text: str) -> tuple[str, str]:
 
 
 def _search(arguments: argparse.Namespace) -> int:
-    policy = SearchPolicy(
-        arguments.mode, arguments.min_score, arguments.per_source, arguments.mmr, arguments.rerank, arguments.pool
-    )
+    policy = chosen_policy(arguments)
     store = open_store(arguments)
     try:
         result = _result(store, searched_space(store, arguments.space), policy, arguments)
@@ -74,7 +75,7 @@ def _search(arguments: argparse.Namespace) -> int:
 def _result(
     store: VectorStore, space: EmbeddingSpace, policy: SearchPolicy, arguments: argparse.Namespace
 ) -> SearchResult:
-    provider = None if policy.mode == "lexical" else open_provider(space)
+    provider = open_provider(space) if policy.needs_model else None
     try:
         return search(
             store,

@@ -16,6 +16,7 @@ from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
 from vector.profile import load_target
 from vector.publishing import default_space
+from vector.search_policy import MODES, SearchPolicy
 from vector.store import VectorStore
 
 Run = Callable[[argparse.Namespace], int]
@@ -113,6 +114,24 @@ def moment(text: str) -> datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no date or time such as 2026-01-31 or 2026-01-31T12:00"
         ) from None
+
+
+def add_ranking_options(parser: argparse.ArgumentParser) -> None:
+    """Declares the options that `chosen_policy` reads."""
+    ranking = parser.add_argument_group("ranking")
+    ranking.add_argument("--mode", choices=MODES, default="dense", help="vectors, words, or both (default dense)")
+    ranking.add_argument("--min-score", type=float, metavar="X", help="leave out hits with a lower score")
+    ranking.add_argument("--per-source", type=positive, metavar="N", help="at most N hits a source")
+    ranking.add_argument("--mmr", type=float, metavar="LAMBDA", help="diversity: from 0, unlike each other, to 1, none")
+    ranking.add_argument("--rerank", metavar="M:F", help="a reranker: module:function, or the name of an entry point")
+    ranking.add_argument("--pool", type=positive, metavar="N", help="candidates of hybrid, MMR and the reranker")
+
+
+def chosen_policy(arguments: argparse.Namespace) -> SearchPolicy:
+    """The policy that the ranking options name. Raises ConfigurationError on a value that no policy has."""
+    return SearchPolicy(
+        arguments.mode, arguments.min_score, arguments.per_source, arguments.mmr, arguments.rerank, arguments.pool
+    )
 
 
 def open_store(arguments: argparse.Namespace) -> VectorStore:

@@ -6,10 +6,13 @@ Input (docs/jobs.md has examples), either
     query_set                  a set of the seed `eval_query`; by default all questions
     top_k                      hits a question, 100 by default
     source_types               only chunks of these types are searched
+    mode, min_score, per_source, mmr, rerank, pool
+                               how both are searched, as for RETRIEVE_TEST
 
 or, of searches that are logged already,
 
-    run_id_a, run_id_b         two runs of RETRIEVE_TEST; questions that only one of them asked are counted and left out
+    run_id_a, run_id_b         two runs of RETRIEVE_TEST, of one space by two policies, say; questions that only one of
+                               them asked are counted and left out
 
 Compared are rankings of sources, as RETRIEVE_TEST ranks them.
 """
@@ -25,9 +28,12 @@ from vector.errors import ConfigurationError, InvalidRecord
 from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
 from vector.jobs.query_set import (
     DEFAULT_TOP_K,
+    POLICY,
     QUERY_SET,
     TOP_K,
     ask,
+    check_policy,
+    policy_of,
     ranked_sources,
     read_questions,
     space_of_key,
@@ -47,6 +53,7 @@ SCHEMA = {
         "query_set": QUERY_SET,
         "top_k": TOP_K,
         "source_types": SOURCE_TYPES,
+        **POLICY,
     },
 }
 _PAIRS = (("space_key_a", "space_key_b"), ("run_id_a", "run_id_b"))
@@ -62,28 +69,33 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     if given[first] == given[second]:
         raise InvalidRecord(f"DRIFT_TEST input, key {second}: is the same as {first}; give another one")
     if first == "space_key_a":
+        check_policy(given, "DRIFT_TEST")
         return {"top_k": DEFAULT_TOP_K, "source_types": [], **given}
-    for key in ("query_set", "top_k", "source_types"):
+    for key in ("query_set", "top_k", "source_types", *POLICY):
         if key in given:
             raise InvalidRecord(f"DRIFT_TEST input, key {key}: the runs have asked already; leave it out")
     return given
 
 
 def run(context: Any) -> dict[str, Any]:
-    """Asks, or reads what was asked, and compares. Metrics: `queries`, by question id, and `mean`, each with
-    `overlap@10`, `jaccard`, `rbo` (p = 0.9) and `rank_shift`; a measure that is not defined for a question is null and
-    left out of the mean.
+    """Asks, or reads what was asked, and compares. Metrics: `policy`, where it asked; `queries`, by question id, and
+    `mean`, each with `overlap@10`, `jaccard`, `rbo` (p = 0.9) and `rank_shift`; a measure that is not defined for a
+    question is null and left out of the mean.
 
     Raises ConfigurationError when a space, a run or the questions are missing, and as vector.retrieval.search does.
     """
     given = validate(context.job.input_json)
+    asked = {}
     if "run_id_a" in given:
         rankings = [_logged_rankings(context.store, given[key]) for key in ("run_id_a", "run_id_b")]
     else:
         spaces = [space_of_key(context.store, given[key]) for key in ("space_key_a", "space_key_b")]
         questions = read_questions(context.store, given.get("query_set"))
-        rankings = [ask(context, space, questions, given["top_k"], given["source_types"]) for space in spaces]
-    return {**{key: value for key, value in given.items() if key != "source_types"}, **_compared(*rankings)}
+        policy, top_k = policy_of(given), given["top_k"]
+        rankings = [ask(context, space, questions, top_k, given["source_types"], policy) for space in spaces]
+        asked = {"policy": policy.asked_json(top_k)}
+    echoed = {key: value for key, value in given.items() if key != "source_types" and key not in POLICY}
+    return {**echoed, **asked, **_compared(*rankings)}
 
 
 def _compared(a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.errors import ConfigurationError
+from vector.errors import ConfigurationError, InvalidRecord
 from vector.jobs.progress import keep_going
 from vector.measures import distinct
 from vector.providers import open_provider
 from vector.retrieval import search
+from vector.search_policy import DENSE, SearchPolicy
 from vector.store import VectorStore
 
 # Hits a question: several times the 10 sources that are measured, as a source may have many chunks among them.
 DEFAULT_TOP_K = 100
 TOP_K = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "a number of hits from 1 to 10000"}
 QUERY_SET = {"type": "string", "minLength": 1, "description": "a query_set of the seed eval_query"}
+
+_COUNT = {"type": "integer", "maximum": 2**31 - 1, "description": "a number from 1"}
+# The keys of a search policy in a job's input: what JSON they are. Their values are checked by SearchPolicy.
+POLICY = {
+    "mode": {"type": "string", "description": "one of dense, lexical, hybrid"},
+    "min_score": {"type": "number", "description": "a finite number"},
+    "per_source": _COUNT,
+    "mmr": {"type": "number", "description": "a number from 0 to 1"},
+    "rerank": {
+        "type": "string",
+        "pattern": "^[^:]+$",  # module:function would be imported on the word of a row
+        "description": "the name of an entry point of the group vector.rerankers, which is all that a job may name",
+    },
+    "pool": _COUNT,
+}
 
 
 @dataclass(frozen=True)
@@ -65,15 +81,44 @@ def space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
     return space
 
 
+def policy_of(given: Mapping[str, Any]) -> SearchPolicy:
+    """The search policy that a job's input names; dense, where it names none. Raises ConfigurationError on a value that
+    no policy has."""
+    # JSON may write 1 as 1.0 and the other way round; one policy must be logged in one way.
+    types = {"string": str, "integer": int, "number": float}
+    return SearchPolicy(**{name: types[POLICY[name]["type"]](given[name]) for name in POLICY if name in given})
+
+
+def policy_keys(policy: SearchPolicy) -> dict[str, Any]:
+    """The keys of a job's input for the policy, as far as it is not the default."""
+    given = {each.name: getattr(policy, each.name) for each in fields(policy) if each.name in POLICY}
+    return {name: value for name, value in given.items() if value != getattr(DENSE, name)}
+
+
+def check_policy(given: Mapping[str, Any], job_type: str) -> None:
+    """Raises InvalidRecord that names the key, when a value of the input is none that a search policy has."""
+    for name in POLICY.keys() & given.keys():
+        try:
+            policy_of({name: given[name]})
+        except ConfigurationError:
+            wanted = POLICY[name]["description"]
+            raise InvalidRecord(f"{job_type} input, key {name}: it is {given[name]!r}; give {wanted}") from None
+
+
 def ask(
-    context: Any, space: EmbeddingSpace, questions: Iterable[Question], top_k: int, source_types: Iterable[str] = ()
+    context: Any,
+    space: EmbeddingSpace,
+    questions: Iterable[Question],
+    top_k: int,
+    source_types: Iterable[str] = (),
+    policy: SearchPolicy = DENSE,
 ) -> dict[str, list[str]]:
     """The ranking of sources for each question, by its id. Each search is logged with the run and the question.
 
     The lease is extended between questions. Raises as vector.retrieval.search does.
     """
     rankings: dict[str, list[str]] = {}
-    provider = open_provider(space)
+    provider = open_provider(space) if policy.needs_model else None
     try:
         for question in questions:
             keep_going(context, f"{len(rankings)} questions")
@@ -84,12 +129,14 @@ def ask(
                 question.text,
                 top_k,
                 source_types=tuple(source_types),
+                policy=policy,
                 run_id=context.run.run_id,
                 eval_query_id=question.query_id,
             )
             rankings[question.query_id] = ranked_sources((hit.source_id, hit.chunk_id) for hit in result.hits)
     finally:
-        provider.close()
+        if provider is not None:
+            provider.close()
     return rankings
 
 

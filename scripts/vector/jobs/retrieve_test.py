@@ -6,6 +6,9 @@ Input (docs/jobs.md has examples):
     query_set     a set of the seed `eval_query`; by default all questions
     top_k         hits a question, 100 by default
     source_types  only chunks of these types are searched
+    mode          dense, lexical or hybrid; dense by default
+    min_score, per_source, mmr, rerank, pool
+                  as the options of `vector search`; `rerank` is the name of an entry point
 
 Judgments are of sources, hits are chunks: a source counts once, at the rank of its best hit, and sources are then
 ranked anew, without gaps. Questions without a relevant judgment are not asked.
@@ -17,8 +20,19 @@ from typing import Any
 
 from vector.errors import ConfigurationError
 from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
-from vector.jobs.query_set import DEFAULT_TOP_K, QUERY_SET, TOP_K, ask, read_questions, space_of_key
+from vector.jobs.query_set import (
+    DEFAULT_TOP_K,
+    POLICY,
+    QUERY_SET,
+    TOP_K,
+    ask,
+    check_policy,
+    policy_of,
+    read_questions,
+    space_of_key,
+)
 from vector.measures import means, ndcg_at, recall_at, reciprocal_rank
+from vector.search_policy import SearchPolicy
 
 SCHEMA = {
     "type": "object",
@@ -29,33 +43,43 @@ SCHEMA = {
         "query_set": QUERY_SET,
         "top_k": {**TOP_K, "default": DEFAULT_TOP_K},
         "source_types": {**SOURCE_TYPES, "default": []},
+        **POLICY,
     },
 }
 
 
 def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     """The input with its defaults. Raises InvalidRecord that names the key and what to give."""
-    return checked_input(input_json, SCHEMA, "RETRIEVE_TEST")
+    given = checked_input(input_json, SCHEMA, "RETRIEVE_TEST")
+    check_policy(given, "RETRIEVE_TEST")
+    return given
 
 
 def run(context: Any) -> dict[str, Any]:
-    """Asks and measures. Metrics: `queries`, by question id, and `mean`, each with R@10, R@k of `top_k`, nDCG@10 and
-    RR (whose mean is MRR).
+    """Asks and measures by the job's input: the metrics of `measured`."""
+    given = validate(context.job.input_json)
+    return measured(context, given, policy_of(given))
+
+
+def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[str, Any]:
+    """Asks and measures. Metrics: `policy`, as it was asked; `queries`, by question id, and `mean`, each with R@10, R@k
+    of `top_k`, nDCG@10 and RR (whose mean is MRR).
 
     Raises ConfigurationError when the space or its questions are missing, and as vector.retrieval.search does.
     """
-    store, given = context.store, validate(context.job.input_json)
+    store = context.store
     space = space_of_key(store, given["space_key"])
     questions = read_questions(store, given.get("query_set"))
     judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
     if not judged:
         raise ConfigurationError("none of the questions has a relevant judgment; add some to the seed eval_judgment")
-    rankings = ask(context, space, judged, given["top_k"], given["source_types"])
+    rankings = ask(context, space, judged, given["top_k"], given["source_types"], policy)
     queries = {each.query_id: _measured(rankings[each.query_id], each.judgments, given["top_k"]) for each in judged}
     return {
         "space_key": space.space_key,
         "query_set": given.get("query_set"),
         "top_k": given["top_k"],
+        "policy": policy.asked_json(given["top_k"]),
         "query_count": len(judged),
         "queries_without_judgments": len(questions) - len(judged),
         "mean": means(queries.values()),

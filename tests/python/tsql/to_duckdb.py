@@ -129,6 +129,8 @@ def _functions(node: exp.Expression) -> exp.Expression:
         return _call("chr", *node.expressions)
     if name == "isjson":
         return _call("json_valid", *node.expressions)
+    if name == "json_modify":
+        return _without_key(*node.expressions)
     if name == "sysutcdatetime":
         return sqlglot.parse_one("cast(now() as timestamp)", dialect="duckdb")
     hashed = node.find(exp.SHA2, exp.SHA2Digest) if isinstance(node, exp.Lower) else None
@@ -147,6 +149,15 @@ def _functions(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.Add) and any(isinstance(side, exp.National) for side in (node.left, node.right)):
         return exp.DPipe(this=node.this, expression=node.expression, safe=True)
     return node
+
+
+def _without_key(json: exp.Expression, path: exp.Expression, value: exp.Expression) -> exp.Expression:
+    """JSON_MODIFY to null, which deletes the key."""
+    if not isinstance(value, exp.Null) or not path.name.startswith("$."):
+        raise ValueError(f"JSON_MODIFY other than of a key to null: {path.name}, {value.sql('tsql')[:200]}")
+    patch = exp.Literal.string(f'{{"{path.name[2:]}":null}}')
+    patched = exp.Cast(this=_call("json_merge_patch", json, patch), to=exp.DataType.build("varchar"))
+    return exp.Case().when(exp.Not(this=exp.Is(this=json.copy(), expression=exp.null())), patched)
 
 
 def _plain_types(node: exp.Expression) -> exp.Expression:
