@@ -105,13 +105,13 @@ class Page:
         (found,) = self.tree.xpath(f"//div[@role='region'][@aria-label='{label}']/table")
         return [
             tuple(_number(cell) for cell in row.xpath("td[contains(concat(' ', @class, ' '), ' n ')]"))
-            for row in found.xpath("tbody/tr")
+            for row in found.xpath("tbody/tr[not(@class='group')]")
         ]
 
     def texts(self, label: str, column: int) -> list[str]:
         """The texts of a column of such a table."""
         (found,) = self.tree.xpath(f"//div[@role='region'][@aria-label='{label}']/table")
-        return [row[column].text_content().strip() for row in found.xpath("tbody/tr")]
+        return [row[column].text_content().strip() for row in found.xpath("tbody/tr[not(@class='group')]")]
 
     def numbers(self, path: str) -> list[float]:
         """The exact numbers in the elements at an XPath."""
