@@ -11,6 +11,7 @@ from tsql.rules import violations
 
 from vector.engines.duckdb import DuckDBEngine
 from vector.report import charts, gather, page, views
+from vector.report.series import how, ordered_series
 from vector.store import VectorStore
 
 
@@ -196,6 +197,51 @@ def test_sums_and_means_are_over_the_mart(filled, shown):
     assert [title for title in titles if not title.endswith(": 0")] == [
         f"{step / 10:.1f} to {(step + 1) / 10:.1f}: {count}" for step, count in counted
     ]
+
+
+def test_charts_in_time_have_every_evaluation_of_the_first_series(filled, report, shown):
+    drawn = [str(title) for title in shown.tree.xpath("//figure[figcaption='nDCG@10']//title/text()")]
+    expected = filled.rows(
+        "select mean_score, evaluated_utc from retrieval_quality_trend where metric = 'nDCG@10'"
+        f" order by {SERIES_ORDER}, evaluated_utc"
+    )
+    assert len(expected) == 5
+    ends = [f": {score:.3f}, {when:%Y-%m-%d %H:%M} UTC" for score, when in expected]
+    assert all(title.endswith(end) for title, end in zip(drawn, ends, strict=True))
+    # More series than signs: those without a sign of their own are not drawn, and counted.
+    more = [replace(row, top_k=k) for k in range(1, 6) for row in report.trend]
+    asked = ordered_series(more)
+    quality = [replace(row, top_k=k) for k in range(1, 6) for row in report.quality]
+    many = Page(page.render(replace(report, trend=more, series=asked, quality=quality, worst=[])))
+    lines = many.tree.xpath("//figure[figcaption='nDCG@10']//path[contains(@class, 'line')]/@class")
+    assert lines == [f"line s{i}" for i in range(charts.SERIES)]
+    assert f"of {len(asked)} series, the first {charts.SERIES}" in many.section("quality")
+
+
+def test_pairs_with_the_live_space_and_without_a_filter_come_first(report):
+    def pair(first, second, **how):
+        return replace(
+            report.drift[0], space_key_a=first, space_key_b=second, comparison_id=f"{first}{second}{how}", **how
+        )
+
+    in_order = [
+        pair("first", "second"),
+        pair("first", "second", search_method="hybrid"),
+        pair("hash", "second"),
+        pair("first", "hash"),
+        pair("first", "second", filters_json='{"source_type": ["page"]}'),
+    ]
+    found = views.pairs(replace(report, comparisons=[], drift=in_order[::-1]))
+    assert [(each.space_key_a, each.space_key_b, each.how) for each in found] == [
+        (row.space_key_a, row.space_key_b, how(row)) for row in in_order
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-0.0004, "0.000"), (0.0004, "0.000"), (-1e-17, "0.000"), (-0.0006, "−0.001"), (0.5, "+0.500")]
+)
+def test_what_is_rounded_to_nothing_has_no_sign(value, shown):
+    assert page._number(value, 3, True) == f'<data value="{value!r}">{shown}</data>'
 
 
 def test_a_verdict_names_the_space(filled, report, shown):
