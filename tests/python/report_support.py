@@ -16,7 +16,9 @@ from vector.contracts.models import (
     EmbeddingSpace,
     JobStatus,
     JobType,
+    PublicationAction,
     RunStatus,
+    SpacePublication,
     VectorJob,
     VectorRetrieval,
     VectorRun,
@@ -31,12 +33,15 @@ HOSTILE = (
     "<style>@import url(//evil.invalid/)</style> \"'` --> ]]> &lt; {{ 7 * 7 }} {% raw %} \u202e\u2028"
 )
 SPACES = ("first", "second")
+# Of a later evaluation, in another way than the plain one; as long a name as a module may have.
+RERANKED = {"method": "dense", "distance_metric": "cosine", "rerank": f"rerankers_{'of_a_deep_package_' * 3}:scores"}
 
 
 @contextmanager
 def filled_warehouse(project: ScratchProject, folder: Path) -> Iterator[Warehouse]:
-    """The demo's chunks and a hostile one, in the spaces `hash`, `first` and `second`, and in `<empty>` none; judged
-    questions that were asked thrice, a queue with every kind of end, and slow searches."""
+    """The demo's chunks and a hostile one, in the spaces `hash`, `first`, which is retired, and `second`, which is
+    live, and in `<empty>` none; judged questions that were asked in several ways, a queue with every kind of end, and
+    slow searches."""
     with open_warehouse(project, folder, SPACES) as opened:
         store = opened.store
         store.save_source(VectorSourceRegistry(f"bad:{HOSTILE}", HOSTILE[:90], {"file": "n"}, title=HOSTILE))
@@ -44,10 +49,18 @@ def filled_warehouse(project: ScratchProject, folder: Path) -> Iterator[Warehous
         for space in opened.spaces:
             embed_space(store, space)
         store.save_embedding_space(EmbeddingSpace.create_new("hash", "none", 8, space_key="<empty>", is_active=False))
+        _publish(opened)
         _evaluate(opened)
         _queue(opened)
         _search(opened)
         yield opened
+
+
+def _publish(opened: Warehouse) -> None:
+    for number, space in enumerate(opened.spaces, 1):
+        opened.store.save_space_publication(
+            SpacePublication.create_new(number, space.embedding_space_id, PublicationAction.PUBLISH, "a test")
+        )
 
 
 def _evaluate(opened: Warehouse) -> None:
@@ -57,6 +70,7 @@ def _evaluate(opened: Warehouse) -> None:
     for space, day, asked in ((0, 0, queries), (0, 1, queries), (1, 1, queries[:-1])):
         opened.log(space, {query: random.permutation(pool)[:100].tolist() for query in asked}, day=day)
     opened.log(0, {queries[0]: pool[:3]}, day=2, policy={"method": "hybrid"}, filters={"source_type": [HOSTILE]})
+    opened.log(0, {query: pool[:3] for query in queries}, day=3, policy=RERANKED)
 
 
 def _queue(opened: Warehouse) -> None:
@@ -105,13 +119,18 @@ class Page:
         (found,) = self.tree.xpath(f"//div[@role='region'][@aria-label='{label}']/table")
         return [
             tuple(_number(cell) for cell in row.xpath("td[contains(concat(' ', @class, ' '), ' n ')]"))
-            for row in found.xpath("tbody/tr")
+            for row in found.xpath("tbody/tr[not(@class='group')]")
         ]
 
     def texts(self, label: str, column: int) -> list[str]:
         """The texts of a column of such a table."""
         (found,) = self.tree.xpath(f"//div[@role='region'][@aria-label='{label}']/table")
-        return [row[column].text_content().strip() for row in found.xpath("tbody/tr")]
+        return [row[column].text_content().strip() for row in found.xpath("tbody/tr[not(@class='group')]")]
+
+    def groups(self, label: str) -> list[str]:
+        """The headings between the rows of such a table."""
+        found = self.tree.xpath(f"//div[@role='region'][@aria-label='{label}']//tr[@class='group']/th")
+        return [re.sub(r"\s+", " ", each.text_content()).strip() for each in found]
 
     def numbers(self, path: str) -> list[float]:
         """The exact numbers in the elements at an XPath."""

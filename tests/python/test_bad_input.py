@@ -7,7 +7,9 @@ import sys
 
 import duckdb
 import pytest
-from support import PROFILE, PROJECT_DIR, clean_copy
+from support import LEDGERS, PROFILE, PROJECT_DIR, clean_copy
+
+from vector.contracts.models import EmbeddingSpace
 
 QUESTION = "Which moon has geysers?"
 
@@ -35,13 +37,56 @@ def assert_told(outcome, message, exit_code=2):
     ("arguments", "message"),
     [
         (["--target", "nowhere"], "has no target 'nowhere'; it has duckdb"),
-        (["--space", "nowhere"], "no active space is called 'nowhere'; active are hash"),
+        (["--space", "nowhere"], "no space is called 'nowhere'; spaces are hash"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_arguments(project, script, arguments, message):
     assert_told(run(project, script, *([QUESTION] if script == "search" else []), *arguments), message)
+
+
+SWITCH_ON = "set is_active to true in seeds/embedding_space_seed.csv and run `dbt build`"
+
+
+@pytest.fixture
+def resting(project):
+    """Saves a space of this key that is inactive, as one that the seed has switched off."""
+
+    def save(key):
+        with project.store() as store:
+            store.save_embedding_space(EmbeddingSpace.create_new("hash", key, 8, space_key=key, is_active=False))
+
+    return save
+
+
+@pytest.mark.parametrize("command", [["embed"], ["search", QUESTION]], ids=["embed", "search"])
+def test_an_inactive_space_is_not_an_unknown_one(project, resting, command):
+    resting("resting")
+    done = project.vector(*command, "--space", "resting")
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"error: space resting is inactive: {SWITCH_ON}\n")
+    done = project.vector(*command, "--space", "restng")
+    assert done.stderr == "error: no space is called 'restng'; spaces are hash, resting (inactive)\n"
+
+
+def test_without_an_active_space(project, resting):
+    with project.connect() as connection:
+        connection.execute("update embedding_space set is_active = false")
+    resting("resting")
+    done = project.vector("embed")
+    told = f"error: no embedding space is active; {SWITCH_ON}, for one of hash, resting\n"
+    assert (done.exit_code, done.stderr) == (2, told)
+    assert project.vector("embed", "--space", "hash").stderr == f"error: space hash is inactive: {SWITCH_ON}\n"
+
+
+def test_without_a_space(project):
+    with project.connect() as connection:
+        for name in reversed(LEDGERS):
+            connection.execute(f"delete from {name}")
+    mend = "add a row to seeds/embedding_space_seed.csv and run `dbt build`"
+    assert project.vector("embed").stderr == f"error: no embedding space is active; {mend}\n"
+    done = project.vector("embed", "--space", "hash")
+    assert done.stderr == f"error: no space is called 'hash'; there is none yet: {mend}\n"
 
 
 @pytest.mark.parametrize(

@@ -647,7 +647,7 @@ def test_search_uses_the_live_space_and_before_that_the_only_active_one(judged):
         switch(store, History.read(store), old, PublicationAction.PUBLISH)
     assert searched() == old.embedding_space_id
     assert searched("--space", "good") == new.embedding_space_id
-    assert "no active space is called 'none'" in searched("--space", "none")
+    assert "no space is called 'none'; spaces are good, hash" in searched("--space", "none")
 
 
 # The commands

@@ -10,7 +10,8 @@ from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
 
 from vector.engines.duckdb import DuckDBEngine
-from vector.report import charts, gather, page
+from vector.report import charts, gather, page, views
+from vector.report.series import how, ordered_series
 from vector.store import VectorStore
 
 
@@ -42,6 +43,8 @@ def rows(filled, columns, rest):
 
 PAIR = "where space_key_a = 'first' and space_key_b = 'second'"
 SERIES = "group by space_key, query_set, policy_json, filters_json, top_k"
+# What is asked without a filter and by default comes first, and of this the live space.
+SERIES_ORDER = "policy_json like '%rerank%' or filters_json is not null, space_key <> 'second', search_method"
 METRIC_ORDER = "list_position(['nDCG@10', 'RR', 'P@10', 'R@10', 'R@100'], metric)"
 
 
@@ -64,7 +67,7 @@ METRIC_ORDER = "list_position(['nDCG@10', 'RR', 'P@10', 'R@10', 'R@100'], metric
             "Latest quality by metric and series",
             "mean_score, ci_lower, ci_upper, query_count, unjudged_query_count, missing_query_count",
             "retrieval_quality where evaluation_id in (select max_by(evaluation_id, evaluated_utc)"
-            f" from retrieval_quality {SERIES}) order by {METRIC_ORDER}, space_key, policy_json",
+            f" from retrieval_quality {SERIES}) order by {METRIC_ORDER}, {SERIES_ORDER}",
         ),
         (
             "Change since the evaluation before",
@@ -115,19 +118,64 @@ def test_the_queue_is_that_of_its_mart(filled, shown):
     assert [row[:5] + row[6:] for row in given] == [row[:5] + row[6:] for row in expected]
 
 
-def test_the_worst_are_of_the_latest_evaluation_of_each_space(filled, shown):
+WORST = "ndcg_at_10, reciprocal_rank, recall_at_10, relevant_count, source_count"
+
+
+def latest_evaluations(filled):
+    """The latest evaluation of each series, in the page's order, and what is said of how it was asked."""
+    return filled.rows(
+        f"select max_by(evaluation_id, evaluated_utc), space_key, any_value(search_method), policy_json, filters_json"
+        f" from retrieval_quality where metric is not null {SERIES}, search_method order by {SERIES_ORDER}"
+    )
+
+
+def test_the_worst_are_of_the_latest_evaluation_of_each_series(filled, shown):
+    evaluations = latest_evaluations(filled)
+    assert len(evaluations) == 4
     expected = []
-    for space in ("second", "first"):
-        ((latest,),) = filled.rows(
-            "select max_by(evaluation_id, evaluated_utc) from retrieval_quality where space_key = ?", space
-        )
+    for evaluation_id, *_ in evaluations:
         expected += rows(
             filled,
-            "ndcg_at_10, reciprocal_rank, recall_at_10, relevant_count, source_count",
-            f"retrieval_quality_query where evaluation_id = '{latest}' and ndcg_at_10 is not null"
+            WORST,
+            f"retrieval_quality_query where evaluation_id = '{evaluation_id}' and ndcg_at_10 is not null"
             " order by ndcg_at_10, reciprocal_rank, query_id limit 5",
         )
-    assert sorted(shown.table("Worst questions")) == sorted(expected)
+    assert shown.table("Worst questions") == expected
+    named = shown.groups("Worst questions")
+    for (_, space_key, method, policy, filters), name in zip(evaluations, named, strict=True):
+        assert name.startswith(f"{space_key}, {method}, ")
+        assert ("rerank rerankers_of_a" in name, "source_type" in name) == ("rerank" in policy, bool(filters))
+
+
+def test_a_later_evaluation_in_another_way_hides_nothing(filled, shown):
+    """The reranked one is the space's latest: every series keeps a row of its own all the same."""
+    of_series = shown.texts("Latest quality by metric and series", 0)
+    assert len(of_series) == 4 * 5
+    assert len(set(of_series)) == 4
+    assert of_series[:2] == ["second, dense, top 300, set demo", "first, dense, top 300, set demo"]
+
+
+def test_what_is_left_out_is_counted(filled, monkeypatch):
+    monkeypatch.setattr(gather, "WORST_SERIES", 1)
+    monkeypatch.setattr(views, "SERIES_SHOWN", 3)
+    monkeypatch.setattr(views, "PAIRS_SHOWN", 0)
+    shown = Page(page.render(gather.gather(filled.store)))
+    assert shown.groups("Worst questions")[0].startswith("second, dense, top 300")
+    assert len(shown.table("Worst questions")) == 5
+    assert "Shown are 1 of 4 series, plain ones first" in shown.section("queries")
+    assert len(shown.table("Latest quality by metric and series")) == 3 * 5
+    assert "1 series left out" in shown.section("quality")
+    assert "1 series left out" not in Page(page.render(gather.gather(filled.store, ["second"]))).section("quality")
+
+
+def test_each_space_has_its_status(filled, shown):
+    tiles = [re.sub(r"\s+", " ", tile.text_content()) for tile in shown.tree.xpath("//ul[@class='tiles']/li")]
+    expected = filled.rows("select space_key, status, is_active, is_default, since_utc from space_status order by all")
+    assert {status for _, status, *_ in expected} == {"draft", "live", "retired"}
+    for tile, (key, status, is_active, is_default, since) in zip(tiles, expected, strict=True):
+        assert tile.strip().startswith(f"{key} {status} ")
+        assert f"{status} since {since:%Y-%m-%d}" in tile
+        assert ("inactive" in tile, "search uses it" in tile) == (not is_active, is_default)
 
 
 def test_sums_and_means_are_over_the_mart(filled, shown):
@@ -149,6 +197,51 @@ def test_sums_and_means_are_over_the_mart(filled, shown):
     assert [title for title in titles if not title.endswith(": 0")] == [
         f"{step / 10:.1f} to {(step + 1) / 10:.1f}: {count}" for step, count in counted
     ]
+
+
+def test_charts_in_time_have_every_evaluation_of_the_first_series(filled, report, shown):
+    drawn = [str(title) for title in shown.tree.xpath("//figure[figcaption='nDCG@10']//title/text()")]
+    expected = filled.rows(
+        "select mean_score, evaluated_utc from retrieval_quality_trend where metric = 'nDCG@10'"
+        f" order by {SERIES_ORDER}, evaluated_utc"
+    )
+    assert len(expected) == 5
+    ends = [f": {score:.3f}, {when:%Y-%m-%d %H:%M} UTC" for score, when in expected]
+    assert all(title.endswith(end) for title, end in zip(drawn, ends, strict=True))
+    # More series than signs: those without a sign of their own are not drawn, and counted.
+    more = [replace(row, top_k=k) for k in range(1, 6) for row in report.trend]
+    asked = ordered_series(more)
+    quality = [replace(row, top_k=k) for k in range(1, 6) for row in report.quality]
+    many = Page(page.render(replace(report, trend=more, series=asked, quality=quality, worst=[])))
+    lines = many.tree.xpath("//figure[figcaption='nDCG@10']//path[contains(@class, 'line')]/@class")
+    assert lines == [f"line s{i}" for i in range(charts.SERIES)]
+    assert f"of {len(asked)} series, the first {charts.SERIES}" in many.section("quality")
+
+
+def test_pairs_with_the_live_space_and_without_a_filter_come_first(report):
+    def pair(first, second, **how):
+        return replace(
+            report.drift[0], space_key_a=first, space_key_b=second, comparison_id=f"{first}{second}{how}", **how
+        )
+
+    in_order = [
+        pair("first", "second"),
+        pair("first", "second", search_method="hybrid"),
+        pair("hash", "second"),
+        pair("first", "hash"),
+        pair("first", "second", filters_json='{"source_type": ["page"]}'),
+    ]
+    found = views.pairs(replace(report, comparisons=[], drift=in_order[::-1]))
+    assert [(each.space_key_a, each.space_key_b, each.how) for each in found] == [
+        (row.space_key_a, row.space_key_b, how(row)) for row in in_order
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-0.0004, "0.000"), (0.0004, "0.000"), (-1e-17, "0.000"), (-0.0006, "−0.001"), (0.5, "+0.500")]
+)
+def test_what_is_rounded_to_nothing_has_no_sign(value, shown):
+    assert page._number(value, 3, True) == f'<data value="{value!r}">{shown}</data>'
 
 
 def test_a_verdict_names_the_space(filled, report, shown):

@@ -2,14 +2,17 @@
 VECTOR_TEST_CHROMIUM names one that is elsewhere. Playwright's own browsers are not needed."""
 
 import base64
+import math
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 from report_support import HOSTILE, filled_warehouse
 
 from vector.report import page as report_page
 from vector.report.gather import gather
+from vector.report.rows import MapPoint, SpaceMap
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `test`)")
 
@@ -21,7 +24,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SMALL_PHONE = {"width": 320, "height": 568}  # what WCAG 2.2 asks for (1.4.10, reflow)
+PAPER = {"width": 680, "height": 1000}  # A4 less its margins, in CSS pixels
 GROUND = {"light": [255, 255, 255], "dark": [22, 24, 29]}
+TEXT = "مرحبا بالعالم 👩‍🚀 " + "</script>" * 20
+# What is cut off by the right edge, but for what is in a table or drawing, which scrolls or is scaled on its own.
+OVERFLOWING = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => !element.parentElement.closest(".scroll, svg"))
+  .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map((element) => element.outerHTML.slice(0, 200))"""
 # A screenshot's first pixel, and how many colours it has.
 PIXELS = """async (png) => {
   const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
@@ -37,9 +48,20 @@ PIXELS = """async (png) => {
 def url(kept_project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     with filled_warehouse(kept_project, folder) as opened:
-        html = report_page.render(gather(opened.store))
-    report_page.write(folder / "report.html", html)
+        report = gather(opened.store)
+    crowd = SpaceMap("first", 5000, list(crowd_of(5000)), (0.5, 0.25))
+    alone = SpaceMap("second", 1, [replace(crowd.points[0], x=0.0, y=0.0, title=None, content=TEXT)], (0.0, 0.0))
+    for name, shown in (("report", report), ("maps", replace(report, maps=[crowd, alone]))):
+        report_page.write(folder / f"{name}.html", report_page.render(shown))
     return (folder / "report.html").as_uri()
+
+
+def crowd_of(count):
+    """Chunks on a spiral, so that none hides another."""
+    for i in range(count):
+        angle, radius = 2.4 * i, i**0.5
+        place = {"x": radius * math.cos(angle), "y": radius * math.sin(angle)}
+        yield MapPoint(f"{i:064}", f"page:{i}", f"type {i % 9}", f"Title {i}", i, f"text {i}", **place)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +76,10 @@ def browser():
 def opened(browser, url):
     """Opens the page in a context of these options; afterwards, it must have asked for nothing and complained of
     nothing."""
-    contexts, told, requests = [], [], []
+    contexts, told, requests, opened_urls = [], [], [], set()
 
-    def open_page(**options):
+    def open_page(page_url=url, **options):
+        opened_urls.add(page_url)
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
@@ -64,12 +87,12 @@ def opened(browser, url):
         page.on("pageerror", lambda error: told.append(str(error)))
         page.on("dialog", lambda dialog: told.append(dialog.message))
         page.on("request", lambda request: requests.append(request.url))
-        page.goto(url)
+        page.goto(page_url)
         return page
 
     yield open_page
     assert told == []
-    assert set(requests) == {url}
+    assert set(requests) == opened_urls
     for context in contexts:
         context.close()
 
@@ -84,16 +107,42 @@ def looks(browser, png):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE, SMALL_PHONE], ids=["desktop", "phone", "small-phone"])
 def test_it_is_drawn_in_its_theme_and_does_not_overflow(browser, opened, theme, screen):
     page = opened(viewport=screen, color_scheme=theme)
     assert page.evaluate("document.documentElement.scrollWidth") == screen["width"]
+    assert page.evaluate(OVERFLOWING) == []
     for section in ("coverage", "queue", "quality", "drift", "queries", "maps"):
         found = page.locator(f"#{section}")
         assert found.bounding_box()["width"] <= screen["width"]
     seen = looks(browser, page.screenshot(full_page=True))
     assert seen["first"] == GROUND[theme]
     assert seen["colours"] > 100
+
+
+@pytest.mark.parametrize("screen", [PHONE, SMALL_PHONE], ids=["phone", "small-phone"])
+def test_on_a_phone_long_rows_are_paragraphs_that_name_their_columns(opened, screen):
+    page = opened(viewport=screen)
+    tables = page.locator(".stacked")
+    assert tables.count() >= 5
+    assert page.evaluate(
+        "[...document.querySelectorAll('.stacked')].filter((each) => each.scrollWidth > each.clientWidth).length"
+    ) == 0  # fmt: skip
+    for label in ("Slowest searches", "Jobs that were given up"):
+        table = page.get_by_role("region", name=label)
+        headings = table.locator("thead th").all_text_contents()
+        assert not table.locator("thead").is_visible()
+        for cell, heading in zip(table.locator("tbody tr").first.locator("td").all(), headings, strict=True):
+            if cell.text_content().strip():
+                told = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
+                assert told == f'"{heading} "'
+
+
+def test_without_scripts_a_phone_scrolls_the_tables(opened):
+    page = opened(viewport=PHONE, java_script_enabled=False)
+    table = page.get_by_role("region", name="Slowest searches")
+    assert table.locator("thead").is_visible()
+    assert page.evaluate(OVERFLOWING) == []
 
 
 def test_texts_stay_texts(opened):
@@ -159,6 +208,31 @@ def test_a_map_can_be_walked_with_the_keyboard(opened):
     assert centre(plane.locator(".chosen"))[1] < places[-1][1]
 
 
+def test_a_map_of_thousands_is_read_point_by_point(opened, url):
+    page = opened(url.replace("report.html", "maps.html"), viewport=DESKTOP)
+    plane, reading = first_map(page)
+    for number in (0, 17, 4999):
+        at = centre(plane.locator("path").nth(number))
+        page.mouse.move(*at)
+        assert (
+            reading.inner_text().split()
+            == f"Title {number} · page:{number}, chunk {number} (type {number % 9}) text {number}".split()
+        )  # noqa: E501
+        assert centre(plane.locator(".chosen")) == pytest.approx(at, abs=2)
+
+
+def test_a_lone_chunk_is_read_with_the_keyboard(opened, url):
+    page = opened(url.replace("report.html", "maps.html"), viewport=PHONE)
+    figure = page.locator("figure.map").nth(1)
+    assert "all in one place" in figure.locator("figcaption").inner_text()
+    figure.locator(".plane").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert "page:0, chunk 0" in figure.locator(".reading b").inner_text()
+    assert figure.locator(".reading bdi").inner_text() == TEXT
+    assert page.evaluate(OVERFLOWING) == []
+
+
 def test_one_space_can_be_shown(opened):
     page = opened(viewport=DESKTOP)
     page.get_by_label("Show").select_option("second")
@@ -183,3 +257,17 @@ def test_paper_is_white(opened):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert len(page.pdf()) > 50_000
+
+
+def test_paper_cuts_no_number_and_no_table(opened):
+    page = opened(viewport=PAPER)
+    page.emulate_media(media="print")
+    broken = """() => [...document.querySelectorAll("td.n")]
+      .filter((cell) => { const range = document.createRange(); range.selectNodeContents(cell);
+        return new Set([...range.getClientRects()].map((line) => Math.round(line.bottom))).size > 1; })
+      .map((cell) => cell.textContent)"""
+    assert page.evaluate(broken) == []
+    assert page.evaluate(
+        "[...document.querySelectorAll('table')].filter((each) => each.offsetWidth > innerWidth).length"
+    ) == 0  # fmt: skip
+    assert page.locator(".stacked thead").first.is_visible()

@@ -72,7 +72,7 @@ def test_colours_stand_out(theme):
     """WCAG 2.2: 4.5 for text, 3 for what a chart is drawn with."""
     colours = _themes()[theme]
     for ground in ("ground", "raised"):
-        for name in ("ink", "soft", "link", "warn"):
+        for name in ("ink", "soft", "link", "warn", "live"):
             assert _contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
         for i in range(charts.SERIES + 1):
             assert _contrast(colours[f"s{i}"], colours[ground]) >= 3, (i, ground)
@@ -133,7 +133,7 @@ def test_an_empty_warehouse_says_what_fills_it(project):
     for section, command in (
         ("coverage", "embedding_space_seed.csv"),
         ("queue", "dbt run-operation enqueue_pending"),
-        ("quality", "RETRIEVE_TEST"),
+        ("quality", "vector spaces evaluate KEY"),
         ("drift", "DRIFT_TEST"),
         ("queries", "scripts/search.py"),
         ("maps", "scripts/embed.py"),
@@ -148,7 +148,7 @@ def test_without_evaluations_or_vectors(project):
             connection.execute(f"delete from {name}")
         shown = Page(page.render(gather.gather(VectorStore(engine=DuckDBEngine(connection)))))
     assert "scripts/embed.py" in shown.section("coverage")
-    assert '"space_key": "hash"' in shown.section("quality")
+    assert "vector spaces evaluate hash" in shown.section("quality")
     assert all(row[2] == 0 for row in shown.table("Coverage by space and source type"))
 
 

@@ -174,7 +174,9 @@ def histogram(counts: Sequence[int], label: str) -> Markup:
 
 def scatter(dots: Sequence[Dot], label: str) -> Markup:
     """Points on a plane whose two axes have one scale, the vertical one upwards."""
-    width, height, margin = 480, 400, 10
+    # Many points are drawn smaller: on a larger plane, which is shown at the same size.
+    finer = 1.0 if len(dots) <= 500 else 1.5 if len(dots) <= 1500 else 2.0
+    width, height, margin = round(480 * finer), round(400 * finer), 10
     xs, ys = [dot.x for dot in dots], [dot.y for dot in dots]
     # Pixels a unit. Points that are all in one place have no extent, and any scale will do.
     rooms = ((width - 2 * margin, max(xs) - min(xs)), (height - 2 * margin, max(ys) - min(ys)))

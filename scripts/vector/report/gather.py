@@ -13,6 +13,7 @@ from vector.engines.base import Engine
 from vector.errors import ConfigurationError
 from vector.projection import project_plane
 from vector.report.rows import (
+    Asked,
     Comparison,
     Coverage,
     DeadJob,
@@ -25,15 +26,17 @@ from vector.report.rows import (
     Report,
     Run,
     SpaceMap,
+    SpaceStatus,
     Trend,
 )
+from vector.report.series import asked, ordered_series
 from vector.store import VectorStore
 
 Row = TypeVar("Row")
 
 # What the page needs; dbt builds all of it.
 RELATIONS = (
-    "space_coverage job_queue_health dead_letter run_history retrieval_quality retrieval_quality_trend"
+    "space_status space_coverage job_queue_health dead_letter run_history retrieval_quality retrieval_quality_trend"
     " space_comparison space_drift retrieval retrieval_quality_query embedding_space embedding_current chunk"
     " source_registry"
 ).split()
@@ -41,6 +44,7 @@ RELATIONS = (
 LATEST = 20  # dead jobs and runs
 SLOWEST = 10  # searches
 WORST = 5  # questions of an evaluation
+WORST_SERIES = 10  # of which they are shown
 # Chunks on a map, and on all maps of the page: more of them are slow in a browser and tell no more.
 MAP_CHUNKS = 5000
 ALL_MAPS_CHUNKS = 20_000
@@ -57,13 +61,17 @@ def gather(store: VectorStore, space_keys: Sequence[str] | None = None) -> Repor
         raise ConfigurationError(f"{', '.join(missing)} not built in schema {engine.schema}; run `dbt build` first")
     known = sorted(space.space_key for space in store.list_embedding_spaces(active_only=False))
     keys = _chosen(known, space_keys)
+    statuses = _read(engine, SpaceStatus, "space_status", keys, order="space_key")
     quality = _read(engine, Quality, "retrieval_quality", keys, order="evaluated_utc, evaluation_id, metric")
+    judged = [row for row in quality if row.metric is not None]
+    series = ordered_series(judged, {space.space_key for space in statuses if space.status == "live"})
     return Report(
         made_utc=engine.utc_now(),
         engine=engine.name,
         schema=engine.schema,
         spaces=keys,
         all_spaces=keys == known,
+        statuses=statuses,
         coverage=_read(engine, Coverage, "space_coverage", keys, order="space_key, source_type"),
         queue=_read(engine, QueueHealth, "job_queue_health", order="job_type"),
         dead=_read(engine, DeadJob, "dead_letter", order="completed_utc desc, job_id", limit=LATEST),
@@ -71,12 +79,13 @@ def gather(store: VectorStore, space_keys: Sequence[str] | None = None) -> Repor
         runs=_read(engine, Run, "run_history", order="started_utc desc, run_id", limit=LATEST),
         run_count=_count(engine, "run_history"),
         quality=quality,
+        series=series,
         trend=_read(engine, Trend, "retrieval_quality_trend", keys, order="evaluated_utc, evaluation_id, metric"),
         comparisons=_pairs(engine, Comparison, "space_comparison", keys, "metric"),
         drift=_pairs(engine, Drift, "space_drift", keys, "query_id"),
         search_count=_search_count(engine, keys),
         slowest=_slowest(engine, keys),
-        worst=[row for each in _latest_evaluations(quality) for row in _worst(engine, each)],
+        worst=[row for each in _latest_evaluations(judged, series[:WORST_SERIES]) for row in _worst(engine, each)],
         maps=_maps(engine, keys),
     )
 
@@ -162,10 +171,10 @@ def _slowest(engine: Engine, keys: Sequence[str]) -> list[LoggedSearch]:
     return _select(engine, LoggedSearch, timed, parameters, "latency_ms desc, retrieval_id", SLOWEST)
 
 
-def _latest_evaluations(quality: Sequence[Quality]) -> list[str]:
-    """The latest judged evaluation of each space."""
-    latest = {row.space_key: row.evaluation_id for row in quality if row.metric is not None}
-    return list(latest.values())
+def _latest_evaluations(judged: Sequence[Quality], series: Sequence[Asked]) -> list[str]:
+    """The latest evaluation of each series; the rows come in the order of time."""
+    latest = {asked(row): row.evaluation_id for row in judged}
+    return [latest[each] for each in series]
 
 
 def _worst(engine: Engine, evaluation_id: str) -> list[QueryQuality]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 from datetime import datetime
 from importlib.resources import files
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from vector.commands.wording import counted, duration, excerpt
 from vector.errors import ConfigurationError
-from vector.report import charts, views
-from vector.report.rows import REDACTED, LoggedSearch, Report
+from vector.redaction import REDACTED
+from vector.report import charts, series, views
+from vector.report.rows import Report
 
 QUESTION = 200  # characters of a question or an error
 ENGINES = {"duckdb": "DuckDB", "sqlserver": "SQL Server"}
@@ -35,7 +35,10 @@ def render(report: Report, docs: str | None = None) -> str:
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none';"
         " form-action 'none'"
     )
-    series = views.name_series(row for row in report.quality if row.metric)
+    named = series.name_series(report.series)
+    shown = dict(list(named.items())[: views.SERIES_SHOWN])
+    drawn = {key: each for key, each in named.items() if each.sign < charts.SERIES}
+    pairs = views.pairs(report)
     return (
         _environment(docs)
         .get_template("report.html.j2")
@@ -46,16 +49,27 @@ def render(report: Report, docs: str | None = None) -> str:
             policy=policy,
             place=f"{ENGINES.get(report.engine, report.engine)}, schema {report.schema}",
             position={key: i for i, key in enumerate(report.spaces)},
-            totals=views.space_totals(report.coverage),
-            series=series,
-            quality=views.latest_quality(report.quality),
+            totals=views.space_totals(report),
+            series=shown,
+            series_count=len(named),
+            drawn=drawn,
+            quality=views.latest_quality(report.quality, shown),
+            to_evaluate=_first_to_evaluate(report),
             unjudged=[row for row in report.quality if row.metric is None],
-            trends=views.trend_charts(report, series),
-            changes=views.changes(report.trend),
-            pairs=views.pairs(report),
+            trends=views.trend_charts(report, drawn),
+            changes=views.changes(report.trend, shown),
+            worst=views.worst_questions(report, named),
+            pairs=pairs[: views.PAIRS_SHOWN],
+            pair_count=len(pairs),
             maps=views.map_views(report.maps),
         )
     )
+
+
+def _first_to_evaluate(report: Report) -> str:
+    """The space that search uses, else an active one."""
+    ordered = sorted(report.statuses, key=lambda space: (not space.is_default, not space.is_active, space.space_key))
+    return ordered[0].space_key if ordered else "KEY"
 
 
 def _resource(name: str) -> str:
@@ -81,11 +95,13 @@ def _environment(docs: str | None) -> Environment:
         "text": lambda text: excerpt(text, QUESTION),
         "counted": counted,
         "duration": duration,
-        "method": _method,
+        "filtered": series.filtered,
+        "breakable": lambda key: escape(key).replace("_", Markup("_<wbr>")),
     }
     environment.globals |= {
         "charts": charts,
-        "asked": views.asked,
+        "asked": series.asked,
+        "ranked": series.ranked,
         "verdict": views.verdict,
         "redacted": REDACTED,
         "docs": lambda page, name: _docs_link(docs, page, name),
@@ -100,18 +116,15 @@ def _number(value: Any, places: int = 0, sign: bool = False) -> Markup:
         return Markup('<span class="none">–</span>')
     exact = value if isinstance(value, int) else float(value)
     shown = f"{exact:{'+' if sign else ''},.{places}f}"
+    if not shown.strip("+-0.,"):
+        shown = shown.lstrip("+-")  # what is rounded to nothing has no direction
     return Markup('<data value="{}">{}</data>').format(repr(exact), shown.replace("-", "−"))
 
 
-def _utc(when: datetime | None) -> Markup:
+def _utc(when: datetime | None, shown: str = "%Y-%m-%d %H:%M") -> Markup:
     if when is None:
         return Markup('<span class="none">–</span>')
-    return Markup('<time datetime="{}Z">{}</time>').format(f"{when:%Y-%m-%dT%H:%M:%S}", f"{when:%Y-%m-%d %H:%M}")
-
-
-def _method(search: LoggedSearch) -> str:
-    policy = json.loads(search.policy_json) if search.policy_json else {}
-    return str(policy.get("method", ""))
+    return Markup('<time datetime="{}Z">{}</time>').format(f"{when:%Y-%m-%dT%H:%M:%S}", when.strftime(shown))
 
 
 def _docs_link(docs: str | None, page: str, name: str) -> Markup:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-# What a search logs in place of a question that it must not keep.
-REDACTED = "[redacted]"
+
+@dataclass(frozen=True)
+class SpaceStatus:
+    """`space_status`: a space; `status` is draft, live or retired. `is_default`: search uses it where none is named."""
+
+    space_key: str
+    is_active: bool
+    status: str
+    since_utc: datetime
+    is_default: bool
 
 
 @dataclass(frozen=True)
@@ -14,7 +22,6 @@ class Coverage:
     """`space_coverage`: a space and source type."""
 
     space_key: str
-    is_active: bool
     source_type: str
     chunk_count: int
     current_count: int
@@ -174,17 +181,13 @@ class LoggedSearch:
 
 
 @dataclass(frozen=True)
-class QueryQuality:
+class QueryQuality(Asked):
     """`retrieval_quality_query`: an evaluated search."""
 
     retrieval_id: str
     evaluation_id: str
-    space_key: str
-    query_set: str
     query_id: str
     query_text: str
-    search_method: str | None
-    top_k: int
     relevant_count: int
     source_count: int
     ndcg_at_10: float
@@ -220,13 +223,15 @@ class SpaceMap:
 @dataclass(frozen=True)
 class Report:
     """All that the page shows. `spaces` are the keys that were chosen, by key; `all_spaces` says that none was left
-    out. Lists that could be long are cut, and then beside the number of rows that there are."""
+    out; `series` are those of `quality`, in the page's order. Lists that could be long are cut, and then beside the
+    number of rows that there are; `worst` has the first series only."""
 
     made_utc: datetime
     engine: str
     schema: str
     spaces: list[str]
     all_spaces: bool
+    statuses: list[SpaceStatus]
     coverage: list[Coverage]
     queue: list[QueueHealth]
     dead: list[DeadJob]
@@ -234,6 +239,7 @@ class Report:
     runs: list[Run]
     run_count: int
     quality: list[Quality]
+    series: list[Asked]
     trend: list[Trend]
     comparisons: list[Comparison]
     drift: list[Drift]

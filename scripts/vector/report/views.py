@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import fmean
 from typing import Any, TypeVar
 
@@ -12,35 +13,39 @@ from markupsafe import Markup
 
 from vector.commands.wording import excerpt
 from vector.report import charts
-from vector.report.rows import Asked, Comparison, Coverage, Drift, Quality, Report, SpaceMap, Trend
+from vector.report.rows import Asked, Comparison, Drift, Quality, QueryQuality, Report, SpaceMap, SpaceStatus, Trend
+from vector.report.series import Series, asked, how, place
 
 T = TypeVar("T")
 
 METRICS = ("nDCG@10", "RR", "P@10", "R@10", "R@100")
+SERIES_SHOWN = 30  # in a table
 TREND_EVALUATIONS = 30  # of a series
+PAIRS_SHOWN = 20
 LEAST_ALIKE = 5  # questions of a pair of spaces
 STEPS = 10  # of the histogram
 MAP_TEXT = 240  # characters
 
 
 @dataclass(frozen=True)
-class Series:
-    """Evaluations that were asked in one way: its sign on the charts and its name."""
-
-    sign: int
-    name: str
-
-
-@dataclass(frozen=True)
 class SpaceTotal:
-    """The coverage of a space over all source types."""
+    """A space, and its coverage over all source types: zeros where there are no chunks."""
 
-    space_key: str
-    is_active: bool
+    space: SpaceStatus
     chunk_count: int
     current_count: int
     pending_count: int
     quarantined_count: int
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst questions of a series' latest evaluation."""
+
+    series: Series
+    space_key: str
+    evaluated_utc: datetime
+    rows: list[QueryQuality]
 
 
 @dataclass(frozen=True)
@@ -70,61 +75,37 @@ class MapView:
     legend: list[tuple[int, str, int]]
 
 
-def space_totals(coverage: Iterable[Coverage]) -> list[SpaceTotal]:
+def space_totals(report: Report) -> list[SpaceTotal]:
     """The sums of each space."""
-    totals = []
-    for space_key, rows in _grouped(coverage, lambda row: row.space_key).items():
-        counts = [
-            sum(getattr(row, name) for row in rows)
-            for name in ("chunk_count", "current_count", "pending_count", "quarantined_count")
-        ]
-        totals.append(SpaceTotal(space_key, rows[0].is_active, *counts))
-    return totals
+    names = ("chunk_count", "current_count", "pending_count", "quarantined_count")
+    coverage = _grouped(report.coverage, lambda row: row.space_key)
+    return [
+        SpaceTotal(space, *(sum(getattr(row, name) for row in coverage.get(space.space_key, [])) for name in names))
+        for space in report.statuses
+    ]
 
 
-# Quality
+# Quality. Of a report, `series` are those that are shown, in their order; rows come in the order of time.
 
 
-def asked(row: Asked) -> Asked:
-    """What the row's evaluation shares with the others of its series."""
-    return Asked(row.space_key, row.query_set, row.search_method, row.policy_json, row.filters_json, row.top_k)
+def latest_quality(quality: Sequence[Quality], series: Mapping[Asked, Series]) -> dict[str, list[Quality]]:
+    """The rows of each series' latest evaluation, by metric."""
+    judged = [row for row in quality if row.metric is not None]
+    latest = {asked(row): row.evaluation_id for row in judged}
+    return _by_metric([row for row in judged if row.evaluation_id == latest[asked(row)]], series)
 
 
-def name_series(rows: Iterable[Asked]) -> dict[Asked, Series]:
-    """A sign and a name for each series. Beyond the signs that there are, series share the last one."""
-    each = sorted({asked(row) for row in rows}, key=str)
-    names = {one: f"{one.space_key}, {how(one)}" for one in each}
-    doubles = {name for name, count in Counter(names.values()).items() if count > 1}
-    return {
-        one: Series(min(i, charts.REST), f"{names[one]}, {one.policy_json}" if names[one] in doubles else names[one])
-        for i, one in enumerate(each)
-    }
-
-
-def how(row: Asked | Comparison | Drift) -> str:
-    """`dense, top 100, set demo`, and the filters."""
-    parts = [row.search_method or "unknown method", f"top {row.top_k}", f"set {row.query_set}", row.filters_json]
-    return ", ".join(filter(None, parts))
-
-
-def latest_quality(quality: Sequence[Quality]) -> dict[str, list[Quality]]:
-    """The rows of each series' latest evaluation, by metric. The rows come in the order of time."""
-    latest = {asked(row): row.evaluation_id for row in quality if row.metric is not None}
-    chosen = (row for row in quality if row.metric and row.evaluation_id == latest[asked(row)])
-    return _by_metric(sorted(chosen, key=lambda row: str(asked(row))))
-
-
-def changes(trend: Sequence[Trend]) -> dict[str, list[Trend]]:
+def changes(trend: Sequence[Trend], series: Mapping[Asked, Series]) -> dict[str, list[Trend]]:
     """The rows of each series' latest evaluation that has one before it, by metric."""
     latest = {asked(row): row.evaluation_id for row in trend if row.previous_mean_score is not None}
-    return _by_metric([row for row in trend if row.evaluation_id == latest.get(asked(row))])
+    return _by_metric([row for row in trend if row.evaluation_id == latest.get(asked(row))], series)
 
 
-def trend_charts(report: Report, series: dict[Asked, Series]) -> list[tuple[str, Markup]]:
+def trend_charts(report: Report, series: Mapping[Asked, Series]) -> list[tuple[str, Markup]]:
     """A chart for each metric. Intervals are those of `retrieval_quality`."""
     intervals = {(row.evaluation_id, row.metric): (row.ci_lower, row.ci_upper) for row in report.quality}
     drawn = []
-    for metric, rows in _by_metric(report.trend).items():
+    for metric, rows in _by_metric(report.trend, series).items():
         lines = []
         for key, points in _grouped(rows, asked).items():
             shown = [
@@ -138,20 +119,41 @@ def trend_charts(report: Report, series: dict[Asked, Series]) -> list[tuple[str,
     return drawn
 
 
-def _by_metric(rows: Iterable[Any]) -> dict[str, list[Any]]:
-    found = _grouped(rows, lambda row: row.metric)
-    return {metric: found[metric] for metric in [*METRICS, *sorted(found.keys() - set(METRICS))] if metric in found}
+def worst_questions(report: Report, series: Mapping[Asked, Series]) -> list[Worst]:
+    """The worst questions, series by series."""
+    evaluated = {row.evaluation_id: row.evaluated_utc for row in report.quality}
+    return [
+        Worst(series[key], key.space_key, evaluated[rows[0].evaluation_id], rows)
+        for key, rows in _grouped(report.worst, asked).items()
+    ]
+
+
+def _by_metric(rows: Iterable[Any], series: Mapping[Asked, Series]) -> dict[str, list[Any]]:
+    """The rows of these series by metric, in the order of the series and then as they come."""
+    place = {key: i for i, key in enumerate(series)}
+    found = _grouped((row for row in rows if asked(row) in place), lambda row: row.metric)
+    metrics = [*METRICS, *sorted(found.keys() - set(METRICS))]
+    return {metric: sorted(found[metric], key=lambda row: place[asked(row)]) for metric in metrics if metric in found}
 
 
 # Drift
 
 
 def pairs(report: Report) -> list[Pair]:
-    """Each pair of spaces and way of asking, with its verdicts and its drift."""
+    """Each pair of spaces and way of asking, with its verdicts and its drift: first those without a filter, and of
+    these first those with the live space."""
+    live = {space.space_key for space in report.statuses if space.status == "live"}
     comparisons = _grouped(report.comparisons, lambda row: row.comparison_id)
     drift = _grouped(report.drift, lambda row: row.comparison_id)
     # A pair has questions wherever it has a comparison: both are over the same searches.
-    return [_pair(comparisons.get(key, []), rows) for key, rows in drift.items()]
+    firsts = {key: rows[0] for key, rows in drift.items()}
+    ordered = sorted(firsts, key=lambda key: _pair_rank(firsts[key], live))
+    return [_pair(comparisons.get(key, []), drift[key]) for key in ordered]
+
+
+def _pair_rank(row: Drift, live: set[str]) -> tuple[Any, ...]:
+    keys = (row.space_key_a, row.space_key_b)
+    return row.filters_json is not None, live.isdisjoint(keys), keys, place(row), row.comparison_id
 
 
 def _pair(comparisons: list[Comparison], drift: list[Drift]) -> Pair:

@@ -10,10 +10,19 @@ choice?.addEventListener("change", () => {
   }
 });
 
-const REACH = 24; // how far from a chunk one may point, in units of the drawing
+// On a phone a row of these tables is a paragraph, in which each cell names its column.
+for (const table of document.querySelectorAll(".stacked table")) {
+  const labels = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+  for (const row of table.querySelectorAll("tbody tr:not(.group)")) {
+    [...row.cells].forEach((cell, i) => { if (cell.textContent.trim()) cell.dataset.label = labels[i]; });
+  }
+}
+
+const REACH = 20; // how far from a chunk one may point: this part of a map's width
 
 for (const figure of document.querySelectorAll(".map")) {
   const plane = figure.querySelector(".plane");
+  const { width, height } = plane.viewBox.baseVal;
   const [heading, body] = figure.querySelectorAll(".reading > *");
   // The texts are taken out of the drawing, where browsers would show them as slow tooltips of their own.
   const chunks = [...plane.querySelectorAll("path")].map((path) => {
@@ -25,7 +34,7 @@ for (const figure of document.querySelectorAll(".map")) {
   });
   const ring = document.createElementNS("http://www.w3.org/2000/svg", "circle");
   ring.setAttribute("class", "chosen");
-  ring.setAttribute("r", "7");
+  ring.setAttribute("r", width / 68);
   let chosen = null;
 
   function show(chunk) {
@@ -49,7 +58,7 @@ for (const figure of document.querySelectorAll(".map")) {
 
   function point(event) {
     const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(plane.getScreenCTM().inverse());
-    show(nearest((chunk) => Math.hypot(chunk.x - at.x, chunk.y - at.y), REACH));
+    show(nearest((chunk) => Math.hypot(chunk.x - at.x, chunk.y - at.y), width / REACH));
   }
 
   // Along an arrow, a chunk aside of the direction counts as farther away.
@@ -58,7 +67,7 @@ for (const figure of document.querySelectorAll(".map")) {
     const arrow = ARROWS[event.key];
     if (!arrow || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    if (!chosen) return show(nearest((chunk) => Math.hypot(chunk.x - 240, chunk.y - 200)));
+    if (!chosen) return show(nearest((chunk) => Math.hypot(chunk.x - width / 2, chunk.y - height / 2)));
     const [dx, dy] = arrow;
     show(nearest((chunk) => {
       const along = (chunk.x - chosen.x) * dx + (chunk.y - chosen.y) * dy;

@@ -1,0 +1,103 @@
+"""How the report names and orders the ways in which a space was asked."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vector.report import charts
+from vector.report.rows import Asked
+from vector.report.series import differences, filtered, name_series, ordered_series, ranked
+from vector.search_policy import MODES, SearchPolicy
+
+TOP_K = st.sampled_from((1, 10, 100))
+POLICIES = st.builds(
+    SearchPolicy,
+    mode=st.sampled_from(MODES),
+    min_score=st.none() | st.sampled_from((0.0, 0.5, -1.0)),
+    per_source=st.none() | st.integers(1, 2),
+    mmr=st.none() | st.sampled_from((0, 0.5, 1)),
+    rerank=st.none() | st.sampled_from(("a:b", "c")),
+    pool=st.none() | st.sampled_from((100, 1000, 2000)),
+    rrf_k=st.sampled_from((60, 1)),
+)
+
+
+def logged(policy, top_k=100):
+    return json.dumps(policy.to_json(top_k, "cosine"))
+
+
+def series(space_key="a", policy=None, top_k=100, filters=None, query_set="demo"):
+    policy = policy or SearchPolicy()
+    return Asked(space_key, query_set, policy.mode, logged(policy, top_k), filters, top_k)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@given(top_k=TOP_K)
+def test_a_policy_of_defaults_is_its_method(mode, top_k):
+    assert ranked(logged(SearchPolicy(mode), top_k), top_k) == mode
+
+
+@given(POLICIES, POLICIES, TOP_K)
+def test_what_is_logged_differently_is_named_differently(first, second, top_k):
+    texts = [logged(policy, top_k) for policy in (first, second)]
+    assert (texts[0] == texts[1]) == (ranked(texts[0], top_k) == ranked(texts[1], top_k))
+
+
+def test_every_setting_is_named():
+    policy = SearchPolicy("hybrid", min_score=0.4, per_source=2, mmr=0.5, rerank="m:f", pool=50, rrf_k=20)
+    assert ranked(logged(policy, 10), 10) == (
+        "hybrid, fusion k 20, min_score 0.4, mmr 0.5, per_source 2, pool 50, rerank m:f"
+    )
+    # Of a later version, and of one with another constant.
+    assert differences('{"method": "lexical", "bm25": {"k1": 0.9, "b": 0.75}, "stemmer": "de"}', 10) == [
+        "bm25 k1 0.9", "stemmer de",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        (None, ""),
+        ('{"source_type": ["page", "event"]}', "source_type page, event"),
+        ('{"tags": [["lang", "en"]], "updated_from": "2026-01-01"}', "tags lang=en; updated_from 2026-01-01"),
+        ("no json", "unreadable no json"),
+        ("[1]", "unreadable [1]"),
+    ],
+)
+def test_filters_are_read_out(filters, said):
+    assert filtered(filters) == said
+
+
+def test_long_filters_are_cut():
+    assert len(filtered(json.dumps({"source_id": [f"page:{i}" for i in range(1000)]}))) < 100
+
+
+def test_plain_series_come_first_and_of_them_those_of_the_live_space():
+    in_order = [
+        series("b"),
+        series("b", SearchPolicy("lexical")),
+        series("b", SearchPolicy("hybrid")),
+        series("a", top_k=100),
+        series("a", top_k=10),
+        series("a", query_set="other"),
+        series("b", SearchPolicy(mmr=0.5)),
+        series("a", SearchPolicy(min_score=0.1)),
+        series("a", filters='{"source_type": ["page"]}'),
+        series("b", SearchPolicy(min_score=0.1, per_source=1)),
+    ]
+    found = ordered_series(reversed(in_order), live={"b"})
+    assert found[:7] == in_order[:7]
+    assert set(found[7:9]) == set(in_order[7:9])
+    assert found[9] == in_order[9]
+
+
+def test_signs_go_to_the_first_and_equal_names_are_told_apart():
+    same = [Asked("a", "demo", "dense", text, None, 100) for text in ('{"method":"dense"}', '{"method": "dense"}')]
+    named = name_series([*same, *(series(f"space {i}") for i in range(charts.SERIES))])
+    assert len({each.name for each in named.values()}) == len(named)
+    signs = [each.sign for each in named.values()]
+    assert signs == [*range(charts.SERIES), charts.REST, charts.REST]
+    assert all(first <= second for first, second in pairwise(signs))
