@@ -229,8 +229,10 @@ def test_pairs_with_the_live_space_and_without_a_filter_come_first(report):
         pair("first", "second", search_method="hybrid"),
         pair("hash", "second"),
         pair("first", "hash"),
+        pair("first", "second", asked_policy_json='{"method": "dense", "mmr": 0.5}'),
         pair("first", "second", filters_json='{"source_type": ["page"]}'),
     ]
+    assert "mmr 0.5" in how(in_order[4])
     found = views.pairs(replace(report, comparisons=[], drift=in_order[::-1]))
     assert [(each.space_key_a, each.space_key_b, each.how) for each in found] == [
         (row.space_key_a, row.space_key_b, how(row)) for row in in_order

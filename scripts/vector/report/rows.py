@@ -129,6 +129,7 @@ class Comparison:
     space_key_b: str
     query_set: str
     search_method: str | None
+    asked_policy_json: str | None
     filters_json: str | None
     top_k: int
     metric: str
@@ -154,6 +155,7 @@ class Drift:
     space_key_b: str
     query_set: str
     search_method: str | None
+    asked_policy_json: str | None
     filters_json: str | None
     top_k: int
     query_id: str

@@ -10,7 +10,7 @@ from typing import Any
 
 from vector.commands.wording import excerpt
 from vector.report import charts
-from vector.report.rows import Asked
+from vector.report.rows import Asked, Comparison, Drift
 from vector.search_policy import MODES, SearchPolicy
 
 FILTER_TEXT = 80  # characters
@@ -42,7 +42,7 @@ def _rank(one: Asked, live: Collection[str]) -> tuple[Any, ...]:
     return varied, one.space_key not in live, one.space_key, *place(one), str(one)
 
 
-def place(row: Any) -> tuple[str, int, int]:
+def place(row: Asked | Comparison | Drift) -> tuple[str, int, int]:
     """Where a row comes among those that were asked in another way: by query set, method and number of hits."""
     method = MODES.index(row.search_method) if row.search_method in MODES else len(MODES)
     return row.query_set, method, -row.top_k
@@ -58,16 +58,21 @@ def name_series(ordered: Iterable[Asked]) -> dict[Asked, Series]:
     }
 
 
-def how(row: Any) -> str:
-    """`dense, mmr 0.5, top 100, set demo`, and the filters, of a row that has these columns."""
+def how(row: Asked | Comparison | Drift) -> str:
+    """`dense, mmr 0.5, top 100, set demo`, and the filters, of a row."""
     parts = [
         row.search_method or "unknown method",
-        *differences(getattr(row, "policy_json", None), row.top_k),
+        *differences(policy(row), row.top_k),
         f"top {row.top_k}",
         f"set {row.query_set}",
         filtered(row.filters_json),
     ]
     return ", ".join(filter(None, parts))
+
+
+def policy(row: Asked | Comparison | Drift) -> str | None:
+    """The policy of a row's searches; of two spaces, what they were both asked."""
+    return row.policy_json if isinstance(row, Asked) else row.asked_policy_json
 
 
 def ranked(policy_json: str | None, top_k: int) -> str:
@@ -79,10 +84,10 @@ def differences(policy_json: str | None, top_k: int) -> list[str]:
     """What a logged policy has besides its method and that method's defaults: `["min_score 0.4", "fusion k 20"]`."""
     # A hybrid search by default has every setting that has a default.
     plain = SearchPolicy("hybrid").to_json(top_k, "")
-    policy = _object(policy_json)
+    given = _object(policy_json)
     return [
         f"{name} {_difference(value, plain.get(name))}"
-        for name, value in sorted(policy.items())
+        for name, value in sorted(given.items())
         if name not in _GIVEN and value != plain.get(name)
     ]
 
