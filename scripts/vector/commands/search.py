@@ -46,6 +46,7 @@ def add_to(commands: Any) -> None:
     ranking.add_argument("--mmr", type=float, metavar="LAMBDA", help="diversity: from 0, unlike each other, to 1, none")
     ranking.add_argument("--rerank", metavar="M:F", help="a reranker: module:function, or the name of an entry point")
     ranking.add_argument("--pool", type=positive, metavar="N", help="candidates of hybrid, MMR and the reranker")
+    ranking.add_argument("--language", metavar="L", help="of the words compared, or none; by default the warehouse's")
     log = find.add_argument_group("log")
     log.add_argument("--no-log", action="store_true", help="do not record the search")
     log.add_argument("--redact", action="store_true", help="record a hash of the question in place of it")
@@ -60,8 +61,9 @@ def _tag(text: str) -> tuple[str, str]:
 
 def _search(arguments: argparse.Namespace) -> int:
     policy = SearchPolicy(
-        arguments.mode, arguments.min_score, arguments.per_source, arguments.mmr, arguments.rerank, arguments.pool
-    )
+        arguments.mode, arguments.min_score, arguments.per_source, arguments.mmr, arguments.rerank, arguments.pool,
+        language=arguments.language,
+    )  # fmt: skip
     store = open_store(arguments)
     try:
         result = _result(store, searched_space(store, arguments.space), policy, arguments)
