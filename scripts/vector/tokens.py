@@ -6,7 +6,7 @@
 - Scripts that put no blanks between words (Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar) are cut into bigrams of
   characters, as Lucene's CJKBigramFilter does; a run of one character is itself.
 - In a language, a word is its stem, and a question is without the stop words. Stems are made before diacritics go, as
-  the stemmers know them.
+  the stemmers know those of their language, and again where one was left, so that `résumés` is what `resumes` is.
 """
 
 from __future__ import annotations
@@ -52,8 +52,15 @@ class _Forms(dict):
         for place, piece in enumerate(_UNSPACED.split(word)):
             if place % 2:
                 yield from (piece[i : i + 2] for i in range(max(len(piece) - 1, 1)))
-            elif token := _without_diacritics(self.stem(piece) if self.stem else piece):
+            elif token := self._stemmed(piece):
                 yield token
+
+    def _stemmed(self, word: str) -> str:
+        if self.stem is None:
+            return _without_diacritics(word)
+        stem = self.stem(word)
+        plain = _without_diacritics(stem)
+        return stem if plain == stem else self.stem(plain)
 
 
 _TABLE = _Separated()

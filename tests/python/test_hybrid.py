@@ -133,9 +133,10 @@ def test_any_text_has_words_that_are_stable(text):
 @pytest.mark.parametrize(
     ("language", "text", "tokens", "question"),
     [
-        ("english", "The orbits of Saturn's moons", ["the", "orbit", "of", "saturn", "s", "moon"], ["orbit", "saturn", "moon"]),
-        ("english", "To be, or not to be", ["to", "be", "or", "not", "to", "be"], ["to", "be", "or", "not", "to", "be"]),
+        ("english", "The orbits of Saturn's moons", "the orbit of saturn s moon".split(), ["orbit", "saturn", "moon"]),
+        ("english", "To be, or not to be", "to be or not to be".split(), "to be or not to be".split()),
         ("english", "Éncélades 木星の衛星 1990", ["encelad", "木星", "星の", "の衛", "衛星", "1990"], None),
+        ("english", "résumés resumes", ["resum", "resum"], None),
         # Stemmed with its diacritics, which tell the stemmer more, and then without them.
         ("german", "Über die Häuser", ["uber", "die", "haus"], ["haus"]),
         ("french", "l’été même", ["l", "ete", "mem"], None),
