@@ -290,7 +290,7 @@ def test_the_index_is_kept_in_files_for_the_next_process(store, space, reads, le
 def test_a_text_that_changes_under_the_index_is_not_found(store, space, lexical, monkeypatch):
     """As if another session wrote between the fingerprint and the hits."""
     first = lexical(QUESTION)
-    index = store.lexical.current(store.engine, space.embedding_space_id)
+    index = store.lexical.current(store.engine, space.embedding_space_id, "english")
     store.save_chunk(replace(store.get_chunk(first[0]), retired_utc=datetime.now(timezone.utc)))
     monkeypatch.setattr(store.lexical, "current", lambda *arguments: index)
     assert lexical(QUESTION) == first[1:]
@@ -309,31 +309,31 @@ def test_the_warehouse_has_a_language_and_a_search_may_name_another(project):
     def having(texts, word):
         return {key for key, text in texts.items() if word in tokenise(text)}
 
-    language, stems = asked("geyser")
-    neutral, words = asked("geyser", "--language", "none")
+    language, stems = asked("plume")
+    neutral, words = asked("plume", "--language", "none")
     assert (language, neutral) == ("english", None)
-    assert stems.keys() > words.keys() == having(words, "geyser") != set()
-    assert having(stems, "geysers") - words.keys()
+    assert stems.keys() > words.keys() == having(words, "plume") != set()
+    assert having(stems, "plumes") - words.keys() != set()
     # A stop word is no hit by itself, and is one where the question has no other word.
-    assert asked("the geyser")[1] == stems
+    assert asked("the plume")[1] == stems
     assert asked("the")[1]
 
     project.edit("dbt_project.yml", "search_language: english", "search_language: none")
     assert project.dbt("run", "--select", "search_setting").success
-    assert asked("geyser") == (None, words)
-    assert asked("geyser", "--language", "english") == ("english", stems)
-    refused = project.vector("search", "geyser", "--mode", "lexical", "--language", "klingon")
+    assert asked("plume") == (None, words)
+    assert asked("plume", "--language", "english") == ("english", stems)
+    refused = project.vector("search", "plume", "--mode", "lexical", "--language", "klingon")
     assert refused.exit_code == 2
     assert "language is 'klingon'; it must be one of none, arabic" in refused.stderr
     project.edit("dbt_project.yml", "search_language: none", "search_language: klingon")
     assert not project.dbt("build", "--select", "search_setting").success
-    assert "language is 'klingon'" in project.vector("search", "geyser", "--mode", "hybrid").stderr
+    assert "language is 'klingon'" in project.vector("search", "plume", "--mode", "hybrid").stderr
 
 
 def test_languages_have_indexes_of_their_own(store, space, reads, tmp_path):
     def found(language):
         policy = SearchPolicy("lexical", language=language)
-        return [hit.chunk_id for hit in search(store, space, None, "geysers", 1000, policy=policy, log=False).hits]
+        return [hit.chunk_id for hit in search(store, space, None, "plumes", 1000, policy=policy, log=False).hits]
 
     store.lexical = LexicalIndexes(tmp_path)
     assert search_language(store.engine) == "english"
