@@ -53,7 +53,7 @@ class Server:
 
 RELATIONS = (
     "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure retrieval"
-    " retrieval_hit space_publication embedding_pending embedding_current space_status"
+    " retrieval_hit space_publication embedding_pending embedding_current space_status search_setting"
 ).split()
 
 
