@@ -92,7 +92,7 @@ def _dense(asked: Asked, size: int) -> tuple[list[Candidate], int]:
 
 def _lexical(asked: Asked, size: int) -> tuple[list[Candidate], int]:
     engine, space_id = asked.store.engine, asked.space.embedding_space_id
-    index = asked.store.lexical.current(engine, space_id)
+    index = asked.store.lexical.current(engine, space_id, asked.policy.language)
     only = None
     if asked.filters:
         conditions, values = engine.filter_conditions(asked.filters)

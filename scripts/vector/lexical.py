@@ -1,8 +1,8 @@
 """Lexical search: BM25 over the texts that a space's search may find, by the library bm25s.
 
-The index is built in this process from the texts that the engine reads, the same on every engine, and kept in memory
-and in a folder under VECTOR_CACHE_DIR. It is good for as long as the engine's fingerprint of the current chunks is the
-same, and built anew when that changes.
+The index is built in this process from the texts that the engine reads, the same on every engine, one for each language
+that is asked for, and kept in memory and in a folder under VECTOR_CACHE_DIR. It is good for as long as the engine's
+fingerprint of the current chunks is the same, and built anew when that changes.
 
 The scores are those of Lucene's BM25 (Kamphuis, de Vries, Boytsov & Lin 2020, "Which BM25 do you mean?"), k1 = 1.5,
 b = 0.75: for each word of the question, ln(1 + (N - n + 0.5) / (n + 0.5)) x f / (f + k1 (1 - b + b L / mean L)), where
@@ -29,7 +29,8 @@ import numpy as np
 from vector.engines.base import Engine, SearchHit
 from vector.engines.vector_cache import default_folder, top_rows
 from vector.errors import ConfigurationError
-from vector.tokens import VERSION, tokenise
+from vector.language import NEUTRAL, stemmer_version
+from vector.tokens import VERSION, Analyzer
 
 K1, B = 1.5, 0.75
 
@@ -42,12 +43,17 @@ class LexicalIndex:
     chunk_ids: np.ndarray
     content_sha256: np.ndarray
     bm25: Any
+    language: str = NEUTRAL
 
     def best(self, query: str, top_k: int, only: Iterable[str] | None = None) -> tuple[list[SearchHit], int]:
         """The best hits that have a word of the question, best first, ties by chunk id; and the number of texts
         compared: all, or the chunks `only`. The statistics of words are those of all texts in either case."""
         positions = np.arange(len(self.chunk_ids)) if only is None else self._positions(only)
-        known = [] if self.bm25 is None else [word for word in tokenise(query) if word in self.bm25.vocab_dict]
+        known = (
+            []
+            if self.bm25 is None
+            else [word for word in self._analyzer.question(query) if word in self.bm25.vocab_dict]
+        )
         if not known:
             return [], len(positions)
         scores = self.bm25.get_scores(known)[positions]
@@ -66,12 +72,16 @@ class LexicalIndex:
         return np.flatnonzero(np.fromiter(map(wanted.__contains__, self._ids), bool, len(self._ids)))
 
     @cached_property
+    def _analyzer(self) -> Analyzer:
+        return Analyzer(self.language)
+
+    @cached_property
     def _ids(self) -> list[str]:
         return self.chunk_ids.tolist()
 
 
 class LexicalIndexes:
-    """The last index of each space, in memory and, unless `folder` is None, in files for the next process."""
+    """The last index of each space and language, in memory and, unless `folder` is None, in files."""
 
     def __init__(self, folder: Path | None):
         self.folder = folder
@@ -82,18 +92,19 @@ class LexicalIndexes:
         """VECTOR_CACHE_DIR (empty: no files; default ~/.cache/vector-runtime)."""
         return cls(default_folder())
 
-    def current(self, engine: Engine, embedding_space_id: str) -> LexicalIndex:
+    def current(self, engine: Engine, embedding_space_id: str, language: str = NEUTRAL) -> LexicalIndex:
         """The index over the space's current chunks, read from memory or its files, or built.
 
-        Raises ConfigurationError when bm25s is not installed.
+        Raises ConfigurationError when bm25s, or the stemmer of the language, is not installed.
         """
-        identity = f"{engine.name}/{engine.location}/{engine.schema}/{embedding_space_id}"
-        fingerprint = f"{VERSION}-{engine.current_fingerprint(embedding_space_id)}"
+        identity = f"{engine.name}/{engine.location}/{engine.schema}/{embedding_space_id}/{language}"
+        version = f"{VERSION}-{stemmer_version(language)}"
+        fingerprint = f"{version}-{engine.current_fingerprint(embedding_space_id)}"
         index = self._indexes.get(identity)
         if index is None or index.fingerprint != fingerprint:
-            index = self._load(identity, fingerprint)
+            index = self._load(identity, fingerprint, language)
             if index is None:
-                index = build_index(fingerprint, _current_texts(engine, embedding_space_id))
+                index = build_index(fingerprint, _current_texts(engine, embedding_space_id), language)
                 self._store(identity, index)
             self._indexes[identity] = index
         return index
@@ -102,7 +113,7 @@ class LexicalIndexes:
         name = hashlib.sha256(identity.encode()).hexdigest()[:32]
         return self.folder / "lexical" / f"{name}_{fingerprint}" if self.folder else None
 
-    def _load(self, identity: str, fingerprint: str) -> LexicalIndex | None:
+    def _load(self, identity: str, fingerprint: str, language: str) -> LexicalIndex | None:
         path = self._path(identity, fingerprint)
         if path is None or not path.is_dir():
             return None
@@ -112,7 +123,7 @@ class LexicalIndexes:
             bm25 = _bm25s().BM25.load(path / "bm25", show_progress=False) if (path / "bm25").is_dir() else None
         except Exception:
             return None  # a damaged file, or one of another version of the library, is only a lost copy
-        return LexicalIndex(fingerprint, chunk_ids, content_sha256, bm25)
+        return LexicalIndex(fingerprint, chunk_ids, content_sha256, bm25, language)
 
     def _store(self, identity: str, index: LexicalIndex) -> None:
         path = self._path(identity, index.fingerprint)
@@ -132,23 +143,26 @@ class LexicalIndexes:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def build_index(fingerprint: str, texts: Iterable[tuple[str, str, str]]) -> LexicalIndex:
+def build_index(fingerprint: str, texts: Iterable[tuple[str, str, str]], language: str = NEUTRAL) -> LexicalIndex:
     """The index of (chunk id, content hash, text), in the order of chunk ids.
 
     It has 8 bytes a distinct word of each text, and takes about three times as much while it is built. Raises
-    ConfigurationError when bm25s is not installed.
+    ConfigurationError when bm25s, or the stemmer of the language, is not installed.
     """
+    analyzer = Analyzer(language)
     chunk_ids, hashes, vocabulary, documents = [], [], {}, []
     for chunk_id, content_sha256, text in texts:
         chunk_ids.append(chunk_id)
         hashes.append(content_sha256)
-        documents.append(array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in tokenise(text)]))
+        documents.append(array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in analyzer.tokens(text)]))
     bm25 = None
     if vocabulary:
         # numpy's own sparse matrix, whether or not scipy happens to be installed: the same scores everywhere.
         bm25 = _bm25s().BM25(method="lucene", k1=K1, b=B, backend="numpy", csc_backend="numpy")
         bm25.index((documents, vocabulary), create_empty_token=False, show_progress=False)
-    return LexicalIndex(fingerprint, np.asarray(chunk_ids, dtype="U64"), np.asarray(hashes, dtype="U64"), bm25)
+    return LexicalIndex(
+        fingerprint, np.asarray(chunk_ids, dtype="U64"), np.asarray(hashes, dtype="U64"), bm25, language
+    )
 
 
 def _current_texts(engine: Engine, embedding_space_id: str) -> Iterator[tuple[str, str, str]]:

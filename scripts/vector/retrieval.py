@@ -15,6 +15,7 @@ from vector.contracts.identity import require_storable_text
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
 from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
+from vector.language import search_language
 from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
 from vector.redaction import redacted, redaction_is_set
@@ -97,6 +98,7 @@ def search(
     Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
     `log` is false, with the run and the evaluation question that it is of, if any. The filters are those of
     SearchFilters; without a `policy`, chunks rank by their vectors alone. A lexical policy needs no `provider`.
+    Words are compared in the policy's language, or else the warehouse's.
     `redact`: log the question as its hash only; by default what VECTOR_REDACT_QUERIES says, and not for an evaluation
     question, which stands in a seed.
 
@@ -154,6 +156,8 @@ def search_question(
     _check_question(question.text, top_k)
     _check_space(space, question, policy)
     started = time.perf_counter()
+    if policy.mode != "dense":
+        policy = policy.in_language(search_language(store.engine))
     hits, compared = choose(Asked(store, space, question.text, question.vector, top_k, filters, policy))
     retrieval = VectorRetrieval.create_new(
         space.embedding_space_id,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
 from vector.errors import ConfigurationError
+from vector.language import NEUTRAL, known_languages
 from vector.ranking import RRF_K
 
 MODES = ("dense", "lexical", "hybrid")
@@ -33,6 +34,7 @@ class SearchPolicy:
     rerank      a reranker: the name of an entry point, or module:function
     pool        candidates of each part of hybrid, of MMR and of the reranker; by default ten a hit, at least 100
     rrf_k       the constant of reciprocal rank fusion
+    language    the language of the words that are compared, or none; by default the warehouse's
 
     Raises ConfigurationError on a value that is none of these.
     """
@@ -44,6 +46,7 @@ class SearchPolicy:
     rerank: str | None = None
     pool: int | None = None
     rrf_k: int = RRF_K
+    language: str | None = None
 
     def __post_init__(self) -> None:
         self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
@@ -52,6 +55,9 @@ class SearchPolicy:
         self._require(self.mmr is None or 0 <= self.mmr <= 1, "mmr", "a number from 0 to 1")
         self._require(self.pool is None or self.pool >= 1, "pool", "a number from 1")
         self._require(self.rrf_k >= 0, "rrf_k", "a number from 0")
+        if self.language not in (None, NEUTRAL):
+            known = known_languages()
+            self._require(self.language in known, "language", f"one of {', '.join(known)}")
 
     def _require(self, right: bool, name: str, wanted: str) -> None:
         if not right:
@@ -61,6 +67,10 @@ class SearchPolicy:
     def has_pool(self) -> bool:
         """Whether hits are chosen among a pool of candidates. Otherwise the order is that of one score over all."""
         return self.mode == "hybrid" or self.mmr is not None or self.rerank is not None
+
+    def in_language(self, language: str) -> SearchPolicy:
+        """The policy, in this language where it compares words and names none itself."""
+        return self if self.mode == "dense" or self.language else replace(self, language=language)
 
     def pool_size(self, top_k: int) -> int:
         """The number of candidates of a part."""
@@ -72,7 +82,7 @@ class SearchPolicy:
             "method": self.mode,
             "distance_metric": distance_metric if self.mode != "lexical" else None,
             "fusion": {"name": "reciprocal_rank_fusion", "k": self.rrf_k} if self.mode == "hybrid" else None,
-            "bm25": _bm25() if self.mode != "dense" else None,
+            "bm25": _bm25(self.language) if self.mode != "dense" else None,
             "pool": self.pool_size(top_k) if self.has_pool else None,
             "min_score": self.min_score,
             "per_source": self.per_source,
@@ -97,10 +107,12 @@ class SearchPolicy:
     def from_json(cls, policy: dict[str, Any] | None) -> SearchPolicy:
         """The policy of a logged search. Raises ConfigurationError on one that cannot be followed."""
         given = policy or {}
+        bm25 = given.get("bm25")
         names = ("min_score", "per_source", "mmr", "rerank", "pool")
         return cls(
             mode=given.get("method", "dense"),
             rrf_k=(given.get("fusion") or {}).get("k", RRF_K),
+            language=bm25.get("language", NEUTRAL) if bm25 else None,
             **{name: given.get(name) for name in names},
         )
 
@@ -108,10 +120,10 @@ class SearchPolicy:
 DENSE = SearchPolicy()
 
 
-def _bm25() -> dict[str, float]:
+def _bm25(language: str | None) -> dict[str, Any]:
     from vector.lexical import K1, B
 
-    return {"k1": K1, "b": B}
+    return {"k1": K1, "b": B, **({} if language in (None, NEUTRAL) else {"language": language})}
 
 
 def is_entry_point(reranker: str) -> bool:

@@ -52,7 +52,7 @@ _EMBEDDING, _EMBEDDING_CANARY = (
 _PAUSES = (0.01, 0.05, 0.25, 1)
 _RELATIONS = [
     *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_pending", "embedding_current",
-    "space_status",
+    "space_status", "search_setting",
 ]  # fmt: skip
 
 

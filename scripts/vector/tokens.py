@@ -5,7 +5,8 @@
 - A word is a run of letters, digits and marks. Everything else separates.
 - Scripts that put no blanks between words (Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar) are cut into bigrams of
   characters, as Lucene's CJKBigramFilter does; a run of one character is itself.
-- No stemming and no stop words: both depend on the language, and the weights of BM25 already make frequent words light.
+- In a language, a word is its stem, and a question is without the stop words. Stems are made before diacritics go, as
+  the stemmers know those of their language, and again where one was left, so that `résumés` is what `resumes` is.
 """
 
 from __future__ import annotations
@@ -13,48 +14,94 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import chain
+
+from vector.language import NEUTRAL, stemmer, stop_words
 
 # What a change of these rules changes: indexes of another version are built anew.
-VERSION = 1
+VERSION = 2
 
 _UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003ffff]+"
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003ffff]+)"
 )
+_DIACRITICS = dict.fromkeys(range(0x300, 0x370))
 
 
 class _Separated(dict):
-    """A table for str.translate, filled as characters come: what is in no word becomes a blank, a diacritic nothing."""
+    """A table for str.translate, filled as characters come: what is in no word becomes a blank."""
 
-    def __missing__(self, code_point: int) -> int | None:
-        if 0x300 <= code_point <= 0x36F:
-            found = None
-        else:
-            found = code_point if unicodedata.category(chr(code_point))[0] in "LNM" else 0x20
+    def __missing__(self, code_point: int) -> int:
+        found = code_point if unicodedata.category(chr(code_point))[0] in "LNM" else 0x20
         self[code_point] = found
         return found
+
+
+class _Forms(dict):
+    """The tokens of each word that came, as a text repeats its words and a corpus its texts'."""
+
+    def __init__(self, language: str):
+        self.stem = stemmer(language)
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        found = self[word] = tuple(self._tokens(word))
+        return found
+
+    def _tokens(self, word: str) -> Iterator[str]:
+        # The odd pieces are those that the pattern captures.
+        for place, piece in enumerate(_UNSPACED.split(word)):
+            if place % 2:
+                yield from (piece[i : i + 2] for i in range(max(len(piece) - 1, 1)))
+            elif token := self._stemmed(piece):
+                yield token
+
+    def _stemmed(self, word: str) -> str:
+        if self.stem is None:
+            return _without_diacritics(word)
+        stem = self.stem(word)
+        plain = _without_diacritics(stem)
+        return stem if plain == stem else self.stem(plain)
 
 
 _TABLE = _Separated()
 
 
-def tokenise(text: str) -> list[str]:
-    """The tokens of a text, in order, repetitions included."""
-    folded = text if text.isascii() else unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
-    # Composed again, as NFD takes Hangul and the voiced kana apart.
-    separated = unicodedata.normalize("NFC", (folded.lower() if text.isascii() else folded).translate(_TABLE))
-    words = separated.split()
-    return words if separated.isascii() else [token for word in words for token in _cut(word)]
+class Analyzer:
+    """Makes tokens of texts and questions of one language; `none` takes words as they are.
+
+    It keeps every word that it saw, with its tokens. Raises ConfigurationError when the stemmer is not installed.
+    """
+
+    def __init__(self, language: str = NEUTRAL):
+        self._forms = _Forms(language)
+        self._stop_words = {word for entry in stop_words(language) for word in _words(entry)}
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text, in order, repetitions included."""
+        if self._forms.stem is None and text.isascii():
+            return _words(text)  # each its own token
+        return self._of(_words(text))
+
+    def question(self, text: str) -> list[str]:
+        """The tokens of a question: without stop words, unless it has no others."""
+        words = _words(text)
+        told = [word for word in words if word not in self._stop_words]
+        return self._of(told or words)
+
+    def _of(self, words: list[str]) -> list[str]:
+        return list(chain.from_iterable(map(self._forms.__getitem__, words)))
 
 
-def _cut(word: str) -> Iterator[str]:
-    """A word as itself, runs of unspaced scripts in it as bigrams."""
-    end = 0
-    for run in _UNSPACED.finditer(word):
-        if run.start() > end:
-            yield word[end : run.start()]
-        characters = run.group()
-        yield from (characters[i : i + 2] for i in range(max(len(characters) - 1, 1)))
-        end = run.end()
-    if end < len(word):
-        yield word[end:]
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return text.lower().translate(_TABLE).split()
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Composed, as case folding takes some letters apart.
+    return unicodedata.normalize("NFC", folded).translate(_TABLE).split()
+
+
+def _without_diacritics(word: str) -> str:
+    if word.isascii():
+        return word
+    # Composed again, as NFD takes Hangul apart.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", word).translate(_DIACRITICS))

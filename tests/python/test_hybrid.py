@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 
 from vector.contracts.models import compute_content_hash
 from vector.errors import ConfigurationError
+from vector.language import known_languages, search_language, stop_words
 from vector.lexical import K1, B, LexicalIndexes, build_index
 from vector.providers import open_provider
 from vector.providers.hash import HashProvider
 from vector.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
 from vector.retrieval import Question, embed_question, search, search_question
 from vector.search_policy import SearchPolicy
-from vector.tokens import tokenise
+from vector.tokens import Analyzer
 
+tokenise = Analyzer().tokens
 IDS = st.lists(st.sampled_from("abcdefgh"), unique=True)
 QUESTION = "the orbit of a moon"
 
@@ -126,6 +128,54 @@ def test_any_text_has_words_that_are_stable(text):
     assert all(word and not word.isspace() for word in words)
     assert tokenise(text.upper().lower()) is not None
     assert [again for word in words if word.isascii() for again in tokenise(word)] == [w for w in words if w.isascii()]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "tokens", "question"),
+    [
+        ("english", "The orbits of Saturn's moons", "the orbit of saturn s moon".split(), ["orbit", "saturn", "moon"]),
+        ("english", "To be, or not to be", "to be or not to be".split(), "to be or not to be".split()),
+        ("english", "Éncélades 木星の衛星 1990", ["encelad", "木星", "星の", "の衛", "衛星", "1990"], None),
+        ("english", "résumés resumes", ["resum", "resum"], None),
+        # Stemmed with its diacritics, which tell the stemmer more, and then without them.
+        ("german", "Über die Häuser", ["uber", "die", "haus"], ["haus"]),
+        ("french", "l’été même", ["l", "ete", "mem"], None),
+        ("french", "La lune était glacée", ["la", "lun", "etait", "glac"], ["lun", "glac"]),
+        ("none", "The orbits of moons", ["the", "orbits", "of", "moons"], None),
+        ("russian", "Спутники и спутник", ["спутник", "и", "спутник"], ["спутник", "спутник"]),
+    ],
+)  # fmt: skip
+def test_words_of_a_language(language, text, tokens, question):
+    analyzer = Analyzer(language)
+    assert analyzer.tokens(text) == tokens
+    if question is not None or language == "none":
+        assert analyzer.question(text) == (question or tokens)
+
+
+@pytest.mark.parametrize("language", ["none", "english", "german", "turkish"])
+@given(st.lists(st.text(), max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_a_text_has_the_same_tokens_whatever_came_before(language, texts):
+    seasoned = Analyzer(language)
+    for text in texts:
+        tokens = seasoned.tokens(text)
+        assert tokens == seasoned.tokens(text) == Analyzer(language).tokens(text)
+        assert all(tokens)
+        assert tokens == [token for word in text.split() for token in seasoned.tokens(word)]
+        asked = Counter(seasoned.question(text))
+        assert not asked - Counter(tokens)
+        assert bool(asked) == bool(tokens)
+
+
+def test_languages_are_the_stemmers_and_most_have_stop_words():
+    known = known_languages()
+    assert known[0] == "none"
+    assert {"english", "german", "french", "russian"} <= set(known)
+    assert not {"porter", "dutch_porter"} & set(known)
+    assert stop_words("none") == ()
+    assert {"german", "spanish", "swedish"} <= {language for language in known if stop_words(language)}
+    with pytest.raises(ConfigurationError, match="language is 'klingon'; it must be one of none, arabic"):
+        SearchPolicy("lexical", language="klingon")
 
 
 def bm25_by_definition(texts, query):
@@ -240,10 +290,60 @@ def test_the_index_is_kept_in_files_for_the_next_process(store, space, reads, le
 def test_a_text_that_changes_under_the_index_is_not_found(store, space, lexical, monkeypatch):
     """As if another session wrote between the fingerprint and the hits."""
     first = lexical(QUESTION)
-    index = store.lexical.current(store.engine, space.embedding_space_id)
+    index = store.lexical.current(store.engine, space.embedding_space_id, "english")
     store.save_chunk(replace(store.get_chunk(first[0]), retired_utc=datetime.now(timezone.utc)))
     monkeypatch.setattr(store.lexical, "current", lambda *arguments: index)
     assert lexical(QUESTION) == first[1:]
+
+
+# The language
+
+
+def test_the_warehouse_has_a_language_and_a_search_may_name_another(project):
+    def asked(text, *options):
+        printed = json.loads(
+            project.vector("search", text, "--mode", "lexical", "--top-k", "300", "--json", *options).stdout
+        )
+        return printed["policy"]["bm25"].get("language"), {hit["chunk_id"]: hit["content"] for hit in printed["hits"]}
+
+    def having(texts, word):
+        return {key for key, text in texts.items() if word in tokenise(text)}
+
+    language, stems = asked("plume")
+    neutral, words = asked("plume", "--language", "none")
+    assert (language, neutral) == ("english", None)
+    assert stems.keys() > words.keys() == having(words, "plume") != set()
+    assert having(stems, "plumes") - words.keys() != set()
+    # A stop word is no hit by itself, and is one where the question has no other word.
+    assert asked("the plume")[1] == stems
+    assert asked("the")[1]
+
+    project.edit("dbt_project.yml", "search_language: english", "search_language: none")
+    assert project.dbt("run", "--select", "search_setting").success
+    assert asked("plume") == (None, words)
+    assert asked("plume", "--language", "english") == ("english", stems)
+    refused = project.vector("search", "plume", "--mode", "lexical", "--language", "klingon")
+    assert refused.exit_code == 2
+    assert "language is 'klingon'; it must be one of none, arabic" in refused.stderr
+    project.edit("dbt_project.yml", "search_language: none", "search_language: klingon")
+    assert not project.dbt("build", "--select", "search_setting").success
+    assert "language is 'klingon'" in project.vector("search", "plume", "--mode", "hybrid").stderr
+
+
+def test_languages_have_indexes_of_their_own(store, space, reads, tmp_path):
+    def found(language):
+        policy = SearchPolicy("lexical", language=language)
+        return [hit.chunk_id for hit in search(store, space, None, "plumes", 1000, policy=policy, log=False).hits]
+
+    store.lexical = LexicalIndexes(tmp_path)
+    assert search_language(store.engine) == "english"
+    expected = {language: found(language) for language in ("english", "none", "german")}
+    assert len(reads) == 3
+    assert found(None) == expected["english"] != expected["none"]
+    assert len(list((tmp_path / "lexical").iterdir())) == 3
+    store.lexical = LexicalIndexes(tmp_path)
+    assert {language: found(language) for language in expected} == expected
+    assert len(reads) == 3
 
 
 # Modes
@@ -263,7 +363,7 @@ def test_hybrid_is_the_fusion_of_its_parts(ask, store):
     assert lexical.hits
     assert hybrid.retrieval.policy == {
         "method": "hybrid", "distance_metric": "cosine", "fusion": {"name": "reciprocal_rank_fusion", "k": 60},
-        "bm25": {"k1": 1.5, "b": 0.75}, "pool": 300,
+        "bm25": {"k1": 1.5, "b": 0.75, "language": "english"}, "pool": 300,
     }  # fmt: skip
     dense, lexical = ask(mode="dense", top_k=300), ask(mode="lexical", top_k=300)
     fused = reciprocal_rank_fusion([[hit.chunk_id for hit in part.hits] for part in (dense, lexical)])

@@ -24,7 +24,9 @@ def ask(store, space):
     """A logged search."""
 
     def asked(text=QUESTION, top_k=10, redact=None, **options):
-        policy = SearchPolicy(**{name: options.pop(name) for name in ("mode", "mmr", "per_source") if name in options})
+        policy = SearchPolicy(
+            **{name: options.pop(name) for name in ("mode", "mmr", "per_source", "language") if name in options}
+        )
         return search(store, space, HashProvider(space), text, top_k, policy=policy, redact=redact, **options)
 
     return asked
@@ -119,6 +121,19 @@ def test_nothing_changed(store, ask, again, options):
     found, changes = again(result)
     assert (changes, found.notes, found.not_replayed, found.unchanged) == ({}, (), None, len(result.hits))
     assert len(store.list_retrievals()) == before
+
+
+def test_a_search_is_replayed_in_its_own_language(store, ask, again):
+    """As a log from before there were languages, and one of a warehouse that has another now, are."""
+    for language in ("none", "german"):
+        result = ask("orbits of moons", mode="lexical", language=language)
+        assert result.hits
+        assert result.retrieval.policy["bm25"].get("language", "none") == language
+        assert [hit.score for hit in result.hits] != [hit.score for hit in ask("orbits of moons", mode="lexical").hits]
+        found, changes = again(result)
+        assert (changes, found.not_replayed, found.unchanged) == ({}, None, len(result.hits))
+    rewrite(store, result.retrieval.retrieval_id, "policy_json = replace(policy_json, 'german', 'klingon')")
+    assert "language is 'klingon'" in again(result)[0].not_replayed
 
 
 def test_what_changed_and_why(store, space, ask, again):

@@ -128,12 +128,19 @@ def add_ranking_options(parser: argparse.ArgumentParser) -> None:
     ranking.add_argument("--mmr", type=float, metavar="LAMBDA", help="diversity: from 0, unlike each other, to 1, none")
     ranking.add_argument("--rerank", metavar="M:F", help="a reranker: module:function, or the name of an entry point")
     ranking.add_argument("--pool", type=positive, metavar="N", help="candidates of hybrid, MMR and the reranker")
+    ranking.add_argument("--language", metavar="L", help="of the words compared, or none; by default the warehouse's")
 
 
 def chosen_policy(arguments: argparse.Namespace) -> SearchPolicy:
     """The policy that the ranking options name. Raises ConfigurationError on a value that no policy has."""
     return SearchPolicy(
-        arguments.mode, arguments.min_score, arguments.per_source, arguments.mmr, arguments.rerank, arguments.pool
+        arguments.mode,
+        arguments.min_score,
+        arguments.per_source,
+        arguments.mmr,
+        arguments.rerank,
+        arguments.pool,
+        language=arguments.language,
     )
 
 

@@ -1,0 +1,60 @@
+"""The language of lexical search: stems and stop words, and where a warehouse says which.
+
+Stems are those of the Snowball stemmers (Porter 2001, "Snowball: A language for stemming algorithms"), by PyStemmer.
+Stop words are the lists of NLTK that bm25s carries; a language without one has stems only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vector.engines.base import Engine
+from vector.errors import ConfigurationError
+
+# Words as they are: for texts of several languages.
+NEUTRAL = "none"
+# Algorithms of PyStemmer that are older ones of a language.
+_SUPERSEDED = {"porter", "dutch_porter"}
+# bm25s's shorter list of English is Lucene's, of 33 words; this one is NLTK's, as for the other languages.
+_LISTS = {"english": "EN_PLUS"}
+
+
+def known_languages() -> list[str]:
+    """`none`, and what PyStemmer can stem. Raises ConfigurationError when it is not installed."""
+    return [NEUTRAL, *sorted(set(_pystemmer().algorithms()) - _SUPERSEDED)]
+
+
+def search_language(engine: Engine) -> str:
+    """The language that the warehouse sets: the dbt variable `search_language`, as the last `dbt build` had it."""
+    rows = engine.query(f"select search_language from {engine.table('search_setting')}", [])
+    return rows[0][0]
+
+
+def stemmer(language: str) -> Callable[[str], str] | None:
+    """What takes a case-folded word to its stem; None for `none`."""
+    return None if language == NEUTRAL else _pystemmer().Stemmer(language).stemWord
+
+
+def stemmer_version(language: str) -> str:
+    """The version of the stemmer, empty for `none`: another one may have other stems."""
+    return "" if language == NEUTRAL else _pystemmer().version()
+
+
+def stop_words(language: str) -> tuple[str, ...]:
+    """The stop words of a language; empty where there is no list."""
+    if language == NEUTRAL:
+        return ()
+    from bm25s import stopwords
+
+    return tuple(getattr(stopwords, f"STOPWORDS_{_LISTS.get(language, language).upper()}", ()))
+
+
+def _pystemmer() -> Any:
+    try:
+        import Stemmer
+    except ImportError:
+        raise ConfigurationError(
+            "lexical search in a language needs the package PyStemmer: pip install PyStemmer"
+        ) from None
+    return Stemmer
