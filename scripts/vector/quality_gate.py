@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
 from vector.gate_check import Check
-from vector.search_policy import MODES, SearchPolicy
+from vector.search_policy import BY_SOURCE, MODES
 from vector.store import VectorStore
 
 _SEED = "seeds/evaluation/publish_threshold.csv"
@@ -31,14 +31,15 @@ class Threshold:
 
     @property
     def least_top_k(self) -> int:
-        """The hits that a search needs for the metric: as many as its cut-off, and 10 for RR, which has none."""
+        """The hits, of one source each, that a search needs for the metric: as many as its cut-off, and 10 for RR,
+        which has none."""
         _, _, depth = self.metric.partition("@")
         return int(depth) if depth.isdigit() else 10
 
     @property
     def option(self) -> str:
         """What `vector spaces evaluate KEY` needs besides, to ask by the method."""
-        return "" if self.search_method == SearchPolicy().mode else f" --mode {self.search_method}"
+        return "" if self.search_method == BY_SOURCE.mode else f" --mode {self.search_method}"
 
     @property
     def name(self) -> str:
@@ -100,8 +101,8 @@ def _own_score(
     evaluation = _latest_evaluation(engine, space, threshold, question_count)
     if evaluation is None:
         return failed(
-            f"no evaluation of all {question_count} judged questions by plain {threshold.search_method} search, with"
-            f" at least {threshold.least_top_k} hits each:"
+            f"no evaluation of all {question_count} judged questions by plain {threshold.search_method} search, one"
+            f" hit a source, with at least {threshold.least_top_k} hits each:"
             f" run `vector spaces evaluate {space.space_key}{threshold.option}`"
         )
     changed = _last_change(engine, space)
@@ -194,7 +195,7 @@ def _latest_evaluation(
     engine: Engine, space: EmbeddingSpace, threshold: Threshold, question_count: int
 ) -> _Evaluation | None:
     """The latest unfiltered one that asked every judged question for enough hits, by the plain policy of the
-    threshold's method: that of a search for as many hits to which nothing but its mode was said."""
+    threshold's method: that of `spaces evaluate` for as many hits to which nothing but its mode was said."""
     rows = engine.query(
         "select evaluation_id, top_k, asked_policy_json, min(searched_utc) as asked_utc"
         f" from {engine.table('eval_retrieval')}"
@@ -207,7 +208,7 @@ def _latest_evaluation(
             question_count,
         ],
     )  # fmt: skip
-    plain = SearchPolicy(threshold.search_method)
+    plain = replace(BY_SOURCE, mode=threshold.search_method)
     evaluations = (_Evaluation(evaluation_id, int(top_k), *asked) for evaluation_id, top_k, *asked in rows)
     # As objects: engines may write a number in several ways.
     return next((each for each in evaluations if json.loads(each.policy_json) == plain.asked_json(each.top_k)), None)

@@ -390,8 +390,9 @@ def test_the_live_space_must_have_been_asked_the_same(store, old, happened, deta
 
 
 SPECIAL = [
-    SearchPolicy(min_score=0.9), SearchPolicy(per_source=1), SearchPolicy(mmr=0.5), SearchPolicy("lexical"),
-    SearchPolicy("hybrid", pool=7),
+    SearchPolicy(), SearchPolicy(per_source=2), SearchPolicy(min_score=0.9, per_source=1),
+    SearchPolicy(mmr=0.5, per_source=1), SearchPolicy("lexical", per_source=1),
+    SearchPolicy("hybrid", per_source=1, pool=7),
 ]  # fmt: skip
 
 
@@ -417,10 +418,12 @@ def test_a_special_evaluation_neither_replaces_nor_meets_the_plain_one(store, ol
     assert gate.checks[-1].figures["mean_b"] == gate.checks[-2].figures["mean_score"] == 1
     assert list(failing(gate_of(store, worse))) == [SCORE, AGAINST]
     # The live space was asked in the other way alone.
-    searches = "retrieval_id in (select retrieval_id from eval_retrieval inner join embedding_space using"
-    searches += (
-        " (embedding_space_id, space_key) where space_key = 'hash' and asked_policy_json like '{_method___dense_}')"
+    plain = store.engine.query(
+        "select retrieval_id from eval_retrieval where space_key = 'hash' and asked_policy_json = ?",
+        ['{"method":"dense","per_source":1}'],
     )
+    assert len(plain) == QUESTIONS
+    searches = f"retrieval_id in ({', '.join(repr(retrieval_id) for (retrieval_id,) in plain)})"
     store.engine.execute(f"delete from retrieval_hit where {searches}")
     store.engine.execute(f"delete from retrieval where {searches}")
     assert "answered 0 of 8" in failing(gate_of(store, new))[AGAINST]

@@ -23,6 +23,7 @@ from vector.gate import Gate, GateOptions, check_gate, roll_back
 from vector.jobs.query_set import DEFAULT_TOP_K, space_of_key
 from vector.profile import find_profiles_dir, find_project_dir, load_target
 from vector.publishing import retire, status_of, switch
+from vector.search_policy import BY_SOURCE
 
 EVALUATE_HELP = """examples:
   %(prog)s new
@@ -30,8 +31,9 @@ EVALUATE_HELP = """examples:
   %(prog)s new old --mode hybrid
 
 Asks the judged questions of the seed eval_query, as the job RETRIEVE_TEST does, and logs the searches.
-docs/evaluation.md has the marts that measure them. The ranking options are those of search; the gate of publish wants
-an evaluation by the mode of each of its thresholds, without the others.
+docs/evaluation.md has the marts that measure them. The ranking options are those of search, but that there is one hit
+a source, so that --top-k hits are as many sources; the gate of publish wants an evaluation by the mode of each of its
+thresholds, without the others.
 
 With --json, one object: {"evaluations": [...]}, each with the keys run_id, space_key, query_set, top_k, policy,
 query_count, queries_without_judgments, mean (by metric)."""
@@ -64,7 +66,7 @@ def add_to(nested: Any) -> None:
     asked.add_argument("keys", nargs="+", metavar="KEY")
     asked.add_argument("--query-set", metavar="SET", help="only this set (default: all)")
     asked.add_argument("--top-k", type=positive, default=DEFAULT_TOP_K, metavar="N", help="hits a question (100)")
-    add_ranking_options(asked)
+    add_ranking_options(asked, BY_SOURCE.per_source)
     live = add_command(nested, "publish", _publish, "make a space live, if it passes the gate", PUBLISH_HELP, True)
     live.add_argument("key", metavar="KEY")
     live.add_argument("--dry-run", action="store_true", help="check, and switch nothing")

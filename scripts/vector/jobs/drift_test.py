@@ -5,8 +5,9 @@ Input (docs/jobs.md has examples), either
     space_key_a, space_key_b   the spaces to ask in; both needed
     query_set                  a set of the seed `eval_query`; by default all questions
     top_k                      hits a question, 100 by default
+    per_source                 the most hits of one source, 1 by default; null: no limit
     source_types               only chunks of these types are searched
-    mode, min_score, per_source, mmr, rerank, pool
+    mode, min_score, mmr, rerank, pool
                                how both are searched, as for RETRIEVE_TEST
 
 or, of searches that are logged already,
@@ -39,6 +40,7 @@ from vector.jobs.query_set import (
     space_of_key,
 )
 from vector.measures import jaccard, mean_rank_shift, means, overlap_at, rank_biased_overlap
+from vector.search_policy import BY_SOURCE
 from vector.store import VectorStore
 
 _RUN_ID = {"type": "string", "minLength": 1, "maxLength": 36, "description": "the run_id of a RETRIEVE_TEST"}
@@ -70,7 +72,7 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
         raise InvalidRecord(f"DRIFT_TEST input, key {second}: is the same as {first}; give another one")
     if first == "space_key_a":
         check_policy(given, "DRIFT_TEST")
-        return {"top_k": DEFAULT_TOP_K, "source_types": [], **given}
+        return {"top_k": DEFAULT_TOP_K, "per_source": BY_SOURCE.per_source, "source_types": [], **given}
     for key in ("query_set", "top_k", "source_types", *POLICY):
         if key in given:
             raise InvalidRecord(f"DRIFT_TEST input, key {key}: the runs have asked already; leave it out")
