@@ -9,12 +9,17 @@ import pytest
 from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
 from job_support import context_of, run_job
 
+from vector.contracts.models import JobStatus
 from vector.embedding import embed_space
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.evaluating import evaluate
 from vector.jobs import drift_test, retrieve_test
 from vector.measures import jaccard, overlap_at, rank_biased_overlap
+from vector.performing import is_permanent
+from vector.queue import JobQueue
 from vector.search_policy import SearchPolicy
+from vector.store import VectorStore
+from vector.worker import Worker, WorkerOptions
 
 
 @pytest.fixture
@@ -148,6 +153,36 @@ def test_what_is_missing_is_named(store, answerable):
         retrieve(store)
 
 
+@pytest.mark.parametrize(
+    ("job_type", "given"),
+    [
+        ("RETRIEVE_TEST", {"space_key": "hahs"}), ("RETRIEVE_TEST", {"space_key": "hash", "query_set": "none"}),
+        ("RETRIEVE_TEST", {"space_key": "hash", "query_set": "unjudged"}),
+        ("DRIFT_TEST", {"run_id_a": "none", "run_id_b": "neither"}), ("EMBED_CHUNKS", {"space_key": "hahs"}),
+        ("REEMBED_SPACE", {"space_key": "hahs"}),
+        ("CHUNK_SOURCE",
+         {"source_id": "n", "source_type": "note", "from": {"text": "a text"}, "policy_version": "none"}),
+    ],
+)  # fmt: skip
+def test_an_input_that_names_nothing_is_tried_once(store, job_type, given):
+    """What is misspelled is so at every attempt. A seed that is not built yet may be the next time."""
+    store.engine.execute("insert into eval_query values ('u1', 'a question', 'unjudged')")
+    queue = JobQueue(store, "the test")
+    job = queue.enqueue(job_type, given)
+    worker = Worker(lambda: VectorStore(engine=store.engine.another()), WorkerOptions("worker-1"))
+    worker.run()
+    ended = store.get_job(job.job_id)
+    assert (ended.status, ended.attempt_count) == (JobStatus.DEADLETTER, 1)
+    assert ended.last_error.startswith("UnusableInput: ")
+
+
+def test_seeds_may_come_with_the_next_build(store):
+    store.engine.execute("drop table eval_query")
+    with pytest.raises(ConfigurationError) as raised:
+        retrieve(store)
+    assert not is_permanent(raised.value)
+
+
 def distinct_sources(hits):
     return sorted(set(hits), key=hits.index)
 
@@ -180,6 +215,8 @@ def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
     assert metrics["mean"] == {"overlap@10": 1, "jaccard": 1, "rbo": pytest.approx(1), "rank_shift": 0}
     assert (metrics["query_count"], metrics["queries_only_in_a"], metrics["queries_only_in_b"]) == (2, 0, 0)
     assert len(store.list_retrievals()) == before, "nothing is asked again"
+    assert (metrics["top_k"], metrics["filters"]) == (20, None)
+    assert metrics["policy_a"] == metrics["policy_b"] == {"method": "dense", "per_source": 1}
     with pytest.raises(ConfigurationError, match="no question in common"):
         drift(store, run_id_a=runs[0], run_id_b=runs[2])
     with pytest.raises(ConfigurationError, match="run none has logged no question"):
@@ -200,7 +237,7 @@ def test_questions_are_asked_by_the_policy(store, answerable, other_space, polic
     metrics = retrieve(store, query_set="tiny", top_k=20, **policy)
     assert metrics["policy"] == expected
     compared = drift(store, space_key_a="hash", space_key_b="other", query_set="tiny", top_k=20, **policy)
-    assert compared["policy"] == expected
+    assert (compared["policy"], compared["filters"]) == (expected, None)
     searches = store.list_retrievals(limit=8)
     assert len(searches) == 2 + 2 * 3
     assert all({**each.policy, **expected} == each.policy for each in searches)
@@ -227,16 +264,43 @@ def test_a_job_names_installed_rerankers_alone_and_a_person_any(store, answerabl
         retrieve(store, query_set="tiny", rerank="mine")
 
 
+def run_of(store, **given):
+    """The id of a run that asked the tiny set, for 20 hits unless another number is given."""
+    context = context_of(
+        store, "RETRIEVE_TEST", retrieve_test.validate({"space_key": "hash", "query_set": "tiny", "top_k": 20, **given})
+    )
+    retrieve_test.run(context)
+    return context.run.run_id
+
+
 def test_two_ways_of_asking_one_space_are_compared_by_their_runs(store, answerable):
-    runs = []
-    for mode in ("dense", "lexical"):
-        given = retrieve_test.validate({"space_key": "hash", "query_set": "tiny", "top_k": 20, "mode": mode})
-        context = context_of(store, "RETRIEVE_TEST", given)
-        retrieve_test.run(context)
-        runs.append(context.run.run_id)
+    runs = [run_of(store, mode=mode, source_types=["page"]) for mode in ("dense", "lexical")]
     metrics = drift(store, run_id_a=runs[0], run_id_b=runs[1])
     assert metrics["query_count"] == 2
     assert 0 < metrics["mean"]["jaccard"] < 1
+    assert (metrics["policy_a"]["method"], metrics["policy_b"]["method"]) == ("dense", "lexical")
+    assert (metrics["top_k"], metrics["filters"]) == (20, {"source_type": ["page"]})
+    assert (metrics["space_key_a"], metrics["space_key_b"]) == ("hash", "hash")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"top_k": 5}, "run .* asked for 20 hits, run .* for 5;"),
+        ({"source_types": ["page"]}, "run .* asked with no filter, run .* with {'source_type': \\['page'\\]};"),
+    ],
+)  # fmt: skip
+def test_runs_that_asked_for_something_else_show_no_drift(store, answerable, other, message):
+    """They would differ in any space."""
+    with pytest.raises(ConfigurationError, match=message):
+        drift(store, run_id_a=run_of(store), run_id_b=run_of(store, **other))
+
+
+def test_a_run_that_asked_in_several_ways_is_no_answer(store, answerable):
+    plain, mixed = run_of(store), run_of(store)
+    store.engine.execute("update retrieval set top_k = 5 where run_id = ? and eval_query_id = 't1'", [mixed])
+    with pytest.raises(ConfigurationError, match="run .* asked in several ways; give a run of RETRIEVE_TEST"):
+        drift(store, run_id_a=plain, run_id_b=mixed)
 
 
 def test_the_log_passes_dbts_tests(project):

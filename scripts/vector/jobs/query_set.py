@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.errors import ConfigurationError, InvalidRecord
+from vector.errors import ConfigurationError, InvalidRecord, UnusableInput
 from vector.jobs.progress import keep_going
 from vector.measures import distinct
 from vector.providers import open_provider
@@ -48,7 +48,7 @@ class Question:
 def read_questions(store: VectorStore, query_set: str | None) -> list[Question]:
     """The questions of a set, or of all, by id, with their judgments.
 
-    Raises ConfigurationError when the seeds are not built or there is no such question.
+    Raises ConfigurationError when the seeds are not built, UnusableInput when there is no such question.
     """
     missing = store.engine.missing_relations(["eval_query", "eval_judgment"])
     if missing:
@@ -68,16 +68,16 @@ def read_questions(store: VectorStore, query_set: str | None) -> list[Question]:
     ]
     if not questions:
         which = "no question" if query_set is None else f"no question of the query_set {query_set!r}"
-        raise ConfigurationError(f"the seed eval_query has {which}; add some and run `dbt build`")
+        raise UnusableInput(f"the seed eval_query has {which}; add some and run `dbt build`")
     return questions
 
 
 def space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
-    """The space. Raises ConfigurationError when there is none of this key."""
+    """The space. Raises UnusableInput when there is none of this key."""
     space = store.get_embedding_space_by_key(space_key)
     if space is None:
         known = ", ".join(str(each.space_key) for each in store.list_embedding_spaces(active_only=False))
-        raise ConfigurationError(f"there is no space {space_key!r}; spaces are {known or 'none'}")
+        raise UnusableInput(f"there is no space {space_key!r}; spaces are {known or 'none'}")
     return space
 
 

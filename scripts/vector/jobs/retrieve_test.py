@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vector.errors import ConfigurationError
+from vector.errors import UnusableInput
 from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
 from vector.jobs.query_set import (
     DEFAULT_TOP_K,
@@ -67,14 +67,15 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
     """Asks and measures. Metrics: `policy`, as it was asked; `queries`, by question id, and `mean`, each with R@10, R@k
     of `top_k`, nDCG@10 and RR (whose mean is MRR); none that looks at more than `top_k` sources.
 
-    Raises ConfigurationError when the space or its questions are missing, and as vector.retrieval.search does.
+    Raises UnusableInput when the space or its questions are missing, and as read_questions and vector.retrieval.search
+    do.
     """
     store = context.store
     space = space_of_key(store, given["space_key"])
     questions = read_questions(store, given.get("query_set"))
     judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
     if not judged:
-        raise ConfigurationError("none of the questions has a relevant judgment; add some to the seed eval_judgment")
+        raise UnusableInput("none of the questions has a relevant judgment; add some to the seed eval_judgment")
     rankings = ask(context, space, judged, given["top_k"], given["source_types"], policy)
     queries = {each.query_id: _measured(rankings[each.query_id], each.judgments, given["top_k"]) for each in judged}
     return {
