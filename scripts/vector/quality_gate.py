@@ -21,13 +21,24 @@ _SEED = "seeds/evaluation/publish_threshold.csv"
 
 @dataclass(frozen=True)
 class Threshold:
-    """A row of the seed. `max_loss` None: the live space must not be significantly better."""
+    """A row of the seed. `max_loss` None: the live space must not be significantly better. None of the others should be
+    None, and `problem` says where one is."""
 
-    query_set: str
-    search_method: str
-    metric: str
-    min_score: float
+    query_set: str | None
+    search_method: str | None
+    metric: str | None
+    min_score: float | None
     max_loss: float | None
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be held against the row, if so."""
+        empty = [name for name, value in asdict(self).items() if value is None and name != "max_loss"]
+        if empty:
+            return f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty: correct {_SEED}"
+        if self.search_method not in MODES:
+            return f"{self.search_method} is no search method ({', '.join(MODES)}): correct {_SEED}"
+        return None
 
     @property
     def least_top_k(self) -> int:
@@ -94,8 +105,8 @@ def _own_score(
     def failed(detail: str) -> tuple[None, Check]:
         return None, Check(threshold.name, False, detail, asdict(threshold))
 
-    if threshold.search_method not in MODES:
-        return failed(f"{threshold.search_method} is no search method ({', '.join(MODES)}): correct {_SEED}")
+    if threshold.problem:
+        return failed(threshold.problem)
     if not question_count:
         return failed(f"query set {threshold.query_set} has no judged question: correct {_SEED}, or add judgments")
     evaluation = _latest_evaluation(engine, space, threshold, question_count)

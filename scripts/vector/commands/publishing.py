@@ -16,6 +16,7 @@ from vector.commands.shared import (
     table,
 )
 from vector.contracts.models import EmbeddingSpace, PublicationAction
+from vector.coverage import in_words, is_complete
 from vector.data_tests import DataTests, run_data_tests
 from vector.errors import ConfigurationError, PublicationRefused
 from vector.evaluating import evaluate
@@ -36,7 +37,8 @@ a source, so that --top-k hits are as many sources; the gate of publish wants an
 thresholds, without the others.
 
 With --json, one object: {"evaluations": [...]}, each with the keys run_id, space_key, query_set, top_k, policy,
-query_count, queries_without_judgments, mean (by metric)."""
+coverage (current chunks: chunks, current with a vector, pending and quarantined without), query_count,
+queries_without_judgments, mean (by metric)."""
 
 PUBLISH_HELP = """examples:
   %(prog)s new --dry-run      the checks and their numbers; nothing is switched
@@ -94,6 +96,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         [result["space_key"], result["query_count"], *(f"{result['mean'][metric]:.3f}" for metric in metrics)]
         for result in results
     ]
+    for result in results:
+        if not is_complete(result["coverage"]):
+            told = in_words(result["space_key"], result["coverage"])
+            print(f"warning: {result['space_key']}: {told}; a text without a vector is not found", file=sys.stderr)
     print_result(arguments, {"evaluations": results}, table(["space", "questions", *metrics], cells))
     return 0
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vector.coverage import coverage_of
 from vector.errors import UnusableInput
 from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
 from vector.jobs.query_set import (
@@ -64,8 +65,9 @@ def run(context: Any) -> dict[str, Any]:
 
 
 def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[str, Any]:
-    """Asks and measures. Metrics: `policy`, as it was asked; `queries`, by question id, and `mean`, each with R@10, R@k
-    of `top_k`, nDCG@10 and RR (whose mean is MRR); none that looks at more than `top_k` sources.
+    """Asks and measures. Metrics: `policy`, as it was asked; `coverage` of the chunks that may be found, as
+    vector.coverage.coverage_of gives it, at the first question; `queries`, by question id, and `mean`, each with R@10,
+    R@k of `top_k`, nDCG@10 and RR (whose mean is MRR); none that looks at more than `top_k` sources.
 
     Raises UnusableInput when the space or its questions are missing, and as read_questions and vector.retrieval.search
     do.
@@ -76,6 +78,7 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
     judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
     if not judged:
         raise UnusableInput("none of the questions has a relevant judgment; add some to the seed eval_judgment")
+    coverage = coverage_of(store, space, given["source_types"])
     rankings = ask(context, space, judged, given["top_k"], given["source_types"], policy)
     queries = {each.query_id: _measured(rankings[each.query_id], each.judgments, given["top_k"]) for each in judged}
     return {
@@ -83,6 +86,7 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
         "query_set": given.get("query_set"),
         "top_k": given["top_k"],
         "policy": policy.asked_json(given["top_k"]),
+        "coverage": coverage,
         "query_count": len(judged),
         "queries_without_judgments": len(questions) - len(judged),
         "mean": means(queries.values()),
