@@ -22,7 +22,7 @@ metrics as (
 
 ),
 
-final as (
+scores as (
 
     select
         qualities.retrieval_id,
@@ -38,6 +38,15 @@ final as (
         end as score
     from qualities
     cross join metrics
+
+),
+
+-- A search that looked less deep than the metric does has no score.
+final as (
+
+    select *
+    from scores
+    where score is not null
 
 )
 

@@ -66,7 +66,8 @@ ideal as (
 
 ),
 
--- Of a question without a relevant judgment, every metric is null; of one that found nothing, zero.
+-- Of a question without a relevant judgment, every metric is null; of one that found nothing, zero. What looks deeper
+-- than the search did is not known.
 final as (
 
     select
@@ -87,12 +88,18 @@ final as (
         {{ boolean_of('ideal.query_id is null') }} as is_unjudged,
         cast(coalesce(ideal.relevant_count, 0) as integer) as relevant_count,
         cast(coalesce(found.source_count, 0) as integer) as source_count,
-        coalesce(found.relevant_at_10, 0.0e0) / ideal.relevant_count as recall_at_10,
-        coalesce(found.relevant_at_100, 0.0e0) / ideal.relevant_count as recall_at_100,
-        case when ideal.query_id is not null then coalesce(found.relevant_at_10, 0.0e0) / 10 end as precision_at_10,
+        case when retrievals.top_k >= 10 then coalesce(found.relevant_at_10, 0.0e0) / ideal.relevant_count end
+            as recall_at_10,
+        case when retrievals.top_k >= 100 then coalesce(found.relevant_at_100, 0.0e0) / ideal.relevant_count end
+            as recall_at_100,
+        case
+            when retrievals.top_k >= 10 and ideal.query_id is not null
+                then coalesce(found.relevant_at_10, 0.0e0) / 10
+        end as precision_at_10,
         case when ideal.query_id is not null then coalesce(1.0e0 / found.first_relevant_rank, 0.0e0) end
             as reciprocal_rank,
-        coalesce(found.dcg_at_10, 0.0e0) / ideal.ideal_dcg_at_10 as ndcg_at_10
+        case when retrievals.top_k >= 10 then coalesce(found.dcg_at_10, 0.0e0) / ideal.ideal_dcg_at_10 end
+            as ndcg_at_10
     from retrievals
     inner join queries
         on retrievals.query_id = queries.query_id

@@ -15,6 +15,11 @@ class DatabaseBusy(ConfigurationError):
     """Another process has the database open, and will let it go."""
 
 
+class UnusableInput(ConfigurationError):
+    """The input of a job names what there is not, a space, query set or run say, or what does not go together: the next
+    attempt would find it so again."""
+
+
 class SpaceBusy(ConfigurationError):
     """Another session embeds into the space."""
 

@@ -9,7 +9,7 @@ from vector.contracts.models import EmbeddingSpace, JobType, VectorJob, VectorRu
 from vector.jobs import retrieve_test
 from vector.jobs.query_set import policy_keys
 from vector.runs import recorded_run
-from vector.search_policy import DENSE, SearchPolicy
+from vector.search_policy import BY_SOURCE, SearchPolicy
 from vector.store import VectorStore
 
 
@@ -34,10 +34,11 @@ def evaluate(
     space: EmbeddingSpace,
     query_set: str | None = None,
     top_k: int | None = None,
-    policy: SearchPolicy = DENSE,
+    policy: SearchPolicy = BY_SOURCE,
 ) -> dict[str, Any]:
     """Asks the judged questions in the space by the policy, logged under a run of their own; the metrics of
-    RETRIEVE_TEST without those of each question, and the `run_id`. A reranker may be any function, as in a search.
+    RETRIEVE_TEST without those of each question, and the `run_id`. Without a policy, chunks rank by their vectors, one
+    hit a source. A reranker may be any function, as in a search.
 
     Raises ConfigurationError when there are no judged questions, and as vector.retrieval.search does.
     """

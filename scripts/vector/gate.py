@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePublication
+from vector.coverage import coverage_of, in_words
 from vector.data_tests import DataTests
 from vector.errors import PublicationRefused
 from vector.gate_check import Check
@@ -84,22 +85,11 @@ def roll_back(store: VectorStore, note: str | None = None) -> tuple[EmbeddingSpa
 
 def coverage_check(store: VectorStore, space: EmbeddingSpace, allow_quarantined: bool = False) -> Check:
     """Whether every current chunk has a vector of its text in the space; quarantined ones have none."""
-    ((chunks, current, pending, quarantined),) = store.engine.query(
-        "select coalesce(sum(chunk_count), 0), coalesce(sum(current_count), 0), coalesce(sum(pending_count), 0),"
-        f" coalesce(sum(quarantined_count), 0) from {store.engine.table('space_coverage')}"
-        " where embedding_space_id = ?",
-        [space.embedding_space_id],
-    )
-    figures = {
-        "chunks": int(chunks), "current": int(current), "pending": int(pending), "quarantined": int(quarantined)
-    }  # fmt: skip
+    figures = coverage_of(store, space)
     excused = figures["quarantined"] if allow_quarantined else 0
     passed = 0 < figures["chunks"] == figures["current"] + excused and figures["current"] > 0
-    detail = f"{figures['current']} of {figures['chunks']} current chunks have a vector"
-    if pending:
-        detail += f", {pending} pending: run `vector embed --space {space.space_key}`"
-    if quarantined:
-        detail += f", {quarantined} quarantined: see `vector failures`"
+    detail = in_words(str(space.space_key), figures)
+    if figures["quarantined"]:
         detail += ", let pass by --allow-quarantined" if allow_quarantined else ", or --allow-quarantined"
     return Check("coverage", passed, detail, figures)
 

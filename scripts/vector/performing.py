@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
-from vector.errors import InvalidRecord, SpaceRefused
+from vector.errors import InvalidRecord, SpaceRefused, UnusableInput
 from vector.jobs import JobContext, JobStopped, handler_of
 from vector.ledger_io import ConstraintRefusal
 from vector.queue import ClaimedJob, JobQueue
@@ -20,7 +20,7 @@ from vector.store import VectorStore
 logger = logging.getLogger(__name__)
 
 # Errors that every further attempt would meet: the input is wrong, or another model answers under the space's name.
-PERMANENT = (InvalidRecord, SpaceRefused)
+PERMANENT = (InvalidRecord, UnusableInput, SpaceRefused)
 
 
 def is_permanent(error: BaseException) -> bool:

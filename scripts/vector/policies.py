@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vector.chunking import ChunkingPolicy
-from vector.errors import ConfigurationError
+from vector.errors import ConfigurationError, UnusableInput
 from vector.splitting import SplitterPolicy
 from vector.store import VectorStore
 
@@ -15,11 +15,11 @@ _COLUMNS = "policy_version, chunk_size, overlap, max_chunks_per_source, method, 
 def named_policy(store: VectorStore, policy_version: str) -> ChunkingPolicy:
     """The active policy of this version, whatever source type it is for.
 
-    Raises ConfigurationError when there is none, or its row cannot cut.
+    Raises UnusableInput when there is none, ConfigurationError when its row cannot cut.
     """
     rows = _active_rows(store, "policy_version", policy_version)
     if not rows:
-        raise ConfigurationError(
+        raise UnusableInput(
             f"chunk policy {policy_version!r} is not an active row of the seed chunk_policy; add it and run `dbt build`"
         )
     return policy_of_row(rows[0])

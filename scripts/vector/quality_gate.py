@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
 from vector.gate_check import Check
-from vector.search_policy import MODES, SearchPolicy
+from vector.search_policy import BY_SOURCE, MODES
 from vector.store import VectorStore
 
 _SEED = "seeds/evaluation/publish_threshold.csv"
@@ -21,24 +21,36 @@ _SEED = "seeds/evaluation/publish_threshold.csv"
 
 @dataclass(frozen=True)
 class Threshold:
-    """A row of the seed. `max_loss` None: the live space must not be significantly better."""
+    """A row of the seed. `max_loss` None: the live space must not be significantly better. None of the others should be
+    None, and `problem` says where one is."""
 
-    query_set: str
-    search_method: str
-    metric: str
-    min_score: float
+    query_set: str | None
+    search_method: str | None
+    metric: str | None
+    min_score: float | None
     max_loss: float | None
 
     @property
+    def problem(self) -> str | None:
+        """Why nothing can be held against the row, if so."""
+        empty = [name for name, value in asdict(self).items() if value is None and name != "max_loss"]
+        if empty:
+            return f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty: correct {_SEED}"
+        if self.search_method not in MODES:
+            return f"{self.search_method} is no search method ({', '.join(MODES)}): correct {_SEED}"
+        return None
+
+    @property
     def least_top_k(self) -> int:
-        """The hits that a search needs for the metric: as many as its cut-off, and 10 for RR, which has none."""
+        """The hits, of one source each, that a search needs for the metric: as many as its cut-off, and 10 for RR,
+        which has none."""
         _, _, depth = self.metric.partition("@")
         return int(depth) if depth.isdigit() else 10
 
     @property
     def option(self) -> str:
         """What `vector spaces evaluate KEY` needs besides, to ask by the method."""
-        return "" if self.search_method == SearchPolicy().mode else f" --mode {self.search_method}"
+        return "" if self.search_method == BY_SOURCE.mode else f" --mode {self.search_method}"
 
     @property
     def name(self) -> str:
@@ -93,15 +105,15 @@ def _own_score(
     def failed(detail: str) -> tuple[None, Check]:
         return None, Check(threshold.name, False, detail, asdict(threshold))
 
-    if threshold.search_method not in MODES:
-        return failed(f"{threshold.search_method} is no search method ({', '.join(MODES)}): correct {_SEED}")
+    if threshold.problem:
+        return failed(threshold.problem)
     if not question_count:
         return failed(f"query set {threshold.query_set} has no judged question: correct {_SEED}, or add judgments")
     evaluation = _latest_evaluation(engine, space, threshold, question_count)
     if evaluation is None:
         return failed(
-            f"no evaluation of all {question_count} judged questions by plain {threshold.search_method} search, with"
-            f" at least {threshold.least_top_k} hits each:"
+            f"no evaluation of all {question_count} judged questions by plain {threshold.search_method} search, one"
+            f" hit a source, with at least {threshold.least_top_k} hits each:"
             f" run `vector spaces evaluate {space.space_key}{threshold.option}`"
         )
     changed = _last_change(engine, space)
@@ -194,7 +206,7 @@ def _latest_evaluation(
     engine: Engine, space: EmbeddingSpace, threshold: Threshold, question_count: int
 ) -> _Evaluation | None:
     """The latest unfiltered one that asked every judged question for enough hits, by the plain policy of the
-    threshold's method: that of a search for as many hits to which nothing but its mode was said."""
+    threshold's method: that of `spaces evaluate` for as many hits to which nothing but its mode was said."""
     rows = engine.query(
         "select evaluation_id, top_k, asked_policy_json, min(searched_utc) as asked_utc"
         f" from {engine.table('eval_retrieval')}"
@@ -207,7 +219,7 @@ def _latest_evaluation(
             question_count,
         ],
     )  # fmt: skip
-    plain = SearchPolicy(threshold.search_method)
+    plain = replace(BY_SOURCE, mode=threshold.search_method)
     evaluations = (_Evaluation(evaluation_id, int(top_k), *asked) for evaluation_id, top_k, *asked in rows)
     # As objects: engines may write a number in several ways.
     return next((each for each in evaluations if json.loads(each.policy_json) == plain.asked_json(each.top_k)), None)

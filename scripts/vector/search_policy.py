@@ -118,6 +118,8 @@ class SearchPolicy:
 
 
 DENSE = SearchPolicy()
+# How evaluations ask: judgments are of sources, so with one hit a source, `top_k` hits are as many sources.
+BY_SOURCE = SearchPolicy(per_source=1)
 
 
 def _bm25(language: str | None) -> dict[str, Any]:

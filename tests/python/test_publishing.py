@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from job_support import run_job
 from support import PROJECT_DIR, ScratchProject
 
 from vector.contracts.models import JobStatus, PublicationAction
@@ -17,6 +18,7 @@ from vector.engines.duckdb import DuckDBEngine
 from vector.errors import ConfigurationError, PublicationRefused
 from vector.evaluating import evaluate
 from vector.gate import GateOptions, check_gate, roll_back
+from vector.jobs import retrieve_test
 from vector.publishing import History, default_space, retire, status_of, switch
 from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
@@ -208,6 +210,9 @@ LATER = "(select max(created_utc) + interval 1 second from retrieval)"
         ("update publish_threshold set search_method = 'hybrid'", "nDCG@10 on tiny (hybrid)", "no evaluation of all 8"),
         ("update publish_threshold set metric = 'R@100'", "R@100 on tiny (dense)", "at least 100 hits each"),
         ("update publish_threshold set metric = 'nDCG@5'", "nDCG@5 on tiny (dense)", "nDCG@5 is not a metric"),
+        ("update publish_threshold set min_score = null", SCORE, "min_score is empty: correct seeds/"),
+        ("update publish_threshold set metric = null, query_set = null", "None on None (dense)",
+         "query_set and metric are empty: correct seeds/"),
         ("update publish_threshold set min_score = 1.01", SCORE, "1.000 (95% 1.000 to 1.000, 8 questions); at least"),
         ("delete from retrieval_hit; delete from retrieval", SCORE, "no evaluation of all 8 judged questions"),
         (f"delete from retrieval_hit where retrieval_id = {A_QUESTION};"
@@ -252,6 +257,7 @@ def test_quarantined_texts_may_be_let_pass(store):
 
 
 NOW = "cast(now() at time zone 'UTC' as timestamp)"
+PAGE = "'page'"
 THAT_CHUNK = ONE.partition(" and")[0]
 EDITED = f"""
     update chunk set content = 'edited', content_sha256 = sha256('edited'), updated_utc = {NOW} {THAT_CHUNK};
@@ -390,8 +396,9 @@ def test_the_live_space_must_have_been_asked_the_same(store, old, happened, deta
 
 
 SPECIAL = [
-    SearchPolicy(min_score=0.9), SearchPolicy(per_source=1), SearchPolicy(mmr=0.5), SearchPolicy("lexical"),
-    SearchPolicy("hybrid", pool=7),
+    SearchPolicy(), SearchPolicy(per_source=2), SearchPolicy(min_score=0.9, per_source=1),
+    SearchPolicy(mmr=0.5, per_source=1), SearchPolicy("lexical", per_source=1),
+    SearchPolicy("hybrid", per_source=1, pool=7),
 ]  # fmt: skip
 
 
@@ -417,10 +424,12 @@ def test_a_special_evaluation_neither_replaces_nor_meets_the_plain_one(store, ol
     assert gate.checks[-1].figures["mean_b"] == gate.checks[-2].figures["mean_score"] == 1
     assert list(failing(gate_of(store, worse))) == [SCORE, AGAINST]
     # The live space was asked in the other way alone.
-    searches = "retrieval_id in (select retrieval_id from eval_retrieval inner join embedding_space using"
-    searches += (
-        " (embedding_space_id, space_key) where space_key = 'hash' and asked_policy_json like '{_method___dense_}')"
+    plain = store.engine.query(
+        "select retrieval_id from eval_retrieval where space_key = 'hash' and asked_policy_json = ?",
+        ['{"method":"dense","per_source":1}'],
     )
+    assert len(plain) == QUESTIONS
+    searches = f"retrieval_id in ({', '.join(repr(retrieval_id) for (retrieval_id,) in plain)})"
     store.engine.execute(f"delete from retrieval_hit where {searches}")
     store.engine.execute(f"delete from retrieval where {searches}")
     assert "answered 0 of 8" in failing(gate_of(store, new))[AGAINST]
@@ -682,6 +691,61 @@ def test_what_relaxes_the_gate_needs_a_reason(judged, option):
 def test_an_unknown_space_is_told_at_once(judged, command):
     done = judged.vector("spaces", command, "none")
     assert (done.exit_code, done.stderr) == (2, "error: there is no space 'none'; spaces are hash\n")
+
+
+@pytest.mark.parametrize(
+    ("happened", "counts", "warned"),
+    [
+        ("select 1", (437, 437, 0, 0), None),
+        ("delete from embedding", (437, 0, 437, 0),
+         "0 of 437 current chunks have a vector, 437 pending: run `vector embed --space hash`"),
+        (QUARANTINED, (437, 436, 0, 1),
+         "436 of 437 current chunks have a vector, 1 quarantined: see `vector failures`"),
+        ("update chunk set retired_utc = created_utc", (0, 0, 0, 0), "0 of 0 current chunks have a vector"),
+    ],
+)  # fmt: skip
+def test_an_evaluation_of_a_space_with_gaps_warns(judged, happened, counts, warned):
+    """Without vectors every score is 0, which says nothing of the model."""
+    with judged.store() as store:
+        for statement in happened.split(";"):
+            store.engine.execute(statement)
+    shown, code, told = commands(judged, "evaluate", "hash")
+    (evaluation,) = shown["evaluations"]
+    expected = dict(zip(("chunks", "current", "pending", "quarantined"), counts, strict=True))
+    assert (code, evaluation["coverage"]) == (0, expected)
+    assert told == (f"warning: hash: {warned}; a text without a vector is not found\n" if warned else "")
+    with judged.store() as store:
+        assert store.get_run(evaluation["run_id"]).metrics["coverage"] == expected
+
+
+def test_the_coverage_of_a_filtered_test_is_of_what_it_may_find(store):
+    given = retrieve_test.validate({"space_key": "hash", "source_types": ["page"]})
+    store.engine.execute(f"delete from embedding {ONE.replace('from chunk', f'from chunk where source_type = {PAGE}')}")
+    ((pages,),) = store.engine.query(f"select count(*) from chunk where source_type = {PAGE}")
+    assert run_job(store, retrieve_test, "RETRIEVE_TEST", given)["coverage"] == {
+        "chunks": pages, "current": pages - 1, "pending": 1, "quarantined": 0
+    }  # fmt: skip
+
+
+def test_hits_of_few_sources_do_not_pass_for_deep_enough(store):
+    """As many hits as R@100 wants, of fewer sources, since a source may have several; R@100 would be too low."""
+    space = store.get_embedding_space_by_key("hash")
+    store.engine.execute("update publish_threshold set metric = 'R@100'")
+    evaluate(store, space, top_k=100, policy=SearchPolicy())
+    assert "one hit a source, with at least 100 hits each" in failing(gate_of(store, space))["R@100 on tiny (dense)"]
+    evaluate(store, space)
+    assert gate_of(store, space).passed
+
+
+def test_the_number_of_hits_a_source_is_an_option(judged):
+    shown, code, _ = commands(judged, "evaluate", "hash")
+    assert (code, shown["evaluations"][0]["policy"]["per_source"]) == (0, 1)
+    assert commands(judged, "evaluate", "hash", "--per-source", "3")[0]["evaluations"][0]["policy"]["per_source"] == 3
+    shown, code, _ = commands(judged, "evaluate", "hash", "--per-source", "none", "--top-k", "5")
+    assert (code, shown["evaluations"][0]["policy"]) == (0, {"method": "dense"})
+    assert list(shown["evaluations"][0]["mean"]) == ["R@5", "RR"], "no metric looks deeper than the search"
+    with pytest.raises(SystemExit, match="2"):
+        judged.vector("spaces", "evaluate", "hash", "--per-source", "no")
 
 
 def test_an_evaluation_is_a_run(judged):

@@ -9,12 +9,17 @@ import pytest
 from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
 from job_support import context_of, run_job
 
+from vector.contracts.models import JobStatus
 from vector.embedding import embed_space
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.evaluating import evaluate
 from vector.jobs import drift_test, retrieve_test
 from vector.measures import jaccard, overlap_at, rank_biased_overlap
+from vector.performing import is_permanent
+from vector.queue import JobQueue
 from vector.search_policy import SearchPolicy
+from vector.store import VectorStore
+from vector.worker import Worker, WorkerOptions
 
 
 @pytest.fixture
@@ -63,8 +68,10 @@ def logged(store, run_id, space_key="hash"):
     return found
 
 
-def test_the_stored_metrics_are_those_of_the_logged_searches(store):
-    context = context_of(store, "RETRIEVE_TEST", retrieve_test.validate({"space_key": "hash", "query_set": "demo"}))
+@pytest.mark.parametrize("per_source", [1, None])
+def test_the_stored_metrics_are_those_of_the_logged_searches(store, per_source):
+    given = {"space_key": "hash", "query_set": "demo", "per_source": per_source}
+    context = context_of(store, "RETRIEVE_TEST", retrieve_test.validate(given))
     metrics = retrieve_test.run(context)
 
     found = logged(store, context.run.run_id)
@@ -81,21 +88,44 @@ def test_the_stored_metrics_are_those_of_the_logged_searches(store):
     for each in ir_measures.iter_calc(names.values(), qrels, run):
         assert metrics["queries"][each.query_id][str(each.measure)] == pytest.approx(each.value)
     assert metrics["query_count"] == len({row[0] for row in judged}) == len(found) == len(metrics["queries"])
-    assert any(len(set(hits)) < len(hits) for hits in found.values()), "some source is found by several chunks"
+    of_several_chunks = [len(set(hits)) < len(hits) for hits in found.values()]
+    assert any(of_several_chunks) is (per_source is None), "some source is found by several chunks, where it may be"
     assert metrics["mean"]["R@100"] > 0
     assert len(context.heartbeats) == metrics["query_count"]
 
 
 def test_a_small_set_by_hand(store, answerable):
     metrics = retrieve(store, query_set="tiny", top_k=1)
-    assert metrics["queries"]["t1"] == {"R@1": 0.5, "R@10": 0.5, "nDCG@10": pytest.approx(0.826, abs=1e-3), "RR": 1.0}
-    assert metrics["queries"]["t2"] == {"R@1": 0.0, "R@10": 0.0, "nDCG@10": 0.0, "RR": 0.0}
+    assert metrics["queries"] == {"t1": {"R@1": 0.5, "RR": 1.0}, "t2": {"R@1": 0.0, "RR": 0.0}}, "nothing deeper"
     assert (metrics["query_count"], metrics["queries_without_judgments"]) == (2, 1)
     assert metrics["mean"]["RR"] == 0.5
+    deeper = retrieve(store, query_set="tiny", top_k=10)
+    assert deeper["queries"]["t1"] == {"R@10": 0.5, "nDCG@10": pytest.approx(0.826, abs=1e-3), "RR": 1.0}
+    assert deeper["queries"]["t2"] == {"R@10": 0.0, "nDCG@10": 0.0, "RR": 0.0}
     filtered = retrieve(store, query_set="tiny", top_k=1, source_types=["event"])
     assert filtered["queries"]["t1"]["RR"] == 0.0
     logged_filters = {each.filters["source_type"][0] for each in store.list_retrievals(limit=2)}
     assert logged_filters == {"event"}
+
+
+@pytest.mark.parametrize(
+    "policy", [{}, {"mode": "hybrid"}, {"mmr": 0.5}, {"mode": "hybrid", "mmr": 0.5}], ids=str
+)  # fmt: skip
+def test_a_hundred_hits_are_a_hundred_sources(store, answerable, policy):
+    """However many chunks a source has: else R@100 would depend on the chunking."""
+    context = context_of(
+        store, "RETRIEVE_TEST", retrieve_test.validate({"space_key": "hash", "query_set": "tiny", **policy})
+    )
+    assert retrieve_test.run(context)["policy"]["per_source"] == 1
+    assert [len(set(hits)) for hits in logged(store, context.run.run_id).values()] == [100, 100]
+
+
+@pytest.mark.parametrize(("top_k", "metrics"), [(9, 1), (10, 4), (99, 4), (100, 5)])
+def test_the_marts_have_no_metric_that_looks_deeper_than_the_search(store, answerable, top_k, metrics):
+    retrieve(store, query_set="tiny", top_k=top_k)
+    for mart in ("eval_score", "retrieval_quality", "retrieval_quality_trend"):
+        shown = {metric for (metric,) in store.engine.query(f"select metric from {mart}")}
+        assert shown == set(("RR", "P@10", "R@10", "nDCG@10", "R@100")[:metrics])
 
 
 def test_a_stopped_test_says_how_far_it_came(store, answerable, monkeypatch):
@@ -121,6 +151,36 @@ def test_what_is_missing_is_named(store, answerable):
     store.engine.execute("drop table eval_query")
     with pytest.raises(ConfigurationError, match="eval_query is not built"):
         retrieve(store)
+
+
+@pytest.mark.parametrize(
+    ("job_type", "given"),
+    [
+        ("RETRIEVE_TEST", {"space_key": "hahs"}), ("RETRIEVE_TEST", {"space_key": "hash", "query_set": "none"}),
+        ("RETRIEVE_TEST", {"space_key": "hash", "query_set": "unjudged"}),
+        ("DRIFT_TEST", {"run_id_a": "none", "run_id_b": "neither"}), ("EMBED_CHUNKS", {"space_key": "hahs"}),
+        ("REEMBED_SPACE", {"space_key": "hahs"}),
+        ("CHUNK_SOURCE",
+         {"source_id": "n", "source_type": "note", "from": {"text": "a text"}, "policy_version": "none"}),
+    ],
+)  # fmt: skip
+def test_an_input_that_names_nothing_is_tried_once(store, job_type, given):
+    """What is misspelled is so at every attempt. A seed that is not built yet may be the next time."""
+    store.engine.execute("insert into eval_query values ('u1', 'a question', 'unjudged')")
+    queue = JobQueue(store, "the test")
+    job = queue.enqueue(job_type, given)
+    worker = Worker(lambda: VectorStore(engine=store.engine.another()), WorkerOptions("worker-1"))
+    worker.run()
+    ended = store.get_job(job.job_id)
+    assert (ended.status, ended.attempt_count) == (JobStatus.DEADLETTER, 1)
+    assert ended.last_error.startswith("UnusableInput: ")
+
+
+def test_seeds_may_come_with_the_next_build(store):
+    store.engine.execute("drop table eval_query")
+    with pytest.raises(ConfigurationError) as raised:
+        retrieve(store)
+    assert not is_permanent(raised.value)
 
 
 def distinct_sources(hits):
@@ -155,6 +215,8 @@ def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
     assert metrics["mean"] == {"overlap@10": 1, "jaccard": 1, "rbo": pytest.approx(1), "rank_shift": 0}
     assert (metrics["query_count"], metrics["queries_only_in_a"], metrics["queries_only_in_b"]) == (2, 0, 0)
     assert len(store.list_retrievals()) == before, "nothing is asked again"
+    assert (metrics["top_k"], metrics["filters"]) == (20, None)
+    assert metrics["policy_a"] == metrics["policy_b"] == {"method": "dense", "per_source": 1}
     with pytest.raises(ConfigurationError, match="no question in common"):
         drift(store, run_id_a=runs[0], run_id_b=runs[2])
     with pytest.raises(ConfigurationError, match="run none has logged no question"):
@@ -162,7 +224,8 @@ def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
 
 
 POLICIES = [
-    {"mode": "lexical"}, {"mode": "hybrid", "pool": 30}, {"mmr": 0.5, "per_source": 1}, {"min_score": 0.99},
+    {"mode": "lexical"}, {"mode": "hybrid", "pool": 30}, {"mmr": 0.5, "per_source": 2}, {"min_score": 0.99},
+    {"per_source": None},
 ]  # fmt: skip
 
 
@@ -170,12 +233,11 @@ POLICIES = [
 def test_questions_are_asked_by_the_policy(store, answerable, other_space, policy, monkeypatch):
     if policy.get("mode") == "lexical":
         monkeypatch.setattr("vector.jobs.query_set.open_provider", None)  # no model is needed, and none is opened
-    plain = {"mode": "dense", "min_score": None, "per_source": None, "mmr": None, "rerank": None, "pool": None}
-    expected = SearchPolicy(**{**plain, **policy}).asked_json(20)
+    expected = SearchPolicy(**{"per_source": 1, **policy}).asked_json(20)
     metrics = retrieve(store, query_set="tiny", top_k=20, **policy)
     assert metrics["policy"] == expected
     compared = drift(store, space_key_a="hash", space_key_b="other", query_set="tiny", top_k=20, **policy)
-    assert compared["policy"] == expected
+    assert (compared["policy"], compared["filters"]) == (expected, None)
     searches = store.list_retrievals(limit=8)
     assert len(searches) == 2 + 2 * 3
     assert all({**each.policy, **expected} == each.policy for each in searches)
@@ -195,23 +257,50 @@ def test_a_job_names_installed_rerankers_alone_and_a_person_any(store, answerabl
     assert shown["policy"] == {"method": "dense", "pool": 100, "rerank": "my_ranker:f"}
     job = store.get_job(store.get_run(shown["run_id"]).job_id)
     assert job.input_json == {"space_key": "hash", "query_set": "tiny", "top_k": 5, "source_types": [],
-                              "rerank": "my_ranker:f"}  # fmt: skip
+                              "per_source": None, "rerank": "my_ranker:f"}  # fmt: skip
     with pytest.raises(InvalidRecord, match="key rerank"):
         retrieve_test.run(context_of(store, "RETRIEVE_TEST", job.input_json))
     with pytest.raises(ConfigurationError, match="reranker 'mine': give module:function, or an entry point of"):
         retrieve(store, query_set="tiny", rerank="mine")
 
 
+def run_of(store, **given):
+    """The id of a run that asked the tiny set, for 20 hits unless another number is given."""
+    context = context_of(
+        store, "RETRIEVE_TEST", retrieve_test.validate({"space_key": "hash", "query_set": "tiny", "top_k": 20, **given})
+    )
+    retrieve_test.run(context)
+    return context.run.run_id
+
+
 def test_two_ways_of_asking_one_space_are_compared_by_their_runs(store, answerable):
-    runs = []
-    for mode in ("dense", "lexical"):
-        given = retrieve_test.validate({"space_key": "hash", "query_set": "tiny", "top_k": 20, "mode": mode})
-        context = context_of(store, "RETRIEVE_TEST", given)
-        retrieve_test.run(context)
-        runs.append(context.run.run_id)
+    runs = [run_of(store, mode=mode, source_types=["page"]) for mode in ("dense", "lexical")]
     metrics = drift(store, run_id_a=runs[0], run_id_b=runs[1])
     assert metrics["query_count"] == 2
     assert 0 < metrics["mean"]["jaccard"] < 1
+    assert (metrics["policy_a"]["method"], metrics["policy_b"]["method"]) == ("dense", "lexical")
+    assert (metrics["top_k"], metrics["filters"]) == (20, {"source_type": ["page"]})
+    assert (metrics["space_key_a"], metrics["space_key_b"]) == ("hash", "hash")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"top_k": 5}, "run .* asked for 20 hits, run .* for 5;"),
+        ({"source_types": ["page"]}, "run .* asked with no filter, run .* with {'source_type': \\['page'\\]};"),
+    ],
+)  # fmt: skip
+def test_runs_that_asked_for_something_else_show_no_drift(store, answerable, other, message):
+    """They would differ in any space."""
+    with pytest.raises(ConfigurationError, match=message):
+        drift(store, run_id_a=run_of(store), run_id_b=run_of(store, **other))
+
+
+def test_a_run_that_asked_in_several_ways_is_no_answer(store, answerable):
+    plain, mixed = run_of(store), run_of(store)
+    store.engine.execute("update retrieval set top_k = 5 where run_id = ? and eval_query_id = 't1'", [mixed])
+    with pytest.raises(ConfigurationError, match="run .* asked in several ways; give a run of RETRIEVE_TEST"):
+        drift(store, run_id_a=plain, run_id_b=mixed)
 
 
 def test_the_log_passes_dbts_tests(project):
@@ -233,7 +322,9 @@ def test_the_log_passes_dbts_tests(project):
         (retrieve_test, {"space_key": "s", "mode": 1}, "key mode: 1 is not of type 'string'; give one of"),
         (retrieve_test, {"space_key": "s", "mmr": 1.5}, "key mmr: it is 1.5; give a number from 0 to 1"),
         (retrieve_test, {"space_key": "s", "min_score": "0.3"}, "key min_score: '0.3' is not of type 'number'"),
-        (retrieve_test, {"space_key": "s", "per_source": 0}, "key per_source: it is 0; give a number from 1"),
+        (retrieve_test, {"space_key": "s", "per_source": 0}, "key per_source: it is 0; give a number from 1, or null"),
+        (retrieve_test, {"space_key": "s", "per_source": "none"}, "key per_source: .*; give a number from 1, or null"),
+        (drift_test, {"run_id_a": "r", "run_id_b": "s", "per_source": None}, "key per_source: the runs have asked"),
         (retrieve_test, {"space_key": "s", "pool": 2**31}, "key pool: 2147483648 is greater than the maximum"),
         (retrieve_test, {"space_key": "s", "rerank": "os:system"}, "key rerank: .*give the name of an entry point"),
         (drift_test, {"space_key_a": "s", "space_key_b": "t", "pool": 0}, "DRIFT_TEST input, key pool: it is 0"),
@@ -258,4 +349,8 @@ def test_validation_is_stable():
     ):
         checked = handler.validate(given)
         assert handler.validate(checked) == checked
-    assert retrieve_test.validate({"space_key": "s"}) == {"space_key": "s", "top_k": 100, "source_types": []}
+    defaults = {"top_k": 100, "per_source": 1, "source_types": []}
+    assert retrieve_test.validate({"space_key": "s"}) == {"space_key": "s", **defaults}
+    spaces = {"space_key_a": "s", "space_key_b": "t"}
+    assert drift_test.validate(spaces) == {**spaces, **defaults}
+    assert drift_test.validate({**spaces, "per_source": None})["per_source"] is None

@@ -16,6 +16,7 @@ from vector.commands.shared import (
     table,
 )
 from vector.contracts.models import EmbeddingSpace, PublicationAction
+from vector.coverage import in_words, is_complete
 from vector.data_tests import DataTests, run_data_tests
 from vector.errors import ConfigurationError, PublicationRefused
 from vector.evaluating import evaluate
@@ -23,6 +24,7 @@ from vector.gate import Gate, GateOptions, check_gate, roll_back
 from vector.jobs.query_set import DEFAULT_TOP_K, space_of_key
 from vector.profile import find_profiles_dir, find_project_dir, load_target
 from vector.publishing import retire, status_of, switch
+from vector.search_policy import BY_SOURCE
 
 EVALUATE_HELP = """examples:
   %(prog)s new
@@ -30,11 +32,13 @@ EVALUATE_HELP = """examples:
   %(prog)s new old --mode hybrid
 
 Asks the judged questions of the seed eval_query, as the job RETRIEVE_TEST does, and logs the searches.
-docs/evaluation.md has the marts that measure them. The ranking options are those of search; the gate of publish wants
-an evaluation by the mode of each of its thresholds, without the others.
+docs/evaluation.md has the marts that measure them. The ranking options are those of search, but that there is one hit
+a source, so that --top-k hits are as many sources; the gate of publish wants an evaluation by the mode of each of its
+thresholds, without the others.
 
 With --json, one object: {"evaluations": [...]}, each with the keys run_id, space_key, query_set, top_k, policy,
-query_count, queries_without_judgments, mean (by metric)."""
+coverage (current chunks: chunks, current with a vector, pending and quarantined without), query_count,
+queries_without_judgments, mean (by metric)."""
 
 PUBLISH_HELP = """examples:
   %(prog)s new --dry-run      the checks and their numbers; nothing is switched
@@ -64,7 +68,7 @@ def add_to(nested: Any) -> None:
     asked.add_argument("keys", nargs="+", metavar="KEY")
     asked.add_argument("--query-set", metavar="SET", help="only this set (default: all)")
     asked.add_argument("--top-k", type=positive, default=DEFAULT_TOP_K, metavar="N", help="hits a question (100)")
-    add_ranking_options(asked)
+    add_ranking_options(asked, BY_SOURCE.per_source)
     live = add_command(nested, "publish", _publish, "make a space live, if it passes the gate", PUBLISH_HELP, True)
     live.add_argument("key", metavar="KEY")
     live.add_argument("--dry-run", action="store_true", help="check, and switch nothing")
@@ -92,6 +96,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         [result["space_key"], result["query_count"], *(f"{result['mean'][metric]:.3f}" for metric in metrics)]
         for result in results
     ]
+    for result in results:
+        if not is_complete(result["coverage"]):
+            told = in_words(result["space_key"], result["coverage"])
+            print(f"warning: {result['space_key']}: {told}; a text without a vector is not found", file=sys.stderr)
     print_result(arguments, {"evaluations": results}, table(["space", "questions", *metrics], cells))
     return 0
 

@@ -119,16 +119,23 @@ def moment(text: str) -> datetime:
         ) from None
 
 
-def add_ranking_options(parser: argparse.ArgumentParser) -> None:
-    """Declares the options that `chosen_policy` reads."""
+def add_ranking_options(parser: argparse.ArgumentParser, per_source: int | None = None) -> None:
+    """Declares the options that `chosen_policy` reads; `per_source` is the default of the option of this name."""
     ranking = parser.add_argument_group("ranking")
     ranking.add_argument("--mode", choices=MODES, default="dense", help="vectors, words, or both (default dense)")
     ranking.add_argument("--min-score", type=float, metavar="X", help="leave out hits with a lower score")
-    ranking.add_argument("--per-source", type=positive, metavar="N", help="at most N hits a source")
+    ranking.add_argument(
+        "--per-source", type=_limit, default=per_source, metavar="N",
+        help=f"at most N hits a source, or none: no limit (default {per_source or 'none'})",
+    )  # fmt: skip
     ranking.add_argument("--mmr", type=float, metavar="LAMBDA", help="diversity: from 0, unlike each other, to 1, none")
     ranking.add_argument("--rerank", metavar="M:F", help="a reranker: module:function, or the name of an entry point")
     ranking.add_argument("--pool", type=positive, metavar="N", help="candidates of hybrid, MMR and the reranker")
     ranking.add_argument("--language", metavar="L", help="of the words compared, or none; by default the warehouse's")
+
+
+def _limit(text: str) -> int | None:
+    return None if text == "none" else positive(text)
 
 
 def chosen_policy(arguments: argparse.Namespace) -> SearchPolicy:

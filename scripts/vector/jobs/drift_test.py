@@ -5,14 +5,15 @@ Input (docs/jobs.md has examples), either
     space_key_a, space_key_b   the spaces to ask in; both needed
     query_set                  a set of the seed `eval_query`; by default all questions
     top_k                      hits a question, 100 by default
+    per_source                 the most hits of one source, 1 by default; null: no limit
     source_types               only chunks of these types are searched
-    mode, min_score, per_source, mmr, rerank, pool
+    mode, min_score, mmr, rerank, pool
                                how both are searched, as for RETRIEVE_TEST
 
 or, of searches that are logged already,
 
-    run_id_a, run_id_b         two runs of RETRIEVE_TEST, of one space by two policies, say; questions that only one of
-                               them asked are counted and left out
+    run_id_a, run_id_b         two runs of RETRIEVE_TEST, of one space by two policies, say, for the same number of hits
+                               by the same filters; questions that only one of them asked are counted and left out
 
 Compared are rankings of sources, as RETRIEVE_TEST ranks them.
 """
@@ -20,11 +21,14 @@ Compared are rankings of sources, as RETRIEVE_TEST ranks them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vector import ledger_io
 from vector.contracts import ledgers
-from vector.errors import ConfigurationError, InvalidRecord
+from vector.contracts.models import VectorRetrieval
+from vector.engines.filters import SearchFilters
+from vector.errors import InvalidRecord, UnusableInput
 from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
 from vector.jobs.query_set import (
     DEFAULT_TOP_K,
@@ -39,6 +43,7 @@ from vector.jobs.query_set import (
     space_of_key,
 )
 from vector.measures import jaccard, mean_rank_shift, means, overlap_at, rank_biased_overlap
+from vector.search_policy import BY_SOURCE
 from vector.store import VectorStore
 
 _RUN_ID = {"type": "string", "minLength": 1, "maxLength": 36, "description": "the run_id of a RETRIEVE_TEST"}
@@ -70,7 +75,7 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
         raise InvalidRecord(f"DRIFT_TEST input, key {second}: is the same as {first}; give another one")
     if first == "space_key_a":
         check_policy(given, "DRIFT_TEST")
-        return {"top_k": DEFAULT_TOP_K, "source_types": [], **given}
+        return {"top_k": DEFAULT_TOP_K, "per_source": BY_SOURCE.per_source, "source_types": [], **given}
     for key in ("query_set", "top_k", "source_types", *POLICY):
         if key in given:
             raise InvalidRecord(f"DRIFT_TEST input, key {key}: the runs have asked already; leave it out")
@@ -78,30 +83,50 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(context: Any) -> dict[str, Any]:
-    """Asks, or reads what was asked, and compares. Metrics: `policy`, where it asked; `queries`, by question id, and
-    `mean`, each with `overlap@10`, `jaccard`, `rbo` (p = 0.9) and `rank_shift`; a measure that is not defined for a
-    question is null and left out of the mean.
+    """Asks, or reads what was asked, and compares. Metrics: the input, `top_k`, `filters`, and `policy`, or of two runs
+    `policy_a`, `policy_b` and the keys of their spaces; `queries`, by question id, and `mean`, each with `overlap@10`,
+    `jaccard`, `rbo` (p = 0.9) and `rank_shift`; a measure that is not defined for a question is null and left out of
+    the mean.
 
-    Raises ConfigurationError when a space, a run or the questions are missing, and as vector.retrieval.search does.
+    Raises UnusableInput when a space, a run or the questions are missing, or the runs did not ask alike, and as
+    read_questions and vector.retrieval.search do.
     """
     given = validate(context.job.input_json)
-    asked = {}
-    if "run_id_a" in given:
-        rankings = [_logged_rankings(context.store, given[key]) for key in ("run_id_a", "run_id_b")]
-    else:
-        spaces = [space_of_key(context.store, given[key]) for key in ("space_key_a", "space_key_b")]
-        questions = read_questions(context.store, given.get("query_set"))
-        policy, top_k = policy_of(given), given["top_k"]
-        rankings = [ask(context, space, questions, top_k, given["source_types"], policy) for space in spaces]
-        asked = {"policy": policy.asked_json(top_k)}
+    asked, rankings = (_logged if "run_id_a" in given else _asked)(context, given)
     echoed = {key: value for key, value in given.items() if key != "source_types" and key not in POLICY}
     return {**echoed, **asked, **_compared(*rankings)}
+
+
+def _asked(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, list[str]]]]:
+    """How the questions were asked in both spaces, and the rankings of each."""
+    spaces = [space_of_key(context.store, given[key]) for key in ("space_key_a", "space_key_b")]
+    questions = read_questions(context.store, given.get("query_set"))
+    policy, top_k, source_types = policy_of(given), given["top_k"], given["source_types"]
+    rankings = [ask(context, space, questions, top_k, source_types, policy) for space in spaces]
+    return {"filters": SearchFilters(tuple(source_types)).to_json(), "policy": policy.asked_json(top_k)}, rankings
+
+
+def _logged(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, list[str]]]]:
+    """How both runs asked, and the rankings of each."""
+    store, run_ids = context.store, [given["run_id_a"], given["run_id_b"]]
+    a, b = (_way_of(store, run_id) for run_id in run_ids)
+    alike = "their rankings would differ for that alone, so compare runs that asked alike"
+    if a.top_k != b.top_k:
+        raise UnusableInput(f"run {run_ids[0]} asked for {a.top_k} hits, run {run_ids[1]} for {b.top_k}; {alike}")
+    if a.filters != b.filters:
+        with_a, with_b = (each.filters or "no filter" for each in (a, b))
+        raise UnusableInput(f"run {run_ids[0]} asked with {with_a}, run {run_ids[1]} with {with_b}; {alike}")
+    asked = {
+        "space_key_a": a.space_key, "space_key_b": b.space_key, "top_k": a.top_k, "filters": a.filters,
+        "policy_a": a.policy, "policy_b": b.policy,
+    }  # fmt: skip
+    return asked, [_logged_rankings(store, run_id) for run_id in run_ids]
 
 
 def _compared(a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     common = sorted(a.keys() & b.keys())
     if not common:
-        raise ConfigurationError("the two runs have no question in common; compare runs over one query set")
+        raise UnusableInput("the two runs have no question in common; compare runs over one query set")
     queries = {
         query_id: {
             "overlap@10": overlap_at(a[query_id], b[query_id], 10),
@@ -120,14 +145,39 @@ def _compared(a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) ->
     }
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How a run asked; `policy` without the metric, which is the space's own."""
+
+    space_key: str | None
+    top_k: int
+    filters: dict[str, Any] | None
+    policy: dict[str, Any]
+
+
+def _way_of(store: VectorStore, run_id: str) -> _Way:
+    ways: list[_Way] = []
+    keys = {each.embedding_space_id: each.space_key for each in store.list_embedding_spaces(active_only=False)}
+    for each in _questions_of(store, run_id):
+        policy = {name: value for name, value in (each.policy or {}).items() if name != "distance_metric"}
+        way = _Way(keys[each.embedding_space_id], each.top_k, each.filters or None, policy)
+        if way not in ways:
+            ways.append(way)
+    if len(ways) != 1:
+        what = "asked in several ways" if ways else "has logged no question of eval_query"
+        raise UnusableInput(f"run {run_id} {what}; give a run of RETRIEVE_TEST")
+    return ways[0]
+
+
+def _questions_of(store: VectorStore, run_id: str) -> list[VectorRetrieval]:
+    """The searches for evaluation questions that a run has logged, the earliest first."""
+    retrievals = ledger_io.find(store.engine, ledgers.RETRIEVAL, {"run_id": run_id}, order="created_utc")
+    return [each for each in retrievals if each.eval_query_id]
+
+
 def _logged_rankings(store: VectorStore, run_id: str) -> dict[str, list[str]]:
     """The rankings of sources by question of the searches that a run has logged."""
-    retrievals = ledger_io.find(store.engine, ledgers.RETRIEVAL, {"run_id": run_id}, order="created_utc")
-    asked = {each.retrieval_id: each.eval_query_id for each in retrievals if each.eval_query_id}
-    spaces = {each.embedding_space_id for each in retrievals if each.eval_query_id}
-    if len(spaces) != 1:
-        what = "asked in several spaces" if spaces else "has logged no question of eval_query"
-        raise ConfigurationError(f"run {run_id} {what}; give a run of RETRIEVE_TEST")
+    asked = {each.retrieval_id: each.eval_query_id for each in _questions_of(store, run_id)}
     hits: dict[str, list[tuple[str | None, str]]] = {retrieval_id: [] for retrieval_id in asked}
     for retrieval_id, source_id, chunk_id in store.engine.query(
         "select hit.retrieval_id, chunk.source_id, hit.chunk_id"

@@ -17,7 +17,7 @@ from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedOptions, EmbedSummary, embed_space
-from vector.errors import ConfigurationError, InvalidRecord, SpaceBusy
+from vector.errors import InvalidRecord, SpaceBusy, UnusableInput
 from vector.jobs.input_schema import SPACE_KEY, checked_input
 from vector.jobs.progress import keep_going
 from vector.jobs.query_set import space_of_key
@@ -54,7 +54,7 @@ def run(context: Any) -> dict[str, Any]:
     """Embeds and gives the metrics that embed.py records. When the worker must end, what the model has answered is
     stored before JobStopped is raised.
 
-    Raises ConfigurationError when there is no such active space, and as vector.embedding.embed_space does.
+    Raises UnusableInput when there is no such active space, and as vector.embedding.embed_space does.
     """
     given = validate(context.job.input_json)
     space = active_space(context.store, given["space_key"])
@@ -84,10 +84,10 @@ def embed_in_turn(context: Any, space: EmbeddingSpace, options: EmbedOptions) ->
 
 
 def active_space(store: VectorStore, space_key: str) -> EmbeddingSpace:
-    """The space. Raises ConfigurationError when there is none, or it is not active: nothing is pending in it then."""
+    """The space. Raises UnusableInput when there is none, or it is not active: nothing is pending in it then."""
     space = space_of_key(store, space_key)
     if not space.is_active:
-        raise ConfigurationError(f"space {space_key} is not active; set its is_active to true and run `dbt build`")
+        raise UnusableInput(f"space {space_key} is not active; set its is_active to true and run `dbt build`")
     return space
 
 

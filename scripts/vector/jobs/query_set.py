@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.errors import ConfigurationError, InvalidRecord
+from vector.errors import ConfigurationError, InvalidRecord, UnusableInput
 from vector.jobs.progress import keep_going
 from vector.measures import distinct
 from vector.providers import open_provider
 from vector.retrieval import search
-from vector.search_policy import DENSE, SearchPolicy
+from vector.search_policy import BY_SOURCE, SearchPolicy
 from vector.store import VectorStore
 
-# Hits a question: several times the 10 sources that are measured, as a source may have many chunks among them.
+# Hits a question: as many sources, as there is one hit a source by default, as the deepest metric looks at.
 DEFAULT_TOP_K = 100
 TOP_K = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "a number of hits from 1 to 10000"}
 QUERY_SET = {"type": "string", "minLength": 1, "description": "a query_set of the seed eval_query"}
@@ -25,7 +25,7 @@ _COUNT = {"type": "integer", "maximum": 2**31 - 1, "description": "a number from
 POLICY = {
     "mode": {"type": "string", "description": "one of dense, lexical, hybrid"},
     "min_score": {"type": "number", "description": "a finite number"},
-    "per_source": _COUNT,
+    "per_source": {**_COUNT, "type": ["integer", "null"], "description": "a number from 1, or null for no limit"},
     "mmr": {"type": "number", "description": "a number from 0 to 1"},
     "rerank": {
         "type": "string",
@@ -48,7 +48,7 @@ class Question:
 def read_questions(store: VectorStore, query_set: str | None) -> list[Question]:
     """The questions of a set, or of all, by id, with their judgments.
 
-    Raises ConfigurationError when the seeds are not built or there is no such question.
+    Raises ConfigurationError when the seeds are not built, UnusableInput when there is no such question.
     """
     missing = store.engine.missing_relations(["eval_query", "eval_judgment"])
     if missing:
@@ -68,31 +68,31 @@ def read_questions(store: VectorStore, query_set: str | None) -> list[Question]:
     ]
     if not questions:
         which = "no question" if query_set is None else f"no question of the query_set {query_set!r}"
-        raise ConfigurationError(f"the seed eval_query has {which}; add some and run `dbt build`")
+        raise UnusableInput(f"the seed eval_query has {which}; add some and run `dbt build`")
     return questions
 
 
 def space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
-    """The space. Raises ConfigurationError when there is none of this key."""
+    """The space. Raises UnusableInput when there is none of this key."""
     space = store.get_embedding_space_by_key(space_key)
     if space is None:
         known = ", ".join(str(each.space_key) for each in store.list_embedding_spaces(active_only=False))
-        raise ConfigurationError(f"there is no space {space_key!r}; spaces are {known or 'none'}")
+        raise UnusableInput(f"there is no space {space_key!r}; spaces are {known or 'none'}")
     return space
 
 
 def policy_of(given: Mapping[str, Any]) -> SearchPolicy:
-    """The search policy that a job's input names; dense, where it names none. Raises ConfigurationError on a value that
-    no policy has."""
+    """The search policy that a checked input of a job names; dense, where it names no mode. Raises ConfigurationError
+    on a value that no policy has."""
     # JSON may write 1 as 1.0 and the other way round; one policy must be logged in one way.
-    types = {"string": str, "integer": int, "number": float}
-    return SearchPolicy(**{name: types[POLICY[name]["type"]](given[name]) for name in POLICY if name in given})
+    types = {"mode": str, "min_score": float, "per_source": int, "mmr": float, "rerank": str, "pool": int}
+    return SearchPolicy(**{name: types[name](given[name]) for name in POLICY if given.get(name) is not None})
 
 
 def policy_keys(policy: SearchPolicy) -> dict[str, Any]:
     """The keys of a job's input for the policy, as far as it is not the default."""
     given = {each.name: getattr(policy, each.name) for each in fields(policy) if each.name in POLICY}
-    return {name: value for name, value in given.items() if value != getattr(DENSE, name)}
+    return {name: value for name, value in given.items() if value != getattr(BY_SOURCE, name)}
 
 
 def check_policy(given: Mapping[str, Any], job_type: str) -> None:
@@ -111,7 +111,7 @@ def ask(
     questions: Iterable[Question],
     top_k: int,
     source_types: Iterable[str] = (),
-    policy: SearchPolicy = DENSE,
+    policy: SearchPolicy = BY_SOURCE,
 ) -> dict[str, list[str]]:
     """The ranking of sources for each question, by its id. Each search is logged with the run and the question.
 

@@ -46,7 +46,7 @@ def run(context: Any) -> dict[str, Any]:
     """Embeds piece after piece until nothing is pending. Metrics: the counts of embed.py summed over the pieces,
     `pieces`, `pending` (chunks that are left, as they were added or refused meanwhile) and `quarantined_in_space`.
 
-    Raises ConfigurationError when there is no such active space, and as vector.embedding.embed_space does.
+    Raises UnusableInput when there is no such active space, and as vector.embedding.embed_space does.
     """
     given = validate(context.job.input_json)
     space = active_space(context.store, given["space_key"])

@@ -5,9 +5,10 @@ Input (docs/jobs.md has examples):
     space_key     the space to search; needed
     query_set     a set of the seed `eval_query`; by default all questions
     top_k         hits a question, 100 by default
+    per_source    the most hits of one source, 1 by default, so that `top_k` hits are as many sources; null: no limit
     source_types  only chunks of these types are searched
     mode          dense, lexical or hybrid; dense by default
-    min_score, per_source, mmr, rerank, pool
+    min_score, mmr, rerank, pool
                   as the options of `vector search`; `rerank` is the name of an entry point
 
 Judgments are of sources, hits are chunks: a source counts once, at the rank of its best hit, and sources are then
@@ -18,7 +19,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vector.errors import ConfigurationError
+from vector.coverage import coverage_of
+from vector.errors import UnusableInput
 from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
 from vector.jobs.query_set import (
     DEFAULT_TOP_K,
@@ -32,7 +34,7 @@ from vector.jobs.query_set import (
     space_of_key,
 )
 from vector.measures import means, ndcg_at, recall_at, reciprocal_rank
-from vector.search_policy import SearchPolicy
+from vector.search_policy import BY_SOURCE, SearchPolicy
 
 SCHEMA = {
     "type": "object",
@@ -44,6 +46,7 @@ SCHEMA = {
         "top_k": {**TOP_K, "default": DEFAULT_TOP_K},
         "source_types": {**SOURCE_TYPES, "default": []},
         **POLICY,
+        "per_source": {**POLICY["per_source"], "default": BY_SOURCE.per_source},
     },
 }
 
@@ -62,17 +65,20 @@ def run(context: Any) -> dict[str, Any]:
 
 
 def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[str, Any]:
-    """Asks and measures. Metrics: `policy`, as it was asked; `queries`, by question id, and `mean`, each with R@10, R@k
-    of `top_k`, nDCG@10 and RR (whose mean is MRR).
+    """Asks and measures. Metrics: `policy`, as it was asked; `coverage` of the chunks that may be found, as
+    vector.coverage.coverage_of gives it, at the first question; `queries`, by question id, and `mean`, each with R@10,
+    R@k of `top_k`, nDCG@10 and RR (whose mean is MRR); none that looks at more than `top_k` sources.
 
-    Raises ConfigurationError when the space or its questions are missing, and as vector.retrieval.search does.
+    Raises UnusableInput when the space or its questions are missing, and as read_questions and vector.retrieval.search
+    do.
     """
     store = context.store
     space = space_of_key(store, given["space_key"])
     questions = read_questions(store, given.get("query_set"))
     judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
     if not judged:
-        raise ConfigurationError("none of the questions has a relevant judgment; add some to the seed eval_judgment")
+        raise UnusableInput("none of the questions has a relevant judgment; add some to the seed eval_judgment")
+    coverage = coverage_of(store, space, given["source_types"])
     rankings = ask(context, space, judged, given["top_k"], given["source_types"], policy)
     queries = {each.query_id: _measured(rankings[each.query_id], each.judgments, given["top_k"]) for each in judged}
     return {
@@ -80,6 +86,7 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
         "query_set": given.get("query_set"),
         "top_k": given["top_k"],
         "policy": policy.asked_json(given["top_k"]),
+        "coverage": coverage,
         "query_count": len(judged),
         "queries_without_judgments": len(questions) - len(judged),
         "mean": means(queries.values()),
@@ -89,7 +96,7 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
 
 def _measured(ranking: list[str], judgments: dict[str, int], top_k: int) -> dict[str, float]:
     return {
-        **{f"R@{k}": recall_at(ranking, judgments, k) for k in sorted({10, top_k})},
-        "nDCG@10": ndcg_at(ranking, judgments, 10),
+        **{f"R@{k}": recall_at(ranking, judgments, k) for k in sorted({10, top_k}) if k <= top_k},
+        **({"nDCG@10": ndcg_at(ranking, judgments, 10)} if top_k >= 10 else {}),
         "RR": reciprocal_rank(ranking, judgments),
     }
