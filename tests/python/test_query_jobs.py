@@ -224,7 +224,7 @@ def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
 
 
 POLICIES = [
-    {"mode": "lexical"}, {"mode": "hybrid", "pool": 30}, {"mmr": 0.5, "per_source": 2}, {"min_score": 0.99},
+    {"mode": "lexical"}, {"mode": "lexical", "language": "german"}, {"mode": "hybrid", "pool": 30}, {"mmr": 0.5, "per_source": 2}, {"min_score": 0.99},
     {"per_source": None},
 ]  # fmt: skip
 
@@ -233,7 +233,7 @@ POLICIES = [
 def test_questions_are_asked_by_the_policy(store, answerable, other_space, policy, monkeypatch):
     if policy.get("mode") == "lexical":
         monkeypatch.setattr("vector.jobs.query_set.open_provider", None)  # no model is needed, and none is opened
-    expected = SearchPolicy(**{"per_source": 1, **policy}).asked_json(20)
+    expected = SearchPolicy(**{"per_source": 1, **policy}).in_language("english").asked_json(20)
     metrics = retrieve(store, query_set="tiny", top_k=20, **policy)
     assert metrics["policy"] == expected
     compared = drift(store, space_key_a="hash", space_key_b="other", query_set="tiny", top_k=20, **policy)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vector.report import charts
 from vector.report.rows import Asked
 from vector.report.series import differences, filtered, name_series, ordered_series, ranked
-from vector.search_policy import MODES, SearchPolicy
+from vector.search_policy import BY_SOURCE, MODES, SearchPolicy
 
 TOP_K = st.sampled_from((1, 10, 100))
 POLICIES = st.builds(
@@ -22,6 +22,7 @@ POLICIES = st.builds(
     rerank=st.none() | st.sampled_from(("a:b", "c")),
     pool=st.none() | st.sampled_from((100, 1000, 2000)),
     rrf_k=st.sampled_from((60, 1)),
+    language=st.none() | st.sampled_from(("english", "german")),
 )
 
 
@@ -77,21 +78,22 @@ def test_long_filters_are_cut():
 
 def test_plain_series_come_first_and_of_them_those_of_the_live_space():
     in_order = [
-        series("b"),
-        series("b", SearchPolicy("lexical")),
-        series("b", SearchPolicy("hybrid")),
-        series("a", top_k=100),
-        series("a", top_k=10),
-        series("a", query_set="other"),
-        series("b", SearchPolicy(mmr=0.5)),
-        series("a", SearchPolicy(min_score=0.1)),
-        series("a", filters='{"source_type": ["page"]}'),
-        series("b", SearchPolicy(min_score=0.1, per_source=1)),
+        series("b", BY_SOURCE),
+        series("b", SearchPolicy("lexical", per_source=1, language="german")),
+        series("b", SearchPolicy("hybrid", per_source=1, language="german")),
+        series("a", BY_SOURCE, top_k=100),
+        series("a", BY_SOURCE, top_k=10),
+        series("a", BY_SOURCE, query_set="other"),
+        series("b", SearchPolicy(mmr=0.5, per_source=1)),
+        series("a", SearchPolicy(min_score=0.1, per_source=1)),
+        series("a", SearchPolicy(per_source=2)),
+        series("a", BY_SOURCE, filters='{"source_type": ["page"]}'),
+        series("b", SearchPolicy(min_score=0.1)),
     ]
     found = ordered_series(reversed(in_order), live={"b"})
-    assert found[:7] == in_order[:7]
-    assert set(found[7:9]) == set(in_order[7:9])
-    assert found[9] == in_order[9]
+    assert found[:6] == in_order[:6]
+    assert set(found[6:10]) == set(in_order[6:10])
+    assert found[10] == in_order[10]
 
 
 def test_signs_go_to_the_first_and_equal_names_are_told_apart():

@@ -7,7 +7,7 @@ Input (docs/jobs.md has examples), either
     top_k                      hits a question, 100 by default
     per_source                 the most hits of one source, 1 by default; null: no limit
     source_types               only chunks of these types are searched
-    mode, min_score, mmr, rerank, pool
+    mode, min_score, mmr, rerank, pool, language
                                how both are searched, as for RETRIEVE_TEST
 
 or, of searches that are logged already,
@@ -42,6 +42,7 @@ from vector.jobs.query_set import (
     read_questions,
     space_of_key,
 )
+from vector.language import search_language
 from vector.measures import jaccard, mean_rank_shift, means, overlap_at, rank_biased_overlap
 from vector.search_policy import BY_SOURCE
 from vector.store import VectorStore
@@ -101,7 +102,8 @@ def _asked(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list
     """How the questions were asked in both spaces, and the rankings of each."""
     spaces = [space_of_key(context.store, given[key]) for key in ("space_key_a", "space_key_b")]
     questions = read_questions(context.store, given.get("query_set"))
-    policy, top_k, source_types = policy_of(given), given["top_k"], given["source_types"]
+    policy = policy_of(given).in_language(search_language(context.store.engine))
+    top_k, source_types = given["top_k"], given["source_types"]
     rankings = [ask(context, space, questions, top_k, source_types, policy) for space in spaces]
     return {"filters": SearchFilters(tuple(source_types)).to_json(), "policy": policy.asked_json(top_k)}, rankings
 

@@ -33,6 +33,7 @@ POLICY = {
         "description": "the name of an entry point of the group vector.rerankers, which is all that a job may name",
     },
     "pool": _COUNT,
+    "language": {"type": "string", "description": "a language that `vector search --language` takes, or none"},
 }
 
 
@@ -85,8 +86,8 @@ def policy_of(given: Mapping[str, Any]) -> SearchPolicy:
     """The search policy that a checked input of a job names; dense, where it names no mode. Raises ConfigurationError
     on a value that no policy has."""
     # JSON may write 1 as 1.0 and the other way round; one policy must be logged in one way.
-    types = {"mode": str, "min_score": float, "per_source": int, "mmr": float, "rerank": str, "pool": int}
-    return SearchPolicy(**{name: types[name](given[name]) for name in POLICY if given.get(name) is not None})
+    numbers = {"min_score": float, "per_source": int, "mmr": float, "pool": int}
+    return SearchPolicy(**{name: numbers.get(name, str)(given[name]) for name in POLICY if given.get(name) is not None})
 
 
 def policy_keys(policy: SearchPolicy) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Input (docs/jobs.md has examples):
     per_source    the most hits of one source, 1 by default, so that `top_k` hits are as many sources; null: no limit
     source_types  only chunks of these types are searched
     mode          dense, lexical or hybrid; dense by default
-    min_score, mmr, rerank, pool
+    min_score, mmr, rerank, pool, language
                   as the options of `vector search`; `rerank` is the name of an entry point
 
 Judgments are of sources, hits are chunks: a source counts once, at the rank of its best hit, and sources are then
@@ -33,6 +33,7 @@ from vector.jobs.query_set import (
     read_questions,
     space_of_key,
 )
+from vector.language import search_language
 from vector.measures import means, ndcg_at, recall_at, reciprocal_rank
 from vector.search_policy import BY_SOURCE, SearchPolicy
 
@@ -73,6 +74,7 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
     do.
     """
     store = context.store
+    policy = policy.in_language(search_language(store.engine))
     space = space_of_key(store, given["space_key"])
     questions = read_questions(store, given.get("query_set"))
     judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]

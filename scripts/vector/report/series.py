@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vector.commands.wording import excerpt
 from vector.report import charts
 from vector.report.rows import Asked, Comparison, Drift
-from vector.search_policy import MODES, SearchPolicy
+from vector.search_policy import BY_SOURCE, MODES, SearchPolicy
 
 FILTER_TEXT = 80  # characters
 # Of a policy: what every search of a method, or of a space, has.
@@ -32,14 +32,27 @@ def asked(row: Asked) -> Asked:
 
 
 def ordered_series(rows: Iterable[Asked], live: Collection[str] = ()) -> list[Asked]:
-    """Each series once: plain ones first, that is those without a filter whose policy has its method's defaults; of
-    these, the live spaces' first."""
+    """Each series once: plain ones first, that is those without a filter that vary nothing but the method; of these,
+    the live spaces' first."""
     return sorted({asked(row) for row in rows}, key=lambda one: _rank(one, live))
 
 
 def _rank(one: Asked, live: Collection[str]) -> tuple[Any, ...]:
-    varied = len(differences(one.policy_json, one.top_k)) + (one.filters_json is not None)
-    return varied, one.space_key not in live, one.space_key, *place(one), str(one)
+    return variations(one), one.space_key not in live, one.space_key, *place(one), str(one)
+
+
+def variations(row: Asked | Comparison | Drift) -> int:
+    """In how many ways a row's searches are not those that an evaluation makes when nothing but its method is said."""
+    given = _object(policy(row))
+    # A hybrid evaluation has every setting that has a default. The language is the warehouse's.
+    plain = replace(BY_SOURCE, mode="hybrid").to_json(row.top_k, "")
+    settings = (given.keys() | {"per_source"}) - set(_GIVEN)
+    varied = {name for name in settings if _without_language(given.get(name)) != plain.get(name)}
+    return len(varied) + (row.filters_json is not None)
+
+
+def _without_language(value: Any) -> Any:
+    return {name: each for name, each in value.items() if name != "language"} if isinstance(value, dict) else value
 
 
 def place(row: Asked | Comparison | Drift) -> tuple[str, int, int]:

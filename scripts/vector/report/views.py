@@ -14,7 +14,7 @@ from markupsafe import Markup
 from vector.commands.wording import excerpt
 from vector.report import charts
 from vector.report.rows import Asked, Comparison, Drift, Quality, QueryQuality, Report, SpaceMap, SpaceStatus, Trend
-from vector.report.series import Series, asked, differences, how, place, policy
+from vector.report.series import Series, asked, how, place, variations
 
 T = TypeVar("T")
 
@@ -153,8 +153,7 @@ def pairs(report: Report) -> list[Pair]:
 
 def _pair_rank(row: Drift, live: set[str]) -> tuple[Any, ...]:
     keys = (row.space_key_a, row.space_key_b)
-    varied = len(differences(policy(row), row.top_k)) + (row.filters_json is not None)
-    return varied, live.isdisjoint(keys), keys, place(row), row.comparison_id
+    return variations(row), live.isdisjoint(keys), keys, place(row), row.comparison_id
 
 
 def _pair(comparisons: list[Comparison], drift: list[Drift]) -> Pair:
