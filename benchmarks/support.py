@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import hashlib
+import multiprocessing
 import os
 import platform
 import shutil
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -203,6 +205,20 @@ def reset_peak_memory() -> int | None:
 def peak_memory_growth(start: int | None) -> str:
     """Peak resident memory since `reset_peak_memory` gave `start`, as MB over it."""
     return "unknown" if start is None else f"{(_memory('VmHWM') - start) / 1e6:.0f}"
+
+
+def in_own_process(subject: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    """What a function of a module gives in a new Python process; and the process's peak resident MB, all in all."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_with_peak_memory, subject, *arguments).result()
+
+
+def _with_peak_memory(subject: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    result = subject(*arguments)
+    try:
+        return result, f"{_memory('VmHWM') / 1e6:,.0f}"
+    except OSError:
+        return result, "unknown"
 
 
 def _memory(name: str) -> int:
