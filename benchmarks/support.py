@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import hashlib
+import multiprocessing
 import os
 import platform
 import shutil
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -127,11 +129,31 @@ def vector_column(vectors: np.ndarray) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, np.ascontiguousarray(vectors).ravel())
 
 
-def fill_chunks(connection: duckdb.DuckDBPyConnection, count: int, characters: int = 500) -> None:
+def zipfian_texts(count: int, words: int, vocabulary: int = 50_000, seed: int = 0) -> list[str]:
+    """Texts of so many words each, whose frequencies fall as the inverse of their rank, as those of a language do."""
+    weights = np.cumsum(1 / np.arange(1, vocabulary + 1))
+    random = np.random.default_rng(seed)
+    names = np.array([f"word{rank}" for rank in range(vocabulary)], dtype=object)
+    return [" ".join(names[np.searchsorted(weights, random.random(words) * weights[-1])]) for _ in range(count)]
+
+
+def fill_chunks(
+    connection: duckdb.DuckDBPyConnection, count: int, characters: int = 500, texts: Sequence[str] | None = None
+) -> None:
     """Puts `count` chunks of distinct text, of the source types page and event by turns, straight into the ledgers.
 
-    They are managed by 'python', so that a later dbt run leaves them alone; a hundred share a source.
+    They are managed by 'python', so that a later dbt run leaves them alone; a hundred share a source. With `texts`,
+    they have these.
     """
+    if texts is not None:
+        connection.register("texts", pa.table({"n": range(len(texts)), "content": list(texts)}))
+        content, parameters = "select n, content from texts", []
+    else:
+        content = (
+            "select n, left(concat(n, ' ', repeat(concat(md5(n::varchar), ' orbit '), 40)), ?) as content"
+            " from range(?) as numbers (n)"
+        )
+        parameters = [characters, count]
     connection.execute(
         """
         insert into vector.chunk by name
@@ -141,10 +163,10 @@ def fill_chunks(connection: duckdb.DuckDBPyConnection, count: int, characters: i
             '{"chunk_index":0,"end_offset":0,"start_offset":0}' as offsets_json, content,
             sha256(content) as content_sha256, strlen(content) as byte_count, '{}' as policy_json,
             'python' as managed_by, now()::timestamp as created_utc, now()::timestamp as updated_utc
-        from (select n, left(concat(n, ' ', repeat(concat(md5(n::varchar), ' orbit '), 40)), ?) as content
-              from range(?) as numbers (n))
-        """,
-        [characters, count],
+        from
+        """
+        f" ({content})",
+        parameters,
     )
     connection.execute(
         "insert into vector.chunk_version by name"
@@ -203,6 +225,20 @@ def reset_peak_memory() -> int | None:
 def peak_memory_growth(start: int | None) -> str:
     """Peak resident memory since `reset_peak_memory` gave `start`, as MB over it."""
     return "unknown" if start is None else f"{(_memory('VmHWM') - start) / 1e6:.0f}"
+
+
+def in_own_process(subject: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    """What a function of a module gives in a new Python process; and the process's peak resident MB, all in all."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_with_peak_memory, subject, *arguments).result()
+
+
+def _with_peak_memory(subject: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    result = subject(*arguments)
+    try:
+        return result, f"{_memory('VmHWM') / 1e6:,.0f}"
+    except OSError:
+        return result, "unknown"
 
 
 def _memory(name: str) -> int:
