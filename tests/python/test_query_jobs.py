@@ -224,8 +224,8 @@ def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
 
 
 POLICIES = [
-    {"mode": "lexical"}, {"mode": "lexical", "language": "german"}, {"mode": "hybrid", "pool": 30}, {"mmr": 0.5, "per_source": 2}, {"min_score": 0.99},
-    {"per_source": None},
+    {"mode": "lexical"}, {"mode": "lexical", "language": "german"}, {"mode": "hybrid", "pool": 30},
+    {"mmr": 0.5, "per_source": 2}, {"min_score": 0.99}, {"per_source": None},
 ]  # fmt: skip
 
 
