@@ -20,15 +20,13 @@ from vector.canaries import CANARIES
 from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
 from vector.errors import InputRefused, ModelMissing, ProviderError, SpaceBusy, SpaceRefused
 from vector.open_models import OpenModel, OpenModels
+from vector.pending import PendingText, read_fresh_texts, read_reused_texts
 from vector.pinning import pin_or_check, refuse_swapped_model
 from vector.planning import (
     EmbedOptions,
     EmbedPlan,
-    PendingText,
     cost_of,
     plan_space,
-    read_fresh_texts,
-    read_reused_texts,
     refuse_unpriced,
 )
 from vector.providers import open_provider
@@ -198,7 +196,7 @@ class _Run:
         return True
 
     def _reuse(self) -> None:
-        for page in read_reused_texts(self.store, self.space, self.plan):
+        for page in read_reused_texts(self.store, self.space, self.plan.texts_reused):
             for text, (vector, *tokens) in page:
                 self.writer.reuse(text, vector, tuple(tokens))
             self.writer.flush()
@@ -240,7 +238,7 @@ class _Run:
         return (cost_of(self.space, tokens) or 0) > self.options.max_cost
 
     def _texts(self) -> Iterator[PendingText]:
-        texts = read_fresh_texts(self.store, self.plan)
+        texts = read_fresh_texts(self.store, self.plan.texts_to_embed)
         while True:
             started = time.perf_counter()
             text = next(texts, None)

@@ -12,7 +12,8 @@ import numpy as np
 
 from vector.contracts.models import EmbeddingFailure, EmbeddingSpace
 from vector.errors import UNCERTAIN_REASONS, InputRefused
-from vector.planning import PendingText, cost_of
+from vector.pending import PendingText
+from vector.planning import cost_of
 from vector.providers.base import EmbeddingReply, PreprocessPolicy, estimated_tokens_of
 from vector.store import VectorStore
 from vector.vector_batch import VectorBatch

@@ -86,7 +86,17 @@ class SqlServerEngine:
         return f"[{self.schema}].[{checked_identifier(name, 'table')}]"
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
-        """All rows of a select."""
+        """All rows of a select; asked for again, once, when the connection was lost outside of a transaction."""
+        try:
+            return self._rows(sql, parameters)
+        except Exception as error:
+            if self._in_transaction or not self._may_reconnect(error):
+                raise
+            logger.warning("the connection was lost: %s", error)
+            self._connect_again()
+            return self._rows(sql, parameters)
+
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         with self._executed(sql, parameters) as cursor:
             return [tuple(row) for row in cursor.fetchall()]
 
@@ -127,7 +137,7 @@ class SqlServerEngine:
             try:
                 return self._once(work)
             except Exception as error:
-                lost = self._reconnect is not None and _is_lost_connection(error)
+                lost = self._may_reconnect(error)
                 if attempt == _ATTEMPTS or not (lost or _is_transient(error)):
                     raise
                 logger.warning("transient error, attempt %d of %d: %s", attempt, _ATTEMPTS, error)
@@ -318,7 +328,7 @@ class SqlServerEngine:
 
     def _lock(self, resource: str) -> bool:
         try:
-            ((result,),) = self.query(
+            ((result,),) = self._rows(
                 "set nocount on; declare @result int;"
                 " exec @result = sp_getapplock @Resource = ?, @LockMode = 'Exclusive', @LockOwner = 'Session',"
                 " @LockTimeout = 0; select @result",
@@ -330,6 +340,9 @@ class SqlServerEngine:
             logger.warning("%s has no application locks: nothing keeps two sessions apart", self.location)
             return True
         return int(result) >= 0
+
+    def _may_reconnect(self, error: Exception) -> bool:
+        return self._reconnect is not None and _is_lost_connection(error)
 
     def _connect_again(self) -> None:
         with suppress(Exception):
