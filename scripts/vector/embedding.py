@@ -25,6 +25,7 @@ from vector.planning import (
     EmbedOptions,
     EmbedPlan,
     cost_of,
+    first_batches,
     plan_space,
     refuse_unpriced,
 )
@@ -144,7 +145,7 @@ class _Run:
         self.provider = provider = kept.provider if kept else open_provider(space)
         concurrency = self.options.concurrency or provider.preferred_concurrency
         self.calls = ModelCalls(provider, space, concurrency)
-        first, self.max_tokens = provider.batch_limits(self.options.batch_size)
+        first, self.max_tokens = first_batches(provider, self.options, self.plan.texts_to_embed)
         largest = first if self.options.batch_size else (provider.largest_batch_size or first)
         self.sizer = BatchSizer(first, min(largest, provider.max_batch_texts or largest))
         run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from vector.batching import batches_of
+from vector.batching import batches_of, even_size
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import ConfigurationError
 from vector.history import EarlierRuns, earlier_runs
 from vector.pending import PLAN, materialize_plan, read_fresh_texts
 from vector.providers import provider_class, token_counter
-from vector.providers.base import PreprocessPolicy, estimated_tokens_of
+from vector.providers.base import EmbeddingProvider, PreprocessPolicy, estimated_tokens_of
 from vector.store import VectorStore
 
 # Up to so many texts a plan counts tokens with the model's own tokenizer, where it is in this process.
@@ -111,7 +111,7 @@ def _priced(
     earlier = earlier_runs(store, space)
     tokens, tokens_by = _tokens(store, space, plan, sizes, earlier)
     every = (estimated_tokens_of(size) for size, count in sizes for _ in range(count))
-    limits = provider_class(space.provider).batch_limits(options.batch_size)
+    limits = first_batches(provider_class(space.provider), options, plan.texts_to_embed)
     return replace(
         plan,
         tokens=tokens,
@@ -134,6 +134,17 @@ def _tokens(
     if earlier.tokens_per_byte:
         return round(earlier.tokens_per_byte * plan.input_bytes), "earlier_runs"
     return sum(estimated_tokens_of(size) * count for size, count in sizes), "bytes"
+
+
+def first_batches(
+    provider: EmbeddingProvider | type[EmbeddingProvider], options: EmbedOptions, texts: int
+) -> tuple[int, int | None]:
+    """Texts, and estimated tokens, of the first batches of a run with so many texts. The threads of a model in this
+    process get batches of one size, so that none waits for another at the end; a server gets full ones."""
+    size, tokens = provider.batch_limits(options.batch_size)
+    if provider.in_process and options.batch_size is None:
+        size = even_size(texts, size, options.concurrency or provider.preferred_concurrency)
+    return size, tokens
 
 
 def refuse_unpriced(space: EmbeddingSpace, options: EmbedOptions) -> None:
