@@ -183,7 +183,9 @@ class _Run:
         if self.options.max_cost is not None and (cost_of(self.space, tokens) or 0) > self.options.max_cost:
             self.summary.stopped_by = "max_cost"
             return False
-        pin = pin_or_check(self.store, self.space, self.provider, self.policy, run.run_id, self.options.batch_size)
+        pin = pin_or_check(
+            self.store, self.space, self.provider, self.policy, run.run_id, self.options.batch_size, canaries
+        )
         self.pinned_digest = pin.model_digest
         self.summary.canary_texts, self.summary.canary_requests = pin.texts, pin.requests
         self.summary.canary_tokens = pin.tokens

@@ -7,6 +7,7 @@ import pytest
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import VectorSourceRegistry
 from vector.embedding import EmbedOptions, embed_space
+from vector.errors import InputRefused
 from vector.pending import read_fresh_texts
 from vector.planning import plan_space
 from vector.providers.hash import HashProvider
@@ -76,6 +77,33 @@ def unembedded(store, space):
         "select count(*) from embedding_pending where embedding_space_id = ?", [space.embedding_space_id]
     )
     return count
+
+
+class Refusing(HashProvider):
+    """Refuses the notes."""
+
+    def embed(self, texts):
+        if any(text.startswith("A note") for text in texts):
+            raise InputRefused("not this")
+        return super().embed(texts)
+
+
+def test_the_chunks_of_a_refused_text_are_quarantined_by_one_query(store, monkeypatch):
+    monkeypatch.setattr("vector.embedding.open_provider", Refusing)
+    space = new_space(store)
+    write_notes(store, ["again"] * 30)
+    asked, query = [], store.engine.query
+    monkeypatch.setattr(store.engine, "query", lambda sql, *given: asked.append(sql) or query(sql, *given))
+    for attempt in (1, 2):
+        asked.clear()
+        chosen = [chunk.chunk_id for number in range(30) for chunk in store.list_chunks(f"note:again:{number}")]
+        summary = embed_space(store, space, EmbedOptions(chunk_ids=chosen, retry_failed=attempt > 1))
+        assert (summary.planned, summary.quarantined) == (30, 30)
+        failures = store.list_embedding_failures(space.embedding_space_id)
+        assert {failure.attempt_count for failure in failures} == {attempt}
+        assert len(failures) == 30
+        read = [sql for sql in asked if '."embedding_failure" where' in sql]
+        assert len(read) == 2, "one for the 30, and the one above"
 
 
 @pytest.mark.parametrize("page", [1, 3, 16, 1000])
