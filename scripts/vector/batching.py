@@ -26,6 +26,15 @@ def batches_of(
         yield batch
 
 
+def even_size(items: int, most: int, at_a_time: int) -> int:
+    """The size of batches, `most` at the most, with which so many workers end together: as many rounds of batches as
+    with the largest ones, and in each a batch for every worker."""
+    if at_a_time == 1 or not items:
+        return most
+    rounds = -(-items // (most * at_a_time))
+    return -(-items // (rounds * at_a_time))
+
+
 class Batches:
     """Items in order, taken in batches whose limits may be others each time."""
 

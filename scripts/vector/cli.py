@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from vector import __version__
+from vector.calls import CallsGivenUp
 from vector.commands import embed, failures, inspect, jobs, replay, report, search, spaces, worker
-from vector.commands.shared import say
+from vector.commands.shared import leave, say
 from vector.errors import VectorError
 
 
@@ -45,9 +46,16 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
         first_line = str(error).partition("\n")[0]
         say(f"error: {type(error).__name__}: {first_line} (VECTOR_DEBUG=1 shows where)")
         return 70
+    except CallsGivenUp as error:
+        say(f"stopped; what was answered is stored; {error}")
+        leave(_stopped())
     except (KeyboardInterrupt, _Terminated):
         say("stopped; what was finished is stored")
-        return 143 if _Terminated.received else 130
+        return _stopped()
+
+
+def _stopped() -> int:
+    return 143 if _Terminated.received else 130
 
 
 def _flush() -> None:

@@ -8,35 +8,31 @@ stored before its worker is given another one.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
 
 from vector.batching import Batches, BatchSizer
+from vector.calls import CallsGivenUp, ModelCalls
 from vector.canaries import CANARIES
 from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
 from vector.errors import InputRefused, ModelMissing, ProviderError, SpaceBusy, SpaceRefused
 from vector.open_models import OpenModel, OpenModels
+from vector.pending import PendingText, read_fresh_texts, read_reused_texts
 from vector.pinning import pin_or_check, refuse_swapped_model
 from vector.planning import (
     EmbedOptions,
     EmbedPlan,
-    PendingText,
     cost_of,
+    first_batches,
     plan_space,
-    read_fresh_texts,
-    read_reused_texts,
     refuse_unpriced,
 )
 from vector.providers import open_provider
 from vector.providers.base import (
-    EmbeddingReply,
     PartlyRefused,
     PreprocessPolicy,
-    check_reply,
     estimated_tokens,
     estimated_tokens_of,
 )
@@ -139,8 +135,6 @@ class _Run:
         self.batches = Batches(self._texts(), self._tokens)
         # Batches that a refusal has halved; they go first.
         self.retries: list[list[PendingText]] = []
-        self.calls: dict[Future, list[PendingText]] = {}
-        self.busy = _BusyTime()
         self.models = models or OpenModels()
         self.closes_models = models is None
 
@@ -150,7 +144,8 @@ class _Run:
         kept = self.models.get(space)
         self.provider = provider = kept.provider if kept else open_provider(space)
         concurrency = self.options.concurrency or provider.preferred_concurrency
-        first, self.max_tokens = provider.batch_limits(self.options.batch_size)
+        self.calls = ModelCalls(provider, space, concurrency)
+        first, self.max_tokens = first_batches(provider, self.options, self.plan.texts_to_embed)
         largest = first if self.options.batch_size else (provider.largest_batch_size or first)
         self.sizer = BatchSizer(first, min(largest, provider.max_batch_texts or largest))
         run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest
@@ -161,15 +156,15 @@ class _Run:
             if not self._pin(run, kept):
                 return
             self._reuse()
-            with ThreadPoolExecutor(concurrency, thread_name_prefix="embed") as pool:
-                try:
-                    self._embed_all(pool, concurrency)
-                except BaseException:
-                    provider.interrupt()
-                    self._store_calls_in_flight()
-                    raise
+            try:
+                self._embed_all()
+            except BaseException:
+                provider.interrupt()
+                self._store_calls_in_flight()
+                raise
         finally:
-            self.summary.seconds_idle = time.perf_counter() - self.started - self.busy.seconds
+            self.calls.close()
+            self.summary.seconds_idle = time.perf_counter() - self.started - self.calls.seconds_busy
             run.metrics = {**(run.metrics or {}), "batch_size": self.sizer.size}
             if counts := provider.metrics():
                 run.metrics["server"] = counts
@@ -188,7 +183,9 @@ class _Run:
         if self.options.max_cost is not None and (cost_of(self.space, tokens) or 0) > self.options.max_cost:
             self.summary.stopped_by = "max_cost"
             return False
-        pin = pin_or_check(self.store, self.space, self.provider, self.policy, run.run_id, self.options.batch_size)
+        pin = pin_or_check(
+            self.store, self.space, self.provider, self.policy, run.run_id, self.options.batch_size, canaries
+        )
         self.pinned_digest = pin.model_digest
         self.summary.canary_texts, self.summary.canary_requests = pin.texts, pin.requests
         self.summary.canary_tokens = pin.tokens
@@ -198,21 +195,19 @@ class _Run:
         return True
 
     def _reuse(self) -> None:
-        for page in read_reused_texts(self.store, self.space, self.plan):
+        for page in read_reused_texts(self.store, self.space, self.plan.texts_reused):
             for text, (vector, *tokens) in page:
                 self.writer.reuse(text, vector, tuple(tokens))
             self.writer.flush()
 
-    def _embed_all(self, pool: ThreadPoolExecutor, concurrency: int) -> None:
+    def _embed_all(self) -> None:
         while True:
-            # One batch more than there are workers, so that none waits for the database.
-            while len(self.calls) <= concurrency and (texts := self._next_batch()):
-                self.calls[pool.submit(self._call, texts)] = texts
+            while self.calls.wants_more and (texts := self._next_batch()):
+                self.calls.begin(texts)
             if not self.calls:
                 break
-            done, _ = wait(self.calls, timeout=LOOK, return_when=FIRST_COMPLETED)
-            if done:
-                self._store_done(done)
+            if ended := self.calls.ended(LOOK):
+                self._store_done(ended)
             else:
                 self.writer.flush()  # whoever watches may want to stop
 
@@ -234,13 +229,13 @@ class _Run:
     def _too_dear(self, batch: list[PendingText]) -> bool:
         if self.options.max_cost is None:
             return False
-        under_way = sum(self._tokens(text) for texts in self.calls.values() for text in texts)
+        under_way = sum(self._tokens(text) for text in self.calls.texts())
         answered = self.summary.input_tokens + self.summary.canary_tokens
         tokens = answered + under_way + sum(self._tokens(text) for text in batch)
         return (cost_of(self.space, tokens) or 0) > self.options.max_cost
 
     def _texts(self) -> Iterator[PendingText]:
-        texts = read_fresh_texts(self.store, self.plan)
+        texts = read_fresh_texts(self.store, self.plan.texts_to_embed)
         while True:
             started = time.perf_counter()
             text = next(texts, None)
@@ -252,13 +247,6 @@ class _Run:
     def _tokens(self, text: PendingText) -> int:
         return estimated_tokens_of(self.policy.input_bytes(text.byte_count))
 
-    def _call(self, texts: list[PendingText]) -> tuple[EmbeddingReply, float]:
-        started = time.perf_counter()
-        with self.busy:
-            reply = self.provider.embed([self.policy.document_input(text.content) for text in texts])
-        check_reply(reply, len(texts), self.space.dimensions)
-        return reply, time.perf_counter() - started
-
     def _store_done(self, done: Iterable[Future]) -> None:
         """Stores what the finished calls brought. Refused batches are halved, until the refused text is alone.
 
@@ -268,7 +256,7 @@ class _Run:
         fatal: BaseException | None = None
         self._refuse_swapped_model()
         for call in done:
-            texts, error = self.calls[call], call.exception()
+            texts, error = self.calls.batch(call), call.exception()
             if error is None:
                 reply, seconds = call.result()
                 self.sizer.answered(len(texts), sum(text.byte_count for text in texts), seconds)
@@ -277,7 +265,7 @@ class _Run:
                 self._refused(texts, error)
             else:
                 fatal = error
-            del self.calls[call]
+            self.calls.forget(call)
         self.writer.flush()
         if fatal:
             raise fatal
@@ -306,34 +294,21 @@ class _Run:
 
     def _store_calls_in_flight(self) -> None:
         """Waits for the calls that the model has begun, and stores what they bring: it is paid for. Not when the model
-        is another one by now. The error that ended the run is the one that is told, so a further one is only logged."""
-        begun = [call for call in self.calls if not call.cancel()]
-        wait(begun)
-        answered = [call for call in begun if isinstance(call.exception(), InputRefused | None)]
+        is another one by now. The error that ended the run is the one that is told, so a further one is only logged.
+
+        Raises CallsGivenUp when a signal ended the wait, and what had come by then is stored.
+        """
+        ended, given_up = self.calls.wind_up()
+        lost = [self.calls.batch(call) for call in given_up]
+        answered = [call for call in ended if isinstance(call.exception(), InputRefused | None)]
+        brought = [self.calls.batch(call) for call in answered]
         try:
             self._store_done(answered)
         except (SpaceRefused, ModelMissing):
             logger.warning("what %d calls under way brought is not stored: the model was replaced", len(answered))
         except Exception:
             logger.warning("what the last calls brought could not be stored", exc_info=True)
-
-
-class _BusyTime:
-    """Wall time in which at least one thread was inside; `seconds` so far."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._lock = threading.Lock()
-        self._inside, self._since = 0, 0.0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._since = time.perf_counter()
-            self._inside += 1
-
-    def __exit__(self, *error: Any) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self.seconds += time.perf_counter() - self._since
+        except BaseException:  # a signal again
+            lost += brought
+        if lost:
+            raise CallsGivenUp(lost)

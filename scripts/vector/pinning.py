@@ -6,7 +6,7 @@ covers: a provider without digests, a tokenizer, a server that runs the model in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,17 +63,18 @@ def pin_or_check(
     policy: PreprocessPolicy,
     run_id: str | None = None,
     batch_size: int | None = None,
+    canaries: Sequence[EmbeddingCanary] | None = None,
 ) -> PinResult:
     """Pins the space to the model on first use; later, checks that it is still that model. Call it before anything is
     embedded; no transaction is open while the model is called.
 
     `batch_size` is the most texts a request; None sends all canaries in one, so that an answer in another order than
-    the texts is noticed.
+    the texts is noticed. `canaries` are the stored ones, where they were read a moment ago.
 
     Raises SpaceRefused when another model answers, ProviderError when the model cannot be used, refuses canaries, or
     answers a batch otherwise than its texts alone, InvalidRecord when a stored canary is not what was written.
     """
-    stored = _stored_canaries(store, space)
+    stored = _stored_canaries(store, space) if canaries is None else _checked_canaries(space, canaries)
     calls = CanaryCalls(provider, policy, space.dimensions)
     digest = provider.model_digest or space.model_digest
     if another := _another_digest(store, space, digest):
@@ -132,8 +133,13 @@ def _another_digest(store: VectorStore, space: EmbeddingSpace, digest: str | Non
 
 
 def _stored_canaries(store: VectorStore, space: EmbeddingSpace) -> dict[int, EmbeddingCanary]:
-    """The canaries that the space is pinned to, by index; none on first use."""
-    stored = {canary.canary_index: canary for canary in store.list_embedding_canaries(space.embedding_space_id)}
+    return _checked_canaries(space, store.list_embedding_canaries(space.embedding_space_id))
+
+
+def _checked_canaries(space: EmbeddingSpace, canaries: Iterable[EmbeddingCanary]) -> dict[int, EmbeddingCanary]:
+    """The canaries that the space is pinned to, by index; none on first use. Raises InvalidRecord when one is not what
+    was written."""
+    stored = {canary.canary_index: canary for canary in canaries}
     for index, canary in stored.items():
         about = f"embedding_canary {index} of space {space.space_key}"
         if index >= len(CANARIES) or canary.canary_sha256 != compute_content_hash(CANARIES[index]):

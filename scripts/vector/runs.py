@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -57,7 +58,7 @@ def close_abandoned_runs(store: VectorStore) -> int:
     """Closes, as FAILED, the runs of processes that are gone; the number closed. Call it before a run of your own.
 
     A process that was killed could not close its run itself. What it had stored stays. A process of this host is looked
-    for; one of another host, a container's say, counts as gone after a day.
+    for, but on Windows; one that cannot be looked for, another host's or a container's, counts as gone after a day.
     """
     closed = 0
     for job in store.list_jobs(status=JobStatus.RUNNING):
@@ -105,10 +106,14 @@ def _close_job(store: VectorStore, job: VectorJob, error: str | None) -> None:
 
 def _is_abandoned(job: VectorJob) -> bool:
     host, _, process = (job.locked_by or "").rpartition(":")
-    if host != socket.gethostname() or not process.isdigit():
-        return job.locked_utc is None or datetime.now(timezone.utc) - job.locked_utc > timedelta(days=1)
+    here = host == socket.gethostname() and process.isdigit()
     # This process has not begun: a run under its own number is of an earlier process of that number.
-    return int(process) == os.getpid() or not _is_alive(int(process))
+    if here and int(process) == os.getpid():
+        return True
+    # On Windows os.kill would end the process instead of looking for it.
+    if here and sys.platform != "win32":
+        return not _is_alive(int(process))
+    return job.locked_utc is None or datetime.now(timezone.utc) - job.locked_utc > timedelta(days=1)
 
 
 def _is_alive(process: int) -> bool:

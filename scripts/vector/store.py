@@ -316,21 +316,12 @@ class VectorStore:
         """The quarantined input, or None."""
         return ledger_io.get(self.engine, ledgers.EMBEDDING_FAILURE, embedding_failure_id=embedding_failure_id)
 
-    def find_embedding_failure(
-        self, chunk_id: str, embedding_space_id: str, input_content_sha256: str
-    ) -> EmbeddingFailure | None:
-        """The quarantined version of a chunk in a space, or None."""
-        return ledger_io.get(
-            self.engine,
-            ledgers.EMBEDDING_FAILURE,
-            chunk_id=chunk_id,
-            embedding_space_id=embedding_space_id,
-            input_content_sha256=input_content_sha256,
-        )
-
-    def list_embedding_failures(self, embedding_space_id: str | None = None) -> list[EmbeddingFailure]:
+    def list_embedding_failures(
+        self, embedding_space_id: str | None = None, input_content_sha256: str | None = None
+    ) -> list[EmbeddingFailure]:
         """Quarantined inputs by key."""
-        return ledger_io.find(self.engine, ledgers.EMBEDDING_FAILURE, {"embedding_space_id": embedding_space_id})
+        where = {"embedding_space_id": embedding_space_id, "input_content_sha256": input_content_sha256}
+        return ledger_io.find(self.engine, ledgers.EMBEDDING_FAILURE, where)
 
     # Retrievals
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from vector.contracts.models import EmbeddingFailure, EmbeddingSpace
 from vector.errors import UNCERTAIN_REASONS, InputRefused
-from vector.planning import PendingText, cost_of
+from vector.pending import PendingText
+from vector.planning import cost_of
 from vector.providers.base import EmbeddingReply, PreprocessPolicy, estimated_tokens_of
 from vector.store import VectorStore
 from vector.vector_batch import VectorBatch
@@ -108,7 +109,11 @@ class Writer:
     def quarantine(self, text: PendingText, error: InputRefused) -> None:
         """Records that the model refuses a text, for the first time or again."""
         self.summary.quarantined += len(text.chunk_ids)
-        self.store.save_embedding_failures(self._failure(chunk_id, text, error) for chunk_id in text.chunk_ids)
+        failures = self.store.list_embedding_failures(self.space.embedding_space_id, text.content_sha256)
+        known = {failure.chunk_id: failure for failure in failures}
+        self.store.save_embedding_failures(
+            self._failure(chunk_id, text, error, known.get(chunk_id)) for chunk_id in text.chunk_ids
+        )
 
     def flush(self) -> None:
         """Writes what was gathered, in one transaction."""
@@ -119,9 +124,10 @@ class Writer:
             self._waiting = VectorBatch(self.space, self.summary.run_id)
         self._on_progress(self.summary)
 
-    def _failure(self, chunk_id: str, text: PendingText, error: InputRefused) -> EmbeddingFailure:
+    def _failure(
+        self, chunk_id: str, text: PendingText, error: InputRefused, known: EmbeddingFailure | None
+    ) -> EmbeddingFailure:
         now = datetime.now(timezone.utc)
-        known = self.store.find_embedding_failure(chunk_id, self.space.embedding_space_id, text.content_sha256)
         failure = known or EmbeddingFailure.create_new(
             chunk_id, self.space.embedding_space_id, text.content_sha256, error.reason, str(error), attempt_count=0
         )

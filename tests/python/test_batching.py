@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vector.batching import LONG_CALL, MEASURED_CALLS, Batches, BatchSizer, batches_of
+from vector.batching import LONG_CALL, MEASURED_CALLS, Batches, BatchSizer, batches_of, even_size
 from vector.providers.base import EmbeddingReply, estimated_tokens_of
 from vector.writing import FIRST_RETRY, LAST_RETRY, retry_delay, token_columns
 
@@ -54,6 +54,24 @@ def test_batches_read_one_item_ahead_at_most(items, limit):
     while batch := batches.next(*limit):
         taken += len(batch)
         assert len(read) <= taken + 1
+
+
+@given(st.integers(0, 5000), st.integers(1, 300), st.integers(1, 16))
+def test_even_batches_keep_all_threads_busy_to_the_end(items, most, at_a_time):
+    size = even_size(items, most, at_a_time)
+    assert 1 <= size <= most
+    calls = -(-items // size)
+    rounds = -(-calls // at_a_time)
+    assert rounds <= -(-items // (most * at_a_time)), "no more rounds than with the largest batches"
+    if at_a_time == 1:
+        assert size == most, "nothing to even out"
+    else:
+        # A thread that has a batch in every round has about its share of the items: one a round more at most.
+        assert rounds * size <= items / at_a_time + rounds or items == 0
+
+
+def test_a_hundred_texts_for_two_threads():
+    assert even_size(100, 32, 2) == 25
 
 
 # The size

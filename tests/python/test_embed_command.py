@@ -10,10 +10,13 @@ import pytest
 from misbehaving_server import MODEL, MisbehavingServer
 from support import HASH_SPACE, PROJECT_DIR, read_csv
 
+from vector.canaries import CANARIES
 from vector.commands import embed as embed_command
 from vector.commands import embed_report
 from vector.commands.wording import duration, money
 from vector.planning import EmbedOptions, EmbedPlan
+from vector.providers.hash import HashProvider
+from vector.providers.openai import OpenAIProvider
 from vector.writing import EmbedSummary
 
 SERVED = {**HASH_SPACE, "space_key": "served", "provider": "openai", "model_name": MODEL}
@@ -137,6 +140,38 @@ def test_the_model_in_the_process_gets_as_many_tokens_as_planned(project):
     assert (run["input_tokens"], run["tokens_counted"]) == (plan["tokens"], True)
     assert plan["cost"] == pytest.approx(plan["tokens"] * 2 / 1_000_000)
     assert run["cost"] == pytest.approx(all_tokens(run) * 2 / 1_000_000)
+
+
+@pytest.mark.parametrize(("chunks", "sizes"), [(20, [5] * 4), (30, [5] * 6), (7, [4, 3]), (1, [1])])
+def test_threads_of_this_process_get_batches_of_one_size(project, monkeypatch, chunks, sizes):
+    asked = []
+
+    def embed(provider, texts):
+        if not set(texts) & set(CANARIES):
+            asked.append(len(texts))
+        return answered(provider, texts)
+
+    answered = HashProvider.embed
+    monkeypatch.setattr(HashProvider, "embed", embed)
+    monkeypatch.setattr(HashProvider, "preferred_batch_size", 6)
+    monkeypatch.setattr(HashProvider, "preferred_concurrency", 2)
+    use(project, {**HASH_SPACE, "space_key": "other", "dimensions": "16"})
+    (plan,) = plans(project, "--limit", str(chunks))
+    (run,) = runs(project, "--limit", str(chunks))
+    assert_same(plan, run)
+    assert sorted(asked, reverse=True) == sizes
+
+
+def test_a_server_gets_full_batches(project, server, monkeypatch):
+    monkeypatch.setattr(OpenAIProvider, "preferred_batch_size", 6)
+    monkeypatch.setattr(OpenAIProvider, "largest_batch_size", None)
+    monkeypatch.setattr(OpenAIProvider, "preferred_concurrency", 2)
+    use(project, SERVED)
+    (plan,) = plans(project, "--limit", "20")
+    (run,) = runs(project, "--limit", "20")
+    assert_same(plan, run)
+    chunks = [len(each.texts) for each in server.asked if not set(each.texts) & set(CANARIES)]
+    assert sorted(chunks) == [2, 6, 6, 6]
 
 
 def test_tokens_and_time_are_known_better_after_a_first_run(project, server):

@@ -9,6 +9,7 @@ import pytest
 
 from vector.canaries import CANARIES
 from vector.contracts.models import EmbeddingCanary
+from vector.embedding import EmbedOptions, embed_space
 from vector.errors import InvalidRecord, ProviderError, SpaceRefused
 from vector.pinning import pin_or_check, refuse_another_model, refuse_swapped_model
 from vector.providers.base import PreprocessPolicy
@@ -128,6 +129,17 @@ def test_the_digest_of_the_canaries_pins_too(store, free_space):
 
 
 # The ledger
+
+
+def test_a_run_reads_the_canaries_once(store, free_space, monkeypatch):
+    read, list_canaries = [], store.list_embedding_canaries
+    monkeypatch.setattr(
+        store, "list_embedding_canaries", lambda space_id: read.append(space_id) or list_canaries(space_id)
+    )
+    for reads in (2, 1):  # on first use once more, when they are stored
+        read.clear()
+        assert embed_space(store, free_space, EmbedOptions(limit=2)).written == 2
+        assert len(read) == reads
 
 
 def test_canaries_are_saved_once(store, space, embedding):

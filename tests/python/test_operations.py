@@ -20,6 +20,7 @@ from vector.errors import ConfigurationError, ProviderError
 from vector.pinning import PinResult
 from vector.providers.hash import HashProvider
 from vector.providers.onnx import locate_model
+from vector.runs import _is_abandoned
 from vector.store import VectorStore
 
 
@@ -183,6 +184,19 @@ def test_runs_of_processes_that_are_gone_are_closed(project, worker, age, closed
     assert project.query("select status from run where run_id = ?", run.run_id) == [
         ("FAILED" if closed else "RUNNING",)
     ]
+
+
+def test_on_windows_no_process_is_looked_for(monkeypatch):
+    """There os.kill with any signal but two ends the process."""
+    killed = []
+    monkeypatch.setattr("vector.runs.sys.platform", "win32")
+    monkeypatch.setattr("vector.runs.os.kill", lambda *arguments: killed.append(arguments))
+    now = datetime.now(timezone.utc)
+    for number, age, abandoned in ((999_999, 1, False), (999_999, 25, True), (os.getpid(), 0, True)):
+        worker = f"{socket.gethostname()}:{number}"
+        job = VectorJob.create_new(JobType.EMBED_CHUNKS, {}, locked_by=worker, locked_utc=now - timedelta(hours=age))
+        assert _is_abandoned(job) is abandoned
+    assert killed == []
 
 
 @pytest.mark.parametrize(

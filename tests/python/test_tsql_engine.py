@@ -18,7 +18,9 @@ from vector.engines.base import SearchRequest
 from vector.engines.filters import SearchFilters
 from vector.engines.sqlserver import SqlServerEngine
 from vector.errors import ConfigurationError, InvalidRecord
+from vector.pending import materialize_plan, read_fresh_texts
 from vector.pinning import refuse_another_model
+from vector.planning import EmbedOptions
 from vector.providers.hash import HashProvider
 from vector.store import VectorStore
 from vector.verify import verify_vectors
@@ -446,6 +448,83 @@ def test_a_lost_connection_is_opened_anew_with_its_temporary_tables(server, conn
     ]
 
 
+@pytest.fixture
+def losing(server, monkeypatch):
+    """An engine, and its connections so far: one more each time that one is lost. An answer of the server that is
+    `_lost()` loses it."""
+    monkeypatch.setattr("vector.engines.sqlserver.time.sleep", lambda seconds: None)
+    opened = []
+
+    def connect():
+        opened.append(pyodbc.Connection(server.answer, autocommit=True))
+        return opened[-1]
+
+    return SqlServerEngine(connect(), reconnect=connect), opened
+
+
+@pytest.mark.parametrize("first", ["select @@trancount", "^update"])
+def test_a_connection_that_was_lost_while_it_was_idle_is_opened_anew(losing, server, first):
+    engine, opened = losing
+    server.answers.insert(0, ("^update", lambda parameters: []))
+    server.answers.insert(0, (first, [_lost(), *([(0,)] if "trancount" in first else [])]))
+    engine.atomically(lambda: engine.execute("update [vector].[chunk] set managed_by = 'dbt'"))
+    assert len(opened) == 2
+    assert [call["call"] for call in opened[1].calls].count("commit") == 1
+
+
+def test_a_select_outside_of_a_transaction_is_asked_again_once(losing, server):
+    engine, opened = losing
+    server.answers.insert(0, ("select chunk_id", [_lost(), ("a",)]))
+    assert engine.query("select chunk_id from chunk") == [("a",)]
+    server.answers.insert(0, ("select chunk_id", [_lost(), _lost()]))
+    with pytest.raises(pyodbc.OperationalError):
+        engine.query("select chunk_id from chunk")
+    assert len(opened) == 3
+
+
+def test_a_select_in_a_transaction_is_not_asked_again_alone(losing, server):
+    engine, opened = losing
+    server.answers.insert(0, ("select chunk_id", [_lost(), ("a",)]))
+    tries = []
+
+    def work():
+        tries.append(len(opened))
+        return engine.query("select chunk_id from chunk")
+
+    assert engine.atomically(work) == [("a",)]
+    assert tries == [1, 2]
+
+
+def test_pages_of_a_plan_go_on_where_they_were_after_a_lost_connection(losing, server, monkeypatch):
+    monkeypatch.setattr("vector.pending.PAGE", 1)
+    engine, opened = losing
+    sizes = iter([(5, "a"), (5, "b"), _lost(), (None, None)])
+    texts = iter([("a", "text", "c1"), ("b", "text", "c2"), ("c", "longer", "c3")])
+
+    def next_of(rows):
+        def answer(parameters):
+            row = next(rows)
+            if isinstance(row, Exception):
+                raise row
+            return [row]
+
+        return answer
+
+    server.answers[:0] = [(r"select min\(final", next_of(sizes)), (r"select chunk\.content_sha256", next_of(texts))]
+    store = VectorStore(engine=engine)
+    space = EmbeddingSpace.create_new("hash", "hash", 2)
+    materialize_plan(store, space, EmbedOptions())
+    assert [text.content_sha256 for text in read_fresh_texts(store, 3)] == ["a", "b", "c"]
+
+    made, *bounds = [call for call in opened[1].calls if "#vector_embedding_plan" in call.get("sql", "")]
+    assert made["sql"].startswith("select * into #vector_embedding_plan from (select pending.*, dense_rank()")
+    assert [call["parameters"] for call in bounds] == [[5, 5, "b"], [5, 5, "b"]]
+    for call in [call for connection in opened for call in connection.calls if "sql" in call]:
+        assert violations(call["sql"]) == []
+        assert sqlglot_complaints(call["sql"]) == []
+        assert sqlfluff_complaints(call["sql"].replace("?", "@p")) == []
+
+
 def test_without_a_way_to_reconnect_a_lost_connection_is_an_error(connection):
     def work():
         raise pyodbc.OperationalError("08S01", "[08S01] Communication link failure")
@@ -462,6 +541,10 @@ def test_a_missing_permission_says_what_to_do(engine, server, use):
     server.answers.insert(0, (r"select chunk_id", [denied]))
     with pytest.raises(ConfigurationError, match=r"SELECT permission was denied .* grant the role"):
         getattr(engine, use)("select chunk_id from chunk")
+
+
+def _lost() -> pyodbc.OperationalError:
+    return pyodbc.OperationalError("08S01", "[08S01] [Microsoft] Communication link failure (10054)")
 
 
 def _deadlock() -> pyodbc.DatabaseError:

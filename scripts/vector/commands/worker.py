@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from vector.commands.shared import (
     add_command,
     job_types,
     lease_seconds,
+    leave,
     open_store,
     pause_seconds,
     positive,
@@ -92,7 +91,7 @@ def _worker(arguments: argparse.Namespace) -> int:
         worker.run()
     code = _report(arguments, worker, received)
     if worker.abandoned:
-        _leave(code)
+        leave(code)
     return code
 
 
@@ -106,16 +105,6 @@ def _report(arguments: argparse.Namespace, worker: Worker, received: list[int]) 
         print("stopped; what was finished is stored, the rest is back in the queue", file=sys.stderr)
         return 128 + received[0]
     return 1 if worker.counts[Outcome.DEAD] else 0
-
-
-def _leave(code: int) -> NoReturn:
-    """Ends the process at once. At its ordinary end Python joins the threads of every pool, daemons or not, and so
-    would wait for the model server that an abandoned job waits for."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(code)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def engine_for_target(target: Target) -> Engine:
     Raises ConfigurationError when the target's type is unknown or the database cannot be opened.
     """
     if target.type == "duckdb":
-        from vector.engines.duckdb import connect
+        from vector.engines.duckdb_connection import connect
     elif target.type == "sqlserver":
         from vector.engines.sqlserver_connection import connect
     else:

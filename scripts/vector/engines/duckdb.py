@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -29,8 +28,7 @@ from vector.engines.base import (
 )
 from vector.engines.duckdb_memory import MemoryLimit
 from vector.engines.filters import SearchFilters, filter_conditions
-from vector.errors import ConfigurationError, DatabaseBusy
-from vector.profile import Target
+from vector.errors import ConfigurationError
 
 _ARROW_TYPES = {
     "text": pa.string(),
@@ -55,51 +53,6 @@ _ATTEMPTS = 8
 # One process writes, so a lock of the process will do: transactions of DuckDB that decide by what they read, and not
 # only by what they write, do not see each other.
 _QUEUE = threading.RLock()
-
-
-def connect(target: Target) -> DuckDBEngine:
-    """Opens the target's database file for writing.
-
-    Raises ConfigurationError when the file is missing, is no DuckDB database, or another process holds it.
-    """
-    path = str(target.settings.get("path", ":memory:"))
-    if path.startswith(("md:", "motherduck:", "s3:", "http")) or path == ":memory:":
-        raise ConfigurationError(f"target {target.name}: path {path!r} is not a local database file")
-    if not Path(path).is_file():
-        raise ConfigurationError(
-            f"target {target.name}: no database at {Path(path).absolute()}; run `dbt build` first"
-            " (a relative path counts from the working directory, as in dbt)"
-        )
-    try:
-        connection = duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
-    except duckdb.Error as error:
-        raise _cannot_open(path, str(error)) from None
-    settings = dict(target.settings.get("settings") or {})
-    for name, value in settings.items():
-        try:
-            _set(connection, name, value)
-        except duckdb.Error as error:
-            connection.close()
-            raise ConfigurationError(f"target {target.name}: setting {name}: {_first_line(error)}") from None
-    return DuckDBEngine(connection, target.schema, settings, own=True)
-
-
-def _set(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:
-    connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
-
-
-def _cannot_open(path: str, message: str) -> ConfigurationError:
-    if "Could not set lock on file" in message:
-        holder = re.search(r"PID (\d+)", message)
-        who = f"process {holder.group(1)}" if holder else "another process"
-        return DatabaseBusy(
-            f"{path} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
-        )
-    return ConfigurationError(f"{path} cannot be opened as a DuckDB database: {_first_line(message)}")
-
-
-def _first_line(message: object) -> str:
-    return str(message).partition("\n")[0]
 
 
 class DuckDBEngine:
@@ -285,7 +238,7 @@ class DuckDBEngine:
         if isinstance(error, duckdb.ConstraintException) or (
             isinstance(error, duckdb.TransactionException) and "duplicate key" in str(error).lower()
         ):
-            return re.sub(r"^\w+ Error: (Failed to commit: )?", "", _first_line(error))
+            return re.sub(r"^\w+ Error: (Failed to commit: )?", "", first_line(error))
         return None
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
@@ -328,7 +281,7 @@ class DuckDBEngine:
         # A cursor of DuckDB is a connection, without the settings of the first.
         cursor = self.connection.cursor()
         for name, value in self._settings.items():
-            _set(cursor, name, value)
+            set_option(cursor, name, value)
         return DuckDBEngine(cursor, self.schema, self._settings, own=True, memory=self._memory)
 
     def queue_turn(self) -> AbstractContextManager[Any]:
@@ -350,6 +303,16 @@ class DuckDBEngine:
     def close(self) -> None:
         """Closes the connection."""
         self.connection.close()
+
+
+def set_option(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:
+    """Sets a setting of DuckDB for a session. Raises ConfigurationError for what is no name."""
+    connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
+
+
+def first_line(message: object) -> str:
+    """The first line of an error; DuckDB goes on with the statement."""
+    return str(message).partition("\n")[0]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from vector.contracts.ledgers import Column
-from vector.engines import sqlserver_queue, sqlserver_search
+from vector.engines import sqlserver_errors, sqlserver_queue, sqlserver_search
 from vector.engines.base import (
     ClaimRequest,
     Result,
@@ -30,29 +29,16 @@ from vector.engines.base import (
     key_match,
 )
 from vector.engines.filters import SearchFilters, filter_conditions
+from vector.engines.sqlserver_values import inlined, staged_type
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-# Deadlock, lock timeout, snapshot conflict, and Azure SQL's throttling and failover.
-_TRANSIENT = ("1205", "1222", "3960", "10928", "10929", "40197", "40501", "40613", "49918", "49919", "49920")
 _ATTEMPTS = 5
-
-# Longer key texts than this have no index in SQL Server (900 bytes clustered), and no ledger has them.
-_KEY_LENGTH = 400
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
-
-_TYPES = {
-    "json": "nvarchar(max)",
-    "integer": "bigint",
-    "real": "float",
-    "boolean": "bit",
-    "utc": "datetime2(6)",
-    "vector": "varchar(max)",
-}
 
 
 class SqlServerEngine:
@@ -86,7 +72,17 @@ class SqlServerEngine:
         return f"[{self.schema}].[{checked_identifier(name, 'table')}]"
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
-        """All rows of a select."""
+        """All rows of a select; asked for again, once, when the connection was lost outside of a transaction."""
+        try:
+            return self._rows(sql, parameters)
+        except Exception as error:
+            if self._in_transaction or not self._may_reconnect(error):
+                raise
+            logger.warning("the connection was lost: %s", error)
+            self._connect_again()
+            return self._rows(sql, parameters)
+
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         with self._executed(sql, parameters) as cursor:
             return [tuple(row) for row in cursor.fetchall()]
 
@@ -109,7 +105,7 @@ class SqlServerEngine:
             cursor.execute(sql, *([tuple(parameters)] if parameters else []))
             yield cursor
         except Exception as error:
-            if "permission was denied" in str(error) or "permission denied" in str(error):
+            if sqlserver_errors.lacks_permission(error):
                 raise ConfigurationError(
                     f"schema {self.schema}: the login lacks a right: {str(error)[:300]}; grant the role it is for"
                     " (docs/sqlserver.md, Grants)"
@@ -127,8 +123,8 @@ class SqlServerEngine:
             try:
                 return self._once(work)
             except Exception as error:
-                lost = self._reconnect is not None and _is_lost_connection(error)
-                if attempt == _ATTEMPTS or not (lost or _is_transient(error)):
+                lost = self._may_reconnect(error)
+                if attempt == _ATTEMPTS or not (lost or sqlserver_errors.is_transient(error)):
                     raise
                 logger.warning("transient error, attempt %d of %d: %s", attempt, _ATTEMPTS, error)
                 time.sleep(random.uniform(0, min(2**attempt * 0.1, 5)))
@@ -143,7 +139,7 @@ class SqlServerEngine:
         self._staged_count += 1
         name = f"#vector_staged_{self._staged_count}"
         definitions = ", ".join(
-            f"{checked_identifier(column.name, 'column')} {_staged_type(column, [row[i] for row in values])} null"
+            f"{checked_identifier(column.name, 'column')} {staged_type(column, [row[i] for row in values])} null"
             for i, column in enumerate(columns)
         )
         self.execute(f"create table {name} ({definitions})")
@@ -201,7 +197,7 @@ class SqlServerEngine:
         self.execute(f"drop table if exists {target}")
         # With parameters the driver would prepare the statement, and a temporary table made inside a prepared
         # statement ends with it. Hence literals.
-        self._materialized[name] = f"select * into {target} from ({_inlined(select, parameters)}) as kept"
+        self._materialized[name] = f"select * into {target} from ({inlined(select, parameters)}) as kept"
         self.execute(self._materialized[name])
 
     def materialized(self, name: str) -> str:
@@ -228,12 +224,7 @@ class SqlServerEngine:
 
     def explain_constraint(self, error: Exception) -> str | None:
         """What a constraint refused, in one line of the server's words; None for an error of another kind."""
-        # The name that both drivers give to the errors of SQLSTATE 23000.
-        if type(error).__name__ != "IntegrityError":
-            return None
-        text = str(error.args[-1] if error.args else error).rpartition("DDBC Error: ")[2]
-        first, _, _ = text.partition("; [")  # the next message says only that the statement has ended
-        return re.sub(r"^(\[[^]]*\]\s*)+|\s*\(\d+\)( \(SQL\w+\))?$", "", first)
+        return sqlserver_errors.refused_by_constraint(error)
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search: in the database where it keeps the space's vectors as VECTOR(n), else over a local copy."""
@@ -318,7 +309,7 @@ class SqlServerEngine:
 
     def _lock(self, resource: str) -> bool:
         try:
-            ((result,),) = self.query(
+            ((result,),) = self._rows(
                 "set nocount on; declare @result int;"
                 " exec @result = sp_getapplock @Resource = ?, @LockMode = 'Exclusive', @LockOwner = 'Session',"
                 " @LockTimeout = 0; select @result",
@@ -330,6 +321,9 @@ class SqlServerEngine:
             logger.warning("%s has no application locks: nothing keeps two sessions apart", self.location)
             return True
         return int(result) >= 0
+
+    def _may_reconnect(self, error: Exception) -> bool:
+        return self._reconnect is not None and sqlserver_errors.is_lost_connection(error)
 
     def _connect_again(self) -> None:
         with suppress(Exception):
@@ -357,41 +351,3 @@ class SqlServerEngine:
         ((count,),) = self.query(f"select count(*) from {name}")
         if count != len(rows):
             raise ConfigurationError(f"the driver staged {count} of {len(rows)} rows; use another driver version")
-
-
-def _staged_type(column: Column, values: Sequence[Any]) -> str:
-    if column.kind != "text":
-        text_type = _TYPES[column.kind]
-        return f"{text_type} collate Latin1_General_100_BIN2" if "varchar" in text_type else text_type
-    # Temporary tables have the collation of tempdb unless told otherwise: this is the ledgers'. Long types are slow to
-    # join and to send.
-    longest = max((len(value.encode("utf-16-le")) // 2 for value in values if value is not None), default=0)
-    size = _KEY_LENGTH if longest <= _KEY_LENGTH else "max"
-    return f"nvarchar({size}) collate Latin1_General_100_BIN2"
-
-
-def _inlined(select: str, parameters: Sequence[Any]) -> str:
-    """The select with its parameters as literals. They are ids and numbers of our own, checked to be so."""
-    for value in parameters:
-        if isinstance(value, int):
-            literal = str(value)
-        elif isinstance(value, str) and all(char.isalnum() or char in "-_" for char in value):
-            literal = f"N'{value}'"
-        else:
-            raise ConfigurationError(f"{value!r} is neither an id nor a number")
-        select = select.replace("?", literal, 1)
-    return select
-
-
-def _is_transient(error: Exception) -> bool:
-    text = f"{error.args}"
-    return any(f"({number})" in text or f" {number} " in text for number in _TRANSIENT)
-
-
-# Communication link failure, connection not open, and what the network layer says below them.
-_LOST = ("08S01", "08003", "08007", "10053", "10054", "10060", "communication link failure", "connection is closed")
-
-
-def _is_lost_connection(error: Exception) -> bool:
-    text = str(error.args).lower()
-    return any(sign.lower() in text for sign in _LOST)

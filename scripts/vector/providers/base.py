@@ -148,6 +148,7 @@ class DiscoveredModel:
 class EmbeddingProvider(Protocol):
     """A model that is ready to be called; `embed` may be called from several threads at once.
 
+    `in_process` says that a call is no request to a server, which may limit or charge for them.
     `endpoint_url` carries no credentials and is None for a model in this process. `model_digest` is "sha256:" and
     64 hex digits, or None where the model has none. `preferred_batch_size` texts a call and `preferred_concurrency`
     calls at a time are a good start; a server may do better with up to `largest_batch_size` texts (None: no other size
@@ -157,6 +158,7 @@ class EmbeddingProvider(Protocol):
     """
 
     name: str
+    in_process: bool = True
     endpoint_url: str | None
     model_digest: str | None
     preferred_batch_size: int

@@ -42,6 +42,7 @@ class Answer:
 class HttpProvider(EmbeddingProvider):
     """Embeds through an HttpClient; a protocol says how to ask (`_ask`). `policy` and `clock` are for tests."""
 
+    in_process = False
     model_digest: str | None = None
     served_model: str | None = None
     refuses_long_texts = False
