@@ -17,8 +17,9 @@ from vector.engines.filters import SearchFilters, naive_utc
 from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
 from vector.providers import EmbeddingProvider, open_provider
 from vector.redaction import is_redacted
+from vector.rerankers import is_entry_point
 from vector.retrieval import FoundChunk, Question, embed_question, search_question
-from vector.search_policy import SearchPolicy, is_entry_point
+from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
 
 # What float32 sums of another order may differ by.

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from vector.errors import ConfigurationError
 from vector.ranking import RRF_K
 
 MODES = ("dense", "lexical", "hybrid")
-RERANKERS = "vector.rerankers"
 
 # Candidates of a search that chooses among several: ten a hit, and so many at least.
 POOL_PER_HIT = 10
 LEAST_POOL = 100
-
-Reranker = Callable[[str, Sequence[str]], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -100,41 +94,3 @@ def _bm25() -> dict[str, float]:
     from vector.lexical import K1, B
 
     return {"k1": K1, "b": B}
-
-
-def is_entry_point(reranker: str) -> bool:
-    """Whether a package that is installed offers a reranker of this name."""
-    return any(entry.name == reranker for entry in entry_points(group=RERANKERS))
-
-
-def load_reranker(name: str) -> Reranker:
-    """The function of a name: an entry point of the group `vector.rerankers`, or `module:function`.
-
-    Raises ConfigurationError, with what there is, when there is none.
-    """
-    for entry in entry_points(group=RERANKERS):
-        if entry.name == name:
-            return entry.load()
-    module, _, function = name.partition(":")
-    if not (module and function):
-        known = ", ".join(sorted(entry.name for entry in entry_points(group=RERANKERS))) or "none is installed"
-        raise ConfigurationError(f"reranker {name!r}: give module:function, or an entry point of {RERANKERS} ({known})")
-    try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"reranker {name!r}: {error}; is its folder on PYTHONPATH?") from None
-    if not callable(found):
-        raise ConfigurationError(f"reranker {name!r} is no function")
-    return found
-
-
-def reranked(reranker: Reranker, name: str, query: str, texts: Sequence[str]) -> list[float]:
-    """The reranker's scores of the texts, higher for the better. Raises ConfigurationError unless they are one finite
-    number a text."""
-    scores = [float(score) for score in reranker(query, list(texts))]
-    if len(scores) != len(texts) or not all(map(math.isfinite, scores)):
-        raise ConfigurationError(
-            f"reranker {name!r} answered {len(texts)} texts with {len(scores)} scores,"
-            f" {sum(map(math.isfinite, scores))} of them finite; it must give one finite number a text"
-        )
-    return scores
