@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from vector.errors import ConfigurationError
 from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
 from vector.redaction import redacted, redaction_is_set
-from vector.search_policy import DENSE, SearchPolicy
+from vector.search_policy import DENSE, SearchPolicy, is_count
 from vector.store import VectorStore
 
 
@@ -80,15 +80,15 @@ def search(
     provider: EmbeddingProvider | None,
     query: str,
     top_k: int = 10,
-    source_types: Sequence[str] = (),
-    source_ids: Sequence[str] = (),
+    source_types: Iterable[str] = (),
+    source_ids: Iterable[str] = (),
     log: bool = True,
     run_id: str | None = None,
     eval_query_id: str | None = None,
     *,
-    tags: Sequence[tuple[str, str]] = (),
-    updated_from: datetime | None = None,
-    updated_before: datetime | None = None,
+    tags: Iterable[tuple[str, str]] | Mapping[str, str] = (),
+    updated_from: date | None = None,
+    updated_before: date | None = None,
     policy: SearchPolicy = DENSE,
     redact: bool | None = None,
 ) -> SearchResult:
@@ -100,12 +100,13 @@ def search(
     `redact`: log the question as its hash only; by default what VECTOR_REDACT_QUERIES says, and not for an evaluation
     question, which stands in a seed.
 
-    Raises ConfigurationError on an empty question, a top_k below 1, or a provider of another space, InvalidRecord on a
-    question that holds a NUL or a lone surrogate, ProviderError when the model cannot be used, SpaceRefused when
-    another one filled the space.
+    Raises ConfigurationError on an empty question, a top_k that is no number from 1, a filter that makes no sense, a
+    provider of another space, or a reranker that fails; InvalidRecord on a question, or a value of a filter, that holds
+    a NUL or a lone surrogate; ProviderError when the model cannot be used; SpaceRefused when another one filled the
+    space.
     """
     _check_question(query, top_k)
-    filters = SearchFilters(tuple(source_types), tuple(source_ids), tuple(tags), updated_from, updated_before)
+    filters = SearchFilters(source_types, source_ids, tags, updated_from, updated_before)
     if policy.mode == "lexical":
         question = Question(query, space.embedding_space_id, None)
     else:
@@ -190,10 +191,12 @@ def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy
 
 
 def _check_question(query: str, top_k: int) -> None:
+    if not isinstance(query, str):
+        raise ConfigurationError(f"the question is {query!r}; give a text")
     if not query.strip():
         raise ConfigurationError("the question is empty; ask something")
-    if top_k < 1:
-        raise ConfigurationError(f"top_k is {top_k}; ask for at least 1 hit")
+    if not is_count(top_k):
+        raise ConfigurationError(f"top_k is {top_k!r}; ask for a whole number of hits, at least 1")
     require_storable_text(query, "the question")
 
 

@@ -16,6 +16,15 @@ POOL_PER_HIT = 10
 LEAST_POOL = 100
 
 
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number from 1 that a ledger holds. True is not, though Python counts it as 1."""
+    return type(value) is int and 1 <= value < 2**31
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class SearchPolicy:
     """How the hits of a search are chosen.
@@ -41,11 +50,12 @@ class SearchPolicy:
 
     def __post_init__(self) -> None:
         self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
-        self._require(self.min_score is None or math.isfinite(self.min_score), "min_score", "a finite number")
-        self._require(self.per_source is None or self.per_source >= 1, "per_source", "a number from 1")
-        self._require(self.mmr is None or 0 <= self.mmr <= 1, "mmr", "a number from 0 to 1")
-        self._require(self.pool is None or self.pool >= 1, "pool", "a number from 1")
-        self._require(self.rrf_k >= 0, "rrf_k", "a number from 0")
+        self._require(self.min_score is None or _is_number(self.min_score), "min_score", "a finite number")
+        self._require(self.per_source is None or is_count(self.per_source), "per_source", "a whole number from 1")
+        self._require(self.mmr is None or (_is_number(self.mmr) and 0 <= self.mmr <= 1), "mmr", "a number from 0 to 1")
+        self._require(self.rerank is None or isinstance(self.rerank, str), "rerank", "the name of a reranker")
+        self._require(self.pool is None or is_count(self.pool), "pool", "a whole number from 1")
+        self._require(_is_number(self.rrf_k) and self.rrf_k >= 0, "rrf_k", "a number from 0")
 
     def _require(self, right: bool, name: str, wanted: str) -> None:
         if not right:
