@@ -486,6 +486,8 @@ def test_nothing_found_says_why_and_no_library_speaks(project, capfd):
     assert done.exit_code == 0
     assert "no text that passes the filters has a word of the question" in done.stdout
     assert "DEBUG" not in done.stderr + capfd.readouterr().err
+    done = project.vector("search", "Io", "--mode", "lexical", "--min-score", "1000", "--no-log")
+    assert "has a word of the question, or none reaches the lowest score asked for, 1000.0" in done.stdout
     done = project.vector("search", "Io", "--min-score", "2", "--no-log")
     assert "nothing reaches the lowest score asked for, 2.0" in done.stdout
     done = project.vector("search", "Io", "--source-type", "none", "--no-log")

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from vector.commands.shared import add_command, moment, open_store, positive, print_result, searched_space
+from vector.commands.wording import excerpt
 from vector.contracts.models import EmbeddingSpace
 from vector.profile import find_project_dir
 from vector.providers import open_provider
@@ -98,21 +99,21 @@ def _result(
 
 def _why_nothing(result: SearchResult) -> str:
     policy = result.retrieval.policy or {}
+    least = policy.get("min_score")
     if not result.retrieval.candidate_count:
         return "nothing current passes the filters (see `vector coverage` for what there is)"
     if policy.get("method") == "lexical":
-        return "no text that passes the filters has a word of the question"
-    return f"nothing reaches the lowest score asked for, {policy.get('min_score')}"
+        wordless = "no text that passes the filters has a word of the question"
+        return wordless if least is None else f"{wordless}, or none reaches the lowest score asked for, {least}"
+    return f"nothing reaches the lowest score asked for, {least}"
 
 
 def _result_text(result: SearchResult) -> str:
-    lines = [f"{result.retrieval.query_text}"]
+    lines = [excerpt(result.retrieval.query_text)]
     for hit in result.hits:
-        excerpt = " ".join(hit.content.split())
-        lines.append(
-            f"{hit.rank:>3}. {hit.score:.3f}  {hit.source_id or hit.chunk_id}  {hit.source_title or ''}".rstrip()
-        )
-        lines.append(f"            {excerpt[:100]}{'...' if len(excerpt) > 100 else ''}")
+        source = f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.source_title or '')}"
+        lines.append(f"{hit.rank:>3}. {hit.score:.3f}  {source}".rstrip())
+        lines.append(f"            {excerpt(hit.content, 100)}")
     if not result.hits:
         lines.append(f"     nothing found: {_why_nothing(result)}")
     logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
+from vector.commands.wording import printable
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
@@ -169,14 +170,15 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def print_result(arguments: argparse.Namespace, value: dict[str, Any], text: str) -> None:
-    """Prints the value with --json, else the text."""
-    printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else text
+    """Prints the value with --json, else the text: data is part of it, and must not command a terminal."""
+    printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else printable(text)
     if printed:
         with suppress(BrokenPipeError):  # told at the end of the command, where it changes no exit code
             print(printed)
 
 
 def say(line: str) -> None:
-    """Prints a line on stderr. Who closed it does not want to know, and that must not change how a command ends."""
+    """Prints a line on stderr, printable. Who closed it does not want to know, and that must not change how a command
+    ends."""
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
