@@ -25,12 +25,19 @@ from vector.store import VectorStore
 @dataclass(frozen=True)
 class Question:
     """A question and its vector, float32 of shape (dimensions,), which belongs to one space; None where only words are
-    compared. `embedding_ms` is what the model took."""
+    compared. `embedding_ms` is what the model took. `tokens` are those of the model's input, and how many of them it
+    used: fewer where it was truncated; None where the provider cannot tell."""
 
     text: str
     embedding_space_id: str
     vector: np.ndarray | None
     embedding_ms: float = 0.0
+    tokens: tuple[int, int] | None = None
+
+    @property
+    def truncated(self) -> bool | None:
+        """Whether the model saw less than the whole question; None where that is not known."""
+        return None if self.tokens is None else self.tokens[1] < self.tokens[0]
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,12 @@ class FoundChunk:
 @dataclass(frozen=True)
 class SearchResult:
     """A search and its hits. `retrieval` is what the log holds, if the search was logged, and more of the question
-    than the log has where that is redacted."""
+    than the log has where that is redacted. `query_tokens` are the question's, as Question has them."""
 
     retrieval: VectorRetrieval
     hits: list[FoundChunk]
     logged: bool
+    query_tokens: tuple[int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON: the query and how it was answered, then `hits`, best first."""
@@ -64,6 +72,7 @@ class SearchResult:
         return {
             "retrieval_id": retrieval.retrieval_id if self.logged else None,
             "query": retrieval.query_text,
+            "query_truncated": retrieval.query_truncated_flag,
             "embedding_space_id": retrieval.embedding_space_id,
             "top_k": retrieval.top_k,
             "filters": retrieval.filters,
@@ -134,7 +143,10 @@ def embed_question(
     started = time.perf_counter()
     reply = provider.embed([PreprocessPolicy.from_dict(space.preprocess_policy).query_input(text)])
     check_reply(reply, 1, space.dimensions)
-    return Question(text, space.embedding_space_id, reply.vectors[0], (time.perf_counter() - started) * 1000)
+    taken = (time.perf_counter() - started) * 1000
+    (given,), (used,) = reply.input_tokens, reply.used_tokens
+    tokens = None if given is None or used is None else (given, used)
+    return Question(text, space.embedding_space_id, reply.vectors[0], taken, tokens)
 
 
 def search_question(
@@ -167,12 +179,13 @@ def search_question(
         latency_ms=round(question.embedding_ms + (time.perf_counter() - started) * 1000, 3),
         engine=store.engine.name,
         exact_flag=True,
+        query_truncated_flag=question.truncated,
         **of_run,
     )
     if log:
         kept = redacted(retrieval) if redact else retrieval
         store.save_retrieval(kept, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])
-    return SearchResult(retrieval, _found(store, hits), log)
+    return SearchResult(retrieval, _found(store, hits), log, question.tokens)
 
 
 def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy) -> None:

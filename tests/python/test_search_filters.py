@@ -80,6 +80,13 @@ def test_a_source_without_tags_or_with_broken_ones_is_not_found(store, ask, sour
     assert not {"page:apollo", "page:voyager"} & sources_found(ask(tags=[("lang", "en")]))
 
 
+def test_an_array_has_no_keys(store, ask, sources):
+    store.save_source(replace(sources["page:apollo"], tags=["red", {"lang": "xx"}]))
+    store.save_source(replace(sources["page:voyager"], tags={"0": "red"}))
+    assert sources_found(ask(tags=[("0", "red")])) == {"page:voyager"}
+    assert sources_found(ask(tags=[("lang", "xx")])) == set()
+
+
 def test_dates_are_from_and_before(store, ask, sources):
     moment = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
     one, two, three = sorted(of_chunks(store, sources))[:3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vector.commands.shared import add_command, moment, open_store, positive, print_result, searched_space
+from vector.commands.shared import add_command, moment, open_store, positive, print_result, say, searched_space
 from vector.commands.wording import excerpt
 from vector.contracts.models import EmbeddingSpace
 from vector.profile import find_project_dir
@@ -21,9 +21,9 @@ HELP = """examples:
   %(prog)s "solar wind" --mode hybrid --per-source 2 --tag lang=en --updated-from 2026-01-01
   %(prog)s "solar wind" --space minilm --json
 
-With --json, one object with the keys retrieval_id, query, embedding_space_id, top_k, filters, policy, candidates,
-latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type, source_title, content,
-components. docs/search.md tells what the options do."""
+With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
+filters, policy, candidates, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type,
+source_title, content, components. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
@@ -68,6 +68,12 @@ def _search(arguments: argparse.Namespace) -> int:
         result = _result(store, searched_space(store, arguments.space), policy, arguments)
     finally:
         store.close()
+    if result.retrieval.query_truncated_flag:
+        given, used = result.query_tokens
+        say(
+            f"warning: the model read {used} of the question's {given} tokens; ask a shorter one, or search by words"
+            " (--mode lexical)"
+        )
     print_result(arguments, result.to_dict(), _result_text(result))
     return 0
 
