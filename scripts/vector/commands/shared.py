@@ -161,8 +161,11 @@ def print_table(arguments: argparse.Namespace, relation: str, columns: Sequence[
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """The rows under their headings, in columns; what is None is blank."""
-    cells = [list(headings), *(["" if value is None else str(value) for value in row] for row in rows)]
+    """The rows under their headings, in columns; what is None is blank, and each row one line."""
+    cells = [
+        list(headings),
+        *(["" if value is None else " ".join(str(value).split()) for value in row] for row in rows),
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
