@@ -55,6 +55,7 @@ final as (
         retrievals.latency_ms,
         retrievals.run_id,
         retrievals.eval_query_id,
+        retrievals.query_truncated_flag,
         hits.score,
         hits.metadata_json,
         hits.chunk_id,
@@ -65,6 +66,11 @@ final as (
         versions.content as content_then,
         hits.content_sha256 as content_sha256_then,
         case
+            -- Cut by the policy it was cut by then, a source that is still there loses a chunk to another text only.
+            when
+                chunks.retired_utc is not null and sources.retired_utc is null
+                and {{ json_text('chunks.policy_json', '$.version') }} = sources.policy_version
+                then 'source_text_changed'
             when chunks.retired_utc is not null then 'retired'
             when chunks.content_sha256 <> hits.content_sha256 then 'text_changed'
             when chunks.content_sha256 = hits.content_sha256 then 'current'

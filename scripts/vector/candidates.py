@@ -13,7 +13,8 @@ from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import SearchHit, SearchRequest
 from vector.engines.filters import SearchFilters
 from vector.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
-from vector.search_policy import SearchPolicy, load_reranker, reranked
+from vector.rerankers import load_reranker, reranked
+from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
 
 _KEY = Column("chunk_id", "", "text")
@@ -46,7 +47,7 @@ class Asked:
 def choose(asked: Asked) -> tuple[list[Candidate], int]:
     """The hits, best first, and the number of current vectors, or texts, that passed the filters and were compared.
 
-    Raises ConfigurationError when the reranker cannot be had, or answers nonsense.
+    Raises ConfigurationError when the reranker cannot be had, fails, or answers nonsense.
     """
     policy, size = asked.policy, asked.top_k
     if policy.has_pool:
@@ -131,6 +132,8 @@ def _rescored(candidate: Candidate, name: str, score: float) -> Candidate:
 
 def _reranked(asked: Asked, name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
     reranker = load_reranker(name)
+    if not candidates:
+        return []
     details = chunk_details(asked.store, [each.chunk_id for each in candidates])
     scores = reranked(reranker, name, asked.text, [details[each.chunk_id][3] for each in candidates])
     found = [_rescored(each, "rerank", score) for each, score in zip(candidates, scores, strict=True)]

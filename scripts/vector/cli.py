@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
         _flush()
         return exit_code
     except VectorError as error:
+        if os.environ.get("VECTOR_DEBUG") and error.__cause__ is not None:
+            traceback.print_exc()
         say(f"error: {error}")
         return error.exit_code
     except Exception as error:

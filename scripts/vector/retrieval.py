@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,26 @@ from vector.language import search_language
 from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
 from vector.redaction import redacted, redaction_is_set
-from vector.search_policy import DENSE, SearchPolicy
+from vector.search_policy import DENSE, SearchPolicy, is_count
 from vector.store import VectorStore
 
 
 @dataclass(frozen=True)
 class Question:
     """A question and its vector, float32 of shape (dimensions,), which belongs to one space; None where only words are
-    compared. `embedding_ms` is what the model took."""
+    compared. `embedding_ms` is what the model took. `tokens` are those of the model's input, and how many of them it
+    used: fewer where it was truncated; None where the provider cannot tell."""
 
     text: str
     embedding_space_id: str
     vector: np.ndarray | None
     embedding_ms: float = 0.0
+    tokens: tuple[int, int] | None = None
+
+    @property
+    def truncated(self) -> bool | None:
+        """Whether the model saw less than the whole question; None where that is not known."""
+        return None if self.tokens is None else self.tokens[1] < self.tokens[0]
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,12 @@ class FoundChunk:
 @dataclass(frozen=True)
 class SearchResult:
     """A search and its hits. `retrieval` is what the log holds, if the search was logged, and more of the question
-    than the log has where that is redacted."""
+    than the log has where that is redacted. `query_tokens` are the question's, as Question has them."""
 
     retrieval: VectorRetrieval
     hits: list[FoundChunk]
     logged: bool
+    query_tokens: tuple[int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON: the query and how it was answered, then `hits`, best first."""
@@ -65,6 +73,7 @@ class SearchResult:
         return {
             "retrieval_id": retrieval.retrieval_id if self.logged else None,
             "query": retrieval.query_text,
+            "query_truncated": retrieval.query_truncated_flag,
             "embedding_space_id": retrieval.embedding_space_id,
             "top_k": retrieval.top_k,
             "filters": retrieval.filters,
@@ -81,15 +90,15 @@ def search(
     provider: EmbeddingProvider | None,
     query: str,
     top_k: int = 10,
-    source_types: Sequence[str] = (),
-    source_ids: Sequence[str] = (),
+    source_types: Iterable[str] = (),
+    source_ids: Iterable[str] = (),
     log: bool = True,
     run_id: str | None = None,
     eval_query_id: str | None = None,
     *,
-    tags: Sequence[tuple[str, str]] = (),
-    updated_from: datetime | None = None,
-    updated_before: datetime | None = None,
+    tags: Iterable[tuple[str, str]] | Mapping[str, str] = (),
+    updated_from: date | None = None,
+    updated_before: date | None = None,
     policy: SearchPolicy = DENSE,
     redact: bool | None = None,
 ) -> SearchResult:
@@ -102,12 +111,13 @@ def search(
     `redact`: log the question as its hash only; by default what VECTOR_REDACT_QUERIES says, and not for an evaluation
     question, which stands in a seed.
 
-    Raises ConfigurationError on an empty question, a top_k below 1, or a provider of another space, InvalidRecord on a
-    question that holds a NUL or a lone surrogate, ProviderError when the model cannot be used, SpaceRefused when
-    another one filled the space.
+    Raises ConfigurationError on an empty question, a top_k that is no number from 1, a filter that makes no sense, a
+    provider of another space, or a reranker that fails; InvalidRecord on a question, or a value of a filter, that holds
+    a NUL or a lone surrogate; ProviderError when the model cannot be used; SpaceRefused when another one filled the
+    space.
     """
     _check_question(query, top_k)
-    filters = SearchFilters(tuple(source_types), tuple(source_ids), tuple(tags), updated_from, updated_before)
+    filters = SearchFilters(source_types, source_ids, tags, updated_from, updated_before)
     if policy.needs_model:
         question = embed_question(store, space, provider, query)
     else:
@@ -135,7 +145,10 @@ def embed_question(
     started = time.perf_counter()
     reply = provider.embed([PreprocessPolicy.from_dict(space.preprocess_policy).query_input(text)])
     check_reply(reply, 1, space.dimensions)
-    return Question(text, space.embedding_space_id, reply.vectors[0], (time.perf_counter() - started) * 1000)
+    taken = (time.perf_counter() - started) * 1000
+    (given,), (used,) = reply.input_tokens, reply.used_tokens
+    tokens = None if given is None or used is None else (given, used)
+    return Question(text, space.embedding_space_id, reply.vectors[0], taken, tokens)
 
 
 def search_question(
@@ -170,12 +183,13 @@ def search_question(
         latency_ms=round(question.embedding_ms + (time.perf_counter() - started) * 1000, 3),
         engine=store.engine.name,
         exact_flag=True,
+        query_truncated_flag=question.truncated,
         **of_run,
     )
     if log:
         kept = redacted(retrieval) if redact else retrieval
         store.save_retrieval(kept, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])
-    return SearchResult(retrieval, _found(store, hits), log)
+    return SearchResult(retrieval, _found(store, hits), log, question.tokens)
 
 
 def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy) -> None:
@@ -194,10 +208,12 @@ def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy
 
 
 def _check_question(query: str, top_k: int) -> None:
+    if not isinstance(query, str):
+        raise ConfigurationError(f"the question is {query!r}; give a text")
     if not query.strip():
         raise ConfigurationError("the question is empty; ask something")
-    if top_k < 1:
-        raise ConfigurationError(f"top_k is {top_k}; ask for at least 1 hit")
+    if not is_count(top_k):
+        raise ConfigurationError(f"top_k is {top_k!r}; ask for a whole number of hits, at least 1")
     require_storable_text(query, "the question")
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from vector.errors import ConfigurationError
@@ -14,13 +11,19 @@ from vector.language import NEUTRAL, known_languages
 from vector.ranking import RRF_K
 
 MODES = ("dense", "lexical", "hybrid")
-RERANKERS = "vector.rerankers"
 
 # Candidates of a search that chooses among several: ten a hit, and so many at least.
 POOL_PER_HIT = 10
 LEAST_POOL = 100
 
-Reranker = Callable[[str, Sequence[str]], Sequence[float]]
+
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number from 1 that a ledger holds. True is not, though Python counts it as 1."""
+    return type(value) is int and 1 <= value < 2**31
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,12 @@ class SearchPolicy:
 
     def __post_init__(self) -> None:
         self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
-        self._require(self.min_score is None or math.isfinite(self.min_score), "min_score", "a finite number")
-        self._require(self.per_source is None or self.per_source >= 1, "per_source", "a number from 1")
-        self._require(self.mmr is None or 0 <= self.mmr <= 1, "mmr", "a number from 0 to 1")
-        self._require(self.pool is None or self.pool >= 1, "pool", "a number from 1")
-        self._require(self.rrf_k >= 0, "rrf_k", "a number from 0")
+        self._require(self.min_score is None or _is_number(self.min_score), "min_score", "a finite number")
+        self._require(self.per_source is None or is_count(self.per_source), "per_source", "a whole number from 1")
+        self._require(self.mmr is None or (_is_number(self.mmr) and 0 <= self.mmr <= 1), "mmr", "a number from 0 to 1")
+        self._require(self.rerank is None or isinstance(self.rerank, str), "rerank", "the name of a reranker")
+        self._require(self.pool is None or is_count(self.pool), "pool", "a whole number from 1")
+        self._require(_is_number(self.rrf_k) and self.rrf_k >= 0, "rrf_k", "a number from 0")
         if self.language not in (None, NEUTRAL):
             known = known_languages()
             self._require(self.language in known, "language", f"one of {', '.join(known)}")
@@ -126,41 +130,3 @@ def _bm25(language: str | None) -> dict[str, Any]:
     from vector.lexical import K1, B
 
     return {"k1": K1, "b": B, **({} if language in (None, NEUTRAL) else {"language": language})}
-
-
-def is_entry_point(reranker: str) -> bool:
-    """Whether a package that is installed offers a reranker of this name."""
-    return any(entry.name == reranker for entry in entry_points(group=RERANKERS))
-
-
-def load_reranker(name: str) -> Reranker:
-    """The function of a name: an entry point of the group `vector.rerankers`, or `module:function`.
-
-    Raises ConfigurationError, with what there is, when there is none.
-    """
-    for entry in entry_points(group=RERANKERS):
-        if entry.name == name:
-            return entry.load()
-    module, _, function = name.partition(":")
-    if not (module and function):
-        known = ", ".join(sorted(entry.name for entry in entry_points(group=RERANKERS))) or "none is installed"
-        raise ConfigurationError(f"reranker {name!r}: give module:function, or an entry point of {RERANKERS} ({known})")
-    try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"reranker {name!r}: {error}; is its folder on PYTHONPATH?") from None
-    if not callable(found):
-        raise ConfigurationError(f"reranker {name!r} is no function")
-    return found
-
-
-def reranked(reranker: Reranker, name: str, query: str, texts: Sequence[str]) -> list[float]:
-    """The reranker's scores of the texts, higher for the better. Raises ConfigurationError unless they are one finite
-    number a text."""
-    scores = [float(score) for score in reranker(query, list(texts))]
-    if len(scores) != len(texts) or not all(map(math.isfinite, scores)):
-        raise ConfigurationError(
-            f"reranker {name!r} answered {len(texts)} texts with {len(scores)} scores,"
-            f" {sum(map(math.isfinite, scores))} of them finite; it must give one finite number a text"
-        )
-    return scores

@@ -111,6 +111,35 @@ def test_only_what_changed_is_embedded(project, pages):
     assert project.test().success
 
 
+def test_a_replay_connects_what_an_edit_cut_elsewhere(project, pages):
+    """A longer name moves every offset after it: chunks are retired and made, and both say that the source did it."""
+    text = project.query("select content from chunk where source_id = 'page:apollo' and content like '%Houbolt%'")[0][0]
+    asked = json.loads(project.vector("search", text, "--top-k", "500", "--json").stdout)
+    body = pages["apollo"]["body"]
+    body["text"] = body["text"].replace("John Houbolt", "the engineer John Houbolt")
+    pages.pop("ceres")
+    publish(project, pages)
+    project.embed()
+
+    (found,) = json.loads(project.vector("replay", asked["retrieval_id"], "--json").stdout)["replays"]
+    reasons = {}
+    for change in found["changes"]:
+        if change["source_id"] in ("page:apollo", "page:ceres") and change["change"] != "moved":
+            reasons.setdefault((change["source_id"], change["change"]), set()).add(tuple(change["reasons"]))
+    assert reasons == {
+        ("page:apollo", "gone"): {("chunk_retired", "source_text_changed")},
+        ("page:apollo", "new"): {("chunk_new", "source_text_changed")},
+        ("page:ceres", "gone"): {("chunk_retired",)},
+    }
+    assert set(
+        project.query(
+            "select source_id, chunk_status_now from retrieval_audit where retrieval_id = ?"
+            " and source_id in ('page:apollo', 'page:ceres') and chunk_status_now not in ('current', 'text_changed')",
+            asked["retrieval_id"],
+        )
+    ) == {("page:apollo", "source_text_changed"), ("page:ceres", "retired")}
+
+
 def test_full_refresh_loses_no_row(project):
     before = project.contents()
     project.build("--full-refresh")

@@ -435,6 +435,29 @@ def rerankers(tmp_path, monkeypatch):
         "def too_few(query, texts):\n    return [1.0]\n"
         "def not_finite(query, texts):\n    return [float('nan')] * len(texts)\n"
         "constant = 3\n"
+        "def raises(query, texts):\n    raise RuntimeError('the model server is down\\nand more')\n"
+        "def exits(query, texts):\n    raise SystemExit(0)\n"
+        "def nothing(query, texts):\n    return None\n"
+        "def nones(query, texts):\n    return [None] * len(texts)\n"
+        "def words(query, texts):\n    return ['high'] * len(texts)\n"
+        "def one_argument(query):\n    return [1.0]\n"
+        "def lazily(query, texts):\n    yield 1.0\n    raise KeyError('lost')\n"
+        "def huge(query, texts):\n    return [10 ** 400] * len(texts)\n"
+        "import numpy\n"
+        "def column(query, texts):\n    return numpy.asarray([[-len(text)] for text in texts], dtype='float32')\n"
+        "def two_columns(query, texts):\n    return numpy.ones((len(texts), 2))\n"
+        "def ragged(query, texts):\n    return [[1.0], [1.0, 2.0]]\n"
+    )
+    (tmp_path / "broken_reranker.py").write_text("def f(:\n")
+    (tmp_path / "raising_reranker.py").write_text("raise RuntimeError('no licence')\n")
+    (tmp_path / "exiting_reranker.py").write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "needy_reranker.py").write_text("import no_such_library\n")
+    described = tmp_path / "some_rerankers-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: some-rerankers\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text(
+        "[vector.rerankers]\ninstalled = my_rerankers:by_length\nno-module = no_such_module:f\n"
+        "no-function = my_rerankers:missing\nno-callable = my_rerankers:constant\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield "my_rerankers"
@@ -453,20 +476,66 @@ def test_a_reranker_orders_the_candidates(ask, store, rerankers):
     assert (query, texts) == (QUESTION, [hit.content for hit in candidates])
 
 
+def test_an_array_of_one_column_is_a_score_a_text(ask, rerankers):
+    plain, column = (ask(top_k=5, rerank=f"{rerankers}:{name}") for name in ("by_length", "column"))
+    assert [(hit.chunk_id, hit.score) for hit in column.hits] == [(hit.chunk_id, hit.score) for hit in plain.hits]
+
+
+def test_an_installed_package_offers_rerankers_by_name(ask, rerankers):
+    assert ask(top_k=5, rerank="installed").hits == ask(top_k=5, rerank=f"{rerankers}:by_length").hits
+    with pytest.raises(ConfigurationError, match=r"entry point of vector.rerankers \(installed, no-callable"):
+        ask(rerank="other")
+
+
+def test_a_reranker_without_candidates_is_not_asked(store, space, rerankers):
+    def search_nothing(name):
+        policy = SearchPolicy(rerank=f"{rerankers}:{name}")
+        return search(store, space, HashProvider(space), QUESTION, 5, ["none of these"], policy=policy, log=False)
+
+    assert search_nothing("by_length").hits == search_nothing("raises").hits == []
+    assert sys.modules["my_rerankers"].calls == []
+    with pytest.raises(ConfigurationError, match="has no attribute 'missing'"):
+        search_nothing("missing")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("too_few", "answered 100 texts with 1 scores"),
-        ("not_finite", "0 of them finite"),
-        ("missing", "has no attribute 'missing'"),
-        ("constant", "is no function"),
+        ("my_rerankers:too_few", "answered 100 texts with 1 scores"),
+        ("my_rerankers:not_finite", "0 of them finite"),
+        ("my_rerankers:nones", "0 of them finite"),
+        ("my_rerankers:two_columns", r"an array of shape \(100, 2\)"),
+        ("my_rerankers:missing", "has no attribute 'missing'"),
+        ("my_rerankers:constant", "is no function"),
+        ("my_rerankers:raises", "failed: RuntimeError: the model server is down .VECTOR_DEBUG=1 shows where.$"),
+        ("my_rerankers:exits", "failed: SystemExit: 0"),
+        ("my_rerankers:nothing", "failed: TypeError: 'NoneType' object is not iterable"),
+        ("my_rerankers:words", "failed: ValueError: could not convert string to float: 'high'"),
+        ("my_rerankers:one_argument", "failed: TypeError: one_argument.. takes 1 positional argument but 2 were given"),
+        ("my_rerankers:lazily", "failed: KeyError: 'lost'"),
+        ("my_rerankers:huge", "failed: OverflowError"),
+        ("my_rerankers:ragged", "failed: ValueError"),
+        ("no_such_module:f", "No module named 'no_such_module'; is its folder on PYTHONPATH"),
+        ("needy_reranker:f", "No module named 'no_such_library'$"),
+        ("broken_reranker:f", "cannot be loaded: SyntaxError"),
+        ("raising_reranker:f", "cannot be loaded: RuntimeError: no licence"),
+        ("exiting_reranker:f", "cannot be loaded: SystemExit: 0"),
+        (".relative:f", "cannot be loaded: TypeError"),
+        ("no-module", "No module named 'no_such_module'"),
+        ("no-function", "has no attribute 'missing'"),
+        ("no-callable", "is no function"),
     ],
 )
-def test_a_reranker_that_is_wrong(ask, rerankers, name, message):
-    with pytest.raises(ConfigurationError, match=message):
-        ask(rerank=f"{rerankers}:{name}")
-    with pytest.raises(ConfigurationError, match="No module named 'no_such_module'.*PYTHONPATH"):
-        ask(rerank="no_such_module:f")
+def test_a_reranker_that_is_wrong_is_named(ask, rerankers, name, message):
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        ask(rerank=name)
+    assert str(raised.value).startswith(f"reranker {name!r}")
+
+
+def test_a_reranker_that_fails_ends_the_command_with_one_line(project, rerankers):
+    done = project.vector("search", QUESTION, "--rerank", f"{rerankers}:exits")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "error: reranker 'my_rerankers:exits' failed: SystemExit: 0 (VECTOR_DEBUG=1 shows where)\n"
 
 
 # A vector belongs to its space
@@ -517,6 +586,8 @@ def test_nothing_found_says_why_and_no_library_speaks(project, capfd):
     assert done.exit_code == 0
     assert "no text that passes the filters has a word of the question" in done.stdout
     assert "DEBUG" not in done.stderr + capfd.readouterr().err
+    done = project.vector("search", "Io", "--mode", "lexical", "--min-score", "1000", "--no-log")
+    assert "has a word of the question, or none reaches the lowest score asked for, 1000.0" in done.stdout
     done = project.vector("search", "Io", "--min-score", "2", "--no-log")
     assert "nothing reaches the lowest score asked for, 2.0" in done.stdout
     done = project.vector("search", "Io", "--source-type", "none", "--no-log")

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+import vector.replay
 from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
 from vector.embedding import embed_space
-from vector.errors import ConfigurationError
+from vector.errors import ConfigurationError, ProviderError
 from vector.providers.hash import HashProvider
 from vector.redaction import REDACTED, redaction_is_set
 from vector.replay import logged_since, replay
@@ -17,6 +18,7 @@ from vector.search_policy import SearchPolicy
 
 QUESTION = "the orbit of a moon"
 NOW = datetime.now(timezone.utc)
+POLICY = ("mode", "mmr", "per_source", "min_score", "rerank", "language")
 
 
 @pytest.fixture
@@ -24,9 +26,7 @@ def ask(store, space):
     """A logged search."""
 
     def asked(text=QUESTION, top_k=10, redact=None, **options):
-        policy = SearchPolicy(
-            **{name: options.pop(name) for name in ("mode", "mmr", "per_source", "language") if name in options}
-        )
+        policy = SearchPolicy(**{name: options.pop(name) for name in POLICY if name in options})
         return search(store, space, HashProvider(space), text, top_k, policy=policy, redact=redact, **options)
 
     return asked
@@ -217,6 +217,75 @@ def test_scores_that_moved_and_a_question_with_another_vector(store, ask, again)
     assert change.score_now - change.score_then == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+def test_a_neighbour_that_left_moves_no_score(store, ask, again, mode):
+    """BM25 depends on all texts, and a fused score on the ranks of others: neither is a change of a hit's own."""
+    result = ask(mode=mode)
+    ids = [hit.chunk_id for hit in result.hits]
+    left = ids[4]
+    store.save_chunk(with_text(store.get_chunk(left), "Words of another kind altogether."))
+    found, changes = again(result)
+    assert changes.pop(left) == ("gone", ("text_changed", "vector_missing"))
+    moved = [change for change in found.changes if change.change == "moved"]
+    assert {change.chunk_id for change in moved} <= set(ids[5:])
+    assert moved
+    for change in moved:
+        assert change.rank_now < change.rank_then
+        assert change.reasons == ("moved_up",)
+        assert change.score_now != pytest.approx(change.score_then, rel=1e-5)
+    assert {change.reasons for change in found.changes if change.change == "new"} == {("moved_up",)}
+    then, now = ids, [hit.chunk_id for hit in ask(mode=mode).hits]
+    assert found.unchanged == sum(one == other for one, other in zip(then, now, strict=True))
+
+
+def test_a_hybrid_hit_whose_vector_compares_otherwise(store, ask, again):
+    result = ask(mode="hybrid")
+    third = result.hits[2]
+    store.engine.execute(
+        "update retrieval_hit set metadata_json = ? where retrieval_id = ? and rank = 3",
+        [json.dumps({**third.components, "dense": 0.125}), result.retrieval.retrieval_id],
+    )
+    assert "dense" in third.components
+    assert again(result)[1] == {third.chunk_id: ("moved", ("score_moved",))}
+
+
+def test_a_source_that_changed_is_no_reason_where_no_filter_asks_for_it(store, ask, again):
+    """With and without a filter of source types, which a source's row does not decide."""
+    result = ask(source_types=["page"], mmr=0.9)
+    next_hit = ask(source_types=["page"], mmr=0.9, top_k=11).hits[10]
+    store.save_source(replace(store.get_source(next_hit.source_id), title="New", updated_utc=NOW + timedelta(1)))
+    store.save_chunk(replace(store.get_chunk(result.hits[9].chunk_id), retired_utc=NOW + timedelta(1)))
+    _, changes = again(result)
+    assert changes[next_hit.chunk_id] == ("new", ("moved_up",))
+
+
+@pytest.mark.parametrize("policy", ["same", "other"])
+def test_a_source_that_was_cut_anew_says_so_of_old_and_new_chunks(store, space, ask, again, policy):
+    result = ask(top_k=3)
+    source = store.get_source(result.hits[0].source_id)
+    gone = store.list_chunks(source.source_id)
+    (kept,) = [chunk for chunk in gone if chunk.chunk_id == result.hits[0].chunk_id]
+    version = kept.policy["version"] if policy == "same" else "another-v1"
+    later = datetime.now(timezone.utc)
+    made = with_text(replace(kept, chunk_id="e" * 64, created_utc=later), f"{QUESTION}!")
+    made.policy = {**made.policy, "version": version}
+    store.save_chunks([*(replace(chunk, retired_utc=later) for chunk in gone), made])
+    store.save_source(replace(source, policy_version=version, content_sha256="0" * 64, updated_utc=later))
+    vector = HashProvider(space).embed([QUESTION]).vectors[0].tolist()
+    store.save_embedding(
+        VectorEmbedding.create_new(made.chunk_id, space.embedding_space_id, made.content_sha256, vector)
+    )
+    _, changes = again(result)
+    why = "source_text_changed" if policy == "same" else "policy_changed"
+    assert changes[kept.chunk_id] == ("gone", ("chunk_retired", why))
+    assert changes[made.chunk_id] == ("new", ("chunk_new", why))
+
+    store.save_source(replace(source, retired_utc=later))
+    _, changes = again(result)
+    assert changes[kept.chunk_id] == ("gone", ("chunk_retired",))
+    assert changes[made.chunk_id] == ("new", ("chunk_new",))
+
+
 def test_a_space_that_is_no_longer_active(store, space, ask, again):
     result = ask()
     store.save_embedding_space(replace(space, is_active=False))
@@ -246,6 +315,62 @@ def test_a_reranker_of_the_log_is_not_imported_unasked(store, ask, again, tmp_pa
     assert not (tmp_path / "ran").exists()
     assert again(result, "imported_reranker:f")[0].not_replayed is None
     assert (tmp_path / "ran").exists()
+
+
+def test_a_model_that_cannot_be_used_is_asked_once(store, space, ask, monkeypatch):
+    results = [ask(f"{QUESTION} {n}") for n in range(3)]
+    words = ask(mode="lexical")
+    asked = []
+
+    def refuse(self, texts):
+        asked.append(texts)
+        raise ProviderError("the server is down")
+
+    monkeypatch.setattr(HashProvider, "embed", refuse)
+    logged = [store.get_retrieval(each.retrieval.retrieval_id) for each in (*results, words)]
+    found = list(replay(store, logged))
+    assert [each.not_replayed for each in found] == ["the server is down"] * 3 + [None]
+    assert len(asked) == 1
+
+
+def test_a_reranker_that_fails_leaves_the_other_searches(store, ask, again, tmp_path, monkeypatch):
+    (tmp_path / "failing_reranker.py").write_text("def f(query, texts):\n    raise RuntimeError('down')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    first, second = ask(), ask()
+    policy = '{"method":"dense","rerank":"failing_reranker:f"}'
+    rewrite(store, first.retrieval.retrieval_id, f"policy_json = '{policy}'")
+    logged = [store.get_retrieval(each.retrieval.retrieval_id) for each in (first, second)]
+    one, other = replay(store, logged, "failing_reranker:f")
+    assert "reranker 'failing_reranker:f' failed: RuntimeError: down" in one.not_replayed
+    assert other.not_replayed is None
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["""policy_json = '{"method":"dense","mmr":"much"}'""", """filters_json = '{"tags":["lang"]}'""",
+     """filters_json = '{"source_type":"page"}'"""],
+)  # fmt: skip
+def test_a_log_that_makes_no_sense_is_not_replayed(store, ask, again, setting):
+    result = ask()
+    rewrite(store, result.retrieval.retrieval_id, setting)
+    assert again(result)[0].not_replayed
+
+
+def test_searches_of_a_space_without_evaluations(store, space, ask):
+    before = datetime.now(timezone.utc)
+    plain, judged = ask(), ask(eval_query_id="q01")
+    other = store.get_or_create_embedding_space("hash", "other", 8, space_key="other")
+    elsewhere = search(store, other, HashProvider(other), QUESTION)
+    ids = {name: each.retrieval.retrieval_id for name, each in
+           {"plain": plain, "judged": judged, "elsewhere": elsewhere}.items()}  # fmt: skip
+
+    def found(**options):
+        return {each.retrieval_id for each in logged_since(store, before, **options)}
+
+    assert found() == set(ids.values())
+    assert found(evaluations=False) == {ids["plain"], ids["elsewhere"]}
+    assert found(embedding_space_id=space.embedding_space_id) == {ids["plain"], ids["judged"]}
+    assert found(embedding_space_id=space.embedding_space_id, evaluations=False) == {ids["plain"]}
 
 
 def test_since_a_moment_the_latest_first(store, ask):
@@ -278,6 +403,56 @@ def test_the_command_replays(project):
     unknown = project.vector("replay", "nothing")
     assert (unknown.exit_code, unknown.stderr.count("\n")) == (2, 1)
     assert "no search is logged as 'nothing'" in unknown.stderr
+
+
+def test_the_command_chooses_what_it_replays(project):
+    with project.store() as store:
+        space = store.get_embedding_space_by_key("hash")
+        search(store, space, HashProvider(space), QUESTION, eval_query_id="q01")
+        (logged, *_) = [each.retrieval_id for each in store.list_retrievals() if each.eval_query_id is None]
+    assert project.vector("replay", logged.upper(), "--json").exit_code == 0
+    since = ("replay", "--since", "2000-01-01", "--json")
+    assert json.loads(project.vector(*since).stdout)["replayed"] == 3
+    assert json.loads(project.vector(*since, "--no-evaluations", "--space", "hash").stdout)["replayed"] == 2
+    unknown = project.vector(*since, "--space", "none")
+    assert (unknown.exit_code, unknown.stderr.count("\n")) == (2, 1)
+    assert "there is no space 'none'" in unknown.stderr
+    both = project.vector("replay", logged, "--no-evaluations")
+    assert (both.exit_code, "go with --since" in both.stderr) == (2, True)
+
+
+def test_replays_are_printed_as_they_come(project, monkeypatch):
+    """What an unforeseen error ends is not lost."""
+    replayed = vector.replay._replayed
+    done = []
+
+    def fail_second(*arguments):
+        if done:
+            raise RuntimeError("the disk is full")
+        done.append(arguments)
+        return replayed(*arguments)
+
+    monkeypatch.setattr(vector.replay, "_replayed", fail_second)
+    ended = project.vector("replay", "--since", "2000-01-01")
+    assert ended.exit_code == 70
+    assert "hits as they were" in ended.stdout
+    assert "the disk is full" in ended.stderr
+
+
+def test_a_logged_text_does_not_command_the_terminal(project):
+    hostile = "\x1b]0;owned\x07\x9b31m\u202eevil\r\nsecond line " + "long " * 20_000
+    with project.store() as store:
+        space = store.get_embedding_space_by_key("hash")
+        logged = search(store, space, HashProvider(space), hostile, 1).retrieval.retrieval_id
+        chunk = store.get_chunk(store.list_retrieval_hits(logged)[0].chunk_id)
+        store.save_source(replace(store.get_source(chunk.source_id), title="\x1b[2Ja title\nof two lines"))
+    for command in (("replay", logged), ("search", hostile, "--no-log", "--top-k", "1")):
+        said = project.vector(*command).stdout
+        assert not set("\x1b\x07\x9b\u202e\r") & set(said)
+        assert len(said) < 2000
+        assert "evil second line long" in said
+    assert "[2Ja title of two lines\n" in said
+    assert json.loads(project.vector("replay", logged, "--json").stdout)["replays"][0]["query"] == hostile
 
 
 # Retention

@@ -13,6 +13,7 @@ from vector.errors import ConfigurationError, InvalidRecord
 from vector.providers.base import EmbeddingReply
 from vector.providers.hash import HashProvider
 from vector.retrieval import search
+from vector.search_policy import SearchPolicy
 
 METRICS = ("cosine", "dot", "euclidean")
 TYPES = ("page", "entity", "event", "none of these")
@@ -190,7 +191,40 @@ def test_a_question_that_cannot_be_asked(store, space, query, top_k, error):
     assert len(store.list_retrievals()) == 2
 
 
+@pytest.fixture
+def counting(monkeypatch):
+    """The hash, with a tokenizer of words that ends at the third; the counts are None for a question in Greek."""
+    embed = HashProvider.embed
+
+    def counted(self, texts):
+        given = [None if "π" in text else len(text.split()) for text in texts]
+        used = [count and min(count, 3) for count in given]
+        return replace(embed(self, texts), input_tokens=given, used_tokens=used)
+
+    monkeypatch.setattr(HashProvider, "embed", counted)
+
+
+@pytest.mark.parametrize(
+    ("question", "truncated"), [("one two three", False), ("one two three four", True), ("π two three four", None)]
+)
+def test_whether_the_model_saw_the_whole_question_is_logged(store, space, counting, question, truncated):
+    result = search(store, space, HashProvider(space), question, 1)
+    assert store.get_retrieval(result.retrieval.retrieval_id).query_truncated_flag is truncated
+    assert result.to_dict()["query_truncated"] is truncated
+    words = search(store, space, None, question, 1, policy=SearchPolicy("lexical"))
+    assert words.to_dict()["query_truncated"] is None
+
+
 # The command
+
+
+def test_a_question_that_is_too_long_for_the_model_is_warned_of(project, counting):
+    done = project.vector("search", "one two three four", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["query_truncated"]) == (0, True)
+    assert done.stderr == (
+        "warning: the model read 3 of the question's 4 tokens; ask a shorter one, or search by words (--mode lexical)\n"
+    )
+    assert project.vector("search", "one two three").stderr == ""
 
 
 def test_the_command_prints_and_logs_what_it_found(project):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import pytest
 from support import clean_environment
@@ -11,7 +11,7 @@ from vector.cli import main
 from vector.contracts.models import compute_content_hash
 from vector.engines import duckdb_search
 from vector.engines.filters import SearchFilters
-from vector.errors import ConfigurationError
+from vector.errors import ConfigurationError, InvalidRecord
 from vector.providers.hash import HashProvider
 from vector.retrieval import search
 from vector.search_policy import SearchPolicy
@@ -78,6 +78,13 @@ def test_a_source_without_tags_or_with_broken_ones_is_not_found(store, ask, sour
     store.engine.execute("update source_registry set tags_json = '{broken' where source_id = 'page:apollo'")
     store.engine.execute("update source_registry set tags_json = null where source_id = 'page:voyager'")
     assert not {"page:apollo", "page:voyager"} & sources_found(ask(tags=[("lang", "en")]))
+
+
+def test_an_array_has_no_keys(store, ask, sources):
+    store.save_source(replace(sources["page:apollo"], tags=["red", {"lang": "xx"}]))
+    store.save_source(replace(sources["page:voyager"], tags={"0": "red"}))
+    assert sources_found(ask(tags=[("0", "red")])) == {"page:voyager"}
+    assert sources_found(ask(tags=[("lang", "xx")])) == set()
 
 
 def test_dates_are_from_and_before(store, ask, sources):
@@ -200,6 +207,71 @@ def test_filters_that_make_no_sense():
         SearchFilters(source_ids=tuple(map(str, range(1001))))
     with pytest.raises(ConfigurationError, match="unknown filter 'colour'"):
         SearchFilters.from_json({"colour": "red"})
+    with pytest.raises(ConfigurationError, match="updated_from is 'soon', which is no time"):
+        SearchFilters.from_json({"updated_from": "soon"})
+
+
+UNFIT = "\ud800"
+
+
+@pytest.mark.parametrize("unfit", ["a\0b", UNFIT])
+def test_a_value_that_no_database_takes_is_refused(ask, unfit):
+    for filters in (
+        {"source_types": [unfit]},
+        {"source_ids": [unfit]},
+        {"tags": [(unfit, "x")]},
+        {"tags": {"x": unfit}},
+    ):
+        with pytest.raises(InvalidRecord, match="(NUL|lone surrogate) U.* is not allowed"):
+            ask(**filters)
+
+
+def test_bytes_that_are_no_text_are_one_line(project):
+    for option in (["--tag", f"lang={UNFIT}"], ["--source-type", UNFIT], ["--source-id", UNFIT]):
+        done = project.vector("search", "?", *option)
+        assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1), option
+        assert "lone surrogate U+D800" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source_types": "page"}, "source_types is 'page'; give a list of texts"),
+        ({"source_ids": "page:apollo"}, "source_ids is 'page:apollo'; give a list of texts"),
+        ({"source_ids": None}, "source_ids is None; give a list of texts"),
+        ({"source_types": [5]}, "source_types has 5; give texts"),
+        ({"tags": "lang"}, "tags is 'lang'; give pairs"),
+        ({"tags": ["lang"]}, "tags has 'lang'; give pairs"),
+        ({"tags": [("number", 5)]}, "tags has 5; give texts"),
+        ({"updated_from": "2026-01-01"}, "updated_from is '2026-01-01'; give a datetime or a date"),
+        ({"top_k": True}, "top_k is True; ask for a whole number"),
+        ({"top_k": 2.5}, "top_k is 2.5; ask for a whole number"),
+        ({"top_k": "3"}, "top_k is '3'; ask for a whole number"),
+        ({"top_k": 2**31}, "top_k is 2147483648; ask for a whole number"),
+        ({"text": None}, "the question is None; give a text"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(ask, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        ask(**options)
+
+
+@pytest.mark.parametrize(
+    "policy", [{"mmr": "high"}, {"mmr": True}, {"per_source": 1.5}, {"pool": "9"}, {"rerank": 5}, {"min_score": "0"}]
+)
+def test_a_policy_of_another_kind_is_refused(policy):
+    (name,) = policy
+    with pytest.raises(ConfigurationError, match=f"search policy: {name} is .*; it must be"):
+        SearchPolicy.from_json(policy)
+
+
+def test_tags_may_be_a_mapping_and_moments_dates(ask, sources):
+    assert ask(tags={"lang": "ja"}).hits == ask(tags=[("lang", "ja")]).hits
+    assert ask(tags={"lang": "ja"}).retrieval.filters == {"tags": [["lang", "ja"]]}
+    days = {"updated_from": date(2026, 1, 2), "updated_before": date(2026, 1, 3)}
+    moments = {name: datetime(day.year, day.month, day.day, tzinfo=timezone.utc) for name, day in days.items()}
+    assert ask(**days).retrieval.filters == ask(**moments).retrieval.filters
+    assert ask(source_types=(kind for kind in ["page"])).hits == ask(source_types=["page"]).hits
 
 
 def test_the_command_takes_every_filter(project):

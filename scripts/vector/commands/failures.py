@@ -153,7 +153,7 @@ def _failure_lines(failure: dict[str, Any]) -> list[str]:
     inactive = "" if failure["is_active"] else " (inactive)"
     tries = "once" if failure["attempt_count"] == 1 else f"{failure['attempt_count']} times"
     return [
-        f"  {failure['space_key']}{inactive}: {failure['source_id']}, chunk {failure['chunk_index']},"
+        f"  {failure['space_key']}{inactive}: {excerpt(failure['source_id'])}, chunk {failure['chunk_index']},"
         f" {failure['chunk_id']}",
         f"    tried {tries}, last {_when(failure['last_failed_utc'])}; {_again(failure)}",
         f"    text: {excerpt(failure['excerpt'], 80)}",

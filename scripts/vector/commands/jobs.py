@@ -11,7 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, seconds
+from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, say, seconds
+from vector.commands.wording import excerpt
 from vector.contracts.models import JobStatus, JobType, VectorJob
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.queue import JobQueue, JobRequest
@@ -150,7 +151,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _line(job: VectorJob) -> str:
-    error = f"  {job.last_error.splitlines()[0][:80]}" if job.last_error else ""
+    error = f"  {excerpt(job.last_error, 80)}" if job.last_error else ""
     return (
         f"{job.job_id}  {job.job_type.value:<13}  {job.status.value:<10}  {job.attempt_count}/{job.max_attempts}"
         f"  {job.created_utc:%Y-%m-%d %H:%M:%S}{error}"
@@ -218,7 +219,7 @@ def _each(
         arguments, {"changed": changed, "unchanged": list(refused)}, "\n".join(f"{each}: {done}" for each in changed)
     )
     for each, reason in refused.items():
-        print(f"error: job {each}: {reason}", file=sys.stderr)
+        say(f"error: job {each}: {reason}")
     return 2 if refused else 0
 
 

@@ -7,18 +7,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from vector.commands.shared import add_command, moment, open_store, positive, print_result
+from vector.commands.wording import excerpt
 from vector.contracts.models import VectorRetrieval
 from vector.errors import ConfigurationError
+from vector.jobs.query_set import space_of_key
 from vector.replay import HitChange, Replay, logged_since, replay
 from vector.store import VectorStore
 
 HELP = """examples:
   %(prog)s 7f1f9a52-54d1-4a3a-9a5b-0c8c0e3f6a11
   %(prog)s --since 2026-01-31 --limit 100 --json
+  %(prog)s --since 2026-01-31 --space minilm --no-evaluations
 
 With --json, one object with the keys replays, replayed, changed, not_replayed (numbers but for the first); a replay has
 retrieval_id, searched_utc, query, space_key, not_replayed, notes, unchanged, changes; a change has chunk_id, source_id,
 change, rank_then, rank_now, score_then, score_now, reasons (docs/search.md)."""
+
+
+_IN_WORDS = {"source_changed": "source changed, and may not have passed the filters"}
 
 
 def add_to(commands: Any) -> None:
@@ -28,13 +34,21 @@ def add_to(commands: Any) -> None:
     which.add_argument("retrieval_id", nargs="?", help="the logged search")
     which.add_argument("--since", type=moment, metavar="TIME", help="all that were logged since, the latest first")
     again.add_argument("--limit", type=positive, metavar="N", help="with --since, at most so many")
+    again.add_argument("--space", metavar="KEY", help="with --since, only those in this space")
+    again.add_argument(
+        "--no-evaluations", action="store_true", help="with --since, without those of RETRIEVE_TEST and DRIFT_TEST"
+    )
     again.add_argument("--rerank", metavar="M:F", help="allow this reranker, module:function, where the log names it")
 
 
 def _replay(arguments: argparse.Namespace) -> int:
+    replays: list[Replay] = []
     store = open_store(arguments)
     try:
-        replays = list(replay(store, _chosen(store, arguments), arguments.rerank))
+        for each in replay(store, _chosen(store, arguments), arguments.rerank):
+            replays.append(each)
+            if not arguments.json:  # as they come: what follows may take long, or fail
+                print_result(arguments, {}, _replay_text(each))
     finally:
         store.close()
     counts = {
@@ -42,15 +56,24 @@ def _replay(arguments: argparse.Namespace) -> int:
         "changed": sum(bool(each.changes) for each in replays),
         "not_replayed": sum(each.not_replayed is not None for each in replays),
     }
-    text = "\n".join([*map(_replay_text, replays), _summary(counts)])
-    print_result(arguments, {"replays": [each.to_dict() for each in replays], **counts}, text)
+    print_result(arguments, {"replays": [each.to_dict() for each in replays], **counts}, _summary(counts))
     return 0
 
 
 def _chosen(store: VectorStore, arguments: argparse.Namespace) -> Sequence[VectorRetrieval]:
     if arguments.since:
-        return logged_since(store, arguments.since, arguments.limit)
-    found = store.get_retrieval(arguments.retrieval_id)
+        space = None if arguments.space is None else space_of_key(store, arguments.space)
+        return logged_since(
+            store,
+            arguments.since,
+            arguments.limit,
+            space and space.embedding_space_id,
+            evaluations=not arguments.no_evaluations,
+        )
+    if arguments.space or arguments.limit or arguments.no_evaluations:
+        raise ConfigurationError("--space, --limit and --no-evaluations go with --since; a retrieval id is one search")
+    # SQL Server's tools show ids in upper case.
+    found = store.get_retrieval(arguments.retrieval_id.strip().lower())
     if found is None:
         raise ConfigurationError(
             f"no search is logged as {arguments.retrieval_id!r}; `select retrieval_id from retrieval` lists them"
@@ -59,9 +82,10 @@ def _chosen(store: VectorStore, arguments: argparse.Namespace) -> Sequence[Vecto
 
 
 def _replay_text(replayed: Replay) -> str:
-    lines = [f"{replayed.retrieval_id}  {replayed.searched_utc:%Y-%m-%d %H:%M}  {replayed.space_key}  {replayed.query}"]
+    when = f"{replayed.searched_utc:%Y-%m-%d %H:%M}"
+    lines = [f"{replayed.retrieval_id}  {when}  {replayed.space_key}  {excerpt(replayed.query)}"]
     if replayed.not_replayed:
-        return "\n".join([*lines, f"     not replayed: {replayed.not_replayed}"])
+        return "\n".join([*lines, f"     not replayed: {excerpt(replayed.not_replayed, 1000)}"])
     lines += [f"     {note.replace('_', ' ')}" for note in replayed.notes]
     lines += map(_change_text, replayed.changes)
     lines.append(f"     {replayed.unchanged} hits as they were")
@@ -71,8 +95,8 @@ def _replay_text(replayed: Replay) -> str:
 def _change_text(change: HitChange) -> str:
     ranks = f"{change.rank_then or '-':>3} -> {change.rank_now or '-':<3}"
     scores = " -> ".join("-" if score is None else f"{score:.3f}" for score in (change.score_then, change.score_now))
-    reasons = ", ".join(change.reasons).replace("_", " ")
-    return f"     {change.change:<5} {ranks} {scores:<16} {change.source_id or change.chunk_id}  {reasons}"
+    reasons = ", ".join(_IN_WORDS.get(reason, reason.replace("_", " ")) for reason in change.reasons)
+    return f"     {change.change:<5} {ranks} {scores:<16} {excerpt(change.source_id or change.chunk_id)}  {reasons}"
 
 
 def _summary(counts: dict[str, int]) -> str:

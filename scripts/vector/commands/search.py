@@ -13,8 +13,10 @@ from vector.commands.shared import (
     open_store,
     positive,
     print_result,
+    say,
     searched_space,
 )
+from vector.commands.wording import excerpt
 from vector.contracts.models import EmbeddingSpace
 from vector.profile import find_project_dir
 from vector.providers import open_provider
@@ -29,9 +31,9 @@ HELP = """examples:
   %(prog)s "solar wind" --mode hybrid --per-source 2 --tag lang=en --updated-from 2026-01-01
   %(prog)s "solar wind" --space minilm --json
 
-With --json, one object with the keys retrieval_id, query, embedding_space_id, top_k, filters, policy, candidates,
-latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type, source_title, content,
-components. docs/search.md tells what the options do."""
+With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
+filters, policy, candidates, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type,
+source_title, content, components. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
@@ -68,6 +70,12 @@ def _search(arguments: argparse.Namespace) -> int:
         result = _result(store, searched_space(store, arguments.space), policy, arguments)
     finally:
         store.close()
+    if result.retrieval.query_truncated_flag:
+        given, used = result.query_tokens
+        say(
+            f"warning: the model read {used} of the question's {given} tokens; ask a shorter one, or search by words"
+            " (--mode lexical)"
+        )
     print_result(arguments, result.to_dict(), _result_text(result))
     return 0
 
@@ -99,21 +107,21 @@ def _result(
 
 def _why_nothing(result: SearchResult) -> str:
     policy = result.retrieval.policy or {}
+    least = policy.get("min_score")
     if not result.retrieval.candidate_count:
         return "nothing current passes the filters (see `vector coverage` for what there is)"
     if policy.get("method") == "lexical":
-        return "no text that passes the filters has a word of the question"
-    return f"nothing reaches the lowest score asked for, {policy.get('min_score')}"
+        wordless = "no text that passes the filters has a word of the question"
+        return wordless if least is None else f"{wordless}, or none reaches the lowest score asked for, {least}"
+    return f"nothing reaches the lowest score asked for, {least}"
 
 
 def _result_text(result: SearchResult) -> str:
-    lines = [f"{result.retrieval.query_text}"]
+    lines = [excerpt(result.retrieval.query_text)]
     for hit in result.hits:
-        excerpt = " ".join(hit.content.split())
-        lines.append(
-            f"{hit.rank:>3}. {hit.score:.3f}  {hit.source_id or hit.chunk_id}  {hit.source_title or ''}".rstrip()
-        )
-        lines.append(f"            {excerpt[:100]}{'...' if len(excerpt) > 100 else ''}")
+        source = f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.source_title or '')}"
+        lines.append(f"{hit.rank:>3}. {hit.score:.3f}  {source}".rstrip())
+        lines.append(f"            {excerpt(hit.content, 100)}")
     if not result.hits:
         lines.append(f"     nothing found: {_why_nothing(result)}")
     logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""

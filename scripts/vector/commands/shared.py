@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
+from vector.commands.wording import printable
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
@@ -212,8 +213,11 @@ def print_table(arguments: argparse.Namespace, relation: str, columns: Sequence[
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """The rows under their headings, in columns; what is None is blank."""
-    cells = [list(headings), *(["" if value is None else str(value) for value in row] for row in rows)]
+    """The rows under their headings, in columns; what is None is blank, and each row one line."""
+    cells = [
+        list(headings),
+        *(["" if value is None else " ".join(str(value).split()) for value in row] for row in rows),
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
@@ -221,17 +225,18 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def print_result(arguments: argparse.Namespace, value: dict[str, Any], text: str) -> None:
-    """Prints the value with --json, else the text."""
-    printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else text
+    """Prints the value with --json, else the text: data is part of it, and must not command a terminal."""
+    printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else printable(text)
     if printed:
         with suppress(BrokenPipeError):  # told at the end of the command, where it changes no exit code
             print(printed)
 
 
 def say(line: str) -> None:
-    """Prints a line on stderr. Who closed it does not want to know, and that must not change how a command ends."""
+    """Prints a line on stderr, printable. Who closed it does not want to know, and that must not change how a command
+    ends."""
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def leave(code: int) -> NoReturn:

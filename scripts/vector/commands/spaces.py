@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from vector.commands import publishing
-from vector.commands.shared import add_command, open_store, print_result, table
+from vector.commands.shared import add_command, open_store, print_result, say, table
 from vector.errors import ProviderError
 from vector.profile import find_project_dir
 from vector.providers import DiscoveredModel, discover_models
@@ -103,7 +102,7 @@ def _discover(arguments: argparse.Namespace) -> int:
     print_result(arguments, {"models": rows}, _discovered_text(rows, seed))
     if not any(model.dimensions for model in models):
         told = "none of its models can be used for embedding" if models else "it has no embedding model"
-        print(f"error: the server of provider {arguments.provider}: {told}", file=sys.stderr)
+        say(f"error: the server of provider {arguments.provider}: {told}")
         return ProviderError.exit_code
     return 0
 

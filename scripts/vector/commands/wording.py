@@ -1,6 +1,15 @@
-"""Numbers as people read them."""
+"""Numbers and texts as people read them."""
 
 from __future__ import annotations
+
+import re
+
+# What a terminal would obey rather than show: control characters of C0 and C1 but for the end of a line and the tab,
+# those that turn the direction of writing, and lone surrogates, which cannot be printed at all.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+# Characters of a text of unknown length that are shown of it.
+SHOWN = 200
 
 
 def counted(number: int, noun: str) -> str:
@@ -37,7 +46,12 @@ def _places(amount: float) -> int:
     return places
 
 
-def excerpt(text: str, length: int) -> str:
-    """The beginning of a text, on one line."""
-    line = " ".join(text.split())
+def printable(text: str) -> str:
+    """The text with U+FFFD for whatever would command a terminal."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def excerpt(text: str, length: int = SHOWN) -> str:
+    """The beginning of a text, on one line, printable."""
+    line = printable(" ".join(text.split()))
     return f"{line[:length]}..." if len(line) > length else line

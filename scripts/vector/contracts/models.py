@@ -458,7 +458,8 @@ class EmbeddingCanary(_Record):
 
 @dataclass
 class VectorRetrieval(_Record):
-    """One logged query. `latency_ms` is in milliseconds; `exact_flag` says whether every candidate was compared."""
+    """One logged query. `latency_ms` is in milliseconds; `exact_flag` says whether every candidate was compared,
+    `query_truncated_flag` whether the model saw less than the whole question (None: not known, or no model)."""
 
     retrieval_id: str
     embedding_space_id: str
@@ -475,6 +476,7 @@ class VectorRetrieval(_Record):
     engine: str | None = None
     exact_flag: bool = True
     eval_query_id: str | None = None
+    query_truncated_flag: bool | None = None
 
     @classmethod
     def create_new(cls, embedding_space_id: str, query_text: str, top_k: int, **optional: Any) -> "VectorRetrieval":

@@ -38,8 +38,10 @@ def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
     """The condition that the object `source.tags_json` has this value at the key, or in the array there."""
     # RFC 6901: a pointer takes any key.
     pointer = f"/{key.replace('~', '~0').replace('/', '~1')}"
-    found = "try(json_extract(source.tags_json, ?))"
-    text = "try(json_extract_string(source.tags_json, ?))"
+    # Of an array, a pointer takes positions; it has no keys.
+    tags = "case when try(json_type(source.tags_json)) = 'OBJECT' then source.tags_json end"
+    found = f"try(json_extract({tags}, ?))"
+    text = f"try(json_extract_string({tags}, ?))"
     return f"list_contains(coalesce(try_cast({found} as varchar[]), [{text}]), ?)", [pointer, pointer, value]
 
 

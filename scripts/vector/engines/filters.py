@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, time, timezone
 from typing import Any
 
+from vector.contracts.identity import require_storable_text
 from vector.errors import ConfigurationError
 
 # SQL Server takes 2,100 parameters a statement.
@@ -21,8 +22,11 @@ class SearchFilters:
 
     A chunk's source is of one of the `source_types`, is one of the `source_ids`, has every one of the `tags` (key and
     value: the value of the key in `tags_json`, or an element of it where it is an array, as text), and was updated at
-    or after `updated_from` and before `updated_before` (aware, or taken as UTC). Raises ConfigurationError on more
-    values than a statement may have, or on a range that is empty.
+    or after `updated_from` and before `updated_before` (aware, or taken as UTC; a date is its midnight). Any iterable
+    of texts is taken, and tags as pairs or as a mapping.
+
+    Raises ConfigurationError on values of another kind, on more of them than a statement may have, or on a range that
+    is empty; InvalidRecord on a value that holds a NUL or a lone surrogate.
     """
 
     source_types: tuple[str, ...] = ()
@@ -32,6 +36,15 @@ class SearchFilters:
     updated_before: datetime | None = None
 
     def __post_init__(self) -> None:
+        kept = {
+            "source_types": _texts("source_types", self.source_types),
+            "source_ids": _texts("source_ids", self.source_ids),
+            "tags": _pairs(self.tags),
+            "updated_from": _moment("updated_from", self.updated_from),
+            "updated_before": _moment("updated_before", self.updated_before),
+        }
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
         count = len(self.source_types) + len(self.source_ids) + len(self.tags)
         if count > MOST_VALUES:
             raise ConfigurationError(f"a search has {count} values of filters; it may have {MOST_VALUES}")
@@ -60,14 +73,55 @@ class SearchFilters:
         given = dict(filters or {})
         moments = {name: given.pop(name, None) for name in ("updated_from", "updated_before")}
         made = cls(
-            tuple(given.pop("source_type", ())),
-            tuple(given.pop("source_id", ())),
-            tuple((str(key), str(value)) for key, value in given.pop("tags", ())),
-            **{name: datetime.fromisoformat(text) if text else None for name, text in moments.items()},
+            given.pop("source_type", ()),
+            given.pop("source_id", ()),
+            given.pop("tags", ()),
+            **{name: _logged_moment(name, text) for name, text in moments.items()},
         )
         if given:
             raise ConfigurationError(f"unknown filter {min(given)!r}; it was logged by another version")
         return made
+
+
+def _texts(name: str, values: Any) -> tuple[str, ...]:
+    # A text is an iterable of texts too: its letters.
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise ConfigurationError(f"{name} is {values!r}; give a list of texts")
+    kept = tuple(values)
+    for value in kept:
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{name} has {value!r}; give texts")
+        require_storable_text(value, f"the filter {name}")
+    return kept
+
+
+def _pairs(tags: Any) -> tuple[tuple[str, str], ...]:
+    given = tags.items() if isinstance(tags, Mapping) else tags
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"tags is {tags!r}; give pairs of key and value, or a mapping")
+    kept = []
+    for pair in given:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ConfigurationError(f"tags has {pair!r}; give pairs of key and value")
+        kept.append(_texts("tags", pair))
+    return tuple(kept)
+
+
+def _moment(name: str, value: Any) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time())
+    raise ConfigurationError(f"{name} is {value!r}; give a datetime or a date")
+
+
+def _logged_moment(name: str, text: Any) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{name} is {text!r}, which is no time") from None
 
 
 NO_FILTERS = SearchFilters()

@@ -41,7 +41,9 @@ _SCORES = {"cosine": "1 - found.distance", "dot": "-found.distance", "euclidean"
 def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
     """The condition that the object `source.tags_json` has this value at the key, or in the array there."""
     # By OPENJSON and not by a path: a path cannot hold every key, and its JSON_VALUE ends at 4,000 characters.
-    tags = "case when isjson(source.tags_json) = 1 then source.tags_json end"
+    # Of an array it would give positions, which are no keys.
+    opening = "ltrim(translate(source.tags_json, concat(char(9), char(10), char(13)), '   '))"
+    tags = f"case when isjson(source.tags_json) = 1 and {opening} like '{{%' then source.tags_json end"
     members = "case when tag.type = 4 then tag.value else N'[]' end"
     collation = "collate Latin1_General_100_BIN2"
     return (
