@@ -1,4 +1,4 @@
-"""What the log keeps of a search, what replaying it shows, and what retention deletes."""
+"""What the log keeps of a search, and what replaying it shows."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
-from vector.embedding import embed_space
 from vector.errors import ConfigurationError
 from vector.providers.hash import HashProvider
 from vector.redaction import REDACTED, redaction_is_set
@@ -263,62 +262,3 @@ def test_the_command_replays(project):
     unknown = project.vector("replay", "nothing")
     assert (unknown.exit_code, unknown.stderr.count("\n")) == (2, 1)
     assert "no search is logged as 'nothing'" in unknown.stderr
-
-
-# Retention
-
-
-@pytest.fixture
-def aged(project):
-    """Searches of 100 and of 10 days ago, and one of a run of 100 days ago; their ids."""
-    with project.store() as store:
-        space = store.get_embedding_space_by_key("hash")
-        embed_space(store, space)
-        run_id = store.list_runs()[0].run_id
-        made = [
-            search(store, space, HashProvider(space), QUESTION, 3, run_id=run).retrieval.retrieval_id
-            for run in (None, None, run_id)
-        ]
-        for retrieval_id, days in zip(made, (100, 10, 100), strict=True):
-            rewrite(store, retrieval_id, f"created_utc = created_utc - interval {days} day")
-    return made
-
-
-def left(project):
-    hits = project.query("select distinct retrieval_id from retrieval_hit")
-    ids = project.query("select retrieval_id from retrieval")
-    assert set(hits) <= set(ids)
-    return {retrieval_id for (retrieval_id,) in ids}
-
-
-def delete_old(project, arguments):
-    return project.dbt("run-operation", "delete_old_retrievals", "--args", arguments)
-
-
-def test_retention_deletes_whole_searches_older_than_so_many_days(project, aged):
-    old, recent, of_run = aged
-    before = left(project)
-    counted = delete_old(project, "{days: 90, dry_run: true}")
-    assert counted.success, counted.output
-    assert left(project) == before
-
-    done = delete_old(project, "{days: 90}")
-    assert done.success, done.output
-    assert "Deleted 1 searches and 3 hits" in done.output
-    assert left(project) == before - {old}
-    assert recent in before
-
-    assert "Deleted 0 searches and 0 hits" in delete_old(project, "{days: 90}").output
-    assert delete_old(project, "{days: 90, evaluations: true}").success
-    assert left(project) == before - {old, of_run}
-    tested = project.test("--select", "retrieval", "retrieval_hit")
-    assert tested.success, tested.output
-
-
-@pytest.mark.parametrize("days", ["0", "-1", "'90'", "ninety", "null", "1.5", "true"])
-def test_retention_takes_a_number_of_days_only(project, aged, days):
-    before = left(project)
-    done = delete_old(project, f"{{days: {days}}}")
-    assert not done.success
-    assert "give a whole number from 1" in done.output
-    assert left(project) == before
