@@ -129,15 +129,15 @@ final as (
         cast(coalesce(vector_counts.current_count, 0) as integer) as current_count,
         cast(coalesce(searches.search_count, 0) as integer) as search_count,
         cast(coalesce(reach.found_count, 0) as integer) as found_count,
+        cast(coalesce(searches.evaluation_search_count, 0) as integer) as evaluation_search_count,
+        cast(coalesce(evaluation_reach.found_count, 0) as integer) as evaluation_found_count,
         1.0e0 * coalesce(reach.found_count, 0) / nullif(searches.search_count, 0) as found_share,
         case
             when coalesce(searches.search_count, 0) = 0 then 'never searched'
             when reach.found_count is null then 'never found'
             when reach.found_count = searches.search_count then 'always found'
             else 'sometimes found'
-        end as reach,
-        cast(coalesce(searches.evaluation_search_count, 0) as integer) as evaluation_search_count,
-        cast(coalesce(evaluation_reach.found_count, 0) as integer) as evaluation_found_count
+        end as reach
     from spaces
     cross join sources
     left join vector_counts
