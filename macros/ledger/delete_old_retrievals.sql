@@ -1,15 +1,13 @@
 {#-
     Deletes logged searches older than so many days, each whole: its hits, then the search. Searches of a run
-    (RETRIEVE_TEST, DRIFT_TEST) stay, as marts compare them over time, unless `evaluations` is true. `dry_run` only
-    counts.
+    (RETRIEVE_TEST, DRIFT_TEST) and those that answer a question of `eval_query` stay, as marts compare them over time,
+    unless `evaluations` is true. `dry_run` only counts.
 
         dbt run-operation delete_old_retrievals --args '{days: 90}'
         dbt run-operation delete_old_retrievals --args '{days: 90, dry_run: true}'
 -#}
 {% macro delete_old_retrievals(days, dry_run=false, evaluations=false) -%}
-    {%- if days is not integer or days < 1 -%}
-        {% do exceptions.raise_compiler_error("days is " ~ days ~ "; give a whole number from 1, as {days: 90}.") %}
-    {%- endif -%}
+    {% do check_retention_arguments(days, dry_run, evaluations) %}
     {#- One moment for every statement; run_started_at is in UTC. -#}
     {%- set before = (run_started_at - modules.datetime.timedelta(days=days)).strftime('%Y-%m-%d %H:%M:%S') -%}
     {%- set old = old_retrievals_condition(before, evaluations) -%}
@@ -23,9 +21,45 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- Whatever is not plainly true or false, such as the text "false", is refused: taken for one of the two it might delete
+    what should stay. -#}
+{% macro check_retention_arguments(days, dry_run, evaluations) -%}
+    {%- if days is not integer or days < 1 or days > 36500 -%}
+        {% do exceptions.raise_compiler_error(
+            "days is " ~ days ~ "; give a whole number from 1 to 36500, as {days: 90}."
+        ) %}
+    {%- endif -%}
+    {%- for name, value in {'dry_run': dry_run, 'evaluations': evaluations}.items() if value is not boolean -%}
+        {% do exceptions.raise_compiler_error(
+            name ~ " is " ~ tojson(value) ~ "; give true or false, without quotes, as {days: 90, " ~ name ~ ": true}."
+        ) %}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- An evaluation is of one run or, without a run, of one day (eval_retrieval). So a run's searches are old when its last
+    one is, and those without a run when their day is over: no evaluation loses a part of its questions. -#}
 {% macro old_retrievals_condition(before, evaluations) -%}
-    created_utc < {{ as_timestamp("'" ~ before ~ "'") }}
-    {%- if not evaluations %} and run_id is null{% endif -%}
+    (
+        (
+            run_id is null
+            and eval_query_id is null
+            and created_utc < {{ as_timestamp("'" ~ before ~ "'") }}
+        )
+        {%- if evaluations %}
+        or (
+            run_id is null
+            and eval_query_id is not null
+            and created_utc < {{ as_timestamp("'" ~ before[:10] ~ " 00:00:00'") }}
+        )
+        or run_id in (
+            select of_run.run_id
+            from {{ ref('retrieval') }} as of_run
+            where of_run.run_id is not null
+            group by of_run.run_id
+            having max(of_run.created_utc) < {{ as_timestamp("'" ~ before ~ "'") }}
+        )
+        {%- endif %}
+    )
 {%- endmacro %}
 
 {% macro old_retrievals_count_sql(old) -%}

@@ -21,7 +21,10 @@ vectors as (
 
 retrievals as (
 
-    select * from {{ ref('retrieval') }}
+    select
+        *,
+        case when run_id is null and eval_query_id is null then 0 else 1 end as evaluation
+    from {{ ref('retrieval') }}
 
 ),
 
@@ -41,7 +44,8 @@ searches as (
 
     select
         embedding_space_id,
-        count(*) as search_count
+        sum(1 - evaluation) as search_count,
+        sum(evaluation) as evaluation_search_count
     from retrievals
     group by embedding_space_id
 
@@ -65,6 +69,7 @@ found as (
         retrievals.retrieval_id,
         retrievals.embedding_space_id,
         retrievals.created_utc,
+        retrievals.evaluation,
         chunks.source_id,
         min(hits.rank) as best_rank
     from hits
@@ -72,7 +77,9 @@ found as (
         on hits.retrieval_id = retrievals.retrieval_id
     inner join chunks
         on hits.chunk_id = chunks.chunk_id
-    group by retrievals.retrieval_id, retrievals.embedding_space_id, retrievals.created_utc, chunks.source_id
+    group by
+        retrievals.retrieval_id, retrievals.embedding_space_id, retrievals.created_utc, retrievals.evaluation,
+        chunks.source_id
 
 ),
 
@@ -87,6 +94,19 @@ reach as (
         min(created_utc) as first_found_utc,
         max(created_utc) as last_found_utc
     from found
+    where evaluation = 0
+    group by embedding_space_id, source_id
+
+),
+
+evaluation_reach as (
+
+    select
+        embedding_space_id,
+        source_id,
+        count(*) as found_count
+    from found
+    where evaluation = 1
     group by embedding_space_id, source_id
 
 ),
@@ -109,9 +129,11 @@ final as (
         cast(coalesce(vector_counts.current_count, 0) as integer) as current_count,
         cast(coalesce(searches.search_count, 0) as integer) as search_count,
         cast(coalesce(reach.found_count, 0) as integer) as found_count,
-        1.0e0 * coalesce(reach.found_count, 0) / searches.search_count as found_share,
+        cast(coalesce(searches.evaluation_search_count, 0) as integer) as evaluation_search_count,
+        cast(coalesce(evaluation_reach.found_count, 0) as integer) as evaluation_found_count,
+        1.0e0 * coalesce(reach.found_count, 0) / nullif(searches.search_count, 0) as found_share,
         case
-            when searches.search_count is null then 'never searched'
+            when coalesce(searches.search_count, 0) = 0 then 'never searched'
             when reach.found_count is null then 'never found'
             when reach.found_count = searches.search_count then 'always found'
             else 'sometimes found'
@@ -128,6 +150,10 @@ final as (
         on
             spaces.embedding_space_id = reach.embedding_space_id
             and sources.source_id = reach.source_id
+    left join evaluation_reach
+        on
+            spaces.embedding_space_id = evaluation_reach.embedding_space_id
+            and sources.source_id = evaluation_reach.source_id
 
 )
 

@@ -32,6 +32,7 @@ retirements as (
 
     select
         publication_id,
+        publication_number,
         embedding_space_id,
         published_utc,
         row_number() over (partition by embedding_space_id order by publication_number desc) as recency
@@ -48,10 +49,12 @@ joined as (
         spaces.is_active,
         spaces.created_utc,
         switches.publication_id as switch_id,
+        switches.publication_number as switch_number,
         switches.published_utc as live_utc,
         switches.replaced_by_publication_id,
         switches.replaced_utc,
         retirements.publication_id as retirement_id,
+        retirements.publication_number as retirement_number,
         retirements.published_utc as retired_utc,
         count(switches.publication_id) over () as published_space_count,
         sum(case when {{ is_true('spaces.is_active') }} then 1 else 0 end) over () as active_space_count
@@ -102,7 +105,8 @@ final as (
             "status = 'live'"
             " or (published_space_count = 0 and active_space_count = 1 and status = 'draft' and "
             ~ is_true('is_active') ~ ")"
-        ) }} as is_default
+        ) }} as is_default,
+        {{ boolean_of("retirement_number > coalesce(switch_number, 0)") }} as is_given_up
     from with_status
 
 )

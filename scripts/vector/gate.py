@@ -66,13 +66,18 @@ def check_gate(store: VectorStore, space: EmbeddingSpace, tests: DataTests | Non
 
 
 def roll_back(store: VectorStore, note: str | None = None) -> tuple[EmbeddingSpace, SpacePublication, list[str]]:
-    """Makes the space live that the live one replaced: that space, the publication, and what is not well with it.
+    """Makes the last space before the live one live that was not given up: that space, the publication, and what is not
+    well with it.
 
     Raises PublicationRefused when there is no such space, or it has no current vector.
     """
     history = History.read(store)
+    passed = {known_space(store, each.embedding_space_id).space_key: each for each in history.passed_over}
     if not history.rollback_space_id:
-        raise PublicationRefused("there is no publication to go back to; see `vector spaces history`")
+        nowhere = "there is no publication to go back to"
+        if passed:
+            nowhere += f" but of spaces that were given up: {', '.join(map(str, passed))}; publish one"
+        raise PublicationRefused(f"{nowhere}; see `vector spaces history`")
     space = known_space(store, history.rollback_space_id)
     coverage = coverage_check(store, space)
     if not coverage.figures["current"]:
@@ -80,7 +85,12 @@ def roll_back(store: VectorStore, note: str | None = None) -> tuple[EmbeddingSpa
     checks = (_active(space), coverage)
     evidence = {"checks": [asdict(check) for check in checks], "options": {}}
     publication = switch(store, history, space, PublicationAction.ROLLBACK, evidence, note)
-    return space, publication, [f"{space.space_key}: {check.detail}" for check in checks if not check.passed]
+    told = [
+        f"{key} is passed over: it was given up at {each.published_utc:%Y-%m-%d %H:%M} UTC"
+        + (f" ({each.note})" if each.note else "")
+        for key, each in passed.items()
+    ]
+    return space, publication, told + [f"{space.space_key}: {check.detail}" for check in checks if not check.passed]
 
 
 def coverage_check(store: VectorStore, space: EmbeddingSpace, allow_quarantined: bool = False) -> Check:

@@ -109,14 +109,14 @@ def find_profiles_dir(project_dir: Path, profiles_dir: str | Path | None = None)
 
 
 def _profile_name(path: Path) -> str:
-    name = _env("PROFILE") or _render(_read_yaml(path).get("profile"), f"profile in {path}")
+    name = _env("PROFILE") or _render(read_yaml(path).get("profile"), f"profile in {path}")
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"{path} names no profile: add a line such as `profile: vector`")
     return name
 
 
 def _profile(path: Path, name: str) -> dict[str, Any]:
-    profiles = _read_yaml(path)
+    profiles = read_yaml(path)
     if name not in profiles:
         known = ", ".join(sorted(str(key) for key in profiles if key != "config")) or "none"
         raise ConfigurationError(f"{path} has no profile {name!r}; it has {known}: add it, or give --profiles-dir")
@@ -129,7 +129,8 @@ def _env(option: str) -> str | None:
     return os.environ.get(f"DBT_ENGINE_{option}") or os.environ.get(f"DBT_{option}") or None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of one of dbt's files. Raises ConfigurationError, which quotes no value of it."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=SafeLoader)
     except yaml.YAMLError as error:

@@ -41,19 +41,41 @@ class History:
 
     @property
     def rollback_space_id(self) -> str | None:
-        """The space that a rollback makes live: the one that the live space replaced when it was published."""
+        """The space that a rollback makes live: the last one before the live space that was not given up."""
+        return next((each for each in self._earlier() if each not in self.given_up), None)
+
+    @property
+    def passed_over(self) -> list[SpacePublication]:
+        """The retirements of the given-up spaces that lie between the live space and that of a rollback; where there is
+        none to go back to, of all earlier spaces."""
+        passed: list[str] = []
+        for each in self._earlier():
+            if each not in self.given_up:
+                break
+            passed.append(each)
+        return [self.given_up[each] for each in dict.fromkeys(passed)]
+
+    @property
+    def given_up(self) -> dict[str, SpacePublication]:
+        """The spaces that were retired by hand and not published since, with their retirement."""
+        latest = {each.embedding_space_id: each for each in self.publications}
+        return {space: each for space, each in latest.items() if each.action is PublicationAction.RETIRE}
+
+    def _earlier(self) -> list[str]:
+        """The spaces before the live one, the latest first; where it was live before, that does not count."""
         chain = self._chain()
-        return chain[-2] if len(chain) > 1 else None
+        return [each for each in reversed(chain[:-1]) if each != chain[-1]]
 
     def _chain(self) -> list[str]:
-        """The published spaces that were not rolled back, in order. A rollback takes the last one away, so that two in
-        a row go back two publications, and never forth to a space that was found wanting."""
+        """The published spaces that were not rolled back, in order. A rollback takes the last one away, with those that
+        it passed over, so that two in a row go back further, and never forth to a space that was found wanting."""
         chain: list[str] = []
         for each in self.publications:
             if each.action is PublicationAction.PUBLISH:
                 chain.append(each.embedding_space_id)
             elif each.action is PublicationAction.ROLLBACK:
-                chain.pop()
+                while chain and chain[-1] != each.embedding_space_id:
+                    chain.pop()
         return chain
 
 
@@ -80,14 +102,17 @@ def switch(
     return _add(store, history, space, action, history.live_space_id, evidence, note)
 
 
-def retire(store: VectorStore, space: EmbeddingSpace, note: str | None = None) -> SpacePublication:
-    """Marks a draft as given up. Its vectors stay, and it can still be published.
+def retire(store: VectorStore, space: EmbeddingSpace, note: str | None = None) -> SpacePublication | None:
+    """Marks a draft, or a space that was replaced, as given up: no rollback goes back to it. Its vectors stay, and it
+    can still be published. None where it was given up already: then nothing is written.
 
     Raises PublicationRefused when search uses the space, or another session has written a publication meanwhile.
     """
     history, default = History.read(store), default_space(store)
     if default and default.embedding_space_id == space.embedding_space_id:
         raise PublicationRefused(f"space {space.space_key} is the one that search uses; publish another one first")
+    if space.embedding_space_id in history.given_up:
+        return None
     return _add(store, history, space, PublicationAction.RETIRE, None, None, note)
 
 

@@ -6,10 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from vector.contracts.models import VectorRetrieval, compute_content_hash
 from vector.errors import ConfigurationError
+from vector.project_vars import project_var
 
 REDACTED = "[redacted]"
 VARIABLE = "VECTOR_REDACT_QUERIES"
@@ -35,9 +34,7 @@ def redaction_is_set(project_dir: Path | None = None) -> bool:
     for redaction. Raises ConfigurationError on a value that is neither true nor false."""
     value: object = os.environ.get(VARIABLE, "")
     if not _is_true(value, VARIABLE) and project_dir is not None:
-        path = project_dir / "dbt_project.yml"
-        variables = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("vars") or {}
-        return _is_true(variables.get(DBT_VAR, False), f"{DBT_VAR} in {path}")
+        return _is_true(project_var(project_dir, DBT_VAR, False), f"{DBT_VAR} in {project_dir / 'dbt_project.yml'}")
     return _is_true(value, VARIABLE)
 
 

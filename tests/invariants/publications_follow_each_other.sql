@@ -1,5 +1,5 @@
 -- Publications that are not numbered without gaps, replace another space than the one that was live, put a space in its
--- own place, or retire the live one.
+-- own place, retire the live one, or roll back to one that was given up.
 select history.publication_id
 from (
     select
@@ -9,6 +9,9 @@ from (
         publications.previous_space_id,
         publications.action,
         row_number() over (order by publications.publication_number) as expected_number,
+        lag(publications.action) over (
+            partition by publications.embedding_space_id order by publications.publication_number
+        ) as last_action_of_space,
         (
             select earlier.embedding_space_id
             from {{ ref('space_publication') }} as earlier
@@ -26,6 +29,7 @@ from (
 where
     history.publication_number <> history.expected_number
     or history.embedding_space_id = history.live_space_id
+    or (history.action = 'rollback' and history.last_action_of_space = 'retire')
     or coalesce(history.previous_space_id, 'none') <> case
         when history.action = 'retire' then 'none' else coalesce(history.live_space_id, 'none')
     end

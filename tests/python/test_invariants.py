@@ -20,17 +20,26 @@ ONE_CANARY = "where canary_index = 3"
 ONE_CHUNK = "where chunk_id = (select min(chunk_id) from chunk)"
 
 
-def publication(number, action, previous):
-    """A row about the first space."""
+def publication(number, action, previous, space="min"):
+    """A row about the first space, or the last one."""
     return f"""
         insert into space_publication
-        select cast(uuid() as varchar), {number}, min(embedding_space_id), {previous}, '{action}', now(), 'w', null,
+        select cast(uuid() as varchar), {number}, {space}(embedding_space_id), {previous}, '{action}', now(), 'w', null,
             null
         from embedding_space
     """
 
 
 PUBLISHED = publication(1, "publish", "null")
+FIRST, LAST = (f"(select {end}(embedding_space_id) from embedding_space)" for end in ("min", "max"))
+# The first space was replaced by another and given up.
+GIVEN_UP = f"""
+    {PUBLISHED};
+    insert into embedding_space select * replace ('other' as embedding_space_id, 'other' as space_key)
+    from embedding_space;
+    {publication(2, "publish", FIRST, "max")};
+    {publication(3, "retire", "null")}
+"""
 
 
 def window_of_a_long_page(position):
@@ -238,6 +247,7 @@ VIOLATIONS = (
             publication(2, "retire", "null"),
         )
     ),
+    Violation("publications_follow_each_other", f"{GIVEN_UP}; {publication(4, 'rollback', LAST)}"),
     Violation(
         "is_idempotent_on",
         f"{PUBLISHED}; {publication(1, 'retire', 'null')}",

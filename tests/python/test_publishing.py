@@ -8,10 +8,12 @@ import sys
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from job_support import run_job
 from support import PROJECT_DIR, ScratchProject
 
-from vector.contracts.models import JobStatus, PublicationAction
+from vector.contracts.models import JobStatus, PublicationAction, SpacePublication
 from vector.data_tests import DataTests, run_data_tests
 from vector.embedding import embed_space
 from vector.engines.duckdb import DuckDBEngine
@@ -628,6 +630,95 @@ def test_a_draft_is_given_up_and_can_still_be_published(judged, green):
     assert judged.query("select space_key, status from space_status order by 1") == [
         ("good", "live"), ("hash", "retired"),
     ]  # fmt: skip
+    assert judged.test("--select", "publications_follow_each_other").ended("pass")
+
+
+def test_a_rollback_passes_over_spaces_that_were_given_up(store, old):
+    first, second, third = good(store), made(store, "second", template="2 {text}"), bad(store)
+    for space in (first, second, old, third):
+        switch(store, History.read(store), space, PublicationAction.PUBLISH)
+    assert retire(store, old, "the licence ended").note == "the licence ended"
+    assert retire(store, second).previous_space_id is None
+    assert retire(store, second) is None  # given up already
+    space, publication, warnings = roll_back(store)
+    assert (space, publication.previous_space_id) == (first, third.embedding_space_id)
+    assert [warning.split(" at ")[0] for warning in warnings] == [
+        "hash is passed over: it was given up", "second is passed over: it was given up",
+    ]  # fmt: skip
+    assert "(the licence ended)" in warnings[0]
+    assert default_space(store) == first
+    # Before it there is only the one that was given up.
+    with pytest.raises(
+        PublicationRefused, match="no publication to go back to but of spaces that were given up: hash;"
+    ):
+        roll_back(store)
+    # Through the gate, a space comes back for good.
+    switch(store, History.read(store), second, PublicationAction.PUBLISH)
+    switch(store, History.read(store), third, PublicationAction.PUBLISH)
+    assert roll_back(store)[0] == second
+    assert roll_back(store)[0] == first
+
+
+def test_a_rollback_does_not_go_to_the_space_that_is_live(store, old):
+    """Between the two publications of the live space is one of a space that was given up."""
+    first, second = good(store), bad(store)
+    for space in (first, old, second, old):
+        switch(store, History.read(store), space, PublicationAction.PUBLISH)
+    retire(store, second)
+    space, _, warnings = roll_back(store)
+    assert space == first
+    assert len(warnings) == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(["publish", "rollback", "retire"]), st.sampled_from("abcd")), max_size=20))
+def test_the_way_back_leads_to_earlier_spaces_that_were_not_given_up(wishes):
+    """Whatever was done, as far as it may be done: the latest switch is live, and rollbacks come to an end."""
+    rows = []
+
+    def add(action, space):
+        rows.append(SpacePublication.create_new(len(rows) + 1, space, action, "w"))
+
+    for wish, space in wishes:
+        history, action = History(tuple(rows)), PublicationAction(wish)
+        target = history.rollback_space_id if action is PublicationAction.ROLLBACK else space
+        if target not in (None, history.live_space_id):
+            add(action, target)
+    latest = {row.embedding_space_id: row.action for row in rows}
+    given_up = {space for space, action in latest.items() if action is PublicationAction.RETIRE}
+    visited = []
+    while True:
+        history = History(tuple(rows))
+        switches = [row.embedding_space_id for row in rows if row.action is not PublicationAction.RETIRE]
+        assert history.live_space_id == (switches[-1] if switches else None)
+        if history.rollback_space_id is None:
+            break
+        assert history.rollback_space_id not in given_up | {history.live_space_id}
+        visited.append(history.rollback_space_id)
+        add(PublicationAction.ROLLBACK, history.rollback_space_id)
+    assert len(visited) <= len(wishes)
+
+
+def test_a_replaced_space_is_given_up_for_good(judged):
+    with judged.store() as store:
+        for space in (store.get_embedding_space_by_key("hash"), good(store)):
+            switch(store, History.read(store), space, PublicationAction.PUBLISH)
+    query = "select status, is_given_up from space_status where space_key = 'hash'"
+    ((before,),) = judged.query("select since_utc from space_status where space_key = 'hash'")
+    assert judged.query(query) == [("retired", False)]
+    shown, code, told = commands(judged, "retire", "hash", "--note", "the licence ended")
+    assert (code, shown["action"], shown["publication_number"]) == (0, "retire", 3)
+    assert judged.query(query) == [("retired", True)]
+    assert judged.query("select since_utc from space_status where space_key = 'hash'") == [(before,)]
+    assert commands(judged, "history")[0]["rows"][-1]["note"] == "the licence ended"
+    again = judged.vector("spaces", "retire", "hash", "--note", "once more")
+    assert (again.exit_code, again.stdout) == (0, "hash was given up already; nothing was recorded\n")
+    assert {row["space_key"]: row["is_given_up"] for row in commands(judged, "list")[0]["rows"]} == {
+        "good": False, "hash": True,
+    }  # fmt: skip
+    shown, code, told = commands(judged, "rollback")
+    assert (code, shown) == (4, None)
+    assert "spaces that were given up: hash; publish one" in told
+    assert judged.query("select space_key from space_status where is_default") == [("good",)]
     assert judged.test("--select", "publications_follow_each_other").ended("pass")
 
 

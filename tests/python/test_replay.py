@@ -1,4 +1,4 @@
-"""What the log keeps of a search, what replaying it shows, and what retention deletes."""
+"""What the log keeps of a search, and what replaying it shows."""
 
 import json
 from dataclasses import replace

@@ -21,7 +21,11 @@ def retention(tmp_path_factory):
             CannedServer(),
             *("run-operation", "delete_old_retrievals", "--args", arguments),
         )
-        for arguments in ("{days: 90}", "{days: 90, dry_run: true, evaluations: true}")
+        for arguments in (
+            "{days: 90}",
+            "{days: 90, evaluations: true}",
+            "{days: 90, dry_run: true, evaluations: true}",
+        )
     }
 
 
@@ -33,21 +37,32 @@ def test_retention_deletes_the_hits_before_their_searches(retention):
     assert len(deletes) == 2
     hits, searches = deletes
     assert 'delete from "analytics"."vector"."retrieval_hit" where retrieval_id in (' in hits
-    assert 'delete from "analytics"."vector"."retrieval" where created_utc < cast(' in searches
+    assert 'delete from "analytics"."vector"."retrieval" where (' in searches
     for sql in deletes:
+        assert "( run_id is null and eval_query_id is null and created_utc < cast(" in sql
         assert "as datetime2(6))" in sql
-        assert "and run_id is null" in sql
+        assert "of_run" not in sql
+
+
+def test_evaluations_are_deleted_by_run_or_by_day(retention):
+    deletes = [
+        " ".join(sql.split()) for sql in ours(retention["{days: 90, evaluations: true}"]) if "delete from" in sql
+    ]
+    assert len(deletes) == 2
+    for sql in deletes:
+        assert "or ( run_id is null and eval_query_id is not null and created_utc < cast(" in sql
+        assert " 00:00:00' as datetime2(6))" in sql
+        assert "group by of_run.run_id having max(of_run.created_utc) < cast(" in sql
 
 
 def test_a_dry_run_deletes_nothing(retention):
     counted = retention["{days: 90, dry_run: true, evaluations: true}"]
     assert "Would delete 2 searches and 9 hits" in counted.output
     assert not any("delete" in sql for sql in counted.every_statement)
-    assert not any("run_id is null" in sql for sql in counted.every_statement)
 
 
 def test_the_statements_are_t_sql(retention):
-    sent = {sql for recording in retention.values() for sql in ours(recording) if '"retrieval' in sql}
-    assert len(sent) == 4
+    sent = [[sql for sql in ours(recording) if '"retrieval' in sql] for recording in retention.values()]
+    assert [len(statements) for statements in sent] == [3, 3, 1]
     for check in (violations, sqlglot_complaints, sqlfluff_complaints):
-        assert {sql: found for sql in sent if (found := check(sql))} == {}
+        assert {sql: found for sql in sum(sent, []) if (found := check(sql))} == {}

@@ -53,9 +53,19 @@ nothing was switched), checks (each with name, passed, detail, figures), options
 
 exit codes: 0 published, or live already, or a dry run that passed; 2 usage or configuration; 4 a check failed."""
 
-SWITCH_HELP = """With --json, one object with the keys space_key, action, publication_id, publication_number, warnings.
+_SWITCH = """With --json, one object with the keys space_key, action, publication_id, publication_number, warnings.
 
 exit codes: 0 well; 2 usage or configuration; 4 refused."""
+
+ROLLBACK_HELP = f"""A space that was given up by `spaces retire` is passed over, with a warning; where no other is left,
+the rollback is refused.
+
+{_SWITCH}"""
+
+RETIRE_HELP = f"""Gives up a draft, or a space that was replaced: no rollback goes back to it. It can be published yet.
+Where it was given up already, nothing is recorded: action, publication_id and publication_number are null.
+
+{_SWITCH}"""
 
 HISTORY_HELP = """With --json, one object: {"rows": [...]}, each with the keys publication_number, action, space_key,
 previous_space_key, published_utc, published_by, note, publication_id. What was checked is in evidence_json of
@@ -75,8 +85,10 @@ def add_to(nested: Any) -> None:
     live.add_argument("--allow-quarantined", action="store_true", help="quarantined texts need no vector")
     live.add_argument("--skip-tests", action="store_true", help="do not run dbt's tests; needs --note")
     live.add_argument("--skip-comparison", action="store_true", help="do not compare with the live one; needs --note")
-    back = add_command(nested, "rollback", _rollback, "make the space before the live one live", SWITCH_HELP, True)
-    gone = add_command(nested, "retire", _retire, "give up a draft; its vectors stay", SWITCH_HELP, True)
+    back = add_command(nested, "rollback", _rollback, "make the space before the live one live", ROLLBACK_HELP, True)
+    gone = add_command(
+        nested, "retire", _retire, "give up a space that is not live; its vectors stay", RETIRE_HELP, True
+    )
     gone.add_argument("key", metavar="KEY")
     for each in (live, back, gone):
         each.add_argument("--note", metavar="TEXT", help="why; kept in the log")
@@ -177,11 +189,12 @@ def _retire(arguments: argparse.Namespace) -> int:
     store = open_store(arguments)
     try:
         space = space_of_key(store, arguments.key)
-        already = status_of(store, space) == "retired"
-        publication = None if already else retire(store, space, arguments.note)
+        publication = retire(store, space, arguments.note)
     finally:
         store.close()
-    text = f"{space.space_key} is retired already" if already else f"{space.space_key} is retired"
+    text = f"{space.space_key} is given up, and no rollback goes back to it"
+    if publication is None:
+        text = f"{space.space_key} was given up already; nothing was recorded"
     warnings = []
     if space.is_active:
         warnings.append(f"{space.space_key} is still active, and embedded into: set is_active to false in the seed")
