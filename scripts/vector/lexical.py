@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from vector.engines.base import Engine, SearchHit
-from vector.engines.vector_cache import default_folder, top_rows
+from vector.engines.vector_cache import default_folder, only_a_copy, top_rows
 from vector.errors import ConfigurationError
 from vector.language import NEUTRAL, stemmer_version
 from vector.tokens import VERSION, Analyzer
@@ -129,18 +129,22 @@ class LexicalIndexes:
         path = self._path(identity, index.fingerprint)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Into another folder first: a reader never sees half of an index.
-        made = Path(tempfile.mkdtemp(dir=path.parent, prefix="."))
-        np.savez(made / "chunks.npz", chunk_ids=index.chunk_ids, content_sha256=index.content_sha256)
-        if index.bm25 is not None:
-            index.bm25.save(made / "bm25", show_progress=False)
-        earlier = list(path.parent.glob(f"{path.name.partition('_')[0]}_*"))
-        for folder in earlier:
-            shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another process has stored the same
-            os.rename(made, path)
-        shutil.rmtree(made, ignore_errors=True)
+        with only_a_copy(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Into another folder first: a reader never sees half of an index.
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", ignore_cleanup_errors=True) as made:
+                _write(Path(made) / path.name, index)
+                for earlier in path.parent.glob(f"{path.name.partition('_')[0]}_*"):
+                    shutil.rmtree(earlier, ignore_errors=True)
+                with suppress(OSError):  # another process has stored the same
+                    os.rename(Path(made) / path.name, path)
+
+
+def _write(folder: Path, index: LexicalIndex) -> None:
+    folder.mkdir(mode=0o700)
+    np.savez(folder / "chunks.npz", chunk_ids=index.chunk_ids, content_sha256=index.content_sha256)
+    if index.bm25 is not None:
+        index.bm25.save(folder / "bm25", show_progress=False)
 
 
 def build_index(fingerprint: str, texts: Iterable[tuple[str, str, str]], language: str = NEUTRAL) -> LexicalIndex:

@@ -287,6 +287,15 @@ def test_the_index_is_kept_in_files_for_the_next_process(store, space, reads, le
     assert now.name != kept.name
 
 
+def test_without_a_place_for_the_files_the_index_is_in_memory(store, space, reads, lexical, tmp_path, caplog):
+    """As with a full disk, or a home that cannot be written."""
+    expected = lexical(QUESTION)
+    (tmp_path / "file").touch()
+    store.lexical = LexicalIndexes(tmp_path / "file")
+    assert lexical(QUESTION) == expected
+    assert "VECTOR_CACHE_DIR" in caplog.text
+
+
 def test_a_text_that_changes_under_the_index_is_not_found(store, space, lexical, monkeypatch):
     """As if another session wrote between the fingerprint and the hits."""
     first = lexical(QUESTION)

@@ -229,6 +229,10 @@ POLICIES = [
 ]  # fmt: skip
 
 
+def test_json_may_write_a_whole_number_with_a_point(store, answerable):
+    assert retrieve(store, query_set="tiny", top_k=20.0)["top_k"] == 20
+
+
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
 def test_questions_are_asked_by_the_policy(store, answerable, other_space, policy, monkeypatch):
     if policy.get("mode") == "lexical":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vector.engines.vector_cache import VectorCache, similarity, top_rows
+from vector.engines.vector_cache import VectorCache, default_folder, similarity, top_rows
 
 DIMENSIONS = 4
 
@@ -117,6 +118,24 @@ def test_a_damaged_file_is_read_anew(tmp_path):
     for file in tmp_path.iterdir():
         file.write_bytes(file.read_bytes()[:100])
     assert contents(VectorCache(tmp_path).current(source)) == expected(source)
+
+
+def test_without_a_place_for_the_file_there_is_none(tmp_path, caplog):
+    """As with a full disk, or a home that cannot be written."""
+    (tmp_path / "file").touch()
+    source = Source()
+    source.put("a", 1)
+    assert contents(VectorCache(tmp_path / "file" / "cache").current(source)) == expected(source)
+    assert "VECTOR_CACHE_DIR" in caplog.text
+
+
+def test_without_a_home_there_is_no_folder(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("VECTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert default_folder() is None
 
 
 def test_a_version_that_went_back_is_another_database():

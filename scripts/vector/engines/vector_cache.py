@@ -9,10 +9,12 @@ the copy's own, nothing else is read.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +24,29 @@ import numpy as np
 
 from vector.engines.base import SearchHit
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_MEGABYTES = 2048
 
 
 def default_folder() -> Path | None:
-    """Where copies are kept: VECTOR_CACHE_DIR, or ~/.cache/vector-runtime; None where the variable is empty."""
-    folder = os.environ.get("VECTOR_CACHE_DIR", str(Path.home() / ".cache" / "vector-runtime"))
-    return Path(folder) if folder else None
+    """Where copies are kept: VECTOR_CACHE_DIR, or ~/.cache/vector-runtime; None where the variable is empty, or
+    there is no home."""
+    folder = os.environ.get("VECTOR_CACHE_DIR")
+    if folder is not None:
+        return Path(folder) if folder else None
+    with suppress(RuntimeError):  # there is no home, as in some containers
+        return Path.home() / ".cache" / "vector-runtime"
+    return None
+
+
+@contextmanager
+def only_a_copy(folder: Path) -> Iterator[None]:
+    """What cannot be written to the folder is not kept, and a log line says so: a search does not need it."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning("%s: no copy is kept for the next process (%s); see VECTOR_CACHE_DIR", folder, error.strerror)
 
 
 class VectorSource(Protocol):
@@ -162,11 +180,13 @@ class VectorCache:
         path = self._file(source)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Into another file first: a reader never sees half of one.
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, version=cached.version, **{name: getattr(cached, name) for name in _ARRAYS})
-        os.replace(file.name, path)
+        with only_a_copy(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Into another file first, of its owner only: a reader never sees half of one.
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as made:
+                with tempfile.NamedTemporaryFile(dir=made, suffix=".npz", delete=False) as file:
+                    np.savez(file, version=cached.version, **{name: getattr(cached, name) for name in _ARRAYS})
+                os.replace(file.name, path)
 
 
 _ARRAYS = ("chunk_ids", "content_sha256", "matrix")

@@ -32,6 +32,9 @@ def checked_input(input_json: Any, schema: Mapping[str, Any], job_type: str) -> 
         raise InvalidRecord(_explained(error, job_type))
     checked = copy.deepcopy(dict(input_json))
     for name, of_key in schema["properties"].items():
+        # To JSON, 5.0 is an integer.
+        if isinstance(checked.get(name), float) and "integer" in of_key.get("type", ()):
+            checked[name] = int(checked[name])
         if "default" in of_key:
             checked.setdefault(name, copy.deepcopy(of_key["default"]))
     return checked
