@@ -13,6 +13,7 @@ from vector.commands.shared import (
     open_store,
     positive,
     print_result,
+    say,
     table,
 )
 from vector.contracts.models import EmbeddingSpace, PublicationAction
@@ -111,7 +112,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     for result in results:
         if not is_complete(result["coverage"]):
             told = in_words(result["space_key"], result["coverage"])
-            print(f"warning: {result['space_key']}: {told}; a text without a vector is not found", file=sys.stderr)
+            say(f"warning: {result['space_key']}: {told}; a text without a vector is not found")
     print_result(arguments, {"evaluations": results}, table(["space", "questions", *metrics], cells))
     return 0
 
@@ -140,7 +141,7 @@ def _publish(arguments: argparse.Namespace) -> int:
     print_result(arguments, value, _gate_text(space, gate, arguments.dry_run))
     if not gate.passed:
         failed = ", ".join(check.name for check in gate.checks if not check.passed)
-        print(f"error: {space.space_key} is not good enough to go live: {failed}", file=sys.stderr)
+        say(f"error: {space.space_key} is not good enough to go live: {failed}")
     return 0 if gate.passed else PublicationRefused.exit_code
 
 
@@ -155,7 +156,7 @@ def _is_live(arguments: argparse.Namespace) -> bool:
 
 def _data_tests(arguments: argparse.Namespace) -> DataTests:
     if sys.stderr.isatty():
-        print("running dbt's data tests ...", file=sys.stderr)
+        say("running dbt's data tests ...")
     project = find_project_dir(arguments.project_dir)
     target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
     return run_data_tests(project, find_profiles_dir(project, arguments.profiles_dir), target.name)
@@ -206,7 +207,7 @@ def _print_switch(
     arguments: argparse.Namespace, space: EmbeddingSpace, publication: Any, text: str, warnings: list[str]
 ) -> None:
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
     value = {
         "space_key": space.space_key,
         "action": publication.action.value if publication else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from vector.commands.shared import (
     pause_seconds,
     positive,
     print_result,
+    say,
     seconds,
 )
 from vector.contracts.models import JobType
@@ -102,7 +102,7 @@ def _report(arguments: argparse.Namespace, worker: Worker, received: list[int]) 
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing was due"
     print_result(arguments, {"worker_id": worker_id, **counts}, f"{worker_id}: {told}")
     if received:
-        print("stopped; what was finished is stored, the rest is back in the queue", file=sys.stderr)
+        say("stopped; what was finished is stored, the rest is back in the queue")
         return 128 + received[0]
     return 1 if worker.counts[Outcome.DEAD] else 0
 
