@@ -13,7 +13,6 @@ from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
 from vector.gate_check import Check
-from vector.language import search_language
 from vector.search_policy import BY_SOURCE, MODES
 from vector.store import VectorStore
 
@@ -220,7 +219,7 @@ def _latest_evaluation(
             question_count,
         ],
     )  # fmt: skip
-    plain = replace(BY_SOURCE, mode=threshold.search_method).in_language(search_language(engine))
+    plain = replace(BY_SOURCE, mode=threshold.search_method).in_warehouse(engine)
     evaluations = (_Evaluation(evaluation_id, int(top_k), *asked) for evaluation_id, top_k, *asked in rows)
     # As objects: engines may write a number in several ways.
     return next((each for each in evaluations if json.loads(each.policy_json) == plain.asked_json(each.top_k)), None)

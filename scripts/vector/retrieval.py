@@ -15,7 +15,6 @@ from vector.contracts.identity import require_storable_text
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
 from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
-from vector.language import search_language
 from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
 from vector.redaction import redacted, redaction_is_set
@@ -169,8 +168,7 @@ def search_question(
     _check_question(question.text, top_k)
     _check_space(space, question, policy)
     started = time.perf_counter()
-    if policy.mode != "dense":
-        policy = policy.in_language(search_language(store.engine))
+    policy = policy.in_warehouse(store.engine)
     hits, compared = choose(Asked(store, space, question.text, question.vector, top_k, filters, policy))
     retrieval = VectorRetrieval.create_new(
         space.embedding_space_id,

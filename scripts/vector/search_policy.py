@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.language import NEUTRAL, known_languages
+from vector.language import NEUTRAL, known_languages, search_language
 from vector.ranking import RRF_K
 
 MODES = ("dense", "lexical", "hybrid")
@@ -72,9 +73,11 @@ class SearchPolicy:
         """Whether hits are chosen among a pool of candidates. Otherwise the order is that of one score over all."""
         return self.mode == "hybrid" or self.mmr is not None or self.rerank is not None
 
-    def in_language(self, language: str) -> SearchPolicy:
-        """The policy, in this language where it compares words and names none itself."""
-        return self if self.mode == "dense" or self.language else replace(self, language=language)
+    def in_warehouse(self, engine: Engine) -> SearchPolicy:
+        """The policy, in the warehouse's language where it compares words and names none itself."""
+        if self.mode == "dense" or self.language:
+            return self
+        return replace(self, language=search_language(engine))
 
     def pool_size(self, top_k: int) -> int:
         """The number of candidates of a part."""

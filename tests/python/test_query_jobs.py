@@ -237,7 +237,7 @@ def test_json_may_write_a_whole_number_with_a_point(store, answerable):
 def test_questions_are_asked_by_the_policy(store, answerable, other_space, policy, monkeypatch):
     if policy.get("mode") == "lexical":
         monkeypatch.setattr("vector.jobs.query_set.open_provider", None)  # no model is needed, and none is opened
-    expected = SearchPolicy(**{"per_source": 1, **policy}).in_language("english").asked_json(20)
+    expected = SearchPolicy(**{"per_source": 1, **policy}).in_warehouse(store.engine).asked_json(20)
     metrics = retrieve(store, query_set="tiny", top_k=20, **policy)
     assert metrics["policy"] == expected
     compared = drift(store, space_key_a="hash", space_key_b="other", query_set="tiny", top_k=20, **policy)

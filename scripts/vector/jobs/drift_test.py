@@ -42,7 +42,6 @@ from vector.jobs.query_set import (
     read_questions,
     space_of_key,
 )
-from vector.language import search_language
 from vector.measures import jaccard, mean_rank_shift, means, overlap_at, rank_biased_overlap
 from vector.search_policy import BY_SOURCE
 from vector.store import VectorStore
@@ -102,7 +101,7 @@ def _asked(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list
     """How the questions were asked in both spaces, and the rankings of each."""
     spaces = [space_of_key(context.store, given[key]) for key in ("space_key_a", "space_key_b")]
     questions = read_questions(context.store, given.get("query_set"))
-    policy = policy_of(given).in_language(search_language(context.store.engine))
+    policy = policy_of(given).in_warehouse(context.store.engine)
     top_k, source_types = given["top_k"], given["source_types"]
     rankings = [ask(context, space, questions, top_k, source_types, policy) for space in spaces]
     return {"filters": SearchFilters(tuple(source_types)).to_json(), "policy": policy.asked_json(top_k)}, rankings

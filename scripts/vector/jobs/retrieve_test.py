@@ -33,7 +33,6 @@ from vector.jobs.query_set import (
     read_questions,
     space_of_key,
 )
-from vector.language import search_language
 from vector.measures import means, ndcg_at, recall_at, reciprocal_rank
 from vector.search_policy import BY_SOURCE, SearchPolicy
 
@@ -74,7 +73,7 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
     do.
     """
     store = context.store
-    policy = policy.in_language(search_language(store.engine))
+    policy = policy.in_warehouse(store.engine)
     space = space_of_key(store, given["space_key"])
     questions = read_questions(store, given.get("query_set"))
     judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
