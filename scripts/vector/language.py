@@ -26,9 +26,16 @@ def known_languages() -> list[str]:
 
 
 def search_language(engine: Engine) -> str:
-    """The language that the warehouse sets: the dbt variable `search_language`, as the last `dbt build` had it."""
-    rows = engine.query(f"select search_language from {engine.table('search_setting')}", [])
-    return rows[0][0]
+    """The language that the warehouse sets: the dbt variable `search_language`, as the last `dbt build` had it.
+
+    Raises ConfigurationError when it is none of `known_languages`.
+    """
+    ((language,),) = engine.query(f"select search_language from {engine.table('search_setting')}", [])
+    if language not in (known := known_languages()):
+        raise ConfigurationError(
+            f"search_language in dbt_project.yml is {language!r}; make it one of {', '.join(known)}, then `dbt build`"
+        )
+    return language
 
 
 def stemmer(language: str) -> Callable[[str], str] | None:

@@ -13,6 +13,7 @@ from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
 from vector.gate_check import Check
+from vector.jobs.query_set import DEFAULT_TOP_K
 from vector.search_policy import BY_SOURCE, MODES
 from vector.store import VectorStore
 
@@ -41,13 +42,6 @@ class Threshold:
         return None
 
     @property
-    def least_top_k(self) -> int:
-        """The hits, of one source each, that a search needs for the metric: as many as its cut-off, and 10 for RR,
-        which has none."""
-        _, _, depth = self.metric.partition("@")
-        return int(depth) if depth.isdigit() else 10
-
-    @property
     def option(self) -> str:
         """What `vector spaces evaluate KEY` needs besides, to ask by the method."""
         return "" if self.search_method == BY_SOURCE.mode else f" --mode {self.search_method}"
@@ -55,7 +49,8 @@ class Threshold:
     @property
     def name(self) -> str:
         """As checks name it."""
-        return f"{self.metric} on {self.query_set} ({self.search_method})"
+        metric, query_set, method = (value or "?" for value in (self.metric, self.query_set, self.search_method))
+        return f"{metric} on {query_set} ({method})"
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,6 @@ class _Evaluation:
     policy as the marts write it."""
 
     evaluation_id: str
-    top_k: int
     policy_json: str
     asked_utc: datetime
 
@@ -112,8 +106,8 @@ def _own_score(
     evaluation = _latest_evaluation(engine, space, threshold, question_count)
     if evaluation is None:
         return failed(
-            f"no evaluation of all {question_count} judged questions by plain {threshold.search_method} search, one"
-            f" hit a source, with at least {threshold.least_top_k} hits each:"
+            f"no evaluation of all {question_count} judged questions by plain {threshold.search_method} search for"
+            f" {DEFAULT_TOP_K} hits, one a source:"
             f" run `vector spaces evaluate {space.space_key}{threshold.option}`"
         )
     changed = _last_change(engine, space)
@@ -128,7 +122,7 @@ def _own_score(
         return failed(f"{threshold.metric} is not a metric of docs/evaluation.md: correct {_SEED}")
     ((mean, lower, upper, queries),) = measured
     figures = {
-        **asdict(threshold), "evaluation_id": evaluation.evaluation_id, "top_k": evaluation.top_k, "mean_score": mean,
+        **asdict(threshold), "evaluation_id": evaluation.evaluation_id, "top_k": DEFAULT_TOP_K, "mean_score": mean,
         "ci_lower": lower, "ci_upper": upper, "query_count": queries,
     }  # fmt: skip
     passed = mean >= threshold.min_score
@@ -205,24 +199,23 @@ def _judged_questions(engine: Engine) -> dict[str, int]:
 def _latest_evaluation(
     engine: Engine, space: EmbeddingSpace, threshold: Threshold, question_count: int
 ) -> _Evaluation | None:
-    """The latest unfiltered one that asked every judged question for enough hits, by the plain policy of the
-    threshold's method: that of `spaces evaluate` for as many hits to which nothing but its mode was said."""
+    """The latest unfiltered one that asked every judged question as `spaces evaluate` does, to which nothing was said
+    but the threshold's method: the plain policy of the method, for as many hits."""
     rows = engine.query(
-        "select evaluation_id, top_k, asked_policy_json, min(searched_utc) as asked_utc"
+        "select evaluation_id, asked_policy_json, min(searched_utc) as asked_utc"
         f" from {engine.table('eval_retrieval')}"
         " where embedding_space_id = ? and query_set = ? and search_method = ? and filters_json is null"
-        f" and top_k >= ? and query_id in (select query_id from {engine.table('eval_judgment')} where relevance > 0)"
-        " group by evaluation_id, top_k, asked_policy_json having count(*) >= ?"
+        f" and top_k = ? and query_id in (select query_id from {engine.table('eval_judgment')} where relevance > 0)"
+        " group by evaluation_id, asked_policy_json having count(*) >= ?"
         " order by asked_utc desc, evaluation_id",
         [
-            space.embedding_space_id, threshold.query_set, threshold.search_method, threshold.least_top_k,
-            question_count,
+            space.embedding_space_id, threshold.query_set, threshold.search_method, DEFAULT_TOP_K, question_count,
         ],
     )  # fmt: skip
-    plain = replace(BY_SOURCE, mode=threshold.search_method).in_warehouse(engine)
-    evaluations = (_Evaluation(evaluation_id, int(top_k), *asked) for evaluation_id, top_k, *asked in rows)
+    plain = replace(BY_SOURCE, mode=threshold.search_method).in_warehouse(engine).asked_json(DEFAULT_TOP_K)
     # As objects: engines may write a number in several ways.
-    return next((each for each in evaluations if json.loads(each.policy_json) == plain.asked_json(each.top_k)), None)
+    evaluations = (_Evaluation(*row) for row in rows)
+    return next((each for each in evaluations if json.loads(each.policy_json) == plain), None)
 
 
 def _last_change(engine: Engine, space: EmbeddingSpace) -> datetime | None:
@@ -250,7 +243,7 @@ def _comparison(
         f" (select query_id from {engine.table('eval_judgment')} where relevance > 0) group by comparison_id",
         [
             live.embedding_space_id, space.embedding_space_id, threshold.query_set, evaluation.policy_json,
-            evaluation.top_k,
+            DEFAULT_TOP_K,
         ],
     )  # fmt: skip
     if not pairs:

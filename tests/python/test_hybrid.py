@@ -336,7 +336,9 @@ def test_the_warehouse_has_a_language_and_a_search_may_name_another(project):
     assert "language is 'klingon'; it must be one of none, arabic" in refused.stderr
     project.edit("dbt_project.yml", "search_language: none", "search_language: klingon")
     assert not project.dbt("build", "--select", "search_setting").success
-    assert "language is 'klingon'" in project.vector("search", "plume", "--mode", "hybrid").stderr
+    refused = project.vector("search", "plume", "--mode", "hybrid")
+    assert refused.exit_code == 2
+    assert "search_language in dbt_project.yml is 'klingon'" in refused.stderr
 
 
 def test_languages_have_indexes_of_their_own(store, space, reads, tmp_path):

@@ -36,7 +36,7 @@ def server():
         (r"from \[vector\]\.\[space_coverage\]", [(10, 10, 0, 0)]),
         (r"^select query_set, count", [("demo", 36)]),
         (r"from \[vector\]\.\[publish_threshold\]", [("demo", "dense", "nDCG@10", 0.5, 0.02)]),
-        (r"from \[vector\]\.\[eval_retrieval\]", [("e" * 64, 100, '{"method":"dense","per_source":1}', LATER)]),
+        (r"from \[vector\]\.\[eval_retrieval\]", [("e" * 64, '{"method":"dense","per_source":1}', LATER)]),
         (r"from \[vector\]\.\[embedding\]", [(BEFORE, None)]),
         (r"from \[vector\]\.\[retrieval_quality\]", [(0.81, 0.7, 0.9, 36)]),
         (r"from \[vector\]\.\[eval_pair\]", [("c" * 64, 36, LATER, LATER)]),

@@ -46,7 +46,7 @@ PUBLISH_HELP = """examples:
   %(prog)s new --note "better on every set"
 
 The space goes live when it is active, every current chunk has a vector in it, dbt's data tests of the ledgers pass,
-and evaluations made since its last vector reach the seed publish_threshold, also against the live space. The old one is
+and evaluations made since its last change reach the seed publish_threshold, also against the live space. The old one is
 kept for `spaces rollback`. docs/publishing.md has the whole procedure.
 
 With --json, one object with the keys space_key, live_space_key (before), passed, published, publication_id (null if
