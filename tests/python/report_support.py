@@ -39,27 +39,29 @@ RERANKED = {"method": "dense", "distance_metric": "cosine", "rerank": f"reranker
 
 @contextmanager
 def filled_warehouse(project: ScratchProject, folder: Path) -> Iterator[Warehouse]:
-    """The demo's chunks and a hostile one, in the spaces `hash`, `first`, which is retired, and `second`, which is
-    live, and in `<empty>` none; judged questions that were asked in several ways, a queue with every kind of end, and
-    slow searches."""
+    """The demo's chunks and a hostile one, in the spaces `hash`, `first`, which was replaced, and `second`, which is
+    live, and in `<empty>`, which was given up, none; judged questions that were asked in several ways, a queue with
+    every kind of end, and slow searches."""
     with open_warehouse(project, folder, SPACES) as opened:
         store = opened.store
         store.save_source(VectorSourceRegistry(f"bad:{HOSTILE}", HOSTILE[:90], {"file": "n"}, title=HOSTILE))
         store.save_chunks(Chunker(ChunkingPolicy()).chunk(HOSTILE, f"bad:{HOSTILE}", HOSTILE[:90]))
         for space in opened.spaces:
             embed_space(store, space)
-        store.save_embedding_space(EmbeddingSpace.create_new("hash", "none", 8, space_key="<empty>", is_active=False))
-        _publish(opened)
+        empty = EmbeddingSpace.create_new("hash", "none", 8, space_key="<empty>", is_active=False)
+        store.save_embedding_space(empty)
+        _publish(opened, given_up=empty)
         _evaluate(opened)
         _queue(opened)
         _search(opened)
         yield opened
 
 
-def _publish(opened: Warehouse) -> None:
-    for number, space in enumerate(opened.spaces, 1):
+def _publish(opened: Warehouse, given_up: EmbeddingSpace) -> None:
+    actions = [(space, PublicationAction.PUBLISH) for space in opened.spaces] + [(given_up, PublicationAction.RETIRE)]
+    for number, (space, action) in enumerate(actions, 1):
         opened.store.save_space_publication(
-            SpacePublication.create_new(number, space.embedding_space_id, PublicationAction.PUBLISH, "a test")
+            SpacePublication.create_new(number, space.embedding_space_id, action, "a test")
         )
 
 

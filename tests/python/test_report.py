@@ -170,12 +170,17 @@ def test_what_is_left_out_is_counted(filled, monkeypatch):
 
 def test_each_space_has_its_status(filled, shown):
     tiles = [re.sub(r"\s+", " ", tile.text_content()) for tile in shown.tree.xpath("//ul[@class='tiles']/li")]
-    expected = filled.rows("select space_key, status, is_active, is_default, since_utc from space_status order by all")
-    assert {status for _, status, *_ in expected} == {"draft", "live", "retired"}
-    for tile, (key, status, is_active, is_default, since) in zip(tiles, expected, strict=True):
+    expected = filled.rows(
+        "select space_key, status, is_active, is_default, is_given_up, since_utc from space_status order by all"
+    )
+    assert {(status, given_up) for _, status, _, _, given_up, _ in expected} == {
+        ("draft", False), ("live", False), ("retired", False), ("retired", True),
+    }  # fmt: skip
+    for tile, (key, status, is_active, is_default, is_given_up, since) in zip(tiles, expected, strict=True):
         assert tile.strip().startswith(f"{key} {status} ")
         assert f"{status} since {since:%Y-%m-%d}" in tile
         assert ("inactive" in tile, "search uses it" in tile) == (not is_active, is_default)
+        assert ("given up" in tile) == is_given_up
 
 
 def test_sums_and_means_are_over_the_mart(filled, shown):

@@ -8,13 +8,15 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class SpaceStatus:
-    """`space_status`: a space; `status` is draft, live or retired. `is_default`: search uses it where none is named."""
+    """`space_status`: a space; `status` is draft, live or retired. `is_default`: search uses it where none is named.
+    `is_given_up`: it was retired by hand, and no rollback goes back to it."""
 
     space_key: str
     is_active: bool
     status: str
     since_utc: datetime
     is_default: bool
+    is_given_up: bool
 
 
 @dataclass(frozen=True)
