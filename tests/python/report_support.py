@@ -33,8 +33,9 @@ HOSTILE = (
     "<style>@import url(//evil.invalid/)</style> \"'` --> ]]> &lt; {{ 7 * 7 }} {% raw %} \u202e\u2028"
 )
 SPACES = ("first", "second")
+PLAIN = {"method": "dense", "distance_metric": "cosine", "per_source": 1}
 # Of a later evaluation, in another way than the plain one; as long a name as a module may have.
-RERANKED = {"method": "dense", "distance_metric": "cosine", "rerank": f"rerankers_{'of_a_deep_package_' * 3}:scores"}
+RERANKED = {**PLAIN, "rerank": f"rerankers_{'of_a_deep_package_' * 3}:scores"}
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def _evaluate(opened: Warehouse) -> None:
     opened.connection.execute("update eval_query set query_text = ? where query_id = 'q01'", [HOSTILE])
     queries = [query for (query,) in opened.rows("select query_id from eval_query order by query_id")]
     for space, day, asked in ((0, 0, queries), (0, 1, queries), (1, 1, queries[:-1])):
-        opened.log(space, {query: random.permutation(pool)[:100].tolist() for query in asked}, day=day)
+        opened.log(space, {query: random.permutation(pool)[:100].tolist() for query in asked}, day=day, policy=PLAIN)
     opened.log(0, {queries[0]: pool[:3]}, day=2, policy={"method": "hybrid"}, filters={"source_type": [HOSTILE]})
     opened.log(0, {query: pool[:3] for query in queries}, day=3, policy=RERANKED)
 

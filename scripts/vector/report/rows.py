@@ -226,13 +226,15 @@ class SpaceMap:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows. `spaces` are the keys that were chosen, by key; `all_spaces` says that none was left
-    out; `series` are those of `quality`, in the page's order. Lists that could be long are cut, and then beside the
-    number of rows that there are; `worst` has the first series only."""
+    """All that the page shows. `search_language` is that of the warehouse's searches; `spaces` are the keys that were
+    chosen, by key; `all_spaces` says that none was left out; `series` are those of `quality`, in the page's order.
+    Lists that could be long are cut, and then beside the number of rows that there are; `worst` has the first series
+    only."""
 
     made_utc: datetime
     engine: str
     schema: str
+    search_language: str
     spaces: list[str]
     all_spaces: bool
     statuses: list[SpaceStatus]
