@@ -33,33 +33,36 @@ HOSTILE = (
     "<style>@import url(//evil.invalid/)</style> \"'` --> ]]> &lt; {{ 7 * 7 }} {% raw %} \u202e\u2028"
 )
 SPACES = ("first", "second")
+PLAIN = {"method": "dense", "distance_metric": "cosine", "per_source": 1}
 # Of a later evaluation, in another way than the plain one; as long a name as a module may have.
-RERANKED = {"method": "dense", "distance_metric": "cosine", "rerank": f"rerankers_{'of_a_deep_package_' * 3}:scores"}
+RERANKED = {**PLAIN, "rerank": f"rerankers_{'of_a_deep_package_' * 3}:scores"}
 
 
 @contextmanager
 def filled_warehouse(project: ScratchProject, folder: Path) -> Iterator[Warehouse]:
-    """The demo's chunks and a hostile one, in the spaces `hash`, `first`, which is retired, and `second`, which is
-    live, and in `<empty>` none; judged questions that were asked in several ways, a queue with every kind of end, and
-    slow searches."""
+    """The demo's chunks and a hostile one, in the spaces `hash`, `first`, which was replaced, and `second`, which is
+    live, and in `<empty>`, which was given up, none; judged questions that were asked in several ways, a queue with
+    every kind of end, and slow searches."""
     with open_warehouse(project, folder, SPACES) as opened:
         store = opened.store
         store.save_source(VectorSourceRegistry(f"bad:{HOSTILE}", HOSTILE[:90], {"file": "n"}, title=HOSTILE))
         store.save_chunks(Chunker(ChunkingPolicy()).chunk(HOSTILE, f"bad:{HOSTILE}", HOSTILE[:90]))
         for space in opened.spaces:
             embed_space(store, space)
-        store.save_embedding_space(EmbeddingSpace.create_new("hash", "none", 8, space_key="<empty>", is_active=False))
-        _publish(opened)
+        empty = EmbeddingSpace.create_new("hash", "none", 8, space_key="<empty>", is_active=False)
+        store.save_embedding_space(empty)
+        _publish(opened, given_up=empty)
         _evaluate(opened)
         _queue(opened)
         _search(opened)
         yield opened
 
 
-def _publish(opened: Warehouse) -> None:
-    for number, space in enumerate(opened.spaces, 1):
+def _publish(opened: Warehouse, given_up: EmbeddingSpace) -> None:
+    actions = [(space, PublicationAction.PUBLISH) for space in opened.spaces] + [(given_up, PublicationAction.RETIRE)]
+    for number, (space, action) in enumerate(actions, 1):
         opened.store.save_space_publication(
-            SpacePublication.create_new(number, space.embedding_space_id, PublicationAction.PUBLISH, "a test")
+            SpacePublication.create_new(number, space.embedding_space_id, action, "a test")
         )
 
 
@@ -68,7 +71,7 @@ def _evaluate(opened: Warehouse) -> None:
     opened.connection.execute("update eval_query set query_text = ? where query_id = 'q01'", [HOSTILE])
     queries = [query for (query,) in opened.rows("select query_id from eval_query order by query_id")]
     for space, day, asked in ((0, 0, queries), (0, 1, queries), (1, 1, queries[:-1])):
-        opened.log(space, {query: random.permutation(pool)[:100].tolist() for query in asked}, day=day)
+        opened.log(space, {query: random.permutation(pool)[:100].tolist() for query in asked}, day=day, policy=PLAIN)
     opened.log(0, {queries[0]: pool[:3]}, day=2, policy={"method": "hybrid"}, filters={"source_type": [HOSTILE]})
     opened.log(0, {query: pool[:3] for query in queries}, day=3, policy=RERANKED)
 

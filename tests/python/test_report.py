@@ -1,5 +1,6 @@
 """What the visual report shows: its numbers are those of the marts, its maps the principal components."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from tsql.rules import violations
 from vector.engines.duckdb import DuckDBEngine
 from vector.report import charts, gather, page, views
 from vector.report.series import how, ordered_series
+from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
 
 
@@ -155,6 +157,23 @@ def test_a_later_evaluation_in_another_way_hides_nothing(filled, shown):
     assert of_series[:2] == ["second, dense, top 300, set demo", "first, dense, top 300, set demo"]
 
 
+def test_names_go_by_the_language_of_the_warehouse(filled, report):
+    ((language,),) = filled.rows("select search_language from search_setting")
+    assert report.search_language == language == "english"
+    asked = SearchPolicy("hybrid", per_source=1, language="english")
+    policy = json.dumps(asked.to_json(300, "cosine"))
+    quality = [replace(row, search_method="hybrid", policy_json=policy, filters_json=None) for row in report.quality]
+    slowest = [replace(row, policy_json=policy, top_k=300) for row in report.slowest]
+    for warehouse, named in (("english", ""), ("german", ", language english")):
+        series = ordered_series(quality, warehouse)
+        told = replace(report, quality=quality, series=series, slowest=slowest, trend=[], worst=[])
+        shown = Page(page.render(replace(told, search_language=warehouse)))
+        assert set(shown.texts("Latest quality by metric and series", 0)) == {
+            f"{key}, hybrid{named}, top 300, set demo" for key in ("first", "second")
+        }
+        assert set(shown.texts("Slowest searches", 3)) == {f"hybrid{named}, per_source 1"}
+
+
 def test_what_is_left_out_is_counted(filled, monkeypatch):
     monkeypatch.setattr(gather, "WORST_SERIES", 1)
     monkeypatch.setattr(views, "SERIES_SHOWN", 3)
@@ -170,12 +189,17 @@ def test_what_is_left_out_is_counted(filled, monkeypatch):
 
 def test_each_space_has_its_status(filled, shown):
     tiles = [re.sub(r"\s+", " ", tile.text_content()) for tile in shown.tree.xpath("//ul[@class='tiles']/li")]
-    expected = filled.rows("select space_key, status, is_active, is_default, since_utc from space_status order by all")
-    assert {status for _, status, *_ in expected} == {"draft", "live", "retired"}
-    for tile, (key, status, is_active, is_default, since) in zip(tiles, expected, strict=True):
+    expected = filled.rows(
+        "select space_key, status, is_active, is_default, is_given_up, since_utc from space_status order by all"
+    )
+    assert {(status, given_up) for _, status, _, _, given_up, _ in expected} == {
+        ("draft", False), ("live", False), ("retired", False), ("retired", True),
+    }  # fmt: skip
+    for tile, (key, status, is_active, is_default, is_given_up, since) in zip(tiles, expected, strict=True):
         assert tile.strip().startswith(f"{key} {status} ")
         assert f"{status} since {since:%Y-%m-%d}" in tile
         assert ("inactive" in tile, "search uses it" in tile) == (not is_active, is_default)
+        assert ("given up" in tile) == is_given_up
 
 
 def test_sums_and_means_are_over_the_mart(filled, shown):
@@ -210,7 +234,7 @@ def test_charts_in_time_have_every_evaluation_of_the_first_series(filled, report
     assert all(title.endswith(end) for title, end in zip(drawn, ends, strict=True))
     # More series than signs: those without a sign of their own are not drawn, and counted.
     more = [replace(row, top_k=k) for k in range(1, 6) for row in report.trend]
-    asked = ordered_series(more)
+    asked = ordered_series(more, report.search_language)
     quality = [replace(row, top_k=k) for k in range(1, 6) for row in report.quality]
     many = Page(page.render(replace(report, trend=more, series=asked, quality=quality, worst=[])))
     lines = many.tree.xpath("//figure[figcaption='nDCG@10']//path[contains(@class, 'line')]/@class")
@@ -229,13 +253,14 @@ def test_pairs_with_the_live_space_and_without_a_filter_come_first(report):
         pair("first", "second", search_method="hybrid"),
         pair("hash", "second"),
         pair("first", "hash"),
-        pair("first", "second", asked_policy_json='{"method": "dense", "mmr": 0.5}'),
+        pair("first", "second", asked_policy_json='{"method": "dense", "mmr": 0.5, "per_source": 1}'),
         pair("first", "second", filters_json='{"source_type": ["page"]}'),
     ]
-    assert "mmr 0.5" in how(in_order[4])
+    language = report.search_language
+    assert "mmr 0.5" in how(in_order[4], language)
     found = views.pairs(replace(report, comparisons=[], drift=in_order[::-1]))
     assert [(each.space_key_a, each.space_key_b, each.how) for each in found] == [
-        (row.space_key_a, row.space_key_b, how(row)) for row in in_order
+        (row.space_key_a, row.space_key_b, how(row, language)) for row in in_order
     ]
 
 

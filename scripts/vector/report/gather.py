@@ -11,6 +11,7 @@ import numpy as np
 
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
+from vector.language import search_language
 from vector.projection import project_plane
 from vector.report.rows import (
     Asked,
@@ -38,7 +39,7 @@ Row = TypeVar("Row")
 RELATIONS = (
     "space_status space_coverage job_queue_health dead_letter run_history retrieval_quality retrieval_quality_trend"
     " space_comparison space_drift retrieval retrieval_quality_query embedding_space embedding_current chunk"
-    " source_registry"
+    " source_registry search_setting"
 ).split()
 
 LATEST = 20  # dead jobs and runs
@@ -64,11 +65,13 @@ def gather(store: VectorStore, space_keys: Sequence[str] | None = None) -> Repor
     statuses = _read(engine, SpaceStatus, "space_status", keys, order="space_key")
     quality = _read(engine, Quality, "retrieval_quality", keys, order="evaluated_utc, evaluation_id, metric")
     judged = [row for row in quality if row.metric is not None]
-    series = ordered_series(judged, {space.space_key for space in statuses if space.status == "live"})
+    language = search_language(engine)
+    series = ordered_series(judged, language, {space.space_key for space in statuses if space.status == "live"})
     return Report(
         made_utc=engine.utc_now(),
         engine=engine.name,
         schema=engine.schema,
+        search_language=language,
         spaces=keys,
         all_spaces=keys == known,
         statuses=statuses,

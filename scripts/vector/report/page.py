@@ -35,7 +35,7 @@ def render(report: Report, docs: str | None = None) -> str:
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none';"
         " form-action 'none'"
     )
-    named = series.name_series(report.series)
+    named = series.name_series(report.series, report.search_language)
     shown = dict(list(named.items())[: views.SERIES_SHOWN])
     drawn = {key: each for key, each in named.items() if each.sign < charts.SERIES}
     pairs = views.pairs(report)

@@ -8,13 +8,15 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class SpaceStatus:
-    """`space_status`: a space; `status` is draft, live or retired. `is_default`: search uses it where none is named."""
+    """`space_status`: a space; `status` is draft, live or retired. `is_default`: search uses it where none is named.
+    `is_given_up`: it was retired by hand, and no rollback goes back to it."""
 
     space_key: str
     is_active: bool
     status: str
     since_utc: datetime
     is_default: bool
+    is_given_up: bool
 
 
 @dataclass(frozen=True)
@@ -224,13 +226,15 @@ class SpaceMap:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows. `spaces` are the keys that were chosen, by key; `all_spaces` says that none was left
-    out; `series` are those of `quality`, in the page's order. Lists that could be long are cut, and then beside the
-    number of rows that there are; `worst` has the first series only."""
+    """All that the page shows. `search_language` is that of the warehouse's searches; `spaces` are the keys that were
+    chosen, by key; `all_spaces` says that none was left out; `series` are those of `quality`, in the page's order.
+    Lists that could be long are cut, and then beside the number of rows that there are; `worst` has the first series
+    only."""
 
     made_utc: datetime
     engine: str
     schema: str
+    search_language: str
     spaces: list[str]
     all_spaces: bool
     statuses: list[SpaceStatus]

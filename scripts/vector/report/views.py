@@ -147,16 +147,16 @@ def pairs(report: Report) -> list[Pair]:
     drift = _grouped(report.drift, lambda row: row.comparison_id)
     # A pair has questions wherever it has a comparison: both are over the same searches.
     firsts = {key: rows[0] for key, rows in drift.items()}
-    ordered = sorted(firsts, key=lambda key: _pair_rank(firsts[key], live))
-    return [_pair(comparisons.get(key, []), drift[key]) for key in ordered]
+    ordered = sorted(firsts, key=lambda key: _pair_rank(firsts[key], report.search_language, live))
+    return [_pair(comparisons.get(key, []), drift[key], report.search_language) for key in ordered]
 
 
-def _pair_rank(row: Drift, live: set[str]) -> tuple[Any, ...]:
+def _pair_rank(row: Drift, language: str, live: set[str]) -> tuple[Any, ...]:
     keys = (row.space_key_a, row.space_key_b)
-    return variations(row), live.isdisjoint(keys), keys, place(row), row.comparison_id
+    return variations(row, language), live.isdisjoint(keys), keys, place(row), row.comparison_id
 
 
-def _pair(comparisons: list[Comparison], drift: list[Drift]) -> Pair:
+def _pair(comparisons: list[Comparison], drift: list[Drift], language: str) -> Pair:
     def values(name: str) -> list[float]:
         return [getattr(row, name) for row in drift if getattr(row, name) is not None]
 
@@ -171,7 +171,7 @@ def _pair(comparisons: list[Comparison], drift: list[Drift]) -> Pair:
     return Pair(
         space_key_a=drift[0].space_key_a,
         space_key_b=drift[0].space_key_b,
-        how=how(drift[0]),
+        how=how(drift[0], language),
         comparisons=sorted(comparisons, key=lambda row: (rank.get(row.metric, len(rank)), row.metric)),
         reach=max(ends, default=0) or 1.0,
         question_count=len(drift),
