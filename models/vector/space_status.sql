@@ -57,7 +57,9 @@ joined as (
         retirements.publication_number as retirement_number,
         retirements.published_utc as retired_utc,
         count(switches.publication_id) over () as published_space_count,
-        sum(case when {{ is_true('spaces.is_active') }} then 1 else 0 end) over () as active_space_count
+        sum(
+            case when {{ is_true('spaces.is_active') }} and retirements.publication_id is null then 1 else 0 end
+        ) over () as active_draft_count
     from spaces
     left join switches
         on
@@ -103,7 +105,7 @@ final as (
         end as publication_id,
         {{ boolean_of(
             "status = 'live'"
-            " or (published_space_count = 0 and active_space_count = 1 and status = 'draft' and "
+            " or (published_space_count = 0 and active_draft_count = 1 and status = 'draft' and "
             ~ is_true('is_active') ~ ")"
         ) }} as is_default,
         {{ boolean_of("retirement_number > coalesce(switch_number, 0)") }} as is_given_up

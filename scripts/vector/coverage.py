@@ -27,11 +27,12 @@ def is_complete(counts: dict[str, int]) -> bool:
     return 0 < counts["chunks"] == counts["current"]
 
 
-def in_words(space_key: str, counts: dict[str, int]) -> str:
-    """The counts, and what to do about the missing vectors."""
+def in_words(space: EmbeddingSpace, counts: dict[str, int]) -> str:
+    """The counts of the space, and what to do about the missing vectors: only active spaces are embedded into."""
     told = f"{counts['current']} of {counts['chunks']} current chunks have a vector"
     if counts["pending"]:
-        told += f", {counts['pending']} pending: run `vector embed --space {space_key}`"
+        first = "run" if space.is_active else "set is_active in seeds/embedding_space_seed.csv, `dbt build`, then"
+        told += f", {counts['pending']} pending: {first} `vector embed --space {space.space_key}`"
     if counts["quarantined"]:
         told += f", {counts['quarantined']} quarantined: see `vector failures`"
     return told

@@ -38,6 +38,10 @@ class ProviderError(VectorError):
     exit_code = 3
 
 
+class UnusableVector(ProviderError):
+    """The model answered a text with a vector that is not finite or of zeros only; it may do better with others."""
+
+
 class ModelMissing(ProviderError):
     """The server answers, and has no such model."""
 

@@ -98,7 +98,7 @@ def coverage_check(store: VectorStore, space: EmbeddingSpace, allow_quarantined:
     figures = coverage_of(store, space)
     excused = figures["quarantined"] if allow_quarantined else 0
     passed = 0 < figures["chunks"] == figures["current"] + excused and figures["current"] > 0
-    detail = in_words(str(space.space_key), figures)
+    detail = in_words(space, figures)
     if figures["quarantined"]:
         detail += ", let pass by --allow-quarantined" if allow_quarantined else ", or --allow-quarantined"
     return Check("coverage", passed, detail, figures)

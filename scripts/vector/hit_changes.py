@@ -26,7 +26,9 @@ class HitChange:
 
     `reasons`, one or more of: chunk_new, chunk_retired, with source_text_changed or policy_changed where the chunk's
     source was there then and is there now; text_changed, vector_new, vector_missing, filtered_out, source_changed,
-    score_moved; and, where the hit itself is as it was, outranked or moved_up. docs/search.md tells what they mean.
+    score_moved; chunk_returned, where only the chunk's row was changed since, so that it may have been retired then or
+    have had another text; and, where the hit itself is as it was, outranked or moved_up. docs/search.md tells what they
+    mean.
     """
 
     chunk_id: str
@@ -72,12 +74,14 @@ def hit_changes(
 @dataclass(frozen=True)
 class _ChunkNow:
     """What there is to know of a chunk now; times are naive UTC. `text_utc` and `vector_utc` are of its current text,
-    `vector_utc` None where that has no vector in the space. What begins with `source` is None of a source that
+    `vector_utc` None where that has no vector in the space. `updated_utc` is when the row last changed, be it only its
+    reference or policy. What begins with `source` is None of a source that
     vanished; `source_utc` is when its row last changed."""
 
     source_id: str | None
     content_sha256: str
     created_utc: datetime
+    updated_utc: datetime | None
     retired_utc: datetime | None
     policy_json: str | None
     text_utc: datetime | None
@@ -130,7 +134,13 @@ def _reasons_new(chunk: _ChunkNow, searched: datetime, by_source: bool, recut: _
         "vector_new": chunk.vector_utc,
         "source_changed": chunk.source_utc if by_source else None,
     }
-    return [reason for reason, moment in since.items() if moment is not None and moment > searched] or ["moved_up"]
+    reasons = [reason for reason, moment in since.items() if _is_after(moment, searched)]
+    # A text that comes back has its old version and vector again: no other time tells of its absence.
+    return reasons or ["chunk_returned" if _is_after(chunk.updated_utc, searched) else "moved_up"]
+
+
+def _is_after(moment: datetime | None, searched: datetime) -> bool:
+    return moment is not None and moment > searched
 
 
 def _reasons_moved(was: VectorRetrievalHit, is_now: FoundChunk) -> list[str]:
@@ -158,9 +168,9 @@ def _chunks_now(store: VectorStore, embedding_space_id: str, chunk_ids: Sequence
     engine = store.engine
     with engine.staged([Column("chunk_id", "", "text")], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
         rows = engine.query(
-            "select chunk.chunk_id, chunk.source_id, chunk.content_sha256, chunk.created_utc, chunk.retired_utc,"
-            " chunk.policy_json, version.created_utc, source.created_utc, source.updated_utc, source.policy_version,"
-            " embedding.created_utc"
+            "select chunk.chunk_id, chunk.source_id, chunk.content_sha256, chunk.created_utc, chunk.updated_utc,"
+            " chunk.retired_utc, chunk.policy_json, version.created_utc, source.created_utc, source.updated_utc,"
+            " source.policy_version, embedding.created_utc"
             f" from {staged} as staged inner join {engine.table('chunk')} as chunk on chunk.chunk_id = staged.chunk_id"
             f" left join {engine.table('chunk_version')} as version"
             " on version.chunk_id = chunk.chunk_id and version.content_sha256 = chunk.content_sha256"

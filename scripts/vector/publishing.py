@@ -81,7 +81,7 @@ class History:
 
 def default_space(store: VectorStore) -> EmbeddingSpace | None:
     """The space that search uses where none is named: the live one, though it be inactive; while none was ever
-    published, the only active one; else None."""
+    published, the only active one that was not given up; else None."""
     rows = store.engine.query(f"select embedding_space_id, is_default from {store.engine.table('space_status')}")
     found = [space_id for space_id, is_default in rows if is_default]
     return store.get_embedding_space(found[0]) if found else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval
 from vector.engines.filters import SearchFilters, naive_utc
-from vector.errors import ConfigurationError, ProviderError, SpaceRefused, VectorError
+from vector.errors import ConfigurationError, ProviderError, SpaceRefused, UnusableVector, VectorError
 from vector.hit_changes import SCORE_TOLERANCE, HitChange, hit_changes
 from vector.providers import EmbeddingProvider, open_provider
 from vector.redaction import is_redacted
@@ -66,7 +66,7 @@ def logged_since(
 
 class _Models:
     """The models of spaces, each opened once. One that cannot be used is not asked again: what it failed with holds for
-    the other searches of its space."""
+    the other searches of its space. A question that it refuses, or answers with no usable vector, fails alone."""
 
     def __init__(self) -> None:
         self._opened: dict[str, EmbeddingProvider] = {}
@@ -81,6 +81,8 @@ class _Models:
             if key not in self._opened:
                 self._opened[key] = open_provider(space)
             return embed_question(store, space, self._opened[key], text)
+        except UnusableVector:
+            raise
         except (ConfigurationError, ProviderError, SpaceRefused) as error:
             self._failed[key] = error
             raise

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -749,6 +750,29 @@ def test_search_uses_the_live_space_and_before_that_the_only_active_one(judged):
     assert "no space is called 'none'; spaces are good, hash" in searched("--space", "none")
 
 
+def test_a_space_that_was_given_up_is_searched_only_by_its_name(judged):
+    def searched(*arguments):
+        done = judged.vector("search", "Which moon has geysers?", "--json", *arguments)
+        return json.loads(done.stdout)["embedding_space_id"] if done.exit_code == 0 else (done.exit_code, done.stderr)
+
+    with judged.store() as store:
+        old, new = store.get_embedding_space_by_key("hash"), good(store)
+        retire(store, old, "bad model")
+        assert default_space(store) == new
+    assert searched() == new.embedding_space_id
+    with judged.store() as store:
+        store.save_embedding_space(replace(new, is_active=False))
+        assert default_space(store) is None
+    code, told = searched()
+    assert code == 2
+    assert "the only active space, hash, was given up: publish one, or name it with --space" in told
+    assert searched("--space", "hash") == old.embedding_space_id
+    with judged.store() as store:
+        retire(store, new)
+        store.save_embedding_space(new)
+    assert "all active spaces, good, hash, were given up: publish one, or name one with --space" in searched()[1]
+
+
 # The commands
 
 
@@ -806,6 +830,18 @@ def test_an_evaluation_of_a_space_with_gaps_warns(judged, happened, counts, warn
     assert told == (f"warning: hash: {warned}; a text without a vector is not found\n" if warned else "")
     with judged.store() as store:
         assert store.get_run(evaluation["run_id"]).metrics["coverage"] == expected
+
+
+def test_the_gaps_of_an_inactive_space_are_not_closed_by_a_command_that_is_refused(judged, green):
+    with judged.store() as store:
+        store.save_embedding_space(replace(store.get_embedding_space_by_key("hash"), is_active=False))
+        store.engine.execute("delete from embedding")
+    mend = "437 pending: set is_active in seeds/embedding_space_seed.csv, `dbt build`, then `vector embed --space hash`"
+    assert mend in commands(judged, "evaluate", "hash")[2]
+    (detail,) = [
+        each["detail"] for each in commands(judged, "publish", "hash")[0]["checks"] if each["name"] == "coverage"
+    ]
+    assert mend in detail
 
 
 def test_the_coverage_of_a_filtered_test_is_of_what_it_may_find(store):

@@ -4,12 +4,13 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 
 import vector.replay
 from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
 from vector.embedding import embed_space
-from vector.errors import ConfigurationError, ProviderError
+from vector.errors import ConfigurationError, InputRefused, ProviderError
 from vector.providers.hash import HashProvider
 from vector.redaction import REDACTED, redaction_is_set
 from vector.replay import logged_since, replay
@@ -286,6 +287,38 @@ def test_a_source_that_was_cut_anew_says_so_of_old_and_new_chunks(store, space, 
     assert changes[made.chunk_id] == ("new", ("chunk_new",))
 
 
+def test_a_source_that_came_back_is_not_merely_moved_up(store, ask, again):
+    """Its chunks, their texts and their vectors are as old as ever; only the chunks' last change is not."""
+    found = ask(top_k=1).hits[0]
+    source, chunks = store.get_source(found.source_id), store.list_chunks(found.source_id)
+
+    def save(retired):
+        times = {"retired_utc": NOW if retired else None, "updated_utc": datetime.now(timezone.utc)}
+        store.save_source(replace(source, **times))
+        store.save_chunks([replace(chunk, **times) for chunk in chunks])
+
+    save(retired=True)
+    result = ask()
+    save(retired=False)
+    assert found.chunk_id not in {hit.chunk_id for hit in result.hits}
+    _, changes = again(result)
+    assert changes[found.chunk_id] == ("new", ("chunk_returned",))
+    others = {change for each, change in changes.items() if each not in {chunk.chunk_id for chunk in chunks}}
+    assert others <= {("moved", ("outranked",)), ("gone", ("outranked",))}
+
+
+def test_a_text_that_came_back_is_not_merely_moved_up(store, space, ask, again):
+    old = store.get_chunk(ask(top_k=1).hits[0].chunk_id)
+    other = with_text(old, "x" * len(old.content))
+    store.save_chunk(replace(other, updated_utc=datetime.now(timezone.utc)))
+    assert embed_space(store, space).written == 1
+    result = ask(top_k=3)
+    assert old.chunk_id not in {hit.chunk_id for hit in result.hits}
+    store.save_chunk(replace(old, updated_utc=datetime.now(timezone.utc)))
+    _, changes = again(result)
+    assert changes[old.chunk_id] == ("new", ("chunk_returned",))
+
+
 def test_a_space_that_is_no_longer_active(store, space, ask, again):
     result = ask()
     store.save_embedding_space(replace(space, is_active=False))
@@ -331,6 +364,24 @@ def test_a_model_that_cannot_be_used_is_asked_once(store, space, ask, monkeypatc
     found = list(replay(store, logged))
     assert [each.not_replayed for each in found] == ["the server is down"] * 3 + [None]
     assert len(asked) == 1
+
+
+def test_a_question_without_a_usable_answer_leaves_the_other_searches(store, ask, monkeypatch):
+    """One that the model refuses, and one that it answers with no vector: neither says anything of the next one."""
+    refused, spoilt, fine = (ask(f"{QUESTION} {word}") for word in ("refused", "spoilt", "fine"))
+    embed = HashProvider.embed
+
+    def embed_some(self, texts):
+        if "refused" in texts[0]:
+            raise InputRefused("too long", "too_long")
+        reply = embed(self, texts)
+        return replace(reply, vectors=reply.vectors * np.nan) if "spoilt" in texts[0] else reply
+
+    monkeypatch.setattr(HashProvider, "embed", embed_some)
+    logged = [store.get_retrieval(each.retrieval.retrieval_id) for each in (refused, spoilt, fine)]
+    first, second, third = [each.not_replayed for each in replay(store, logged)]
+    assert (first, third) == ("too long", None)
+    assert "not finite" in second
 
 
 def test_a_reranker_that_fails_leaves_the_other_searches(store, ask, again, tmp_path, monkeypatch):

@@ -109,10 +109,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         [result["space_key"], result["query_count"], *(f"{result['mean'][metric]:.3f}" for metric in metrics)]
         for result in results
     ]
-    for result in results:
+    for space, result in zip(spaces, results, strict=True):
         if not is_complete(result["coverage"]):
-            told = in_words(result["space_key"], result["coverage"])
-            say(f"warning: {result['space_key']}: {told}; a text without a vector is not found")
+            told = in_words(space, result["coverage"])
+            say(f"warning: {space.space_key}: {told}; a text without a vector is not found")
     print_result(arguments, {"evaluations": results}, table(["space", "questions", *metrics], cells))
     return 0
 

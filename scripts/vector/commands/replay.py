@@ -24,7 +24,10 @@ retrieval_id, searched_utc, query, space_key, not_replayed, notes, unchanged, ch
 change, rank_then, rank_now, score_then, score_now, reasons (docs/search.md)."""
 
 
-_IN_WORDS = {"source_changed": "source changed, and may not have passed the filters"}
+_IN_WORDS = {
+    "source_changed": "source changed, and may not have passed the filters",
+    "chunk_returned": "chunk changed, and may have been retired or had another text",
+}
 
 
 def add_to(commands: Any) -> None:

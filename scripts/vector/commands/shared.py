@@ -18,7 +18,7 @@ from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
 from vector.profile import load_target
-from vector.publishing import default_space
+from vector.publishing import History, default_space
 from vector.search_policy import MODES, SearchPolicy
 from vector.store import VectorStore
 
@@ -189,16 +189,30 @@ def _known(spaces: Iterable[EmbeddingSpace]) -> str:
 
 
 def searched_space(store: VectorStore, key: str | None) -> EmbeddingSpace:
-    """The space to search: the one of this key, else the live one, else the only active one. The live one may be
-    inactive. Raises ConfigurationError when there is none, or nothing says which."""
+    """The space to search: the one of this key, else the live one, else the only active one that was not given up. The
+    live one may be inactive. Raises ConfigurationError when there is none, or nothing says which."""
     default = default_space(store)
     if default and key in (None, default.space_key):
         return default
-    spaces = chosen_spaces(store, [key] if key else None)
+    if key:
+        return chosen_spaces(store, [key])[0]
+    active, given_up = chosen_spaces(store, None), History.read(store).given_up
+    spaces = [space for space in active if space.embedding_space_id not in given_up]
+    if not spaces:
+        raise ConfigurationError(_all_given_up(active))
     if len(spaces) > 1:
-        keys = ", ".join(space.space_key or "" for space in spaces)
-        raise ConfigurationError(f"several spaces are active; choose one with --space: {keys}")
+        raise ConfigurationError(f"several spaces are active; choose one with --space: {_keys(spaces)}")
     return spaces[0]
+
+
+def _all_given_up(active: Sequence[EmbeddingSpace]) -> str:
+    if len(active) == 1:
+        return f"the only active space, {_keys(active)}, was given up: publish one, or name it with --space"
+    return f"all active spaces, {_keys(active)}, were given up: publish one, or name one with --space"
+
+
+def _keys(spaces: Iterable[EmbeddingSpace]) -> str:
+    return ", ".join(space.space_key or "" for space in spaces)
 
 
 def print_table(arguments: argparse.Namespace, relation: str, columns: Sequence[str], order: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vector.errors import ConfigurationError, InputRefused, ProviderError
+from vector.errors import ConfigurationError, InputRefused, ProviderError, UnusableVector
 
 TRUNCATIONS = ("end", "none")
 
@@ -216,7 +216,8 @@ def estimated_tokens_of(byte_count: int) -> int:
 
 
 def check_reply(reply: EmbeddingReply, count: int, dimensions: int) -> None:
-    """Raises ProviderError unless the reply holds `count` vectors of `dimensions` finite floats, none of them zero."""
+    """Raises ProviderError unless the reply holds `count` vectors of `dimensions` finite floats, none of them zero: its
+    subclass UnusableVector where a vector is to blame, not the form of the reply."""
     vectors = reply.vectors
     if vectors.ndim != 2 or len(vectors) != count:
         raise ProviderError(f"the model answered {count} texts with {len(vectors) if vectors.ndim else 0} vectors")
@@ -230,7 +231,7 @@ def check_reply(reply: EmbeddingReply, count: int, dimensions: int) -> None:
         ("of zeros only", ~vectors.any(axis=1)),
     ):
         if rows.any():
-            raise ProviderError(f"the model answered text {int(rows.argmax()) + 1} of {count} with a vector {wrong}")
+            raise UnusableVector(f"the model answered text {int(rows.argmax()) + 1} of {count} with a vector {wrong}")
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
