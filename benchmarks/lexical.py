@@ -30,7 +30,7 @@ from support import (
 from vector.retrieval import search
 from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
-from vector.tokens import tokenise
+from vector.tokens import Analyzer
 
 TOP_K = 10
 QUESTION = "word40 word400 word4000"
@@ -64,12 +64,13 @@ def main() -> None:
 
 def _bm25s(path: Path, embedding_space_id: str, cache: Path, repetitions: int) -> tuple[float, float, float]:
     vocabulary: dict[str, int] = {}
+    analyzer = Analyzer("english")  # what dbt_project.yml sets, and so what the search takes
     with duckdb.connect(str(path)) as connection:
         rows = connection.execute("select content from vector.chunk where managed_by = 'python'").fetchall()
-    documents = [[vocabulary.setdefault(word, len(vocabulary)) for word in tokenise(text)] for (text,) in rows]
+    documents = [[vocabulary.setdefault(word, len(vocabulary)) for word in analyzer.tokens(text)] for (text,) in rows]
     index = bm25s.BM25(method="lucene", backend="numpy", csc_backend="numpy")
     first = _timed(lambda: index.index((documents, vocabulary), create_empty_token=False, show_progress=False))
-    words = [tokenise(QUESTION)]
+    words = [analyzer.question(QUESTION)]
     again = best_of(repetitions, {"again": lambda: index.retrieve(words, k=TOP_K, show_progress=False)})
     return *first, again["again"]
 
