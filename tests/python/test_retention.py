@@ -13,18 +13,19 @@ TODAY = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
 
 @pytest.fixture
 def logged(project):
-    """Writes a search of a moment to the log, with a hit; its id."""
+    """Writes a search of a moment to the log, with three hits; its id."""
     with project.store() as store:
         space = store.get_embedding_space_by_key("hash")
         embed_space(store, space)
-        run_id, (chunk,) = store.list_runs()[0].run_id, store.list_chunks(limit=1)
+        run_id, chunks = store.list_runs()[0].run_id, store.list_chunks(limit=3)
 
         def log(created, by=None, query=None):
             made = VectorRetrieval.create_new(
                 space.embedding_space_id, "the orbit of a moon", 3, created_utc=created, eval_query_id=query,
                 run_id=run_id if by == "run" else None,
             )  # fmt: skip
-            store.save_retrieval(made, [VectorRetrievalHit(made.retrieval_id, 1, chunk.chunk_id, 0.5)])
+            hits = [VectorRetrievalHit(made.retrieval_id, n, chunk.chunk_id, 0.5) for n, chunk in enumerate(chunks, 1)]
+            store.save_retrieval(made, hits)
             return made.retrieval_id
 
         yield log
@@ -56,12 +57,12 @@ def test_whole_searches_older_than_so_many_days_are_deleted(project, logged, age
     recent = logged(NOW - timedelta(days=10))
     before = left(project)
     counted = delete_old(project, "{days: 90, dry_run: true}")
-    assert "Would delete 1 searches and 1 hits" in counted.output
+    assert "Would delete 1 searches and 3 hits" in counted.output
     assert left(project) == before
 
     done = delete_old(project, "{days: 90}")
     assert done.success, done.output
-    assert "Deleted 1 searches and 1 hits" in done.output
+    assert "Deleted 1 searches and 3 hits" in done.output
     assert left(project) == before - {aged["user"]}
     assert recent in before
 
@@ -83,7 +84,7 @@ def test_an_evaluation_is_kept_or_deleted_whole(project, logged):
     day_before = logged(boundary_day - timedelta(seconds=1), None, "q1")
     before = left(project)
     done = delete_old(project, "{days: 30, evaluations: true}")
-    assert "Deleted 1 searches and 1 hits" in done.output
+    assert "Deleted 1 searches and 3 hits" in done.output
     assert left(project) == before - {day_before}
 
     assert delete_old(project, "{days: 10, evaluations: true}").success
