@@ -20,7 +20,7 @@ Compared are rankings of sources, as RETRIEVE_TEST ranks them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +110,8 @@ def _asked(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list
 def _logged(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, list[str]]]]:
     """How both runs asked, and the rankings of each."""
     store, run_ids = context.store, [given["run_id_a"], given["run_id_b"]]
-    a, b = (_way_of(store, run_id) for run_id in run_ids)
+    searches = [_questions_of(store, run_id) for run_id in run_ids]
+    a, b = (_way_of(store, *each) for each in zip(run_ids, searches, strict=True))
     alike = "their rankings would differ for that alone, so compare runs that asked alike"
     if a.top_k != b.top_k:
         raise UnusableInput(f"run {run_ids[0]} asked for {a.top_k} hits, run {run_ids[1]} for {b.top_k}; {alike}")
@@ -121,7 +122,7 @@ def _logged(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], lis
         "space_key_a": a.space_key, "space_key_b": b.space_key, "top_k": a.top_k, "filters": a.filters,
         "policy_a": a.policy, "policy_b": b.policy,
     }  # fmt: skip
-    return asked, [_logged_rankings(store, run_id) for run_id in run_ids]
+    return asked, [_logged_rankings(store, *each) for each in zip(run_ids, searches, strict=True)]
 
 
 def _compared(a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -156,10 +157,10 @@ class _Way:
     policy: dict[str, Any]
 
 
-def _way_of(store: VectorStore, run_id: str) -> _Way:
+def _way_of(store: VectorStore, run_id: str, searches: Iterable[VectorRetrieval]) -> _Way:
     ways: list[_Way] = []
     keys = {each.embedding_space_id: each.space_key for each in store.list_embedding_spaces(active_only=False)}
-    for each in _questions_of(store, run_id):
+    for each in searches:
         policy = {name: value for name, value in (each.policy or {}).items() if name != "distance_metric"}
         way = _Way(keys[each.embedding_space_id], each.top_k, each.filters or None, policy)
         if way not in ways:
@@ -176,9 +177,9 @@ def _questions_of(store: VectorStore, run_id: str) -> list[VectorRetrieval]:
     return [each for each in retrievals if each.eval_query_id]
 
 
-def _logged_rankings(store: VectorStore, run_id: str) -> dict[str, list[str]]:
-    """The rankings of sources by question of the searches that a run has logged."""
-    asked = {each.retrieval_id: each.eval_query_id for each in _questions_of(store, run_id)}
+def _logged_rankings(store: VectorStore, run_id: str, searches: Iterable[VectorRetrieval]) -> dict[str, list[str]]:
+    """The rankings of sources by question of the searches that a run has logged, the earliest first."""
+    asked = {each.retrieval_id: each.eval_query_id for each in searches}
     hits: dict[str, list[tuple[str | None, str]]] = {retrieval_id: [] for retrieval_id in asked}
     for retrieval_id, source_id, chunk_id in store.engine.query(
         "select hit.retrieval_id, chunk.source_id, hit.chunk_id"
