@@ -49,57 +49,43 @@ def add_command(
     return parser
 
 
+def _number(text: str, kind: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Any:
+    with suppress(ValueError):
+        if fits(number := kind(text)):
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+
+
 def positive(text: str) -> int:
     """The whole number of an option, from 1; raises what argparse reports."""
-    with suppress(ValueError):
-        number = int(text)
-        if 1 <= number < 2**31:  # the ledgers' integers
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {2**31 - 1}")
-
-
-def amount(text: str) -> float:
-    """The number of an option, from 0; raises what argparse reports."""
-    with suppress(ValueError):
-        number = float(text)
-        if 0 <= number < math.inf:
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    # Up to what the ledgers' integers hold.
+    return _number(text, int, lambda number: 1 <= number < 2**31, f"a whole number from 1 to {2**31 - 1}")
 
 
 def integer(text: str) -> int:
     """The whole number of an option; raises what argparse reports."""
-    with suppress(ValueError):
-        number = int(text)
-        if -(2**31) <= number < 2**31:
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number that a ledger holds")
+    return _number(text, int, lambda number: -(2**31) <= number < 2**31, "a whole number that a ledger holds")
+
+
+def amount(text: str) -> float:
+    """The number of an option, from 0; raises what argparse reports."""
+    return _number(text, float, lambda number: 0 <= number < math.inf, "a number from 0")
 
 
 def seconds(text: str) -> float:
     """The seconds of an option, from 0; raises what argparse reports."""
-    with suppress(ValueError):
-        number = float(text)
-        if 0 <= number < 10**9:
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return _number(text, float, lambda number: 0 <= number < 10**9, "a number of seconds")
 
 
 def lease_seconds(text: str) -> float:
     """The seconds of a lease, from 5: less than that a busy database takes for a heartbeat. Raises what argparse
     reports."""
-    with suppress(ValueError):
-        if 5 <= (number := float(text)) < 10**9:
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 5")
+    return _number(text, float, lambda number: 5 <= number < 10**9, "a number of seconds from 5")
 
 
 def pause_seconds(text: str) -> float:
     """The seconds of a pause, above 0; raises what argparse reports."""
-    with suppress(ValueError):
-        if 0 < (number := float(text)) < 10**9:
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return _number(text, float, lambda number: 0 < number < 10**9, "a number of seconds above 0")
 
 
 def job_types(text: str) -> list[JobType]:

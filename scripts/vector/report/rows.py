@@ -123,8 +123,8 @@ class Trend(Asked):
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """`space_comparison`: two spaces and a metric."""
+class AskedAlike:
+    """Two spaces, and how both were asked."""
 
     comparison_id: str
     space_key_a: str
@@ -134,6 +134,12 @@ class Comparison:
     asked_policy_json: str | None
     filters_json: str | None
     top_k: int
+
+
+@dataclass(frozen=True)
+class Comparison(AskedAlike):
+    """`space_comparison`: two spaces and a metric."""
+
     metric: str
     mean_a: float
     mean_b: float
@@ -149,17 +155,9 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Drift:
+class Drift(AskedAlike):
     """`space_drift`: two spaces and a question."""
 
-    comparison_id: str
-    space_key_a: str
-    space_key_b: str
-    query_set: str
-    search_method: str | None
-    asked_policy_json: str | None
-    filters_json: str | None
-    top_k: int
     query_id: str
     query_text: str
     overlap_at_10: float | None

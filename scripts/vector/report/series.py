@@ -11,7 +11,7 @@ from typing import Any
 from vector.commands.wording import excerpt
 from vector.language import NEUTRAL
 from vector.report import charts
-from vector.report.rows import Asked, Comparison, Drift
+from vector.report.rows import Asked, AskedAlike
 from vector.search_policy import BY_SOURCE, DENSE, MODES, SearchPolicy
 
 FILTER_TEXT = 80  # characters
@@ -42,12 +42,12 @@ def _rank(one: Asked, language: str, live: Collection[str]) -> tuple[Any, ...]:
     return variations(one, language), one.space_key not in live, one.space_key, *place(one), str(one)
 
 
-def variations(row: Asked | Comparison | Drift, language: str) -> int:
+def variations(row: Asked | AskedAlike, language: str) -> int:
     """In how many ways a row's searches are not those that an evaluation makes when nothing but its method is said."""
     return len(_varied(policy(row), row.top_k, _plain(BY_SOURCE, language))) + (row.filters_json is not None)
 
 
-def place(row: Asked | Comparison | Drift) -> tuple[str, int, int]:
+def place(row: Asked | AskedAlike) -> tuple[str, int, int]:
     """Where a row comes among those that were asked in another way: by query set, method and number of hits."""
     method = MODES.index(row.search_method) if row.search_method in MODES else len(MODES)
     return row.query_set, method, -row.top_k
@@ -63,7 +63,7 @@ def name_series(ordered: Iterable[Asked], language: str) -> dict[Asked, Series]:
     }
 
 
-def how(row: Asked | Comparison | Drift, language: str) -> str:
+def how(row: Asked | AskedAlike, language: str) -> str:
     """`dense, mmr 0.5, top 100, set demo`, and the filters, of a row: what an evaluation has by default is not said."""
     parts = [
         row.search_method or "unknown method",
@@ -75,7 +75,7 @@ def how(row: Asked | Comparison | Drift, language: str) -> str:
     return ", ".join(filter(None, parts))
 
 
-def policy(row: Asked | Comparison | Drift) -> str | None:
+def policy(row: Asked | AskedAlike) -> str | None:
     """The policy of a row's searches; of two spaces, what they were both asked."""
     return row.policy_json if isinstance(row, Asked) else row.asked_policy_json
 
