@@ -1,27 +1,23 @@
 with
 
+states as (
+
+    select * from {{ ref('embedding_state') }}
+    where
+        embedding_id is null
+        and embedding_failure_id is not null
+
+),
+
 failures as (
 
     select * from {{ ref('embedding_failure') }}
 
 ),
 
-spaces as (
-
-    select * from {{ ref('embedding_space') }}
-
-),
-
 chunks as (
 
     select * from {{ ref('chunk') }}
-    where retired_utc is null
-
-),
-
-embeddings as (
-
-    select * from {{ ref('embedding') }}
 
 ),
 
@@ -29,14 +25,14 @@ final as (
 
     select
         failures.embedding_failure_id,
-        spaces.space_key,
-        failures.embedding_space_id,
-        spaces.is_active,
-        chunks.source_id,
-        chunks.source_type,
-        failures.chunk_id,
+        states.space_key,
+        states.embedding_space_id,
+        states.is_active,
+        states.source_id,
+        states.source_type,
+        states.chunk_id,
         cast({{ json_text('chunks.offsets_json', '$.chunk_index') }} as integer) as chunk_index,
-        failures.input_content_sha256,
+        states.input_content_sha256,
         {{ substring_chars('chunks.content', 0, 80) }} as excerpt,
         failures.reason,
         failures.error_message,
@@ -44,21 +40,13 @@ final as (
         failures.created_utc as first_failed_utc,
         failures.last_failed_utc,
         failures.retry_after_utc,
-        case when failures.retry_after_utc <= {{ current_utc() }} then 1 else 0 end as is_due,
+        states.is_due,
         failures.run_id
-    from failures
-    inner join spaces
-        on failures.embedding_space_id = spaces.embedding_space_id
+    from states
+    inner join failures
+        on states.embedding_failure_id = failures.embedding_failure_id
     inner join chunks
-        on
-            failures.chunk_id = chunks.chunk_id
-            and failures.input_content_sha256 = chunks.content_sha256
-    left join embeddings
-        on
-            failures.chunk_id = embeddings.chunk_id
-            and failures.embedding_space_id = embeddings.embedding_space_id
-            and failures.input_content_sha256 = embeddings.input_content_sha256
-    where embeddings.embedding_id is null
+        on states.chunk_id = chunks.chunk_id
 
 )
 

@@ -12,64 +12,15 @@ all_chunks as (
 
 ),
 
-chunks as (
-
-    select * from all_chunks
-    where retired_utc is null
-
-),
-
 embeddings as (
 
     select * from {{ ref('embedding') }}
 
 ),
 
-failures as (
+states as (
 
-    select * from {{ ref('embedding_failure') }}
-
-),
-
-wanted as (
-
-    select
-        spaces.embedding_space_id,
-        chunks.chunk_id,
-        chunks.source_type,
-        chunks.content_sha256
-    from spaces
-    cross join chunks
-
-),
-
-current_embeddings as (
-
-    select
-        wanted.embedding_space_id,
-        wanted.source_type,
-        wanted.chunk_id,
-        case when embeddings.embedding_id is not null then 1 else 0 end as is_current,
-        case
-            when
-                embeddings.embedding_id is null
-                and failures.embedding_failure_id is not null
-                and (failures.retry_after_utc is null or failures.retry_after_utc > {{ current_utc() }})
-                then 1
-            else 0
-        end as is_quarantined,
-        case when {{ is_true('embeddings.truncated_flag') }} then 1 else 0 end as is_truncated
-    from wanted
-    left join embeddings
-        on
-            wanted.chunk_id = embeddings.chunk_id
-            and wanted.embedding_space_id = embeddings.embedding_space_id
-            and wanted.content_sha256 = embeddings.input_content_sha256
-    left join failures
-        on
-            wanted.chunk_id = failures.chunk_id
-            and wanted.embedding_space_id = failures.embedding_space_id
-            and wanted.content_sha256 = failures.input_content_sha256
+    select * from {{ ref('embedding_state') }}
 
 ),
 
@@ -79,11 +30,11 @@ counted as (
         embedding_space_id,
         source_type,
         count(*) as chunk_count,
-        sum(is_current) as current_count,
-        sum(is_quarantined) as quarantined_count,
-        sum(1 - is_current - is_quarantined) as pending_count,
+        sum(case when state = 'current' then 1 else 0 end) as current_count,
+        sum(case when state = 'quarantined' then 1 else 0 end) as quarantined_count,
+        sum(case when state = 'pending' then 1 else 0 end) as pending_count,
         sum(is_truncated) as truncated_count
-    from current_embeddings
+    from states
     group by embedding_space_id, source_type
 
 ),

@@ -44,7 +44,7 @@ def materialize_plan(store: VectorStore, space: EmbeddingSpace, options: EmbedOp
     parameters: list[Any] = [space_id]
     if options.retry_failed:
         candidates += f" union all {_quarantined(store)}"
-        parameters += [space_id, space_id, space_id]
+        parameters.append(space_id)
     condition = ""
     chosen = _chosen_chunks(store, options)
     if chosen is not None:
@@ -64,18 +64,10 @@ def materialize_plan(store: VectorStore, space: EmbeddingSpace, options: EmbedOp
 
 
 def _quarantined(store: VectorStore) -> str:
-    """A select of the current texts that are quarantined in a space and not due; its id is asked for three times."""
-    table = store.engine.table
+    """A select of the current texts that are quarantined in a space, whose id it asks for."""
     return (
-        "select chunk.chunk_id, chunk.content_sha256 as input_content_sha256, chunk.byte_count,"
-        f" 'failure_retried' as pending_reason from {table('embedding_failure')} as failure"
-        f" inner join {table('chunk')} as chunk on chunk.chunk_id = failure.chunk_id"
-        " and chunk.content_sha256 = failure.input_content_sha256"
-        " where failure.embedding_space_id = ? and chunk.retired_utc is null"
-        f" and not exists (select 1 from {table('embedding')} as embedding where embedding.embedding_space_id = ?"
-        " and embedding.chunk_id = chunk.chunk_id and embedding.input_content_sha256 = chunk.content_sha256)"
-        f" and not exists (select 1 from {table('embedding_pending')} as due where due.embedding_space_id = ?"
-        " and due.chunk_id = chunk.chunk_id)"
+        "select chunk_id, input_content_sha256, byte_count, 'failure_retried' as pending_reason"
+        f" from {store.engine.table('embedding_state')} where embedding_space_id = ? and state = 'quarantined'"
     )
 
 

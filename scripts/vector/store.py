@@ -51,8 +51,8 @@ _EMBEDDING, _EMBEDDING_CANARY = (
 # Seconds to wait for another session that makes the same space.
 _PAUSES = (0.01, 0.05, 0.25, 1)
 _RELATIONS = [
-    *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_pending", "embedding_current",
-    "space_status", "search_setting",
+    *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_state", "embedding_pending",
+    "embedding_current", "space_status", "search_setting",
 ]  # fmt: skip
 
 

@@ -55,7 +55,7 @@ class Server:
 
 RELATIONS = (
     "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure retrieval"
-    " retrieval_hit space_publication embedding_pending embedding_current space_status search_setting"
+    " retrieval_hit space_publication embedding_state embedding_pending embedding_current space_status search_setting"
 ).split()
 
 
@@ -246,7 +246,7 @@ def test_vectors_are_verified_as_they_are_stored(engine, connection, server):
 def test_the_database_is_named_by_server_and_database(engine, server):
     server.answers[:0] = [(r"serverproperty", [("server", "warehouse")]), (r"from sys\.objects", [])]
     with pytest.raises(
-        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 13 more; run `dbt build`"
+        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 14 more; run `dbt build`"
     ):
         VectorStore(engine=engine)
 

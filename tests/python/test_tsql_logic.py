@@ -20,11 +20,11 @@ from tsql.to_duckdb import teach, to_duckdb
 
 VIEWS = (
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
-    "embedding_space_identity", "embedding_pending", "embedding_current", "space_coverage", "chunk_catalog",
-    "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score", "eval_resample",
-    "eval_pair", "eval_rank_overlap", "eval_difference", "retrieval_quality", "retrieval_quality_trend", "space_drift",
-    "space_comparison", "embedding_failure_open", "run_history", "dead_letter",
-    "job_queue_health", "source_reach", "near_duplicate_chunk", "space_status", "search_setting",
+    "embedding_space_identity", "embedding_state", "embedding_pending", "embedding_current", "space_coverage",
+    "chunk_catalog", "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score",
+    "eval_resample", "eval_pair", "eval_rank_overlap", "eval_difference", "retrieval_quality",
+    "retrieval_quality_trend", "space_drift", "space_comparison", "embedding_failure_open", "run_history",
+    "dead_letter", "job_queue_health", "source_reach", "near_duplicate_chunk", "space_status", "search_setting",
 )  # fmt: skip
 CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
 HAPPENED = """

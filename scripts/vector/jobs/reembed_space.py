@@ -15,6 +15,7 @@ from numbers import Real
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
+from vector.coverage import coverage_of
 from vector.embedding import EmbedOptions
 from vector.jobs.embed_chunks import active_space, embed_in_turn
 from vector.jobs.input_schema import SPACE_KEY, checked_input
@@ -85,10 +86,5 @@ def _is_count(value: Any) -> bool:
 
 
 def _left(store: VectorStore, space: EmbeddingSpace) -> dict[str, int]:
-    counts = {}
-    for name, table in (("pending", "embedding_pending"), ("quarantined_in_space", "embedding_failure_open")):
-        ((count,),) = store.engine.query(
-            f"select count(*) from {store.engine.table(table)} where embedding_space_id = ?", [space.embedding_space_id]
-        )
-        counts[name] = int(count)
-    return counts
+    counts = coverage_of(store, space)
+    return {"pending": counts["pending"], "quarantined_in_space": counts["quarantined"]}
