@@ -11,6 +11,7 @@ import pytest
 from report_support import Page, filled_warehouse
 from support import LEDGERS
 
+from vector import files
 from vector.engines.duckdb import DuckDBEngine
 from vector.errors import ConfigurationError
 from vector.report import charts, gather, page
@@ -213,8 +214,8 @@ def test_a_failed_write_leaves_the_old_page(tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vector.report.page.os.replace", fail)
+    monkeypatch.setattr("vector.files.os.replace", fail)
     with pytest.raises(OSError, match="No space"):
-        page.write(out, "after")
+        files.write_whole(out, b"after")
     assert out.read_text() == "before"
     assert list(tmp_path.iterdir()) == [out]
