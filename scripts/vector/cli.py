@@ -63,10 +63,8 @@ def _arguments(prog: str, argv: Sequence[str]) -> argparse.Namespace:
         json = any(len(each) > 3 and "--json".startswith(each) for each in options)
         raise SystemExit(_failed(argparse.Namespace(json=json), f"error: {error}", 2)) from None
     except SystemExit:
-        try:
-            flush()  # the help
-        except OutputLost as error:
-            raise SystemExit(_failed(argparse.Namespace(json=False), f"error: {error}", error.exit_code)) from None
+        with suppress(OutputLost):
+            flush()  # the help, which `head` may have had enough of
         raise
 
 

@@ -17,12 +17,12 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | get
 
 def checked_destination(path: Path, option: str) -> None:
     """Raises ConfigurationError, which names the option, where nothing can be written to the path."""
-    if path.is_dir():
-        raise ConfigurationError(f"{option} {path} is a folder; name a file, such as {path / 'report.html'}")
     try:
-        written_through = _is_special(path)
+        is_folder, written_through = path.is_dir(), _is_special(path)
     except OSError as error:  # a loop of links, too long a name, a folder that may not be entered
         raise ConfigurationError(f"{option} {path}: {error.strerror}") from None
+    if is_folder:
+        raise ConfigurationError(f"{option} {path} is a folder; name a file, such as {path / 'report.html'}")
     if written_through:
         if not os.access(path, os.W_OK):
             raise ConfigurationError(f"{option} {path}: is not writable; name another")
@@ -36,8 +36,8 @@ def checked_destination(path: Path, option: str) -> None:
 
 def write_whole(path: Path, content: bytes, new_mode: int = 0o600, wait: bool = True) -> None:
     """Replaces a regular file, so that no reader sees half of it, or writes a new one; follows links to it. A file that
-    is there keeps its permissions; a new one gets `new_mode`, less what the umask takes away. What is no regular file (a
-    FIFO, a device, a pipe behind /dev/stdout) is written to as it is; without `wait`, a FIFO that nobody reads is an
+    is there keeps its permissions; a new one gets `new_mode`, less what the umask takes away. What is no regular file
+    (a FIFO, a device, a pipe behind /dev/stdout) is written to as it is; without `wait`, a FIFO that nobody reads is an
     error. Raises OSError."""
     if _is_special(path):
         _write_through(path, content, wait)
@@ -73,7 +73,7 @@ def _write_through(path: Path, content: bytes, wait: bool) -> None:
 
 
 def _replace(target: Path, content: bytes, new_mode: int) -> None:
-    beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         with open(os.open(beside, _NEW, new_mode), "wb") as file:
             file.write(content)

@@ -153,8 +153,8 @@ def _list(arguments: argparse.Namespace) -> int:
 def _line(job: VectorJob) -> str:
     error = f"  {excerpt(job.last_error, 80)}" if job.last_error else ""
     return (
-        f"{one_line(job.job_id)}  {job.job_type.value:<13}  {job.status.value:<10}  {job.attempt_count}/{job.max_attempts}"
-        f"  {job.created_utc:%Y-%m-%d %H:%M:%S}{error}"
+        f"{one_line(job.job_id)}  {job.job_type.value:<13}  {job.status.value:<10}"
+        f"  {job.attempt_count}/{job.max_attempts}  {job.created_utc:%Y-%m-%d %H:%M:%S}{error}"
     )
 
 

@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any
 
-# What a terminal would obey rather than show, or a reader cannot see: control characters of C0 and C1 but for the end of
-# a line and the tab, Unicode's separators of lines, lone surrogates, and all of its format characters (category Cf,
-# those that turn the direction of writing and tag characters among them) but those that words and emoji are spelt with
-# (soft hyphen, U+200C, U+200D) and the signs that are seen (of Arabic, Syriac, Kaithi and hieroglyphs).
+# What a terminal would obey rather than show, or a reader cannot see: control characters of C0 and C1 but for the end
+# of a line and the tab, Unicode's separators of lines, lone surrogates, and its format characters (category Cf: those
+# that turn the direction of writing, and tag characters, are some) but those that words and emoji are spelt with (soft
+# hyphen, U+200C, U+200D) and the signs that are seen (of Arabic, Syriac, Kaithi and hieroglyphs).
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
     "\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
