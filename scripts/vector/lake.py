@@ -33,7 +33,7 @@ def find_lake_file(path: str) -> Path:
     if not lake:
         raise ConfigurationError(f"{VARIABLE} is not set; set it to the folder whose files may be read")
     folder = Path(os.path.realpath(lake))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ConfigurationError(f"{VARIABLE} is {lake!r}, which is no folder")
     below = checked_lake_path(path)
     try:
@@ -46,7 +46,7 @@ def find_lake_file(path: str) -> Path:
         is_file = False
     except OSError as error:  # its own text names the folder on this machine
         raise _unusable(path, error) from None
-    except ValueError:
+    except UnicodeError:
         raise InvalidRecord(f"path {path!r}: holds a character that no file's name can have") from None
     if not is_file:
         raise SourceUnreadable(f"path {path!r}: no such file in the folder {VARIABLE}; put it back, or name another")
