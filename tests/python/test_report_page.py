@@ -12,6 +12,7 @@ from report_support import Page, filled_warehouse
 from support import LEDGERS
 
 from vector import files
+from vector.commands.wording import printable
 from vector.engines.duckdb import DuckDBEngine
 from vector.errors import ConfigurationError
 from vector.report import charts, gather, page
@@ -35,6 +36,11 @@ def test_hostile_texts_are_only_text(shown):
     assert "<script>window" not in shown.html
     assert "{{ 7 * 7 }}" in shown.html
     assert any("<script>window.broken" in title for title in shown.tree.xpath("//title/text()"))
+
+
+def test_nothing_turns_the_direction_of_writing_or_is_unseen(shown):
+    assert "\ufffd" in shown.html, "the hostile text has both"
+    assert printable(shown.html) == shown.html
 
 
 def test_nothing_is_loaded(shown):
