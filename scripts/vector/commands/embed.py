@@ -35,7 +35,8 @@ and when it ends, with the keys event ("progress"), utc, space_key, run_id, done
 second), eta_seconds, seconds, requests, input_tokens, cost, finished, stopped_by, error. Errors are lines that begin
 with "error: ".
 
-With --json, one object on stdout: {"spaces": [...]}, with `error` where a space failed. With --plan a space has the keys
+With --json, one object on stdout: {"spaces": [...]}, with `error` where a space failed. With --plan a space has
+the keys
   space_key, chunks, chunks_by_reason (of new, text_changed, space_new, failure_due, failure_retried), texts,
   texts_reused, texts_to_embed, chunks_reused, input_bytes, tokens, tokens_by (tokenizer, earlier_runs or bytes),
   requests, cost, seconds;

@@ -45,7 +45,7 @@ def add_command(
     parser.add_argument("--target", metavar="T", help="target of the dbt profile", **absent)
     parser.add_argument("--profiles-dir", metavar="DIR", help="folder of profiles.yml, as for dbt", **absent)
     parser.add_argument("--project-dir", metavar="DIR", help="folder of dbt_project.yml, as for dbt", **absent)
-    parser.add_argument("--json", action="store_true", help="print one JSON object; a failure has the key error", **absent)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, of a failure too", **absent)
     return parser
 
 
