@@ -188,7 +188,8 @@ def test_top_rows_break_ties_by_id(scores, top_k):
 def test_a_folder_that_others_can_write_is_refused(tmp_path, caplog, permissions):
     """Who can write to it could plant vectors, and so decide what is found."""
     source = Source()
-    source.put("a", 1)
+    for chunk_id in "acd":
+        source.put(chunk_id, 1)
     folder = tmp_path / "cache"
     assert VectorCache(folder).current(source) is not None
     (planted,) = folder.iterdir()
