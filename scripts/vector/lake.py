@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path, PurePosixPath
 
-from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
+from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable, VectorError
 
 VARIABLE = "VECTOR_LAKE_DIR"
 
@@ -25,21 +27,40 @@ def find_lake_file(path: str) -> Path:
     """The file of a path relative to the lake folder.
 
     Raises ConfigurationError when VECTOR_LAKE_DIR is not set or no folder, SourceUnreadable when there is no such
-    file, InvalidRecord when the path leads out of the folder, by a symbolic link say.
+    file, InvalidRecord when the path leads out of the folder or in a circle, by symbolic links, or is too long.
     """
     lake = os.environ.get(VARIABLE)
     if not lake:
         raise ConfigurationError(f"{VARIABLE} is not set; set it to the folder whose files may be read")
-    folder = Path(lake).resolve()
-    if not folder.is_dir():
+    folder = Path(os.path.realpath(lake))
+    if not os.path.isdir(folder):
         raise ConfigurationError(f"{VARIABLE} is {lake!r}, which is no folder")
-    # Resolved first, so that what is opened is what was checked.
-    found = (folder / checked_lake_path(path)).resolve()
-    if not found.is_relative_to(folder):
-        raise InvalidRecord(f"path {path!r}: leads out of the folder {VARIABLE}; move the file into it")
-    if not found.is_file():
+    below = checked_lake_path(path)
+    try:
+        # Resolved first, so that what is opened is what was checked.
+        found = Path(os.path.realpath(folder / below))
+        if not found.is_relative_to(folder):
+            raise InvalidRecord(f"path {path!r}: leads out of the folder {VARIABLE}; move the file into it")
+        is_file = stat.S_ISREG(os.stat(found).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_file = False
+    except OSError as error:  # its own text names the folder on this machine
+        raise _unusable(path, error) from None
+    except UnicodeError:
+        raise InvalidRecord(f"path {path!r}: holds a character that no file's name can have") from None
+    if not is_file:
         raise SourceUnreadable(f"path {path!r}: no such file in the folder {VARIABLE}; put it back, or name another")
     return found
+
+
+def _unusable(path: str, error: OSError) -> VectorError:
+    """What every attempt would meet, a loop of links or too long a name, is InvalidRecord; else SourceUnreadable."""
+    if error.errno == errno.ELOOP:
+        return InvalidRecord(f"path {path!r}: its symbolic links lead in a circle; mend them, or name another file")
+    if error.errno == errno.ENAMETOOLONG:
+        shown = f"{path[:80]}..." if len(path) > 80 else path
+        return InvalidRecord(f"path {shown!r}: is longer than the file system allows; shorten it")
+    return SourceUnreadable(f"path {path!r}: {error.strerror}")
 
 
 def read_lake_text(file: Path, path: str) -> str:
@@ -51,4 +72,4 @@ def read_lake_text(file: Path, path: str) -> str:
             f"path {path!r}: is not UTF-8 at byte {error.start}; convert the file to UTF-8"
         ) from None
     except OSError as error:
-        raise SourceUnreadable(f"path {path!r}: {error.strerror}") from None
+        raise _unusable(path, error) from None

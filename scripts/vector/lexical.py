@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from vector.engines.base import Engine, SearchHit
-from vector.engines.vector_cache import default_folder, only_a_copy, top_rows
+from vector.engines.vector_cache import default_folder, only_a_copy, private_folder, top_rows
 from vector.errors import ConfigurationError
 from vector.language import NEUTRAL, stemmer_version
 from vector.tokens import VERSION, Analyzer
@@ -115,9 +115,11 @@ class LexicalIndexes:
 
     def _load(self, identity: str, fingerprint: str, language: str) -> LexicalIndex | None:
         path = self._path(identity, fingerprint)
-        if path is None or not path.is_dir():
-            return None
         try:
+            if path is None or not (private_folder(path.parent.parent) and private_folder(path.parent)):
+                return None
+            if not path.is_dir():
+                return None
             with np.load(path / "chunks.npz", allow_pickle=False) as arrays:
                 chunk_ids, content_sha256 = arrays["chunk_ids"], arrays["content_sha256"]
             bm25 = _bm25s().BM25.load(path / "bm25", show_progress=False) if (path / "bm25").is_dir() else None
@@ -130,7 +132,8 @@ class LexicalIndexes:
         if path is None:
             return
         with only_a_copy(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not (private_folder(path.parent.parent, make=True) and private_folder(path.parent, make=True)):
+                return
             # Into another folder first: a reader never sees half of an index.
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", ignore_cleanup_errors=True) as made:
                 _write(Path(made) / path.name, index)

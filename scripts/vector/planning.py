@@ -148,8 +148,10 @@ def first_batches(
 
 
 def refuse_unpriced(space: EmbeddingSpace, options: EmbedOptions) -> None:
-    """Raises ConfigurationError when a limit of cost is given for a space without a price."""
-    if options.max_cost is not None and space.price_per_million_tokens is None:
+    """Raises ConfigurationError when a limit of cost is given for a space without a price whose model a server has: for
+    one in this process nobody is paid."""
+    unpriced = options.max_cost is not None and space.price_per_million_tokens is None
+    if unpriced and not provider_class(space.provider).in_process:
         raise ConfigurationError(
             f"space {space.space_key} has no price_per_million_tokens, which a limit of cost needs: set it in"
             " seeds/embedding_space_seed.csv (0 where nothing is paid) and run `dbt build`"

@@ -10,6 +10,9 @@ import pytest
 from support import LEDGERS, PROFILE, PROJECT_DIR, clean_copy
 
 from vector.contracts.models import EmbeddingSpace
+from vector.engines import engine_for_target
+from vector.errors import DatabaseBusy
+from vector.profile import Target
 
 QUESTION = "Which moon has geysers?"
 
@@ -173,6 +176,28 @@ def test_a_locked_database(project):
         assert_told(run(project, "embed"), f"is in use by process {os.getpid()}; DuckDB lets one process write")
         assert_told(run(project, "search", QUESTION), f"is in use by process {os.getpid()}")
     assert run(project, "search", QUESTION)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'IO Error: Could not set lock on file "w.duckdb": Conflicting lock is held in python (PID 7).',
+        'IO Error: Cannot open file "w.duckdb": The process cannot access the file because it is being used by another'
+        " process.\n\nFile is already open in \nC:\\Python\\python.exe (PID 7)",
+        'IO Error: Cannot open file "w.duckdb": Sharing violation.\n',
+        "IO Error: sharing violation",
+    ],
+)
+def test_a_database_that_another_process_has_is_busy_on_every_system(tmp_path, monkeypatch, message):
+    (tmp_path / "w.duckdb").touch()
+
+    def refuse(*arguments, **options):
+        raise duckdb.IOException(message)
+
+    monkeypatch.setattr(duckdb, "connect", refuse)
+    target = Target("p", "t", "duckdb", "vector", {"path": str(tmp_path / "w.duckdb")}, tmp_path)
+    with pytest.raises(DatabaseBusy, match="is in use by (process 7|another process); DuckDB lets one process write"):
+        engine_for_target(target)
 
 
 # What a space asks for

@@ -312,18 +312,21 @@ def test_max_cost_is_for_all_spaces_together(project, server):
     assert first["cost"] + second["cost"] <= limit
 
 
-def test_a_limit_of_cost_needs_a_price(project):
+def test_a_limit_of_cost_needs_a_price_where_somebody_may_be_paid(project, server):
     write_pages(project, one="Words of a page.")
+    use(project, HASH_SPACE, SERVED)
     for arguments in (["--max-cost", "1"], ["--max-cost", "1", "--plan"]):
-        done = project.vector("embed", *arguments)
+        done = project.vector("embed", "--space", "served", *arguments)
         assert (done.exit_code, done.stdout) == (2, "")
-        assert "space hash has no price_per_million_tokens" in done.stderr
+        assert "space served has no price_per_million_tokens" in done.stderr
         assert "seeds/embedding_space_seed.csv" in done.stderr
         assert done.stderr.count("\n") == 1
-    assert plans(project)[0]["chunks"] == 1
-    use(project, {**HASH_SPACE, "price_per_million_tokens": "0"})
-    (run,) = runs(project, "--max-cost", "0")
-    assert (run["written"], run["cost"]) == (1, 0)
+    assert plans(project, "--space", "hash", "--max-cost", "0")[0]["chunks"] == 1
+    (run,) = runs(project, "--space", "hash", "--max-cost", "0")
+    assert (run["written"], run["cost"]) == (1, None), "a model in the process costs nothing"
+    use(project, HASH_SPACE, {**SERVED, "price_per_million_tokens": "0"})
+    (run,) = runs(project, "--space", "served", "--max-cost", "0")
+    assert run["cost"] == 0
 
 
 # What the operator reads

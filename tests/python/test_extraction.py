@@ -1,6 +1,7 @@
 """Text out of HTML, wikitext and JSON, and the lake folder that files are read from."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
 from vector.extraction import check_json_path, extract_text, extractor_versions, format_of_file
 from vector.lake import checked_lake_path, find_lake_file, read_lake_text
+from vector.performing import is_permanent
 
 
 @pytest.mark.parametrize(
@@ -158,3 +160,46 @@ def test_a_file_that_cannot_be_read_says_why(lake, monkeypatch):
     monkeypatch.delenv("VECTOR_LAKE_DIR")
     with pytest.raises(ConfigurationError, match="VECTOR_LAKE_DIR is not set"):
         find_lake_file("a.txt")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("circle.txt", "'circle.txt': its symbolic links lead in a circle"),
+        ("round/a.txt", "'round/a.txt': its symbolic links lead in a circle"),
+        ("n" * 300, "is longer than the file system allows"),
+        ("d/" * 3000 + "a.txt", "is longer than the file system allows"),
+        ("long.txt", "'long.txt': is longer than the file system allows"),
+        ("half \ud800.txt", "holds a character that no file's name can have"),
+    ],
+)
+def test_what_no_attempt_can_read_is_permanent_and_names_no_local_path(lake, path, said):
+    (lake / "circle.txt").symlink_to("other.txt")
+    (lake / "other.txt").symlink_to("circle.txt")
+    (lake / "round").symlink_to("round")
+    (lake / "long.txt").symlink_to("n" * 300)
+    with pytest.raises(InvalidRecord) as raised:
+        find_lake_file(path)
+    assert is_permanent(raised.value)
+    assert said in str(raised.value)
+    assert str(lake.parent) not in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_what_may_be_mended_is_tried_again_and_names_no_local_path(lake, monkeypatch):
+    (lake / "a.txt").write_text("x")
+    for path in ("a.txt/b", "b.txt/c"):
+        with pytest.raises(SourceUnreadable, match="no such file"):
+            find_lake_file(path)
+
+    real = os.stat
+
+    def denied(path, **options):
+        if str(path).endswith("a.txt"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr("vector.lake.os.stat", denied)
+    with pytest.raises(SourceUnreadable, match="path 'a.txt': Permission denied$") as raised:
+        find_lake_file("a.txt")
+    assert not is_permanent(raised.value)

@@ -716,7 +716,7 @@ def test_a_replaced_space_is_given_up_for_good(judged):
         "good": False, "hash": True,
     }  # fmt: skip
     shown, code, told = commands(judged, "rollback")
-    assert (code, shown) == (4, None)
+    assert (code, shown["exit_code"], told) == (4, 4, f"error: {shown['error']}\n")
     assert "spaces that were given up: hash; publish one" in told
     assert judged.query("select space_key from space_status where is_default") == [("good",)]
     assert judged.test("--select", "publications_follow_each_other").ended("pass")

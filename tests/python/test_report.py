@@ -10,6 +10,7 @@ from report_support import Page, filled_warehouse
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
 
+from vector.commands.wording import printable
 from vector.engines.duckdb import DuckDBEngine
 from vector.report import charts, gather, page, views
 from vector.report.series import how, ordered_series
@@ -326,8 +327,8 @@ def test_every_chunk_of_a_map_has_its_text_and_the_sign_of_its_type(filled, repo
     (space_map,) = [each for each in report.maps if each.space_key == "first"]
     for path, point in zip(_plane(shown, "first").xpath(".//path"), space_map.points, strict=True):
         (text,) = path.xpath("title/text()")
-        assert point.source_type in text
-        assert " ".join(point.content.split())[:200] in text
+        assert printable(point.source_type) in text
+        assert printable(" ".join(point.content.split()))[:200] in text
         signs.setdefault(point.source_type, set()).add(path.get("class"))
     assert all(len(each) == 1 for each in signs.values())
     assert len(set.union(*signs.values())) == len(signs) == 5

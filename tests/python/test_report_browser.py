@@ -52,7 +52,7 @@ def url(kept_project, tmp_path_factory):
     crowd = SpaceMap("first", 5000, list(crowd_of(5000)), (0.5, 0.25))
     alone = SpaceMap("second", 1, [replace(crowd.points[0], x=0.0, y=0.0, title=None, content=TEXT)], (0.0, 0.0))
     for name, shown in (("report", report), ("maps", replace(report, maps=[crowd, alone]))):
-        report_page.write(folder / f"{name}.html", report_page.render(shown))
+        (folder / f"{name}.html").write_text(report_page.render(shown), encoding="utf-8")
     return (folder / "report.html").as_uri()
 
 

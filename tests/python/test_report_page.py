@@ -11,6 +11,8 @@ import pytest
 from report_support import Page, filled_warehouse
 from support import LEDGERS
 
+from vector import files
+from vector.commands.wording import printable
 from vector.engines.duckdb import DuckDBEngine
 from vector.errors import ConfigurationError
 from vector.report import charts, gather, page
@@ -34,6 +36,11 @@ def test_hostile_texts_are_only_text(shown):
     assert "<script>window" not in shown.html
     assert "{{ 7 * 7 }}" in shown.html
     assert any("<script>window.broken" in title for title in shown.tree.xpath("//title/text()"))
+
+
+def test_nothing_turns_the_direction_of_writing_or_is_unseen(shown):
+    assert "\ufffd" in shown.html, "the hostile text has both"
+    assert printable(shown.html) == shown.html
 
 
 def test_nothing_is_loaded(shown):
@@ -213,8 +220,8 @@ def test_a_failed_write_leaves_the_old_page(tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vector.report.page.os.replace", fail)
+    monkeypatch.setattr("vector.files.os.replace", fail)
     with pytest.raises(OSError, match="No space"):
-        page.write(out, "after")
+        files.write_whole(out, b"after")
     assert out.read_text() == "before"
     assert list(tmp_path.iterdir()) == [out]

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import llama_server
@@ -231,3 +232,21 @@ def test_models_that_the_seed_has():
     assert key(model, model_name="m", dimensions="4") is None
     assert key(model, model_name="m", model_tag="v2") is None
     assert key(model, model_name="m", provider="openai") is None
+
+
+@pytest.mark.parametrize("part", ["model_name", "model_tag", "model_digest"])
+@pytest.mark.parametrize("odd", ["\n", "\r\n", "\x85", "\u2028", "\x1b[2K", "\u202e", "\u200b", "\U000e0041"])
+def test_a_name_that_could_pass_for_a_row_gets_none(project, monkeypatch, part, odd):
+    forged = f"tiny{odd}evil,ollama,evil,,,8,true,cosine,,,,none,,,evil,true,"
+    good = DiscoveredModel("ollama", "good", "v1", 8)
+    bad = replace(good, **{"model_name": "bad", part: forged})
+    monkeypatch.setattr("vector.commands.spaces.discover_models", lambda provider: [bad, good])
+    done = project.vector("spaces", "discover", "--provider", "ollama")
+    assert done.exit_code == 0
+    _, rows = done.stdout.split("Rows to append")
+    assert [line.split(",")[2] for line in seed_lines(rows)] == ["good"]
+    assert not any(line.startswith("evil") for line in done.stdout.splitlines())
+    first, second = json.loads(project.vector("spaces", "discover", "--provider", "ollama", "--json").stdout)["models"]
+    assert (first["seed_row"], first["dimensions"]) == (None, None)
+    assert "line break" in first["problem"]
+    assert second["seed_row"]

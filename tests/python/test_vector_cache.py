@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vector.engines.vector_cache import VectorCache, default_folder, similarity, top_rows
+from vector.engines.vector_cache import VectorCache, default_folder, private_folder, similarity, top_rows
 
 DIMENSIONS = 4
 
@@ -181,3 +182,37 @@ def test_top_rows_break_ties_by_id(scores, top_k):
     ids = np.asarray([f"{(7 * i) % len(scores):03}" for i in range(len(scores))])
     whole = sorted(range(len(scores)), key=lambda i: (-scores[i], ids[i], i))
     assert sorted(ids[top_rows(np.asarray(scores), ids, top_k)]) == sorted(ids[i] for i in whole[:top_k])
+
+
+@pytest.mark.parametrize("permissions", [0o770, 0o707, 0o777, 0o1777])
+def test_a_folder_that_others_can_write_is_refused(tmp_path, caplog, permissions):
+    """Who can write to it could plant vectors, and so decide what is found."""
+    source = Source()
+    for chunk_id in "acd":
+        source.put(chunk_id, 1)
+    folder = tmp_path / "cache"
+    assert VectorCache(folder).current(source) is not None
+    (planted,) = folder.iterdir()
+    before = planted.read_bytes()
+    folder.chmod(permissions)
+    source.put("b", 2)
+    reads = len(source.reads)
+    assert contents(VectorCache(folder).current(source)) == expected(source)
+    assert source.reads[reads:] == [None], "nothing of it is read"
+    assert [planted.read_bytes()] == [each.read_bytes() for each in folder.iterdir()] == [before], "or written"
+    assert f"{folder} is refused as a cache" in caplog.text
+    folder.chmod(0o755)
+    assert contents(VectorCache(folder).current(source)) == expected(source)
+    assert source.reads[reads:] == [None, 1], "and then it is read again"
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch, caplog):
+    mine = os.geteuid()
+    monkeypatch.setattr("vector.engines.vector_cache.os.geteuid", lambda: mine + 1)
+    assert not private_folder(tmp_path)
+    assert "is refused as a cache" in caplog.text
+
+
+def test_a_folder_that_is_made_is_its_owners(tmp_path):
+    assert private_folder(tmp_path / "a" / "b", make=True)
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700

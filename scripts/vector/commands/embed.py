@@ -14,7 +14,7 @@ from vector.commands.shared import add_command, amount, chosen_spaces, open_stor
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedSummary, embed_space
 from vector.errors import VectorError
-from vector.planning import EmbedOptions, plan_space, refuse_unpriced
+from vector.planning import EmbedOptions, EmbedPlan, plan_space, refuse_unpriced
 from vector.runs import close_abandoned_runs
 from vector.store import VectorStore
 
@@ -35,7 +35,8 @@ and when it ends, with the keys event ("progress"), utc, space_key, run_id, done
 second), eta_seconds, seconds, requests, input_tokens, cost, finished, stopped_by, error. Errors are lines that begin
 with "error: ".
 
-With --json, one object on stdout: {"spaces": [...]}. With --plan a space has the keys
+With --json, one object on stdout: {"spaces": [...]}, with `error` where a space failed. With --plan a space has
+the keys
   space_key, chunks, chunks_by_reason (of new, text_changed, space_new, failure_due, failure_retried), texts,
   texts_reused, texts_to_embed, chunks_reused, input_bytes, tokens, tokens_by (tokenizer, earlier_runs or bytes),
   requests, cost, seconds;
@@ -77,7 +78,9 @@ def _embed(arguments: argparse.Namespace) -> int:
     finally:
         store.close()
     told = [summary_text(summary) for summary in summaries if not summary.error or summary.written]
-    print_result(arguments, {"spaces": [summary.to_dict() for summary in summaries]}, "\n".join(told))
+    errors = "; ".join(f"{summary.space_key}: {summary.error}" for summary in summaries if summary.error)
+    value = {"spaces": [summary.to_dict() for summary in summaries]}
+    print_result(arguments, value, "\n".join(told), errors or None, stored="what was embedded is stored")
     return exit_code
 
 
@@ -95,15 +98,19 @@ def _options(arguments: argparse.Namespace) -> EmbedOptions:
 def _plan(
     arguments: argparse.Namespace, store: VectorStore, spaces: Sequence[EmbeddingSpace], options: EmbedOptions
 ) -> int:
-    plans, exit_code = [], 0
+    plans: list[EmbedPlan] = []
+    errors: list[str] = []
+    exit_code = 0
     for space in spaces:
         try:
             refuse_unpriced(space, options)
             plans.append(plan_space(store, space, options))
         except VectorError as error:
-            say(f"error: {space.space_key}: {error}")
+            errors.append(f"{space.space_key}: {error}")
+            say(f"error: {errors[-1]}")
             exit_code = max(exit_code, error.exit_code)
-    print_result(arguments, {"spaces": [plan.to_dict() for plan in plans]}, plans_text(plans, options))
+    value = {"spaces": [plan.to_dict() for plan in plans]}
+    print_result(arguments, value, plans_text(plans, options), "; ".join(errors) or None)
     return exit_code
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vector.commands.wording import counted, duration, money
+from vector.commands.wording import counted, duration, money, one_line
 from vector.planning import EmbedOptions, EmbedPlan
 from vector.writing import EmbedSummary
 
@@ -43,7 +43,7 @@ def plans_text(plans: Sequence[EmbedPlan], options: EmbedOptions) -> str:
 
 def summary_text(summary: EmbedSummary) -> str:
     """What a run did to a space, in one to three lines."""
-    key = summary.space_key
+    key = one_line(summary.space_key)
     if summary.error:
         return f"{key}: stopped early, {summary.written} of {summary.planned} vectors written"
     if not summary.planned:
@@ -65,10 +65,11 @@ def summary_text(summary: EmbedSummary) -> str:
 
 
 def _plan_text(plan: EmbedPlan, options: EmbedOptions) -> str:
+    key = one_line(plan.space_key)
     if not plan.chunks:
-        return f"{plan.space_key}: nothing to embed"
+        return f"{key}: nothing to embed"
     return "\n".join(
-        [f"{plan.space_key}: {counted(plan.chunks, 'chunk')} to embed"]
+        [f"{key}: {counted(plan.chunks, 'chunk')} to embed"]
         + [f"  {name:<9} {text}" for name, text in _plan_lines(plan, options) if text]
     )
 

@@ -139,7 +139,7 @@ def _text(failures: Sequence[dict[str, Any]]) -> str:
     for reason in dict.fromkeys(failure["reason"] for failure in failures):
         of_reason = [failure for failure in failures if failure["reason"] == reason]
         lines += [
-            f"{reason}: {counted(len(of_reason), 'text')}",
+            f"{excerpt(reason)}: {counted(len(of_reason), 'text')}",
             f"  {of_reason[0]['meaning']}",
             f"  {of_reason[0]['what_to_do']}",
         ]
@@ -153,8 +153,8 @@ def _failure_lines(failure: dict[str, Any]) -> list[str]:
     inactive = "" if failure["is_active"] else " (inactive)"
     tries = "once" if failure["attempt_count"] == 1 else f"{failure['attempt_count']} times"
     return [
-        f"  {failure['space_key']}{inactive}: {excerpt(failure['source_id'])}, chunk {failure['chunk_index']},"
-        f" {failure['chunk_id']}",
+        f"  {excerpt(failure['space_key'])}{inactive}: {excerpt(failure['source_id'])}, chunk {failure['chunk_index']},"
+        f" {excerpt(failure['chunk_id'])}",
         f"    tried {tries}, last {_when(failure['last_failed_utc'])}; {_again(failure)}",
         f"    text: {excerpt(failure['excerpt'], 80)}",
         f"    message: {excerpt(failure['error_message'], 300)}",

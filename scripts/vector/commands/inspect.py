@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from vector.commands.shared import add_command, open_store, print_result, print_table
+from vector.commands.wording import excerpt
 from vector.verify import verify_vectors
 
 
@@ -30,7 +31,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         ((count,),) = store.engine.query(f"select count(*) from {store.engine.table('embedding')}")
     finally:
         store.close()
-    lines = [f"embedding {embedding_id}: the vector is not the one that was written" for embedding_id in broken]
+    lines = [
+        f"embedding {excerpt(embedding_id)}: the vector is not the one that was written" for embedding_id in broken
+    ]
     lines.append(f"{count} vectors read, {len(broken)} of them changed since they were written")
     print_result(arguments, {"vectors": count, "changed": broken}, "\n".join(lines))
     return 1 if broken else 0

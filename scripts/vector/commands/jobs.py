@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, say, seconds
-from vector.commands.wording import excerpt
+from vector.commands.wording import excerpt, one_line
 from vector.contracts.models import JobStatus, JobType, VectorJob
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.queue import JobQueue, JobRequest
@@ -111,7 +111,7 @@ def _enqueue(arguments: argparse.Namespace) -> int:
 
     done = _with_queue(arguments, enqueue)
     lines = [
-        f"{job.job_id}: {job.job_type.value} {'queued' if new else f'is there already, {job.status.value}'}"
+        f"{one_line(job.job_id)}: {job.job_type.value} {'queued' if new else f'is there already, {job.status.value}'}"
         for job, new in done
     ]
     print_result(arguments, {"jobs": [{**job.to_dict(), "queued": new} for job, new in done]}, "\n".join(lines))
@@ -153,8 +153,8 @@ def _list(arguments: argparse.Namespace) -> int:
 def _line(job: VectorJob) -> str:
     error = f"  {excerpt(job.last_error, 80)}" if job.last_error else ""
     return (
-        f"{job.job_id}  {job.job_type.value:<13}  {job.status.value:<10}  {job.attempt_count}/{job.max_attempts}"
-        f"  {job.created_utc:%Y-%m-%d %H:%M:%S}{error}"
+        f"{one_line(job.job_id)}  {job.job_type.value:<13}  {job.status.value:<10}"
+        f"  {job.attempt_count}/{job.max_attempts}  {job.created_utc:%Y-%m-%d %H:%M:%S}{error}"
     )
 
 
@@ -171,8 +171,14 @@ def _show(arguments: argparse.Namespace) -> int:
     for run in found["runs"]:
         lines.append(f"run {run['run_id']}: {run['status']} by {run['worker_id']} from {run['started_utc']}")
         lines += [f"  {name}: {run[name]}" for name in ("completed_utc", "metrics", "error") if run[name] is not None]
-    print_result(arguments, found, "\n".join(lines))
+    print_result(arguments, found, "\n".join(map(_shown_line, lines)))
     return 0
+
+
+def _shown_line(line: str) -> str:
+    """One line, whose indent is kept."""
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    return indent + one_line(line)
 
 
 def _retry(arguments: argparse.Namespace) -> int:
@@ -215,11 +221,12 @@ def _each(
     refusals = _with_queue(arguments, work)
     changed = [each for each, refusal in refusals.items() if refusal is None]
     refused = {each: refusal for each, refusal in refusals.items() if refusal is not None}
-    print_result(
-        arguments, {"changed": changed, "unchanged": list(refused)}, "\n".join(f"{each}: {done}" for each in changed)
-    )
-    for each, reason in refused.items():
-        say(f"error: job {each}: {reason}")
+    errors = [f"job {each}: {reason}" for each, reason in refused.items()]
+    told = "\n".join(f"{one_line(each)}: {done}" for each in changed)
+    value = {"changed": changed, "unchanged": list(refused)}
+    print_result(arguments, value, told, "; ".join(errors) or None)
+    for error in errors:
+        say(f"error: {error}")
     return 2 if refused else 0
 
 

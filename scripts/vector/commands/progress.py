@@ -15,6 +15,7 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from vector.commands.wording import one_line
 from vector.writing import EmbedSummary
 
 # Seconds between two lines, and those over which the rate is taken: texts become longer as a run goes on.
@@ -78,7 +79,7 @@ class ProgressBar:
             return
         if self._bar is None:
             self._bar = tqdm(
-                total=summary.planned, desc=summary.space_key, unit=" chunks", file=self._stream,
+                total=summary.planned, desc=one_line(summary.space_key), unit=" chunks", file=self._stream,
                 bar_format=self.FORMAT, **_size(self._stream),
             )  # fmt: skip
         self._bar.set_postfix_str(f"{summary.quarantined} quarantined" if summary.quarantined else "", refresh=False)

@@ -138,10 +138,11 @@ def _publish(arguments: argparse.Namespace) -> int:
         store.close()
     value = {"space_key": space.space_key, "passed": gate.passed, "published": publication is not None,
              "publication_id": publication.publication_id if publication else None, **gate.evidence()}  # fmt: skip
-    print_result(arguments, value, _gate_text(space, gate, arguments.dry_run))
-    if not gate.passed:
-        failed = ", ".join(check.name for check in gate.checks if not check.passed)
-        say(f"error: {space.space_key} is not good enough to go live: {failed}")
+    failed = ", ".join(check.name for check in gate.checks if not check.passed)
+    error = f"{space.space_key} is not good enough to go live: {failed}" if failed else None
+    print_result(arguments, value, _gate_text(space, gate, arguments.dry_run), error)
+    if error:
+        say(f"error: {error}")
     return 0 if gate.passed else PublicationRefused.exit_code
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vector.commands.shared import add_command, moment, open_store, positive, print_result
-from vector.commands.wording import excerpt
+from vector.commands.wording import excerpt, one_line
 from vector.contracts.models import VectorRetrieval
 from vector.errors import ConfigurationError
 from vector.jobs.query_set import space_of_key
@@ -86,10 +86,11 @@ def _chosen(store: VectorStore, arguments: argparse.Namespace) -> Sequence[Vecto
 
 def _replay_text(replayed: Replay) -> str:
     when = f"{replayed.searched_utc:%Y-%m-%d %H:%M}"
-    lines = [f"{replayed.retrieval_id}  {when}  {replayed.space_key}  {excerpt(replayed.query)}"]
+    which = one_line(f"{replayed.retrieval_id}  {when}  {replayed.space_key}")
+    lines = [f"{which}  {excerpt(replayed.query)}"]
     if replayed.not_replayed:
         return "\n".join([*lines, f"     not replayed: {excerpt(replayed.not_replayed, 1000)}"])
-    lines += [f"     {note.replace('_', ' ')}" for note in replayed.notes]
+    lines += [f"     {one_line(note.replace('_', ' '))}" for note in replayed.notes]
     lines += map(_change_text, replayed.changes)
     lines.append(f"     {replayed.unchanged} hits as they were")
     return "\n".join(lines)
@@ -98,7 +99,7 @@ def _replay_text(replayed: Replay) -> str:
 def _change_text(change: HitChange) -> str:
     ranks = f"{change.rank_then or '-':>3} -> {change.rank_now or '-':<3}"
     scores = " -> ".join("-" if score is None else f"{score:.3f}" for score in (change.score_then, change.score_now))
-    reasons = ", ".join(_IN_WORDS.get(reason, reason.replace("_", " ")) for reason in change.reasons)
+    reasons = one_line(", ".join(_IN_WORDS.get(reason, reason.replace("_", " ")) for reason in change.reasons))
     return f"     {change.change:<5} {ranks} {scores:<16} {excerpt(change.source_id or change.chunk_id)}  {reasons}"
 
 

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vector.commands.shared import add_command, open_store, print_result
+from vector.commands.shared import add_command, open_store, print_result, say
 from vector.commands.wording import counted
 from vector.errors import ConfigurationError
+from vector.files import checked_destination, is_stdout, write_whole
 from vector.profile import find_project_dir
 from vector.report.gather import gather
-from vector.report.page import checked_out, render, write
+from vector.report.page import render
 
 HELP = """examples:
   %(prog)s --out report.html                           all spaces
   %(prog)s --space minilm --space nomic                these two: coverage, quality, drift between them, their maps
   %(prog)s --docs-url https://git.example.org/vector/docs   where the page's links to the docs lead
+
+A link is followed, and the file behind it replaced as a whole; a new one can be read by its owner only. To what is no
+regular file, such as /dev/stdout or a FIFO, the page is written.
 
 The page is one file that loads nothing, and reads well in a browser, on a phone and on paper. It holds texts of chunks
 and questions: give it to those who may read these. docs/report.md says how to read it.
@@ -39,18 +43,23 @@ def add_to(commands: Any) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    out = checked_out(arguments.out)
+    out = arguments.out
+    checked_destination(out, "--out")
     docs = _docs(arguments, out)
     store = open_store(arguments)
     try:
         report = gather(store, arguments.space)
     finally:
         store.close()
-    size = write(out, render(report, docs))
+    page = render(report, docs).encode("utf-8")
+    write_whole(out, page)
     mapped = sum(len(each.points) for each in report.maps)
-    value = {"out": str(out), "bytes": size, "spaces": report.spaces, "mapped_chunks": mapped}
-    about = f"{counted(len(report.spaces), 'space')}, {counted(mapped, 'chunk')} on maps, {size / 1e6:.1f} MB"
-    print_result(arguments, value, f"{out}: {about}")
+    value = {"out": str(out), "bytes": len(page), "spaces": report.spaces, "mapped_chunks": mapped}
+    about = f"{counted(len(report.spaces), 'space')}, {counted(mapped, 'chunk')} on maps, {len(page) / 1e6:.1f} MB"
+    if is_stdout(out):
+        say(f"{out}: {about}")  # stdout has the page, and nothing else
+    else:
+        print_result(arguments, value, f"{out}: {about}")
     return 0
 
 

@@ -76,7 +76,8 @@ def _search(arguments: argparse.Namespace) -> int:
             f"warning: the model read {used} of the question's {given} tokens; ask a shorter one, or search by words"
             " (--mode lexical)"
         )
-    print_result(arguments, result.to_dict(), _result_text(result))
+    logged = f"the search is logged as {result.retrieval.retrieval_id}" if result.logged else ""
+    print_result(arguments, result.to_dict(), _result_text(result), stored=logged)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 import os
@@ -13,7 +12,8 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
-from vector.commands.wording import printable
+from vector.commands.output import print_json, print_text
+from vector.commands.wording import one_line, printable
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
@@ -45,7 +45,7 @@ def add_command(
     parser.add_argument("--target", metavar="T", help="target of the dbt profile", **absent)
     parser.add_argument("--profiles-dir", metavar="DIR", help="folder of profiles.yml, as for dbt", **absent)
     parser.add_argument("--project-dir", metavar="DIR", help="folder of dbt_project.yml, as for dbt", **absent)
-    parser.add_argument("--json", action="store_true", help="print one JSON object", **absent)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, of a failure too", **absent)
     return parser
 
 
@@ -216,7 +216,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """The rows under their headings, in columns; what is None is blank, and each row one line."""
     cells = [
         list(headings),
-        *(["" if value is None else " ".join(str(value).split()) for value in row] for row in rows),
+        *(["" if value is None else printable(" ".join(str(value).split())) for value in row] for row in rows),
     ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     return "\n".join(
@@ -224,19 +224,24 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     )
 
 
-def print_result(arguments: argparse.Namespace, value: dict[str, Any], text: str) -> None:
-    """Prints the value with --json, else the text: data is part of it, and must not command a terminal."""
-    printed = json.dumps(value, ensure_ascii=False, default=str) if arguments.json else printable(text)
-    if printed:
-        with suppress(BrokenPipeError):  # told at the end of the command, where it changes no exit code
-            print(printed)
+def print_result(
+    arguments: argparse.Namespace, value: dict[str, Any], text: str, error: str | None = None, stored: str = ""
+) -> None:
+    """Prints the value with --json, else the text: data is part of it, and must not command a terminal. `error` says
+    why the command fails all the same, and is then a key of the value; `stored` what is done even if this cannot be
+    printed. Raises OutputLost then."""
+    arguments.printed = True
+    if arguments.json:
+        print_json(value if error is None else {**value, "error": error}, stored)
+    elif text:
+        print_text(text, stored)
 
 
 def say(line: str) -> None:
     """Prints a line on stderr, printable. Who closed it does not want to know, and that must not change how a command
     ends."""
     with suppress(OSError, ValueError):
-        print(printable(line), file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
 
 
 def leave(code: int) -> NoReturn:

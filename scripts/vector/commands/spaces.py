@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from vector.commands import publishing
 from vector.commands.shared import add_command, open_store, print_result, say, table
+from vector.commands.wording import one_line
 from vector.errors import ProviderError
 from vector.profile import find_project_dir
 from vector.providers import DiscoveredModel, discover_models
@@ -101,14 +102,24 @@ def covered_spaces(store: VectorStore) -> list[dict[str, Any]]:
 
 def _discover(arguments: argparse.Namespace) -> int:
     seed = SpaceSeed.read(find_project_dir(arguments.project_dir))
-    models = discover_models(arguments.provider)
+    models = [_named_plainly(model) for model in discover_models(arguments.provider)]
     rows = [{**asdict(model), **_seed_row(seed, model)} for model in models]
-    print_result(arguments, {"models": rows}, _discovered_text(rows, seed))
+    error = None
     if not any(model.dimensions for model in models):
         told = "none of its models can be used for embedding" if models else "it has no embedding model"
-        say(f"error: the server of provider {arguments.provider}: {told}")
-        return ProviderError.exit_code
-    return 0
+        error = f"the server of provider {arguments.provider}: {told}"
+    print_result(arguments, {"models": rows}, _discovered_text(rows, seed), error)
+    if error:
+        say(f"error: {error}")
+    return ProviderError.exit_code if error else 0
+
+
+def _named_plainly(model: DiscoveredModel) -> DiscoveredModel:
+    """The model, unusable if its name could pass for more than a name: its row is for the seed."""
+    words = (model.model_name, model.model_tag or "", model.model_digest or "")
+    if all(one_line(word) == word for word in words):
+        return model
+    return replace(model, dimensions=None, problem="its name has a line break, or a character that cannot be seen")
 
 
 def _seed_row(seed: SpaceSeed, model: DiscoveredModel) -> dict[str, Any]:

@@ -1,12 +1,20 @@
-"""Numbers and texts as people read them."""
+"""Numbers and texts as people and programs read them."""
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
-# What a terminal would obey rather than show: control characters of C0 and C1 but for the end of a line and the tab,
-# those that turn the direction of writing, and lone surrogates, which cannot be printed at all.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What a terminal would obey rather than show, or a reader cannot see: control characters of C0 and C1 but for the end
+# of a line and the tab, Unicode's separators of lines, lone surrogates, and its format characters (category Cf: those
+# that turn the direction of writing, and tag characters, are some) but those that words and emoji are spelt with (soft
+# hyphen, U+200C, U+200D) and the signs that are seen (of Arabic, Syriac, Kaithi and hieroglyphs).
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
+    "\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+_LINE_END = re.compile("[ \t]*[\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]+[ \t]*")
 
 # Characters of a text of unknown length that are shown of it.
 SHOWN = 200
@@ -49,6 +57,21 @@ def _places(amount: float) -> int:
 def printable(text: str) -> str:
     """The text with U+FFFD for whatever would command a terminal."""
     return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def one_line(text: str) -> str:
+    """The text, printable, with a blank for every end of a line: nothing in it can look like a line of its own."""
+    return printable(_LINE_END.sub(" ", text).strip())
+
+
+def json_text(value: Any, ascii_only: bool = False) -> str:
+    """The value as JSON in one line, with an escape for whatever would command a terminal and, with `ascii_only`, for
+    whatever is not ASCII."""
+    return _UNPRINTABLE.sub(_escaped, json.dumps(value, ensure_ascii=ascii_only, default=str))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found.group())[1:-1]
 
 
 def excerpt(text: str, length: int = SHOWN) -> str:

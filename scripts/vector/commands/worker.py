@@ -22,6 +22,7 @@ from vector.commands.shared import (
     say,
     seconds,
 )
+from vector.commands.wording import one_line
 from vector.contracts.models import JobType
 from vector.performing import Outcome
 from vector.queue import LEASE_SECONDS, Backoff, JobQueue
@@ -100,9 +101,10 @@ def _report(arguments: argparse.Namespace, worker: Worker, received: list[int]) 
     worker_id = worker.options.worker_id
     counts = {outcome.value: worker.counts[outcome] for outcome in Outcome}
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing was due"
-    print_result(arguments, {"worker_id": worker_id, **counts}, f"{worker_id}: {told}")
-    if received:
-        say("stopped; what was finished is stored, the rest is back in the queue")
+    stopped = "stopped; what was finished is stored, the rest is back in the queue" if received else None
+    print_result(arguments, {"worker_id": worker_id, **counts}, f"{one_line(worker_id)}: {told}", stopped)
+    if stopped:
+        say(stopped)
         return 128 + received[0]
     return 1 if worker.counts[Outcome.DEAD] else 0
 
@@ -133,7 +135,7 @@ def _dry_run(arguments: argparse.Namespace) -> int:
         due = JobQueue(store, arguments.worker_id or this_worker()).due(1000, arguments.types)
     finally:
         store.close()
-    lines = [f"{job.job_id}  {job.job_type.value}  priority {job.priority}" for job in due]
+    lines = [f"{one_line(job.job_id)}  {job.job_type.value}  priority {job.priority}" for job in due]
     lines.append(f"{len(due)}{' or more' if len(due) == 1000 else ''} due")
     print_result(arguments, {"jobs": [job.to_dict() for job in due]}, "\n".join(lines))
     return 0

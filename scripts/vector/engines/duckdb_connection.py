@@ -39,8 +39,12 @@ def connect(target: Target) -> DuckDBEngine:
     return DuckDBEngine(connection, target.schema, settings, own=True)
 
 
+# What DuckDB says of a file that another process has: on Linux and macOS, on Windows, and under Wine.
+_BUSY = re.compile("Could not set lock on file|being used by another process|sharing violation", re.IGNORECASE)
+
+
 def _cannot_open(path: str, message: str) -> ConfigurationError:
-    if "Could not set lock on file" in message:
+    if _BUSY.search(message):
         holder = re.search(r"PID (\d+)", message)
         who = f"process {holder.group(1)}" if holder else "another process"
         return DatabaseBusy(

@@ -40,6 +40,25 @@ def default_folder() -> Path | None:
     return None
 
 
+def private_folder(folder: Path, make: bool = False) -> bool:
+    """Whether copies may be read from the folder and written to it: it is there, is ours, and nobody else can write to
+    it, since who can decides what a search finds. `make` makes it, for its owner only. A folder that is refused is told
+    in the log. Raises OSError where it cannot be made or looked at."""
+    if make:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    elif not folder.is_dir():
+        return False
+    if os.name == "nt":  # the permissions of the user's profile hold
+        return True
+    found = folder.stat()
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+        return True
+    logger.warning(
+        "%s is refused as a cache: others can write to it, or own it; `chmod go-w` it, or see VECTOR_CACHE_DIR", folder
+    )
+    return False
+
+
 @contextmanager
 def only_a_copy(folder: Path) -> Iterator[None]:
     """What cannot be written to the folder is not kept, and a log line says so: a search does not need it."""
@@ -165,9 +184,9 @@ class VectorCache:
 
     def _load(self, source: VectorSource) -> CachedVectors | None:
         path = self._file(source)
-        if path is None or not path.is_file():
-            return None
         try:
+            if path is None or not private_folder(path.parent) or not path.is_file():
+                return None
             with np.load(path, allow_pickle=False) as arrays:
                 matrix = arrays["matrix"]
                 if matrix.shape[1] != source.dimensions or not self._fits(*matrix.shape):
@@ -181,7 +200,8 @@ class VectorCache:
         if path is None:
             return
         with only_a_copy(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not private_folder(path.parent, make=True):
+                return
             # Into another file first, of its owner only: a reader never sees half of one.
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as made:
                 with tempfile.NamedTemporaryFile(dir=made, suffix=".npz", delete=False) as file:

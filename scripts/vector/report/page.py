@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from datetime import datetime
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from vector.commands.wording import counted, duration, excerpt
-from vector.errors import ConfigurationError
+from vector.commands.wording import counted, duration, excerpt, printable
 from vector.redaction import REDACTED
 from vector.report import charts, series, views
 from vector.report.rows import Report
@@ -39,7 +36,7 @@ def render(report: Report, docs: str | None = None) -> str:
     shown = dict(list(named.items())[: views.SERIES_SHOWN])
     drawn = {key: each for key, each in named.items() if each.sign < charts.SERIES}
     pairs = views.pairs(report)
-    return (
+    html = (
         _environment(docs)
         .get_template("report.html.j2")
         .render(
@@ -64,6 +61,8 @@ def render(report: Report, docs: str | None = None) -> str:
             maps=views.map_views(report.maps),
         )
     )
+    # What turns the direction of writing, or cannot be seen, would have its way with a browser, too.
+    return printable(html)
 
 
 def _first_to_evaluate(report: Report) -> str:
@@ -131,29 +130,3 @@ def _docs_link(docs: str | None, page: str, name: str) -> Markup:
     if docs is None:
         return Markup("docs/{}").format(page.partition("#")[0])
     return Markup('<a href="{}/{}">{}</a>').format(docs.rstrip("/"), page, name)
-
-
-# The file
-
-
-def checked_out(out: Path) -> Path:
-    """The path of the page. Raises ConfigurationError where no file can be written there."""
-    if out.is_dir():
-        raise ConfigurationError(f"--out {out} is a folder; name a file, such as {out / 'report.html'}")
-    if not out.absolute().parent.is_dir():
-        raise ConfigurationError(f"--out {out}: there is no folder {out.absolute().parent}; make it first")
-    if not os.access(out.absolute().parent, os.W_OK):
-        raise ConfigurationError(f"--out {out}: the folder {out.absolute().parent} is not writable; name another")
-    return out
-
-
-def write(out: Path, html: str) -> int:
-    """Replaces the file as a whole, so that no reader sees half of a page; its bytes."""
-    content = html.encode("utf-8")
-    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, out)
-    finally:
-        beside.unlink(missing_ok=True)
-    return len(content)

@@ -1,0 +1,97 @@
+"""Files that this package writes for others to read: whole, or not at all, and where their name leads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from vector.errors import ConfigurationError
+
+# What a file is opened with that must be new: no other file and no link, made by somebody else, is written to.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def checked_destination(path: Path, option: str) -> None:
+    """Raises ConfigurationError, which names the option, where nothing can be written to the path."""
+    try:
+        is_folder, written_through = path.is_dir(), _is_special(path)
+    except OSError as error:  # a loop of links, too long a name, a folder that may not be entered
+        raise ConfigurationError(f"{option} {path}: {error.strerror}") from None
+    if is_folder:
+        raise ConfigurationError(f"{option} {path} is a folder; name a file, such as {path / 'report.html'}")
+    if written_through:
+        if not os.access(path, os.W_OK):
+            raise ConfigurationError(f"{option} {path}: is not writable; name another")
+        return
+    folder = _behind_links(path).parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"{option} {path}: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"{option} {path}: the folder {folder} is not writable; name another")
+
+
+def write_whole(path: Path, content: bytes, new_mode: int = 0o600, wait: bool = True) -> None:
+    """Replaces a regular file, so that no reader sees half of it, or writes a new one; follows links to it. A file that
+    is there keeps its permissions; a new one gets `new_mode`, less what the umask takes away. What is no regular file
+    (a FIFO, a device, a pipe behind /dev/stdout) is written to as it is; without `wait`, a FIFO that nobody reads is an
+    error. Raises OSError."""
+    if _is_special(path):
+        _write_through(path, content, wait)
+    else:
+        _replace(_behind_links(path), content, new_mode)
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether the path is this process's stdout, such as /dev/stdout."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(1)) and not stat.S_ISCHR(os.fstat(1).st_mode)
+    except OSError:
+        return False
+
+
+def _is_special(path: Path) -> bool:
+    """Whether something is there that is neither a regular file nor a link to one or to nothing. Raises OSError."""
+    try:
+        return is_stdout(path) or not stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _behind_links(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _write_through(path: Path, content: bytes, wait: bool) -> None:
+    # Its own number rather than the name, which would begin a file anew that stdout is redirected to.
+    opened = os.dup(1) if is_stdout(path) else os.open(path, os.O_WRONLY | (0 if wait else os.O_NONBLOCK))
+    with open(opened, "wb") as file:
+        file.write(content)
+
+
+def _replace(target: Path, content: bytes, new_mode: int) -> None:
+    beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(os.open(beside, _NEW, new_mode), "wb") as file:
+            file.write(content)
+            with suppress(FileNotFoundError):
+                _keep_permissions(target, beside)
+        try:
+            os.replace(beside, target)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            target.write_bytes(content)  # a mount of its own, as a container may have it
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _keep_permissions(target: Path, beside: Path) -> None:
+    before = os.stat(target)
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):  # only root gives files away
+            os.chown(beside, before.st_uid, before.st_gid)
+    os.chmod(beside, stat.S_IMODE(before.st_mode))

@@ -1,0 +1,108 @@
+"""Commands that README, --help and the docs tell people to run do run."""
+
+import argparse
+import re
+import shlex
+import subprocess
+import time
+
+import pytest
+from support import PROJECT_DIR
+
+from vector import cli
+
+README = (PROJECT_DIR / "README.md").read_text(encoding="utf-8")
+# A line of a crontab: five fields of time, then the command.
+CRON = re.compile(r"^ {4}((?:[\d*/,-]+ +){5})(\S.*)$", re.MULTILINE)
+# What the demo alone cannot give: a server, an evaluation that passes the gate, a space that was live before.
+NEEDS_MORE = {"discover": 3, "publish": 4, "rollback": 4}
+
+
+def readme_commands():
+    """The scripts and `vector` commands of README's table of everyday commands."""
+    table = README.split("## Everyday commands")[1].split("Exit codes of all but dbt")[0]
+    cells = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    commands = [re.sub(r"^python scripts/(\w+)\.py", r"vector \1", cell) for cell in cells]
+    return [command for command in commands if command.startswith("vector ")]
+
+
+def test_the_everyday_commands_run_on_the_demo(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the report goes
+    project.environment = {"OLLAMA_BASE_URL": "http://127.0.0.1:9", "VECTOR_HTTP_TRIES": "1"}
+    commands = readme_commands()
+    assert len(commands) > 20
+    for command in commands:
+        words = shlex.split(command)[1:]
+        done = project.vector(*(word.replace("minilm", "hash") for word in words))
+        allowed = {0, *(code for name, code in NEEDS_MORE.items() if name in words)}
+        assert done.exit_code in allowed, (command, done)
+
+
+def parsers(parser):
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from parsers(each)
+
+
+def examples():
+    """(prog, arguments) of every example in a --help."""
+    for parser in parsers(cli._parser("vector")):
+        for line in parser.format_help().split("examples:")[1:]:
+            for example in re.findall(rf"^ {{2}}(?:\w+ \| )?{parser.prog}( .*)?$", line.split("\n\n")[0], re.MULTILINE):
+                # What a line says of itself stands behind it, in a column of its own.
+                yield parser.prog, re.split(r" {3,}", example)[0].strip()
+
+
+@pytest.mark.parametrize(("prog", "arguments"), sorted(set(examples())))
+def test_the_examples_of_help_are_right(prog, arguments):
+    words = [*prog.split()[1:], *shlex.split(arguments)]
+    assert cli._parser("vector").parse_args(words).run
+
+
+def test_the_examples_of_embed_run_on_the_demo(project):
+    shown = [arguments for prog, arguments in examples() if prog == "vector embed" and "sqlserver" not in arguments]
+    assert len(shown) >= 6
+    for arguments in shown:
+        done = project.vector("embed", *shlex.split(arguments.replace("minilm", "hash")))
+        assert (done.exit_code, "error" in done.stderr) == (0, False), (arguments, done)
+
+
+# Schedules
+
+
+def cron_lines():
+    for path in sorted(PROJECT_DIR.glob("docs/*.md")):
+        for _, command in CRON.findall(path.read_text(encoding="utf-8")):
+            yield path.name, command
+
+
+def test_schedules_have_no_colours():
+    lines = list(cron_lines())
+    assert len(lines) >= 4
+    text = "\n".join(path.read_text(encoding="utf-8") for path in PROJECT_DIR.glob("docs/*.md"))
+    units = [("unit", line) for line in text.splitlines() if "ExecStart=" in line]
+    for name, line in lines + units:
+        assert re.search(r"\bdbt (?!--no-use-colors)[a-z-]", line) is None, (name, line)
+        assert "%" not in line or name == "unit", "cron takes it for the end of a line"
+
+
+def test_a_cycle_that_is_skipped_leaves_a_line(tmp_path):
+    (line,) = [line for _, line in cron_lines() if "flock" in line]
+    log = tmp_path / "vector.log"
+    line = line.replace("/srv/vector", str(tmp_path)).replace("/var/log/vector.log", str(log))
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / "dbt_project.yml").touch()
+    for name, does in (("dbt", "echo built; touch started; sleep 3"), ("python", "echo embedded; exit 1")):
+        (tmp_path / ".venv" / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / ".venv" / "bin" / name).chmod(0o755)
+    with subprocess.Popen(["sh", "-c", line]) as first:
+        while not (tmp_path / "started").exists():
+            time.sleep(0.05)
+        subprocess.run(["sh", "-c", line], check=True)
+        first.wait()
+    built, skipped, embedded = log.read_text().splitlines()
+    assert (built, embedded) == ("built", "embedded")
+    assert skipped.endswith("skipped: the last cycle is still at work")
+    assert "UTC" in skipped
