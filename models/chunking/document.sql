@@ -56,6 +56,7 @@ checked as (
             when content is null then 'content is null: the payload lacks the text or is not valid JSON'
             when content = '' and {{ char_count('content') }} = 0 then 'content is empty'
             when {{ contains_nul('content') }} then 'content holds the character U+0000'
+            when {{ is_blank('content') }} then 'content is blank'
             when policy_version is null then 'no active chunk policy for this source type'
         end as content_error
     from with_policy

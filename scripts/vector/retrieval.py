@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vector.candidates import Asked, Candidate, choose, chunk_details
-from vector.contracts.identity import require_storable_text
+from vector.contracts.identity import is_blank, require_storable_text
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
 from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
@@ -208,7 +208,7 @@ def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy
 def _check_question(query: str, top_k: int) -> None:
     if not isinstance(query, str):
         raise ConfigurationError(f"the question is {query!r}; give a text")
-    if not query.strip():
+    if is_blank(query):
         raise ConfigurationError("the question is empty; ask something")
     if not is_count(top_k):
         raise ConfigurationError(f"top_k is {top_k!r}; ask for a whole number of hits, at least 1")

@@ -146,7 +146,8 @@ SOURCE_REGISTRY = _ledger(
     models.VectorSourceRegistry,
     "source_id",
     "source_type source_ref_json title content_sha256 char_count policy_version chunk_count chunk_capped_flag"
-    " tags_json status error_message managed_by source_updated_utc last_indexed_utc retired_utc updated_utc",
+    " tags_json status error_message managed_by source_updated_utc last_indexed_utc retired_utc updated_utc"
+    " blank_char_count",
 )
 CHUNK = _ledger(
     "chunk",

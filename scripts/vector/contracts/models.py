@@ -340,7 +340,11 @@ class VectorRun(_Record):
 
 @dataclass
 class VectorSourceRegistry(_Record):
-    """What is known of one source document. `char_count` is in code points."""
+    """What is known of one source document.
+
+    `char_count` and `blank_char_count` are in code points; the latter are those in no chunk, as their windows have no
+    visible character, and None where there are none.
+    """
 
     source_id: str
     source_type: str
@@ -360,6 +364,7 @@ class VectorSourceRegistry(_Record):
     managed_by: str = "python"
     source_updated_utc: datetime | None = None
     retired_utc: datetime | None = None
+    blank_char_count: int | None = None
 
 
 @dataclass
