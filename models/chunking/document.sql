@@ -20,12 +20,18 @@ normalised as (
 
     select
         {{ as_text('source_id', 400) }} as source_id,
-        {{ as_text('source_type', 100) }} as source_type,
-        source_ref_json,
+        {{ as_text("coalesce(source_type, 'unknown')", 100) }} as source_type,
+        coalesce(source_ref_json, concat('{"source_id":', {{ json_string('source_id') }}, '}')) as source_ref_json,
         title,
         {{ normalize_text('content') }} as content,
         tags_json,
-        {{ as_timestamp('updated_utc') }} as source_updated_utc
+        updated_utc as source_updated_utc,
+        case
+            when source_type is null then 'source_type is null'
+            when source_ref_json is null then 'source_ref_json is null'
+            when unfit_updated_utc is not null
+                then concat('updated_utc is no time of the years 1 to 9999 in UTC: ', unfit_updated_utc)
+        end as metadata_error
     from inputs
 
 ),
@@ -91,6 +97,7 @@ final as (
         source_updated_utc,
         'newline-1' as normalization_version,
         content_error,
+        metadata_error,
         policy_version,
         chunk_size,
         overlap,

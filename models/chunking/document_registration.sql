@@ -88,8 +88,9 @@ final as (
                 'all_documents.char_count'))) }} as chunk_capped_flag,
         cast(blanks.char_count as integer) as blank_char_count,
         all_documents.tags_json,
-        {{ as_text("case when all_documents.content_error is null then 'indexed' else 'error' end") }} as status,
-        {{ as_text('all_documents.content_error') }} as error_message,
+        {{ as_text("case when coalesce(all_documents.content_error, all_documents.metadata_error) is null then 'indexed'"
+            ~ " else 'error' end") }} as status,
+        {{ as_text('coalesce(all_documents.content_error, all_documents.metadata_error)') }} as error_message,
         {{ as_text("'dbt'") }} as managed_by,
         all_documents.source_updated_utc,
         {{ current_utc() }} as last_indexed_utc

@@ -118,9 +118,9 @@ def _functions(node: exp.Expression) -> exp.Expression:
         return _call("tsql_left", node.this, node.expression)
     if name == "reverse":
         return _call("tsql_reverse", node.expressions[0] if isinstance(node, exp.Anonymous) else node.this)
-    if isinstance(node, exp.Like) and "[" in node.expression.name:
+    if isinstance(node, exp.Like) and "[" in (like := _constant(node.expression)):
         # Its classes are a regular expression's.
-        pattern = node.expression.name.replace("%", ".*").replace("_", ".")
+        pattern = like.replace("%", ".*").replace("_", ".")
         matches = _call("regexp_full_match", node.this, exp.Literal.string(pattern), exp.Literal.string("s"))
         return exp.Not(this=matches) if node.args.get("negate") else matches
     if isinstance(node, exp.Chr):
@@ -149,6 +149,19 @@ def _functions(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.Add) and any(isinstance(side, exp.National) for side in (node.left, node.right)):
         return exp.DPipe(this=node.this, expression=node.expression, safe=True)
     return node
+
+
+def _constant(node: exp.Expression) -> str:
+    """The text of a literal, or of what joins, repeats and makes characters of literals; empty for anything else."""
+    if isinstance(node, exp.Literal | exp.National):
+        return node.name
+    if isinstance(node, exp.Concat):
+        return "".join(map(_constant, node.expressions))
+    if isinstance(node, exp.Repeat):
+        return _constant(node.this) * int(node.args["times"].name)
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "chr":
+        return chr(int(node.expressions[0].name))
+    return ""
 
 
 def _without_key(json: exp.Expression, path: exp.Expression, value: exp.Expression) -> exp.Expression:
