@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,12 @@ from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
 from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
+from vector.providers.unknown_tokens import MOST_UNKNOWN
 from vector.redaction import redacted, redaction_is_set
 from vector.search_policy import DENSE, SearchPolicy, is_count
 from vector.store import VectorStore
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,13 @@ def embed_question(
     reply = provider.embed([PreprocessPolicy.from_dict(space.preprocess_policy).query_input(text)])
     check_reply(reply, 1, space.dimensions)
     taken = (time.perf_counter() - started) * 1000
+    if reply.unknown_shares and reply.unknown_shares[0] > MOST_UNKNOWN:
+        logger.warning(
+            "space %s: its model does not know %.0f%% of the question's words, so what it finds has little to do with"
+            " them; search lexically, or in the space of another model",
+            space.space_key,
+            100 * reply.unknown_shares[0],
+        )
     (given,), (used,) = reply.input_tokens, reply.used_tokens
     tokens = None if given is None or used is None else (given, used)
     return Question(text, space.embedding_space_id, reply.vectors[0], taken, tokens)

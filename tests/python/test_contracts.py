@@ -79,7 +79,7 @@ REQUIRED = {
 }
 OPTIONAL = {
     EmbeddingCanary: "model_digest runtime run_id created_utc",
-    EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc",
+    EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc unknown_token_share",
     EmbeddingSpace: "model_tag model_digest normalize_flag distance_metric preprocess_policy transform_ref description "
     "is_active created_utc space_key updated_utc price_per_million_tokens",
     SpacePublication: "previous_space_id evidence note published_utc",

@@ -191,7 +191,7 @@ EMBEDDING_FAILURE = _ledger(
     "embedding_failure",
     models.EmbeddingFailure,
     "chunk_id embedding_space_id input_content_sha256",
-    "reason error_message attempt_count run_id last_failed_utc retry_after_utc",
+    "reason error_message attempt_count run_id last_failed_utc retry_after_utc unknown_token_share",
 )
 RETRIEVAL = _ledger("retrieval", models.VectorRetrieval, "retrieval_id")
 RETRIEVAL_HIT = _ledger("retrieval_hit", models.VectorRetrievalHit, "retrieval_id rank")

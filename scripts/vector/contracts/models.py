@@ -511,7 +511,8 @@ class VectorRetrievalHit(_Record):
 @dataclass
 class EmbeddingFailure(_Record):
     """One version of a chunk that the model refused in a space; `reason` is a short code. It is due again at
-    `retry_after_utc`; None: not before its text or space changes."""
+    `retry_after_utc`; None: not before its text or space changes. `unknown_token_share`, 0 to 1, goes with the reason
+    unknown_tokens."""
 
     embedding_failure_id: str
     chunk_id: str
@@ -524,6 +525,7 @@ class EmbeddingFailure(_Record):
     created_utc: datetime = field(default_factory=_now)
     last_failed_utc: datetime = field(default_factory=_now)
     retry_after_utc: datetime | None = None
+    unknown_token_share: float | None = None
 
     @classmethod
     def create_new(

@@ -21,6 +21,7 @@ from vector.providers.base import (
     utf8,
 )
 from vector.providers.model_files import file_sha256, folder_files, one_line, packaged_file
+from vector.providers.unknown_tokens import UnknownTokens
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 DEFAULT_MAX_TOKENS = 256
@@ -123,6 +124,7 @@ class OnnxProvider(EmbeddingProvider):
                 f"preprocess policy: max_tokens is {self._max_tokens}, "
                 f"model {self._model_name!r} needs {self._special_tokens} for its special tokens alone"
             )
+        self._unknown = UnknownTokens(self._tokenizer, tokenizer, self._policy)
         # The file may carry settings of its own for both, and padding would only slow a single text down.
         self._tokenizer.no_padding()
         if self._policy.truncation == "end":
@@ -153,6 +155,7 @@ class OnnxProvider(EmbeddingProvider):
         vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
         input_tokens: list[int | None] = []
         used_tokens: list[int | None] = []
+        unknown_shares: list[float] = []
         # One text a run, never a padded batch: dynamic int8 quantisation scales by the largest activation of the
         # whole batch, so that a text's vector would depend on its neighbours.
         for row, text in enumerate(texts):
@@ -162,7 +165,10 @@ class OnnxProvider(EmbeddingProvider):
             cut = sum(len(piece.ids) - self._special_tokens for piece in encoding.overflowing)
             input_tokens.append(len(encoding.ids) + cut)
             used_tokens.append(len(encoding.ids))
-        reply = EmbeddingReply(unit_length(vectors) if self._normalize else vectors, input_tokens, used_tokens)
+            unknown_shares.append(self._unknown.share(encoding.ids))
+        if self._normalize:
+            vectors = unit_length(vectors)
+        reply = EmbeddingReply(vectors, input_tokens, used_tokens, unknown_shares=unknown_shares)
         check_reply(reply, len(texts), self._dimensions)
         return reply
 
