@@ -25,25 +25,7 @@
 {% macro seed_columns_built(relation) -%}
     {%- set columns = [] -%}
     {%- for column in adapter.get_columns_in_relation(relation) -%}
-        {#- With its length on SQL Server; what dbt says of the length of DuckDB's texts is made up. -#}
-        {%- set data_type = column.data_type if target.type == 'sqlserver' else column.dtype -%}
-        {%- do columns.append((column.name | lower, data_type | lower)) -%}
+        {%- do columns.append((column.name | lower, built_type(column))) -%}
     {%- endfor -%}
     {{ return(columns) }}
-{%- endmacro %}
-
-{#- A type that a seed names, as the engine lists it. A type that is not known here only means a table made anew. -#}
-{% macro seed_type(data_type) -%}
-    {{ return(adapter.dispatch('seed_type')(data_type | lower)) }}
-{%- endmacro %}
-
-{% macro default__seed_type(data_type) -%}
-    {%- if 'char' in data_type or data_type in ('text', 'string') -%} {{ return('varchar') }} {%- endif -%}
-    {{ return({'int': 'integer', 'double precision': 'double', 'float8': 'double', 'bool': 'boolean',
-        'datetime': 'timestamp'}.get(data_type, data_type)) }}
-{%- endmacro %}
-
-{% macro sqlserver__seed_type(data_type) -%}
-    {%- if data_type.startswith('varchar') -%} {{ return('nvarchar(max)') }} {%- endif -%}
-    {{ return({'integer': 'int', 'double precision': 'float', 'boolean': 'bit'}.get(data_type, data_type)) }}
 {%- endmacro %}
