@@ -10,10 +10,10 @@
 {%- endmacro %}
 
 {% macro sqlserver__blank_class() -%}
-    {#- An expression, as no client's code page should come between. Under a BIN2 collation a range is of code units. -#}
+    {#- An expression, as no client's code page should come between; without ranges, whose order a collation says. -#}
     {%- set parts = [] -%}
     {%- for first, last in blank_ranges() -%}
-        {%- do parts.append('nchar(' ~ first ~ ')' ~ (", N'-', nchar(" ~ last ~ ')' if last > first else '')) -%}
+        {%- for code_point in range(first, last + 1) -%} {%- do parts.append('nchar(' ~ code_point ~ ')') -%} {%- endfor -%}
     {%- endfor -%}
     {{ parts | join(', ') }}
 {%- endmacro %}

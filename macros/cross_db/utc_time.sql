@@ -25,9 +25,9 @@
 {%- endmacro %}
 
 {% macro sqlserver__utc_time(expression) -%}
-    {#- What has no year, the empty text too, would be a time of the year 1900. -#}
+    {#- What has no year, the empty text too, would be a time of the year 1900. DATETIMEOFFSET has 7 decimals. -#}
     case
-        when cast({{ expression }} as nvarchar(max)) like N'%[0-9][0-9][0-9][0-9]%'
-            then cast(switchoffset(try_cast({{ expression }} as datetimeoffset(7)), '+00:00') as datetime2(6))
+        when cast({{ expression }} as nvarchar(max)) collate Latin1_General_100_BIN2 like N'%[0-9][0-9][0-9][0-9]%'
+            then cast(switchoffset(try_cast({{ expression }} as datetimeoffset), '+00:00') as datetime2(6))
     end
 {%- endmacro %}
