@@ -63,8 +63,8 @@ def chunk_text(text: str, chunk_size: int = 2000, overlap: int = 200) -> list[tu
 
 @dataclass(frozen=True)
 class CutText:
-    """The chunks of a text in order. `capped`: the cap left visible characters in no chunk. `blank_char_count`: the code
-    points in no chunk as their windows have no visible character; None where every window is a chunk."""
+    """The chunks of a text in order. `capped`: the cap left visible characters in no chunk. `blank_char_count`: code
+    points in no chunk, as their windows have no visible character; None where every window is a chunk."""
 
     chunks: list[VectorChunk]
     capped: bool
@@ -90,9 +90,7 @@ class Chunker:
         """
         return self.cut(content, source_id, source_type, source_ref).chunks
 
-    def cut(
-        self, content: str, source_id: str, source_type: str, source_ref: dict[str, Any] | None = None
-    ) -> CutText:
+    def cut(self, content: str, source_id: str, source_type: str, source_ref: dict[str, Any] | None = None) -> CutText:
         """The same, with what is in no chunk."""
         require_storable_text(content, f"content of source {source_id!r}")
         windows = iter(self.policy.windows(content))

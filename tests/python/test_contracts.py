@@ -93,7 +93,8 @@ OPTIONAL = {
     VectorRun: "status embedding_space_id endpoint_url model_name model_tag model_digest options metrics error "
     "started_utc completed_utc",
     VectorSourceRegistry: "content_sha256 last_indexed_utc chunk_count tags status created_utc updated_utc title "
-    "char_count policy_version chunk_capped_flag error_message managed_by source_updated_utc retired_utc blank_char_count",
+    "char_count policy_version chunk_capped_flag error_message managed_by source_updated_utc retired_utc "
+    "blank_char_count",
 }
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -1,4 +1,4 @@
-"""Times of sources are UTC, whatever zone the session, the shell or the value has; what cannot be kept names its row."""
+"""Times of sources are UTC, whatever zone the session or the value has; what cannot be kept names its row."""
 
 from datetime import datetime, timedelta, timezone
 

@@ -27,7 +27,9 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 few = settings(max_examples=80, deadline=None)
 
 # Few letters, many blanks and line ends, so that cuts happen; then every character that has a UTF-8 form.
-characters = st.sampled_from("  \r\n\taé\u0301\u200d\u00ad\ufeff\u3000\x1c😀") | st.characters(exclude_categories=["Cs"])
+characters = st.sampled_from("  \r\n\taé\u0301\u200d\u00ad\ufeff\u3000\x1c😀") | st.characters(
+    exclude_categories=["Cs"]
+)
 storable_characters = characters.filter(lambda character: character != "\0")
 # JSON strings in SQL escape these three control characters and no other; identity.py refuses the others.
 json_characters = st.sampled_from("\"\\' :{}\n\r\té😀") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"])
@@ -204,7 +206,10 @@ def fill_documents(chunking, sources, default_policy=None):
 @example(given_documents=[(LONG[0] * 400, LONG[1], LONG[2])], default_policy=ChunkingPolicy())
 @example(given_documents=[("a\0b", "nul", None), ("", "empty", None), (" ", "blank", None)], default_policy=LONG[2])
 @example(
-    given_documents=[("\n" * 300 + "a" + " \u200b" * 300 + "b" + "\n" * 300, "v", None), ("a" + "\n" * 9, "v", LONG[2])],
+    given_documents=[
+        ("\n" * 300 + "a" + " \u200b" * 300 + "b" + "\n" * 300, "v", None),
+        ("a" + "\n" * 9, "v", LONG[2]),
+    ],
     default_policy=ChunkingPolicy(chunk_size=100, overlap=10, max_chunks_per_source=7),
 )
 @example(

@@ -192,7 +192,8 @@ def cutter(native):
         connection.execute("attach ':memory:' as warehouse")
         connection.execute("create schema warehouse.vector")
         columns = "source_id text, source_type text, source_ref_json text, title text, content text, tags_json text"
-        connection.execute(f"create table warehouse.vector.document_input ({columns}, updated_utc timestamp)")
+        columns += ", updated_utc timestamp, unfit_updated_utc text"
+        connection.execute(f"create table warehouse.vector.document_input ({columns})")
         connection.execute(
             "create table warehouse.vector.chunk_policy (policy_version text, source_type text, chunk_size int,"
             " overlap int, max_chunks_per_source int, is_active boolean, method text)"
@@ -211,7 +212,7 @@ def test_any_text_is_cut_alike(cutter, native):
         cutter.execute("insert into warehouse.vector.chunk_policy values ('any', '*', ?, ?, ?, true, null)", policy)
         cutter.executemany(
             "insert into warehouse.vector.document_input"
-            " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01')",
+            " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01', null)",
             [(f"page:{i}", text) for i, text in enumerate(texts)],
         )
         for view in ("document", "chunk_window", "document_registration"):

@@ -17,9 +17,7 @@ from vector.errors import InvalidRecord
 
 # The inside of a character class: Unicode's White_Space, and what else shows nothing. Models of dbt have the same list
 # (macros/chunking/blank_ranges.sql), docs/schema.md has it in words.
-BLANKS = (
-    "\\u0009-\\u000d\\u0020\\u0085\\u00a0\\u00ad\\u1680\\u2000-\\u200f\\u2028-\\u2029\\u202f\\u205f-\\u2060\\u3000\\ufeff"
-)
+BLANKS = r"\u0009-\u000d\u0020\u0085\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u2029\u202f\u205f-\u2060\u3000\ufeff"
 _VISIBLE = re.compile(f"[^{BLANKS}]")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 _NOT_IN_IDENTITY = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")

@@ -148,7 +148,9 @@ class StaticProvider(EmbeddingProvider):
             known = known[known != self._unknown.token]
         if not len(known):
             raise InputRefused(
-                f"the model knows none of the text's {len(ids)} tokens", reason="unknown_tokens", unknown_token_share=1.0
+                f"the model knows none of the text's {len(ids)} tokens",
+                reason="unknown_tokens",
+                unknown_token_share=1.0,
             )
         total = self._matrix[known].sum(axis=0, dtype=np.float64)
         if not total.any():

@@ -25,8 +25,8 @@ def unknown_token(tokenizer: Any, path: Path) -> int | None:
 class UnknownTokens:
     """Tells the share of a text's tokens that are unknown.
 
-    Tokens without a letter or digit, and the words of the space's own prefix and template, say nothing of a text and are
-    not counted.
+    Tokens without a letter or digit, and the words of the space's own prefix and template, say nothing of a text and
+    are not counted.
     """
 
     def __init__(self, tokenizer: Any, path: Path, policy: PreprocessPolicy):

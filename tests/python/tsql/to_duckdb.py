@@ -20,7 +20,8 @@ MACROS = r"""
     create macro tsql_reverse(x) as
         array_to_string(list_reverse(string_split(x, '')), '');
     create macro tsql_datetimeoffset(x) as
-        case when try_cast(x as timestamptz) between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 23:59:59.999999+00'
+        case when try_cast(x as timestamptz) between timestamptz '0001-01-01 00:00:00+00'
+            and timestamptz '9999-12-31 23:59:59.999999+00'
         then try_cast(x as timestamptz) end;
     create macro string_escape(x, kind) as replace(cast(to_json(x) as varchar)[2:-2], '/', '\/');
     create macro tsql_left(x, units) as
