@@ -124,9 +124,9 @@ class OnnxProvider(EmbeddingProvider):
                 f"preprocess policy: max_tokens is {self._max_tokens}, "
                 f"model {self._model_name!r} needs {self._special_tokens} for its special tokens alone"
             )
-        self._unknown = UnknownTokens(self._tokenizer, tokenizer, self._policy)
         # The file may carry settings of its own for both, and padding would only slow a single text down.
         self._tokenizer.no_padding()
+        self._unknown = UnknownTokens(self._tokenizer, tokenizer, self._policy)
         if self._policy.truncation == "end":
             self._tokenizer.enable_truncation(self._max_tokens, stride=0)
         else:

@@ -25,7 +25,7 @@ def unknown_token(tokenizer: Any, path: Path) -> int | None:
 class UnknownTokens:
     """Tells the share of a text's tokens that are unknown.
 
-    Tokens without a letter or digit, and the words of the space's own prefix and template, say nothing of a text and
+    Tokens without a letter or digit, and the words of a document's own prefix and template, say nothing of a text and
     are not counted.
     """
 
@@ -36,8 +36,8 @@ class UnknownTokens:
         self._wordless = {
             number for token, number in vocabulary.items() if number in special or not any(map(str.isalnum, token))
         }
-        dresses = (policy.document_input(""), policy.query_input(""))
-        self._dress = min(self._known(tokenizer.encode(dress).ids) for dress in dresses)
+        # A question's may be another, and is only warned of.
+        self._dress = self._known(tokenizer.encode(policy.document_input("")).ids)
 
     def share(self, ids: Sequence[int]) -> float:
         """The share of an input's tokens that are unknown, 0 to 1."""
