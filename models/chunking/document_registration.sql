@@ -88,7 +88,8 @@ final as (
                 'all_documents.char_count'))) }} as chunk_capped_flag,
         cast(blanks.char_count as integer) as blank_char_count,
         all_documents.tags_json,
-        {{ as_text("case when coalesce(all_documents.content_error, all_documents.metadata_error) is null then 'indexed'"
+        {{ as_text(
+            "case when coalesce(all_documents.content_error, all_documents.metadata_error) is null then 'indexed'"
             ~ " else 'error' end") }} as status,
         {{ as_text('coalesce(all_documents.content_error, all_documents.metadata_error)') }} as error_message,
         {{ as_text("'dbt'") }} as managed_by,

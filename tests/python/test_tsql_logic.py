@@ -43,11 +43,11 @@ HAPPENED = """
         completed_utc + interval 1234 milliseconds as completed_utc) from vector.run limit 1;
     delete from vector.embedding where embedding_id in (select embedding_id from vector.embedding order by chunk_id limit 11);
     insert into vector.embedding_failure
-        select uuid(), chunk_id, embedding_space_id, input_content_sha256, 'too_long', 'x', 1, null, now(), now(), null
+        select uuid(), chunk_id, embedding_space_id, input_content_sha256, 'too_long', 'x', 1, null, now(), now(), null, null
         from vector.embedding_pending limit 4;
     insert into vector.embedding_failure
         select uuid(), chunk_id, embedding_space_id, input_content_sha256, 'timeout', 'x', 1, null, now(), now(),
-            now()::timestamp + to_days(case when hash(chunk_id) % 2 = 0 then -1 else 1 end)
+            now()::timestamp + to_days(case when hash(chunk_id) % 2 = 0 then -1 else 1 end), null
         from vector.embedding_pending limit 4;
     update vector.embedding_space set price_per_million_tokens = 0.02 where space_key = 'hash';
     update vector.embedding set truncated_flag = (hash(chunk_id) % 3 = 0);
