@@ -1,15 +1,18 @@
 {#-
-    A time as the ledgers keep it, to the microsecond, whatever type it has in its source: else a row read again would
-    differ from the row that was written.
+    A time as the ledgers keep it: in UTC (utc_time), to the microsecond, else a row read again would differ from the row
+    that was written. Null where the value is no time, or not of the years 1 to 9999, which all engines and Python have.
 -#}
 {% macro as_timestamp(expression) -%}
     {{ return(adapter.dispatch('as_timestamp')(expression)) }}
 {%- endmacro %}
 
 {% macro default__as_timestamp(expression) -%}
-    cast({{ expression }} as timestamp)
+    case
+        when {{ utc_time(expression) }} between timestamp '0001-01-01' and timestamp '9999-12-31 23:59:59.999999'
+            then {{ utc_time(expression) }}
+    end
 {%- endmacro %}
 
 {% macro sqlserver__as_timestamp(expression) -%}
-    cast({{ expression }} as datetime2(6))
+    {{ utc_time(expression) }}
 {%- endmacro %}

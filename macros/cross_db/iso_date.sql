@@ -1,12 +1,12 @@
-{#- A date as text: YYYY-MM-DD. -#}
+{#- The day of a date, or of a time in UTC, as text: YYYY-MM-DD. -#}
 {% macro iso_date(column) -%}
     {{ return(adapter.dispatch('iso_date')(column)) }}
 {%- endmacro %}
 
 {% macro default__iso_date(column) -%}
-    strftime(cast({{ column }} as date), '%Y-%m-%d')
+    strftime(cast({{ utc_time(column) }} as date), '%Y-%m-%d')
 {%- endmacro %}
 
 {% macro sqlserver__iso_date(column) -%}
-    convert(nchar(10), cast({{ column }} as date), 23) collate Latin1_General_100_BIN2
+    convert(nchar(10), cast({{ utc_time(column) }} as date), 23) collate Latin1_General_100_BIN2
 {%- endmacro %}

@@ -1,9 +1,3 @@
-{#-
-    A text is cut in three levels, segments of 1,024 windows, blocks of 32, then windows: a substring by code point
-    reads from the start of its text, so cutting each window from the whole document would be quadratic.
--#}
-{%- set windows_per_block = 32 -%}
-{%- set windows_per_segment = 1024 -%}
 with
 
 documents as (
@@ -16,120 +10,7 @@ documents as (
 
 ),
 
-segments as (
-
-    select
-        documents.*,
-        segment.n as segment_index,
-        {{ substring_chars(
-            'documents.content',
-            'segment.n * ' ~ windows_per_segment ~ ' * documents.step',
-            (windows_per_segment - 1) ~ ' * documents.step + documents.chunk_size') }} as segment_text
-    from documents
-    {{ cross_join_series(
-        ceil_divide('documents.chunk_count', windows_per_segment), 'segment') }}
-
-),
-
-segment_sizes as (
-
-    select
-        *,
-        case
-            when chunk_count - segment_index * {{ windows_per_segment }} < {{ windows_per_segment }}
-                then chunk_count - segment_index * {{ windows_per_segment }}
-            else {{ windows_per_segment }}
-        end as segment_window_count
-    from segments
-
-),
-
-blocks as (
-
-    select
-        segment_sizes.*,
-        block.n as block_index,
-        {{ substring_chars(
-            'segment_sizes.segment_text',
-            'block.n * ' ~ windows_per_block ~ ' * segment_sizes.step',
-            (windows_per_block - 1) ~ ' * segment_sizes.step + segment_sizes.chunk_size') }} as block_text
-    from segment_sizes
-    {{ cross_join_series(
-        ceil_divide('segment_sizes.segment_window_count', windows_per_block), 'block') }}
-
-),
-
-block_sizes as (
-
-    select
-        *,
-        case
-            when segment_window_count - block_index * {{ windows_per_block }} < {{ windows_per_block }}
-                then segment_window_count - block_index * {{ windows_per_block }}
-            else {{ windows_per_block }}
-        end as block_window_count
-    from blocks
-
-),
-
-windows as (
-
-    select
-        block_sizes.source_id,
-        block_sizes.source_type,
-        block_sizes.source_ref_json,
-        block_sizes.policy_version,
-        block_sizes.chunk_size,
-        block_sizes.overlap,
-        block_sizes.max_chunks_per_source,
-        block_sizes.step,
-        block_sizes.window_count,
-        block_sizes.segment_index * {{ windows_per_segment }} + block_sizes.block_index * {{ windows_per_block }}
-        + block_window.n as chunk_index,
-        {{ substring_chars(
-            'block_sizes.block_text', 'block_window.n * block_sizes.step', 'block_sizes.chunk_size') }}
-            as window_text
-    from block_sizes
-    {{ cross_join_series('block_sizes.block_window_count', 'block_window') }}
-
-),
-
-measured as (
-
-    select
-        *,
-        {{ char_count('window_text') }} as window_length,
-        {{ last_space_offset('window_text') }} as last_space_offset
-    from windows
-
-),
-
--- A window that does not reach the end is cut at its last space, where that leaves no gap before the next window.
-cut as (
-
-    select
-        *,
-        case
-            when chunk_index < window_count - 1 and last_space_offset >= step then last_space_offset
-            else window_length
-        end as chunk_length
-    from measured
-
-),
-
-chunks as (
-
-    select
-        *,
-        chunk_index * step as start_offset,
-        chunk_index * step + chunk_length as end_offset,
-        case
-            when chunk_length = window_length then window_text
-            else {{ substring_chars('window_text', '0', 'chunk_length') }}
-        end as content
-    from cut
-
-),
+{{ window_ctes() }},
 
 final as (
 
@@ -154,7 +35,8 @@ final as (
         ) as policy_json,
         policy_version,
         {{ as_text("'dbt'") }} as managed_by
-    from chunks
+    from windows
+    where not {{ is_blank('content') }}
 
 )
 

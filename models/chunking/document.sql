@@ -20,12 +20,18 @@ normalised as (
 
     select
         {{ as_text('source_id', 400) }} as source_id,
-        {{ as_text('source_type', 100) }} as source_type,
-        source_ref_json,
+        {{ as_text("coalesce(source_type, 'unknown')", 100) }} as source_type,
+        coalesce(source_ref_json, concat('{"source_id":', {{ json_string('source_id') }}, '}')) as source_ref_json,
         title,
         {{ normalize_text('content') }} as content,
         tags_json,
-        {{ as_timestamp('updated_utc') }} as source_updated_utc
+        updated_utc as source_updated_utc,
+        case
+            when source_type is null then 'source_type is null'
+            when source_ref_json is null then 'source_ref_json is null'
+            when unfit_updated_utc is not null
+                then concat('updated_utc is no time of the years 1 to 9999 in UTC: ', unfit_updated_utc)
+        end as metadata_error
     from inputs
 
 ),
@@ -56,6 +62,7 @@ checked as (
             when content is null then 'content is null: the payload lacks the text or is not valid JSON'
             when content = '' and {{ char_count('content') }} = 0 then 'content is empty'
             when {{ contains_nul('content') }} then 'content holds the character U+0000'
+            when {{ is_blank('content') }} then 'content is blank'
             when policy_version is null then 'no active chunk policy for this source type'
         end as content_error
     from with_policy
@@ -90,6 +97,7 @@ final as (
         source_updated_utc,
         'newline-1' as normalization_version,
         content_error,
+        metadata_error,
         policy_version,
         chunk_size,
         overlap,

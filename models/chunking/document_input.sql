@@ -1,45 +1,9 @@
 with
 
-pages as (
-
-    select * from {{ ref('stg_page') }}
-
-),
-
-entities as (
-
-    select * from {{ ref('stg_entity') }}
-
-),
-
-events as (
-
-    select * from {{ ref('stg_event') }}
-
-),
-
--- A new source is one import above and one line here.
-unioned as (
-
-    select * from pages
-    union all
-    select * from entities
-    union all
-    select * from events
-
-),
-
+-- A new source is one more model here, with the columns of a document in any order.
 final as (
 
-    select
-        source_id,
-        source_type,
-        source_ref_json,
-        title,
-        content,
-        tags_json,
-        updated_utc
-    from unioned
+    {{ documents_by_name([ref('stg_page'), ref('stg_entity'), ref('stg_event')]) }}
 
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vector.contracts.identity import as_float32, compute_content_hash, compute_vector_hash
+from vector.contracts.identity import as_float32, compute_content_hash, compute_vector_hash, is_blank
 from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorChunk, VectorEmbedding, VectorRetrieval
 from vector.errors import InvalidRecord
 
@@ -41,13 +41,16 @@ def checked_space(space: EmbeddingSpace, known: Spaces) -> EmbeddingSpace:
 
 
 def checked_chunk(chunk: VectorChunk) -> VectorChunk:
-    """The chunk with the time of its last change; its hash, byte count and offsets are right."""
+    """The chunk with the time of its last change; its hash, byte count and offsets are right, and a current one has a
+    visible character."""
     about = f"chunk {chunk.chunk_id}"
     if chunk.content_sha256 != compute_content_hash(chunk.content):
         raise InvalidRecord(f"{about}: content_sha256 is not the hash of its content")
     if chunk.byte_count != len(chunk.content.encode()):
         raise InvalidRecord(f"{about}: byte_count is not the length of its content in UTF-8")
     _check_offsets(chunk.offsets, about)
+    if chunk.retired_utc is None and is_blank(chunk.content):
+        raise InvalidRecord(f"{about}: its content has no visible character, so it is no chunk; leave it out")
     return replace(chunk, updated_utc=chunk.updated_utc or chunk.created_utc)
 
 

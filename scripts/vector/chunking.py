@@ -1,7 +1,8 @@
 """Character windows: the Python reference that `chunk_window` in SQL must equal.
 
 Window i starts at i * (chunk_size - overlap), in code points. A window that does not reach the end of the
-text is cut back to its last space, but only where that leaves no gap before the next window.
+text is cut back to its last space, but only where that leaves no gap before the next window. A window without a visible
+character is no chunk, and keeps its place: the next chunk has the index of its own window.
 """
 
 import logging
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from vector.contracts.identity import compute_content_hash, generate_chunk_id, require_storable_text
+from vector.contracts.identity import compute_content_hash, generate_chunk_id, is_blank, require_storable_text
 from vector.contracts.models import VectorChunk
 
 NORMALIZATION_VERSION = "newline-1"
@@ -60,6 +61,16 @@ def chunk_text(text: str, chunk_size: int = 2000, overlap: int = 200) -> list[tu
     return list(_windows(text, chunk_size, overlap))
 
 
+@dataclass(frozen=True)
+class CutText:
+    """The chunks of a text in order. `capped`: the cap left visible characters in no chunk. `blank_char_count`: code
+    points in no chunk, as their windows have no visible character; None where every window is a chunk."""
+
+    chunks: list[VectorChunk]
+    capped: bool
+    blank_char_count: int | None
+
+
 class Chunker:
     """Cuts a source's content into chunks by one policy."""
 
@@ -69,31 +80,43 @@ class Chunker:
     def chunk(
         self, content: str, source_id: str, source_type: str, source_ref: dict[str, Any] | None = None
     ) -> list[VectorChunk]:
-        """The chunks of the content, in order, at most `max_chunks_per_source`; a warning is logged if that caps.
+        """The chunks of the content, in order: those of its first `max_chunks_per_source` windows that have a visible
+        character; a warning is logged if that caps.
 
         The content is taken as it is: the caller applies `normalize_text` first. `source_ref` is
         {"source_id": source_id} unless given.
 
         Raises InvalidRecord when the content holds a NUL or a lone surrogate.
         """
+        return self.cut(content, source_id, source_type, source_ref).chunks
+
+    def cut(self, content: str, source_id: str, source_type: str, source_ref: dict[str, Any] | None = None) -> CutText:
+        """The same, with what is in no chunk."""
         require_storable_text(content, f"content of source {source_id!r}")
         windows = iter(self.policy.windows(content))
         policy = self.policy.to_dict()
         source_ref = {"source_id": source_id} if source_ref is None else source_ref
         # The windows are cut as they are asked for, so a cap also bounds the work.
-        chunks = [
-            self._chunk(index, window, source_id, source_type, source_ref, policy)
-            for index, window in enumerate(islice(windows, self.policy.max_chunks_per_source))
-        ]
-        if next(windows, None) is not None:
+        chunks, reached, covered, kept = [], 0, 0, 0
+        for index, window in enumerate(islice(windows, self.policy.max_chunks_per_source)):
+            text, start, end = window
+            reached = max(reached, end)
+            if is_blank(text):
+                continue
+            chunks.append(self._chunk(index, window, source_id, source_type, source_ref, policy))
+            kept += max(0, end - max(start, covered))
+            covered = max(covered, end)
+        following = next(windows, None)
+        capped = following is not None and not is_blank(content[following[1] :])
+        if capped:
             logger.warning(
                 "source %r: capped at %d chunks, %d of %d characters are in no chunk",
                 source_id,
                 len(chunks),
-                len(content) - chunks[-1].offsets["end_offset"],
+                len(content) - kept,
                 len(content),
             )
-        return chunks
+        return CutText(chunks, capped, reached - kept or None)
 
     def _chunk(
         self,

@@ -54,13 +54,14 @@ UNCERTAIN_REASONS = frozenset({"server_error", "timeout", "connection_lost", "un
 class InputRefused(VectorError):
     """The model refuses a text; the caller quarantines it. `reason` is a short code: too_long, batch_too_large (of
     several texts only), refused, not_unicode, empty, unknown_tokens or zero_vector, for good, or one of
-    UNCERTAIN_REASONS."""
+    UNCERTAIN_REASONS. `unknown_token_share`, 0 to 1, goes with unknown_tokens."""
 
     exit_code = 1
 
-    def __init__(self, message: str, reason: str = "refused"):
+    def __init__(self, message: str, reason: str = "refused", unknown_token_share: float | None = None):
         super().__init__(message)
         self.reason = reason
+        self.unknown_token_share = unknown_token_share
 
 
 class SpaceRefused(VectorError):

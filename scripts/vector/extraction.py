@@ -75,11 +75,25 @@ def html_text(html: str) -> str:
     parser = HTMLParser(huge_tree=True, encoding="utf-8")
     try:
         tree = document_fromstring(html.encode(), parser=parser)
-        return Inscriptis(tree, ParserConfig(css=CSS_PROFILES["strict"])).get_text()
+        ampersand = _hide_ampersands(tree)
+        text = Inscriptis(tree, ParserConfig(css=CSS_PROFILES["strict"])).get_text()
+        return text.replace(ampersand, "&")
     except ParserError:  # nothing but comments, say
         return ""
     except RecursionError:
         raise SourceUnreadable("HTML: the elements are nested too deeply to be read") from None
+
+
+def _hide_ampersands(tree: Any) -> str:
+    """Puts a character that the texts do not have in the place of every `&`, and gives it: the parser has unescaped the
+    texts, and inscriptis would do so again, once for each table that a text is in."""
+    present = set().union(*tree.itertext())
+    stand_in = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in present)
+    for element in tree.iter():
+        for part in ("text", "tail"):
+            if "&" in (getattr(element, part) or ""):
+                setattr(element, part, getattr(element, part).replace("&", stand_in))
+    return stand_in
 
 
 def wikitext_text(wikitext: str) -> str:

@@ -55,6 +55,8 @@ def rows_by_key(engine: Engine, ledger: Ledger, records: Iterable[Any]) -> dict[
         for position, column in enumerate(ledger.columns):
             if column.kind == "vector" and row[position] is not None:
                 row[position] = engine.encode_vector(row[position])
+            elif column.needed and row[position] is None:
+                raise InvalidRecord(f"{ledger.named(tuple(row))}: {column.name} is null; give a value")
             elif column.kind in ("text", "json"):
                 _require_text(ledger, column, row[position])
         rows.setdefault(tuple(row[position] for position in positions), tuple(row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,15 +12,18 @@ from typing import Any
 import numpy as np
 
 from vector.candidates import Asked, Candidate, choose, chunk_details
-from vector.contracts.identity import require_storable_text
+from vector.contracts.identity import is_blank, require_storable_text
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
 from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
 from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
+from vector.providers.unknown_tokens import MOST_UNKNOWN
 from vector.redaction import redacted, redaction_is_set
 from vector.search_policy import DENSE, SearchPolicy, is_count
 from vector.store import VectorStore
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,13 @@ def embed_question(
     reply = provider.embed([PreprocessPolicy.from_dict(space.preprocess_policy).query_input(text)])
     check_reply(reply, 1, space.dimensions)
     taken = (time.perf_counter() - started) * 1000
+    if reply.unknown_shares and reply.unknown_shares[0] > MOST_UNKNOWN:
+        logger.warning(
+            "space %s: its model does not know %.0f%% of the question's words, so what it finds has little to do with"
+            " them; search lexically, or in the space of another model",
+            space.space_key,
+            100 * reply.unknown_shares[0],
+        )
     (given,), (used,) = reply.input_tokens, reply.used_tokens
     tokens = None if given is None or used is None else (given, used)
     return Question(text, space.embedding_space_id, reply.vectors[0], taken, tokens)
@@ -208,7 +219,7 @@ def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy
 def _check_question(query: str, top_k: int) -> None:
     if not isinstance(query, str):
         raise ConfigurationError(f"the question is {query!r}; give a text")
-    if not query.strip():
+    if is_blank(query):
         raise ConfigurationError("the question is empty; ask something")
     if not is_count(top_k):
         raise ConfigurationError(f"top_k is {top_k!r}; ask for a whole number of hits, at least 1")

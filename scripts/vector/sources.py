@@ -13,9 +13,9 @@ from typing import Any
 
 from vector import ledger_io
 from vector.checks import checked_chunk
-from vector.chunking import Chunker, ChunkingPolicy, normalize_text
+from vector.chunking import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
-from vector.contracts.identity import canonical_json, compute_content_hash
+from vector.contracts.identity import canonical_json, compute_content_hash, is_blank
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import VectorStore
@@ -54,9 +54,9 @@ def cut(document: SourceDocument, policy: ChunkingPolicy | None) -> tuple[Vector
     """
     text = None if document.content is None else normalize_text(document.content)
     problem = _content_error(text, policy)
-    chunks: list[VectorChunk] = []
+    found = CutText([], capped=False, blank_char_count=None)
     if problem is None:
-        chunks = Chunker(policy).chunk(text, document.source_id, document.source_type, document.source_ref)
+        found = Chunker(policy).cut(text, document.source_id, document.source_type, document.source_ref)
     now = datetime.now(timezone.utc)
     source = VectorSourceRegistry(
         document.source_id,
@@ -64,18 +64,19 @@ def cut(document: SourceDocument, policy: ChunkingPolicy | None) -> tuple[Vector
         document.source_ref,
         content_sha256=None if text is None else compute_content_hash(text),
         last_indexed_utc=now,
-        chunk_count=len(chunks),
+        chunk_count=len(found.chunks),
         tags=document.tags,
         status=SourceStatus.ERROR if problem else SourceStatus.INDEXED,
         title=document.title,
         char_count=None if text is None else len(text),
         policy_version=policy.version if policy else None,
-        chunk_capped_flag=bool(chunks) and chunks[-1].offsets["end_offset"] < len(text),
+        chunk_capped_flag=found.capped,
         error_message=problem,
         managed_by=document.managed_by,
         source_updated_utc=document.source_updated_utc,
+        blank_char_count=found.blank_char_count,
     )
-    return source, [replace(chunk, managed_by=document.managed_by, updated_utc=now) for chunk in chunks]
+    return source, [replace(chunk, managed_by=document.managed_by, updated_utc=now) for chunk in found.chunks]
 
 
 def _content_error(text: str | None, policy: ChunkingPolicy | None) -> str | None:
@@ -86,6 +87,8 @@ def _content_error(text: str | None, policy: ChunkingPolicy | None) -> str | Non
         return "content is empty"
     if "\0" in text:
         return "content holds the character U+0000"
+    if is_blank(text):
+        return "content is blank"
     return None if policy else "no active chunk policy for this source type"
 
 

@@ -7,7 +7,7 @@ The cutting is that of `semantic-text-splitter` (a Rust library): it fills a chu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from typing import Any
@@ -16,6 +16,9 @@ from vector.chunking import ChunkingPolicy
 from vector.errors import ConfigurationError
 
 METHODS = ("sentences", "markdown")
+# Code points that a chunk of a policy in tokens may have for each token of its chunk_size: to a tokenizer, a word of
+# 100,000 characters that it does not know is one token.
+CHARACTERS_PER_TOKEN = 16
 INSTALL = "pip install 'vector-runtime[jobs]'"
 
 
@@ -26,7 +29,8 @@ class SplitterPolicy(ChunkingPolicy):
 
     `method` is `sentences` (paragraphs, Unicode sentences, words) or `markdown` (headings, blocks, then the same).
     `tokenizer` is a model as the provider `onnx` names it. Only a single code point may exceed `chunk_size`, where it
-    alone has more tokens. Raises ValueError on sizes that do not fit together or an unknown method.
+    alone has more tokens. A chunk in tokens has CHARACTERS_PER_TOKEN x `chunk_size` code points at most: what is longer
+    is cut by characters first. Raises ValueError on sizes that do not fit together or an unknown method.
     """
 
     method: str = "sentences"
@@ -42,8 +46,25 @@ class SplitterPolicy(ChunkingPolicy):
 
         Raises ConfigurationError when the library or the tokenizer is not installed.
         """
+        covered = 0
+        for start, content in self._cut(text):
+            end = start + len(content)
+            # What a capped chunk shares with the one before it may be a piece of its own.
+            if end > covered:
+                yield content, start, end
+                covered = end
+
+    def _cut(self, text: str) -> Iterator[tuple[int, str]]:
+        cap = len(text) if self.tokenizer is None else CHARACTERS_PER_TOKEN * self.chunk_size
         for start, content in _splitter(self).chunk_indices(text):
-            yield content, start, start + len(content)
+            if len(content) <= cap:
+                yield start, content
+                continue
+            # A piece of a word that is one token may be many.
+            in_characters = replace(self, chunk_size=cap, overlap=0, tokenizer=None)
+            for offset, piece in _splitter(in_characters).chunk_indices(content):
+                for further, part in _splitter(self).chunk_indices(piece):
+                    yield start + offset + further, part
 
     def to_dict(self) -> dict[str, Any]:
         """The settings, and the versions of what cuts by them: another version may cut otherwise."""
@@ -52,6 +73,7 @@ class SplitterPolicy(ChunkingPolicy):
             del settings["tokenizer"]
         else:
             settings["tokenizer_sha256"] = _tokenizer(self.tokenizer)[1]
+            settings["max_characters"] = CHARACTERS_PER_TOKEN * self.chunk_size
         return settings
 
 

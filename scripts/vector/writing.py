@@ -15,6 +15,7 @@ from vector.errors import UNCERTAIN_REASONS, InputRefused
 from vector.pending import PendingText
 from vector.planning import cost_of
 from vector.providers.base import EmbeddingReply, PreprocessPolicy, estimated_tokens_of
+from vector.providers.unknown_tokens import MOST_UNKNOWN
 from vector.store import VectorStore
 from vector.vector_batch import VectorBatch
 
@@ -94,7 +95,11 @@ class Writer:
         summary.input_tokens += tokens
         summary.tokens_counted &= reply.request_tokens is not None or not any(row[3] for row in counts)
         summary.cost = cost_of(self.space, summary.input_tokens + summary.canary_tokens)
-        for text, vector, row in zip(texts, reply.vectors, counts, strict=True):
+        shares = reply.unknown_shares or [0.0] * len(texts)
+        for text, vector, row, share in zip(texts, reply.vectors, counts, shares, strict=True):
+            if share > MOST_UNKNOWN:
+                self.quarantine(text, _mostly_unknown(share))
+                continue
             summary.truncated += int(row[2] or False)
             summary.reused += len(text.chunk_ids) - 1
             summary.reused_tokens += (len(text.chunk_ids) - 1) * (row[0] or 0)
@@ -138,9 +143,19 @@ class Writer:
             error_message=str(error),
             attempt_count=attempts,
             run_id=self.summary.run_id,
+            unknown_token_share=error.unknown_token_share,
             last_failed_utc=now,
             retry_after_utc=now + retry_delay(attempts) if error.reason in UNCERTAIN_REASONS else None,
         )
+
+
+def _mostly_unknown(share: float) -> InputRefused:
+    return InputRefused(
+        f"the model's tokenizer does not know {share:.0%} of the text's tokens: its vector would be that of other such"
+        " texts",
+        reason="unknown_tokens",
+        unknown_token_share=share,
+    )
 
 
 def retry_delay(attempts: int) -> timedelta:

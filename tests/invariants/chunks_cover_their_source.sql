@@ -1,15 +1,20 @@
--- Characters of a registered source that are in no chunk: a gap before a chunk, or after the last one. Of Python's
--- sources, those that a declared policy cut.
+-- Characters of a registered source that are in no chunk, a gap before a chunk or after the last one, other than those
+-- of its blank windows. Of Python's sources, those that a declared policy cut.
 select
     placed.source_id,
-    placed.start_offset,
-    placed.covered_until
+    sum(case
+        when placed.start_offset > placed.covered_until then placed.start_offset - placed.covered_until
+        else 0
+    end)
+    + max(placed.char_count) - max(placed.end_offset) as uncovered_chars,
+    max(placed.blank_char_count) as blank_char_count
 from (
     select
         chunk.source_id,
         chunk.start_offset,
         chunk.end_offset,
         source_registry.char_count,
+        coalesce(source_registry.blank_char_count, 0) as blank_char_count,
         coalesce(
             max(chunk.end_offset) over (
                 partition by chunk.source_id
@@ -17,8 +22,7 @@ from (
                 rows between unbounded preceding and 1 preceding
             ),
             0
-        ) as covered_until,
-        max(chunk.end_offset) over (partition by chunk.source_id) as last_offset
+        ) as covered_until
     from {{ ref('chunk_catalog') }} as chunk
     inner join {{ ref('source_registry') }} as source_registry
         on chunk.source_id = source_registry.source_id
@@ -29,6 +33,10 @@ from (
         and not {{ is_true('source_registry.chunk_capped_flag') }}
         and (source_registry.managed_by = 'dbt' or chunk_policy.policy_version is not null)
 ) as placed
-where
-    placed.start_offset > placed.covered_until
-    or placed.last_offset <> placed.char_count
+group by placed.source_id
+having
+    sum(case
+        when placed.start_offset > placed.covered_until then placed.start_offset - placed.covered_until
+        else 0
+    end)
+    + max(placed.char_count) - max(placed.end_offset) <> max(placed.blank_char_count)

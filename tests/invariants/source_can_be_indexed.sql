@@ -1,6 +1,7 @@
 {{ config(severity='warn') }}
 
--- Current sources that have no chunks because their text cannot be read; error_message says why.
+-- Current sources that have no chunks because their text cannot be read, or whose time or reference cannot be kept;
+-- error_message says why.
 select
     source_id,
     error_message

@@ -2,19 +2,24 @@
 
 import hashlib
 import logging
+import re
 import tracemalloc
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import PROJECT_DIR
 
 from vector.chunking import NORMALIZATION_VERSION, Chunker, ChunkingPolicy, chunk_text, normalize_text
+from vector.contracts.identity import is_blank
 from vector.contracts.models import generate_chunk_id
 from vector.errors import InvalidRecord
 
 # Few letters and many blanks, so that cuts happen; line breaks and other blanks, which must not cut.
 texts = st.text(alphabet=" aé😀\n\t\u00a0\u0301", max_size=120) | st.text(max_size=60)
 sizes = st.integers(1, 20).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size - 1)))
+
+SCHEMA_DOCUMENT = (PROJECT_DIR / "docs/schema.md").read_text(encoding="utf-8")
 
 
 def naive_windows(text, size, overlap):
@@ -133,21 +138,54 @@ def test_chunks_do_not_share_their_source_ref():
     assert second.source_ref == given_ref == {"url": "u"}
 
 
-storable = st.text(alphabet=" aé😀\n\r", max_size=120)
+storable = st.text(alphabet=" aé😀\n\r\u200b\ufeff", max_size=120)
 
 
 @given(storable, sizes, st.integers(1, 100))
-def test_chunker_is_chunk_text_up_to_the_cap(text, size_and_overlap, cap):
+@example("a" + "\n" * 20 + "b", (4, 1), 100)
+@example("a" + "\n" * 20, (4, 1), 2)
+def test_a_chunk_is_a_window_with_a_visible_character_up_to_the_cap(text, size_and_overlap, cap):
     size, overlap = size_and_overlap
-    chunks = Chunker(ChunkingPolicy(size, overlap, cap)).chunk(text, "s", "page")
-    windows = [(c.content, c.offsets["start_offset"], c.offsets["end_offset"]) for c in chunks]
-    assert windows == chunk_text(text, size, overlap)[:cap]
-    assert [c.offsets["chunk_index"] for c in chunks] == list(range(len(chunks)))
-    assert [c.chunk_id for c in chunks] == [
-        generate_chunk_id("s", i, start, end, "1.0") for i, (_, start, end) in enumerate(windows)
+    found = Chunker(ChunkingPolicy(size, overlap, cap)).cut(text, "s", "page")
+    windows = chunk_text(text, size, overlap)
+    expected = [(index, *window) for index, window in enumerate(windows[:cap]) if not is_blank(window[0])]
+    assert [(c.offsets["chunk_index"], c.content, *list(c.offsets.values())[1:]) for c in found.chunks] == expected
+    assert [c.chunk_id for c in found.chunks] == [
+        generate_chunk_id("s", i, start, end, "1.0") for i, _, start, end in expected
     ]
-    assert len({c.chunk_id for c in chunks}) == len(chunks)
-    assert all(c.byte_count == len(c.content.encode()) for c in chunks)
+    assert len({c.chunk_id for c in found.chunks}) == len(found.chunks)
+    assert all(c.byte_count == len(c.content.encode()) for c in found.chunks)
+    # What is in no chunk is blank, unless the cap says otherwise, and is counted.
+    covered = {i for _, _, start, end in expected for i in range(start, end)}
+    left_out = "".join(character for i, character in enumerate(text) if i not in covered)
+    assert found.capped == any(not is_blank(window) for window, _, _ in windows[cap:])
+    assert found.capped or is_blank(left_out)
+    if len(windows) <= cap:
+        assert (found.blank_char_count or 0) == len(left_out)
+
+
+# Unicode's property White_Space, and what else shows nothing, as docs/schema.md words it.
+WHITE_SPACE = "9-d 20 85 a0 1680 2000-200a 2028 2029 202f 205f 3000"
+FURTHER = "ad 200b-200f 2060 feff"
+
+
+def test_blank_is_what_the_document_says():
+    assert {code for code in range(0x110000) if is_blank(chr(code))} == code_points(f"{WHITE_SPACE} {FURTHER}")
+    assert is_blank("")
+    # The interpreter's own tables know the White_Space of their Unicode version, and four separators that it is not.
+    white_space = {code for code in range(0x110000) if chr(code).isspace()} - {0x1C, 0x1D, 0x1E, 0x1F}
+    assert white_space == code_points(WHITE_SPACE)
+    (listed,) = re.findall(r"no \*\*visible character\*\*: (.*?)\. \(", SCHEMA_DOCUMENT, re.DOTALL)
+    named = " ".join("-".join(each) for each in re.findall(r"U\+(\w+)(?:\s+to\s+U\+(\w+))?", listed))
+    assert code_points(named) == code_points(f"{WHITE_SPACE} {FURTHER}")
+
+
+def code_points(ranges):
+    """The code points of hexadecimal numbers and ranges, separated by blanks."""
+    found = set()
+    for first, _, last in (each.partition("-") for each in ranges.split()):
+        found.update(range(int(first, 16), int(last or first, 16) + 1))
+    return found
 
 
 def test_a_cap_is_logged_and_only_then(caplog):

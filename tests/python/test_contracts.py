@@ -79,7 +79,7 @@ REQUIRED = {
 }
 OPTIONAL = {
     EmbeddingCanary: "model_digest runtime run_id created_utc",
-    EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc",
+    EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc unknown_token_share",
     EmbeddingSpace: "model_tag model_digest normalize_flag distance_metric preprocess_policy transform_ref description "
     "is_active created_utc space_key updated_utc price_per_million_tokens",
     SpacePublication: "previous_space_id evidence note published_utc",
@@ -93,7 +93,8 @@ OPTIONAL = {
     VectorRun: "status embedding_space_id endpoint_url model_name model_tag model_digest options metrics error "
     "started_utc completed_utc",
     VectorSourceRegistry: "content_sha256 last_indexed_utc chunk_count tags status created_utc updated_utc title "
-    "char_count policy_version chunk_capped_flag error_message managed_by source_updated_utc retired_utc",
+    "char_count policy_version chunk_capped_flag error_message managed_by source_updated_utc retired_utc "
+    "blank_char_count",
 }
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

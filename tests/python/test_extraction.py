@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from html import escape
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,9 @@ from vector.performing import is_permanent
         ("<pre>a\n  b</pre>", "a\n  b"),
         ("no markup", "no markup"),
         ("1 &lt; 2", "1 < 2"),
+        ("&amp;lt;b&amp;gt; &amp;amp;amp; AT&T &copy;", "&lt;b&gt; &amp;amp; AT&T ©"),
+        ("<pre>&amp;lt;b</pre>", "&lt;b"),
+        ("<table><tr><td>&amp;amp;lt;<!-- & --></td><td>b</td></tr></table>", "&amp;lt;  b"),
         ("<!-- nothing -->", ""),
         (" \n", ""),
         ("", ""),
@@ -32,6 +36,20 @@ from vector.performing import is_permanent
 )
 def test_html(html, text):
     assert extract_text(html, "html").strip("\n") == text
+
+
+# What an escape may be made of, a stand-in of ours among it.
+escapes = st.sampled_from(["&", "amp;", "lt;", "#38;", "#x26;", "copy;", "copy", "\ue000", "\ue001", "x"])
+around = st.sampled_from(["{}", "<p>{}</p>", "<pre>{}</pre>", "<ul><li>{}</ul>", "<table><tr><td>{}</table>"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(escapes, min_size=1, max_size=12).map("".join), st.lists(around, min_size=1, max_size=4))
+def test_html_is_unescaped_once(text, elements):
+    markup = escape(text, quote=False)
+    for element in elements:
+        markup = element.format(markup)
+    assert extract_text(markup, "html").strip(" \n*+-o") == text
 
 
 def test_html_deeper_than_libxml2_reads_by_default_is_whole_or_refused():
@@ -55,6 +73,7 @@ def test_any_text_is_read_the_same_twice(text, text_format):
         ("[[File:x.jpg|thumb|A [[moon]]<ref>r</ref>]]Text[[Category:Moons]]", "Text"),
         ("== Head ==\n* one\n* two", "Head \n one\n two"),
         ("1 < 2 & 3", "1 < 2 & 3"),
+        ("&amp;lt;b&amp;gt; &amp;amp;amp;", "&lt;b&gt; &amp;amp;"),
         ("{{never closed [[nor this", "{{never closed [[nor this"),
         ("", ""),
     ],

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from vector.chunking import Chunker, ChunkingPolicy
-from vector.contracts.identity import generate_chunk_id
+from vector.contracts.identity import generate_chunk_id, is_blank
 from vector.errors import ConfigurationError
 from vector.policies import policy_of_row
 from vector.providers.onnx import DEFAULT_MODEL, locate_model
-from vector.splitting import SplitterPolicy
+from vector.splitting import CHARACTERS_PER_TOKEN, SplitterPolicy
 
 # Sentences, headings, lists, code, other scripts, joined emoji, and any character that can be stored.
 pieces = st.sampled_from(
@@ -89,6 +89,7 @@ def test_chunks_in_characters_cover_the_text_within_their_size(text, size_and_ov
 
 @settings(max_examples=60, deadline=None)
 @given(texts, sizes, methods)
+@example("x" * 1000, (5, 2), "sentences")
 def test_chunks_in_tokens_cover_the_text_within_their_size(count_tokens, text, size_and_overlap, method):
     size, overlap = size_and_overlap
     windows = list(SplitterPolicy(size, overlap, 5000, "v", method, DEFAULT_MODEL).windows(text))
@@ -104,8 +105,37 @@ def test_the_same_text_is_cut_the_same(text, size_and_overlap, method):
     first, second = ([(chunk.chunk_id, chunk.content) for chunk in chunker.chunk(text, "s", "page")] for _ in range(2))
     assert first == second
     assert [chunk_id for chunk_id, _ in first] == [
-        generate_chunk_id("s", index, start, end, "v") for index, (_, start, end) in enumerate(policy.windows(text))
+        generate_chunk_id("s", index, start, end, "v")
+        for index, (content, start, end) in enumerate(policy.windows(text))
+        if not is_blank(content)
     ]
+
+
+@pytest.mark.parametrize("method", ["sentences", "markdown"])
+def test_pages_of_blanks_are_no_chunks(method):
+    text = "A sentence here." + "\n" * 2000 + "\u200b" * 500 + " Another one." + " \ufeff" * 700
+    found = Chunker(SplitterPolicy(100, 10, 5000, "v", method)).cut(text, "s", "page")
+    covered = {i for chunk in found.chunks for i in range(chunk.offsets["start_offset"], chunk.offsets["end_offset"])}
+    left_out = [character for i, character in enumerate(text) if i not in covered]
+    assert not any(is_blank(chunk.content) for chunk in found.chunks)
+    assert is_blank("".join(left_out))
+    assert found.blank_char_count == len(left_out) > 2000
+    assert not found.capped
+    assert len({chunk.offsets["chunk_index"] for chunk in found.chunks}) == len(found.chunks)
+
+
+@pytest.mark.parametrize("method", ["sentences", "markdown"])
+@pytest.mark.parametrize(
+    "text",
+    ["0123456789abcdef" * 6250, "สวัสดี" * 2000, "word " * 30 + "Zm9v" * 20_000 + " word" * 30, "\n" * 50_000 + "x"],
+)
+def test_chunks_in_tokens_have_a_cap_in_characters(count_tokens, method, text):
+    policy = SplitterPolicy(20, 4, 100_000, "v", method, DEFAULT_MODEL)
+    windows = list(policy.windows(text))
+    check_windows(text, windows)
+    assert max(len(content) for content, _, _ in windows) <= 20 * CHARACTERS_PER_TOKEN
+    assert all(count_tokens(content) <= 20 for content, _, _ in windows)
+    assert policy.to_dict()["max_characters"] == 20 * CHARACTERS_PER_TOKEN
 
 
 def test_sentences_and_headings_are_where_cuts_fall():

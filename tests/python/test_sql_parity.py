@@ -6,6 +6,7 @@ What runs here is the SQL that dbt compiled from the models and macros, over tab
 import hashlib
 import json
 import logging
+import re
 import runpy
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vector.chunking import Chunker, ChunkingPolicy, chunk_text, normalize_text
-from vector.contracts.identity import canonical_json, compute_content_hash
+from vector.contracts.identity import BLANKS, canonical_json, compute_content_hash, is_blank
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import InvalidRecord
+from vector.sources import SourceDocument, cut
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -25,7 +27,9 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 few = settings(max_examples=80, deadline=None)
 
 # Few letters, many blanks and line ends, so that cuts happen; then every character that has a UTF-8 form.
-characters = st.sampled_from("  \r\n\taé\u0301\u200d😀") | st.characters(exclude_categories=["Cs"])
+characters = st.sampled_from("  \r\n\taé\u0301\u200d\u00ad\ufeff\u3000\x1c😀") | st.characters(
+    exclude_categories=["Cs"]
+)
 storable_characters = characters.filter(lambda character: character != "\0")
 # JSON strings in SQL escape these three control characters and no other; identity.py refuses the others.
 json_characters = st.sampled_from("\"\\' :{}\n\r\té😀") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"])
@@ -71,7 +75,7 @@ class Warehouse:
 def chunking(built_project):
     return Warehouse(
         built_project,
-        models=["document", "chunk_window"],
+        models=["document", "chunk_window", "document_registration"],
         inputs=["document_input", "chunk_policy"],
     )
 
@@ -95,6 +99,8 @@ def text_functions(built_project):
             {{ utf8_byte_count('text') }} as utf8_byte_count,
             {{ last_space_offset('text') }} as last_space_offset,
             {{ contains_nul('text') }} as contains_nul,
+            {{ is_blank('text') }} as is_blank,
+            {{ has_blank_run('text', 3) }} as has_blank_run,
             {{ normalize_text('text') }} as normalize_text,
             {{ json_string('text') }} as json_string
         from given
@@ -126,6 +132,8 @@ def test_text_macros_equal_python(text_functions, texts):
             "utf8_byte_count": len(text.encode("utf-8")),
             "last_space_offset": text.rfind(" "),
             "contains_nul": "\0" in text,
+            "is_blank": is_blank(text),
+            "has_blank_run": re.search(f"[{BLANKS}]{{3}}", text) is not None,
             "normalize_text": normalize_text(text),
         }
 
@@ -197,29 +205,45 @@ def fill_documents(chunking, sources, default_policy=None):
 @given(given_documents=documents, default_policy=policies())
 @example(given_documents=[(LONG[0] * 400, LONG[1], LONG[2])], default_policy=ChunkingPolicy())
 @example(given_documents=[("a\0b", "nul", None), ("", "empty", None), (" ", "blank", None)], default_policy=LONG[2])
+@example(
+    given_documents=[
+        ("\n" * 300 + "a" + " \u200b" * 300 + "b" + "\n" * 300, "v", None),
+        ("a" + "\n" * 9, "v", LONG[2]),
+    ],
+    default_policy=ChunkingPolicy(chunk_size=100, overlap=10, max_chunks_per_source=7),
+)
+@example(
+    given_documents=[("\n" * 900, "v", None), ("a" * 700 + "\n" * 100, "v", None), ("\n" * 700 + "a", "v", None)],
+    default_policy=ChunkingPolicy(chunk_size=100, overlap=0, max_chunks_per_source=7),
+)
 def test_documents_and_chunks_equal_the_reference(chunking, given_documents, default_policy):
     sources = [(f"{position}:{name}", text, policy) for position, (text, name, policy) in enumerate(given_documents)]
     fill_documents(chunking, sources, default_policy)
 
-    expected_documents, expected_chunks = [], []
+    expected_documents, expected_sources, expected_chunks = [], [], []
     for position, (source_id, text, policy) in enumerate(sources):
         policy = policy or default_policy
         normalised = normalize_text(text)
-        try:
-            chunks = Chunker(policy).chunk(normalised, source_id, f"type {position}", {})
-            window_count = len(chunk_text(normalised, policy.chunk_size, policy.overlap))
-        except InvalidRecord:
-            chunks, window_count = [], 0
+        document = SourceDocument(source_id, f"type {position}", {}, text, managed_by="dbt")
+        source, chunks = cut(document, policy)
+        refused = "\0" in text or is_blank(text)
+        window_count = 0 if refused else len(chunk_text(normalised, policy.chunk_size, policy.overlap))
+        expected_sources.append(
+            {
+                **{name: getattr(source, name) for name in REGISTERED},
+                "status": source.status.value,
+            }
+        )
         expected_documents.append(
             {
                 "source_id": source_id,
                 "content": normalised,
                 "content_sha256": compute_content_hash(normalised),
                 "char_count": len(normalised),
-                "refused": "\0" in text or text == "",
+                "refused": refused,
                 "policy_version": policy.version,
                 "window_count": window_count,
-                "chunk_count": len(chunks),
+                "chunk_count": min(window_count, policy.max_chunks_per_source),
             }
         )
         expected_chunks += [
@@ -245,8 +269,17 @@ def test_documents_and_chunks_equal_the_reference(chunking, given_documents, def
         " window_count, chunk_count from document"
     )
     assert by_key(found_documents, "source_id") == by_key(expected_documents, "source_id")
+    found_sources = chunking.rows(f"select {', '.join(REGISTERED)}, status from document_registration")
+    assert by_key(found_sources, "source_id") == by_key(expected_sources, "source_id")
     found_chunks = chunking.rows("select * from chunk_window")
     assert by_key(found_chunks, "source_id", "chunk_index") == by_key(expected_chunks, "source_id", "chunk_index")
+
+
+# What document_registration has as `cut` has it.
+REGISTERED = (
+    "source_id", "content_sha256", "char_count", "policy_version", "chunk_count", "chunk_capped_flag",
+    "blank_char_count", "error_message", "managed_by",
+)  # fmt: skip
 
 
 def by_key(rows, *columns):

@@ -50,8 +50,8 @@ EXPLANATIONS = {
         "Leave such texts out of the source, or let them be: there is nothing to find in them.",
     ),
     "unknown_tokens": (
-        "The static model knows none of the text's tokens.",
-        "Use another model for texts in this script.",
+        "The model's tokenizer does not know most of the text's tokens; its vector would be that of any such text.",
+        "Use another model for texts in this script; what is no language, such as base64, leave out of the source.",
     ),
     "zero_vector": (
         "The vectors of the text's tokens cancel out, and zero has no direction.",

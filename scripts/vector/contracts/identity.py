@@ -15,6 +15,10 @@ import numpy as np
 
 from vector.errors import InvalidRecord
 
+# The inside of a character class: Unicode's White_Space, and what else shows nothing. Models of dbt have the same list
+# (macros/chunking/blank_ranges.sql), docs/schema.md has it in words.
+BLANKS = r"\u0009-\u000d\u0020\u0085\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u2029\u202f\u205f-\u2060\u3000\ufeff"
+_VISIBLE = re.compile(f"[^{BLANKS}]")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 _NOT_IN_IDENTITY = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
@@ -148,6 +152,11 @@ def new_id() -> str:
 def require_storable_text(text: str, what: str) -> None:
     """Raises InvalidRecord, naming `what` and the 0-based code point, when text holds a NUL or lone surrogate."""
     _refuse(_UNSTORABLE, text, what)
+
+
+def is_blank(text: str) -> bool:
+    """Whether the text has no visible character: none but those of BLANKS."""
+    return _VISIBLE.search(text) is None
 
 
 def _utf8(text: str) -> bytes:

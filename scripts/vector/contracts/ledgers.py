@@ -5,26 +5,32 @@ every other one under its own name.
 """
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from enum import Enum
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from vector.contracts import models
 from vector.contracts.identity import canonical_json
+from vector.errors import InvalidRecord
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Column:
     """A ledger column. `kind` is one of text, integer, real, boolean, utc, json, vector; `length` is the most
-    characters that a text may have, in UTF-16 as SQL Server counts them."""
+    characters that a text may have, in UTF-16 as SQL Server counts them; `needed` says that it may not be null."""
 
     name: str
     field: str
     kind: str
     enum: type[Enum] | None = None
     length: int | None = None
+    needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,30 @@ class Ledger:
         return tuple(_stored(column, getattr(record, column.field)) for column in self.columns)
 
     def from_row(self, row: tuple, decode_vector: Callable[[Any], list[float]]) -> Any:
-        """The record of a row in column order; `decode_vector` reads the engine's form of a vector."""
-        values = {
-            column.field: _loaded(column, value, decode_vector) for column, value in zip(self.columns, row, strict=True)
-        }
+        """The record of a row in column order; `decode_vector` reads the engine's form of a vector. A time that Python
+        does not have, which an earlier version may have stored, is None, and a warning is logged.
+
+        Raises InvalidRecord, which names the row, when a value is none of its column's.
+        """
+        values = {}
+        for column, value in zip(self.columns, row, strict=True):
+            try:
+                values[column.field] = _loaded(column, value, decode_vector)
+            except _BeyondPython:
+                logger.warning("%s: %s is %s, which Python has no time for", self.named(row), column.name, value)
+                values[column.field] = None
+            except (ValueError, TypeError) as error:
+                raise InvalidRecord(f"{self.named(row)}: {column.name} cannot be read ({error}); correct it") from None
         return self.record(**values)
+
+    def named(self, row: tuple) -> str:
+        """The ledger and the key of a row in column order, for messages."""
+        by_name = dict(zip(self.column_names, row, strict=True))
+        return f"{self.table} {'/'.join(str(by_name[name]) for name in self.key)}"
+
+
+class _BeyondPython(Exception):
+    """A time of the years that datetime does not have."""
 
 
 def _stored(column: Column, value: Any) -> Any:
@@ -76,6 +101,8 @@ def _loaded(column: Column, value: Any, decode_vector: Callable[[Any], list[floa
         # Not strict: in what SQL has written, rare control characters of a source stand as they are.
         return json.loads(value, strict=False)
     if column.kind == "utc":
+        if isinstance(value, str):  # what DuckDB gives for a year before 1 or after 9999
+            raise _BeyondPython
         return value.replace(tzinfo=timezone.utc)
     if column.kind == "boolean":
         return bool(value)
@@ -105,15 +132,17 @@ _KINDS = {str: "text", int: "integer", float: "real", bool: "boolean", datetime:
 
 
 def _column(name: str, annotation: Any) -> Column:
-    kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind is not type(None)]
-    kind = annotation if get_origin(annotation) in (dict, list) else kinds[0]
+    parts = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    kinds = [kind for kind in parts if kind is not type(None)]
+    needed = len(kinds) == len(parts)
+    kind = kinds[0]
     if get_origin(kind) is dict:
-        return Column(name if name.endswith("_json") else f"{name}_json", name, "json")
+        return Column(name if name.endswith("_json") else f"{name}_json", name, "json", needed=needed)
     if get_origin(kind) is list:
-        return Column(name, name, "vector")
+        return Column(name, name, "vector", needed=needed)
     if issubclass(kind, Enum):
-        return Column(name, name, "text", kind, _LENGTHS.get(name))
-    return Column(name, name, _KINDS[kind], length=_LENGTHS.get(name))
+        return Column(name, name, "text", kind, _LENGTHS.get(name), needed)
+    return Column(name, name, _KINDS[kind], length=_LENGTHS.get(name), needed=needed)
 
 
 def _ledger(table: str, record: type, key: str, mutable: str = "") -> Ledger:
@@ -146,7 +175,8 @@ SOURCE_REGISTRY = _ledger(
     models.VectorSourceRegistry,
     "source_id",
     "source_type source_ref_json title content_sha256 char_count policy_version chunk_count chunk_capped_flag"
-    " tags_json status error_message managed_by source_updated_utc last_indexed_utc retired_utc updated_utc",
+    " tags_json status error_message managed_by source_updated_utc last_indexed_utc retired_utc updated_utc"
+    " blank_char_count",
 )
 CHUNK = _ledger(
     "chunk",
@@ -161,7 +191,7 @@ EMBEDDING_FAILURE = _ledger(
     "embedding_failure",
     models.EmbeddingFailure,
     "chunk_id embedding_space_id input_content_sha256",
-    "reason error_message attempt_count run_id last_failed_utc retry_after_utc",
+    "reason error_message attempt_count run_id last_failed_utc retry_after_utc unknown_token_share",
 )
 RETRIEVAL = _ledger("retrieval", models.VectorRetrieval, "retrieval_id")
 RETRIEVAL_HIT = _ledger("retrieval_hit", models.VectorRetrievalHit, "retrieval_id rank")

@@ -145,7 +145,13 @@ class _Record:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, datetime):
-                setattr(self, each.name, _to_utc(value))
+                try:
+                    setattr(self, each.name, _to_utc(value))
+                except OverflowError:
+                    raise InvalidRecord(
+                        f"{type(self).__name__} {getattr(self, fields(self)[0].name)}: {each.name} {value.isoformat()}"
+                        " is not of the years 1 to 9999 in UTC"
+                    ) from None
 
     def to_dict(self) -> JsonObject:
         """Every field under its name, ready for JSON: enums as their value, times as ISO 8601 in UTC."""
@@ -158,7 +164,7 @@ class _Record:
         Datetimes and enum members are also taken as they are, so that a database row will do.
 
         Raises InvalidRecord that names the unknown keys, the missing keys, or the key of a value that is no
-        member of its enum or no ISO 8601 time.
+        member of its enum or no ISO 8601 time, with the record's id.
         """
         known = {each.name: each for each in fields(cls)}
         unknown = sorted(str(key) for key in data if key not in known)
@@ -176,7 +182,8 @@ class _Record:
             try:
                 values[name] = _typed(known[name].type, value)
             except (ValueError, TypeError, OverflowError) as error:
-                raise InvalidRecord(f"{cls.__name__}.{name}: {error}") from None
+                about = data.get(fields(cls)[0].name)
+                raise InvalidRecord(f"{cls.__name__}.{name}: {error} (of {about})") from None
         return cls(**values)
 
 
@@ -340,7 +347,11 @@ class VectorRun(_Record):
 
 @dataclass
 class VectorSourceRegistry(_Record):
-    """What is known of one source document. `char_count` is in code points."""
+    """What is known of one source document.
+
+    `char_count` and `blank_char_count` are in code points; the latter are those in no chunk, as their windows have no
+    visible character, and None where there are none.
+    """
 
     source_id: str
     source_type: str
@@ -360,6 +371,7 @@ class VectorSourceRegistry(_Record):
     managed_by: str = "python"
     source_updated_utc: datetime | None = None
     retired_utc: datetime | None = None
+    blank_char_count: int | None = None
 
 
 @dataclass
@@ -499,7 +511,8 @@ class VectorRetrievalHit(_Record):
 @dataclass
 class EmbeddingFailure(_Record):
     """One version of a chunk that the model refused in a space; `reason` is a short code. It is due again at
-    `retry_after_utc`; None: not before its text or space changes."""
+    `retry_after_utc`; None: not before its text or space changes. `unknown_token_share`, 0 to 1, goes with the reason
+    unknown_tokens."""
 
     embedding_failure_id: str
     chunk_id: str
@@ -512,6 +525,7 @@ class EmbeddingFailure(_Record):
     created_utc: datetime = field(default_factory=_now)
     last_failed_utc: datetime = field(default_factory=_now)
     retry_after_utc: datetime | None = None
+    unknown_token_share: float | None = None
 
     @classmethod
     def create_new(

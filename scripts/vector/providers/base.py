@@ -86,13 +86,15 @@ class EmbeddingReply:
     `vectors` is a float32 array of shape (texts, dimensions). `input_tokens` and `used_tokens` count each text's
     tokens before and after truncation, the model's special tokens included; None where the provider cannot tell.
     `request_tokens` are those of all the texts together as the server counted them, which it may know when it does
-    not know each.
+    not know each. `unknown_shares` are the shares, 0 to 1, of each text's used tokens that the tokenizer does not know;
+    None where the provider has no tokenizer.
     """
 
     vectors: np.ndarray
     input_tokens: list[int | None]
     used_tokens: list[int | None]
     request_tokens: int | None = None
+    unknown_shares: list[float] | None = None
 
 
 class PartlyRefused(InputRefused):

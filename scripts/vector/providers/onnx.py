@@ -21,6 +21,7 @@ from vector.providers.base import (
     utf8,
 )
 from vector.providers.model_files import file_sha256, folder_files, one_line, packaged_file
+from vector.providers.unknown_tokens import UnknownTokens
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 DEFAULT_MAX_TOKENS = 256
@@ -125,6 +126,7 @@ class OnnxProvider(EmbeddingProvider):
             )
         # The file may carry settings of its own for both, and padding would only slow a single text down.
         self._tokenizer.no_padding()
+        self._unknown = UnknownTokens(self._tokenizer, tokenizer, self._policy)
         if self._policy.truncation == "end":
             self._tokenizer.enable_truncation(self._max_tokens, stride=0)
         else:
@@ -153,6 +155,7 @@ class OnnxProvider(EmbeddingProvider):
         vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
         input_tokens: list[int | None] = []
         used_tokens: list[int | None] = []
+        unknown_shares: list[float] = []
         # One text a run, never a padded batch: dynamic int8 quantisation scales by the largest activation of the
         # whole batch, so that a text's vector would depend on its neighbours.
         for row, text in enumerate(texts):
@@ -162,7 +165,10 @@ class OnnxProvider(EmbeddingProvider):
             cut = sum(len(piece.ids) - self._special_tokens for piece in encoding.overflowing)
             input_tokens.append(len(encoding.ids) + cut)
             used_tokens.append(len(encoding.ids))
-        reply = EmbeddingReply(unit_length(vectors) if self._normalize else vectors, input_tokens, used_tokens)
+            unknown_shares.append(self._unknown.share(encoding.ids))
+        if self._normalize:
+            vectors = unit_length(vectors)
+        reply = EmbeddingReply(vectors, input_tokens, used_tokens, unknown_shares=unknown_shares)
         check_reply(reply, len(texts), self._dimensions)
         return reply
 

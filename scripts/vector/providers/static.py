@@ -6,7 +6,6 @@ made from the token embeddings of language models: WordLlama (github.com/dleemil
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +24,7 @@ from vector.providers.base import (
     utf8,
 )
 from vector.providers.model_files import file_sha256, folder_files, one_line, packaged_file
+from vector.providers.unknown_tokens import UnknownTokens
 
 DEFAULT_MODEL = "wordllama-l2-supercat-256"
 INSTALL = "pip install 'vector-runtime[static]'"
@@ -95,7 +95,7 @@ class StaticProvider(EmbeddingProvider):
                 f"static model {space.model_name!r}: {model} has the vectors of {tokens} tokens, {tokenizer} has a "
                 f"token {highest}: they are not of one model"
             )
-        self._unknown = _unknown_token(self._tokenizer, tokenizer)
+        self._unknown = UnknownTokens(self._tokenizer, tokenizer, self._policy)
 
     @classmethod
     def token_counter(cls, space: Any) -> Callable[[Sequence[str]], list[int]]:
@@ -118,13 +118,15 @@ class StaticProvider(EmbeddingProvider):
         means = np.empty((len(texts), self._dimensions), dtype=np.float64)
         input_tokens: list[int | None] = []
         used_tokens: list[int | None] = []
+        unknown_shares: list[float] = []
         for row, encoding in enumerate(_encode(self._tokenizer, texts)):
             ids = self._truncated(encoding.ids)
             means[row] = self._mean(ids)
             input_tokens.append(len(encoding.ids))
             used_tokens.append(len(ids))
+            unknown_shares.append(self._unknown.share(ids))
         vectors = unit_length(means) if self._normalize else means.astype(np.float32)
-        reply = EmbeddingReply(vectors, input_tokens, used_tokens)
+        reply = EmbeddingReply(vectors, input_tokens, used_tokens, unknown_shares=unknown_shares)
         check_reply(reply, len(texts), self._dimensions)
         return reply
 
@@ -142,10 +144,14 @@ class StaticProvider(EmbeddingProvider):
         """Float64 of shape (dimensions,). One text at a time: a padded batch would be slower. A sum of float16 weights
         is exact in float64, so no order of summation can make machines differ."""
         known = np.array(ids, dtype=np.intp)
-        if self._unknown is not None:
-            known = known[known != self._unknown]
+        if self._unknown.token is not None:
+            known = known[known != self._unknown.token]
         if not len(known):
-            raise InputRefused(f"the model knows none of the text's {len(ids)} tokens", reason="unknown_tokens")
+            raise InputRefused(
+                f"the model knows none of the text's {len(ids)} tokens",
+                reason="unknown_tokens",
+                unknown_token_share=1.0,
+            )
         total = self._matrix[known].sum(axis=0, dtype=np.float64)
         if not total.any():
             raise InputRefused("the vectors of the text's tokens add up to zero", reason="zero_vector")
@@ -183,13 +189,6 @@ def _open_tokenizer(model_name: str, path: Path) -> Any:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
-
-
-def _unknown_token(tokenizer: Any, path: Path) -> int | None:
-    """The id that stands for what the tokenizer does not know. Models of the type Unigram name it by id."""
-    model = json.loads(path.read_text(encoding="utf-8"))["model"]
-    unknown = model.get("unk_token")
-    return model.get("unk_id") if unknown is None else tokenizer.token_to_id(unknown)
 
 
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[Any]:

@@ -19,6 +19,10 @@ MACROS = r"""
         case when strpos(x, needle) = 0 then 0 else tsql_units(left(x, strpos(x, needle) - 1)) + 1 end;
     create macro tsql_reverse(x) as
         array_to_string(list_reverse(string_split(x, '')), '');
+    create macro tsql_datetimeoffset(x) as
+        case when try_cast(x as timestamptz) between timestamptz '0001-01-01 00:00:00+00'
+            and timestamptz '9999-12-31 23:59:59.999999+00'
+        then try_cast(x as timestamptz) end;
     create macro string_escape(x, kind) as replace(cast(to_json(x) as varchar)[2:-2], '/', '\/');
     create macro tsql_left(x, units) as
         case when tsql_units(x) = length(x) then left(x, units)
@@ -27,7 +31,8 @@ MACROS = r"""
 
 
 def teach(connection: duckdb.DuckDBPyConnection) -> None:
-    """Gives a connection the functions that the translations use."""
+    """Gives a connection the functions that the translations use. What has no offset is UTC, as in T-SQL."""
+    connection.execute("set timezone = 'UTC'")
     for statement in MACROS.split(";\n"):
         connection.execute(statement)
 
@@ -118,11 +123,15 @@ def _functions(node: exp.Expression) -> exp.Expression:
         return _call("tsql_left", node.this, node.expression)
     if name == "reverse":
         return _call("tsql_reverse", node.expressions[0] if isinstance(node, exp.Anonymous) else node.this)
-    if isinstance(node, exp.Like) and "[" in node.expression.name:
+    if isinstance(node, exp.Like) and "[" in (like := _constant(node.expression)):
         # Its classes are a regular expression's.
-        pattern = node.expression.name.replace("%", ".*").replace("_", ".")
+        pattern = like.replace("%", ".*").replace("_", ".")
         matches = _call("regexp_full_match", node.this, exp.Literal.string(pattern), exp.Literal.string("s"))
         return exp.Not(this=matches) if node.args.get("negate") else matches
+    if isinstance(node, exp.TryCast) and str(node.to.this).upper().endswith("TIMESTAMPTZ"):
+        return _call("tsql_datetimeoffset", node.this)
+    if name == "switchoffset":
+        return _call("make_timestamp", _call("epoch_us", node.expressions[0]))
     if isinstance(node, exp.Chr):
         return _call("chr", *node.expressions)
     if name in ("nchar", "char"):
@@ -149,6 +158,19 @@ def _functions(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.Add) and any(isinstance(side, exp.National) for side in (node.left, node.right)):
         return exp.DPipe(this=node.this, expression=node.expression, safe=True)
     return node
+
+
+def _constant(node: exp.Expression) -> str:
+    """The text of a literal, or of what joins, repeats and makes characters of literals; empty for anything else."""
+    if isinstance(node, exp.Literal | exp.National):
+        return node.name
+    if isinstance(node, exp.Concat):
+        return "".join(map(_constant, node.expressions))
+    if isinstance(node, exp.Repeat):
+        return _constant(node.this) * int(node.args["times"].name)
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "chr":
+        return chr(int(node.expressions[0].name))
+    return ""
 
 
 def _without_key(json: exp.Expression, path: exp.Expression, value: exp.Expression) -> exp.Expression:

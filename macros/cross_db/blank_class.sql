@@ -1,0 +1,19 @@
+{#- The characters of blank_ranges as the inside of a character class: of a regular expression, in T-SQL of LIKE. -#}
+{% macro blank_class() -%}
+    {{ return(adapter.dispatch('blank_class')()) }}
+{%- endmacro %}
+
+{% macro default__blank_class() -%}
+    {%- for first, last in blank_ranges() -%}
+        {{ '\\x{' ~ '%x' % first ~ '}' }}{{ '-\\x{' ~ '%x' % last ~ '}' if last > first }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{% macro sqlserver__blank_class() -%}
+    {#- An expression, as no client's code page should come between; without ranges, whose order a collation says. -#}
+    {%- set parts = [] -%}
+    {%- for first, last in blank_ranges() -%}
+        {%- for code_point in range(first, last + 1) -%} {%- do parts.append('nchar(' ~ code_point ~ ')') -%} {%- endfor -%}
+    {%- endfor -%}
+    {{ parts | join(', ') }}
+{%- endmacro %}

@@ -1,0 +1,13 @@
+{#- The type of a column that dbt has read from the database, as the engine lists it. -#}
+{% macro built_type(column) -%}
+    {{ return(adapter.dispatch('built_type')(column) | lower) }}
+{%- endmacro %}
+
+{% macro default__built_type(column) -%}
+    {#- Not data_type: what dbt says there of the length of a text is made up. -#}
+    {{ return(column.dtype) }}
+{%- endmacro %}
+
+{% macro sqlserver__built_type(column) -%}
+    {{ return(column.data_type) }}
+{%- endmacro %}

@@ -1,0 +1,13 @@
+{#- A condition: the text has so many blank characters (blank_ranges) in a row. -#}
+{% macro has_blank_run(text, length) -%}
+    {{ return(adapter.dispatch('has_blank_run')(text, length)) }}
+{%- endmacro %}
+
+{% macro default__has_blank_run(text, length) -%}
+    regexp_matches({{ text }}, '[{{ blank_class() }}]{{ '{' ~ length ~ '}' }}')
+{%- endmacro %}
+
+{% macro sqlserver__has_blank_run(text, length) -%}
+    {{ text }} collate Latin1_General_100_BIN2
+    like concat(N'%', replicate(concat(N'[', {{ blank_class() }}, N']'), {{ length }}), N'%')
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{#- A condition: the text has no visible character, that is, none but those of blank_ranges. -#}
+{% macro is_blank(text) -%}
+    {{ return(adapter.dispatch('is_blank')(text)) }}
+{%- endmacro %}
+
+{% macro default__is_blank(text) -%}
+    not regexp_matches({{ text }}, '[^{{ blank_class() }}]')
+{%- endmacro %}
+
+{% macro sqlserver__is_blank(text) -%}
+    {{ text }} collate Latin1_General_100_BIN2 not like concat(N'%[^', {{ blank_class() }}, N']%')
+{%- endmacro %}

@@ -1,0 +1,33 @@
+{#-
+    A time in UTC, without a zone, whatever type it has in its source, and whatever the session's zone is: with a zone or
+    an offset it is converted, without one it is taken as UTC. Null where the value is no time.
+
+    Of texts, ISO 8601 is read alike on every engine: a date, or date and time with, or without, `Z` or an offset.
+-#}
+{% macro utc_time(expression) -%}
+    {{ return(adapter.dispatch('utc_time')(expression)) }}
+{%- endmacro %}
+
+{% macro default__utc_time(expression) -%}
+    {#- A cast of a zoned time to TIMESTAMP would go by the session's zone, and that of a text drops its offset. -#}
+    {%- set text = "regexp_replace(upper(trim(cast(" ~ expression ~ " as varchar))), ' ([+-])', '\\1')" -%}
+    {%- set time = '\\d{4}-\\d{2}-\\d{2}[T ]([01]\\d|2[0-3]):\\d{2}(:\\d{2}(\\.\\d+)?)?' -%}
+    {%- set zone = '(Z| ?UTC|[+-]\\d{2}(:?\\d{2})?)' -%}
+    case
+        when typeof({{ expression }}) like '%WITH TIME ZONE'
+            then make_timestamp(epoch_us(try_cast({{ expression }} as timestamptz)))
+        when typeof({{ expression }}) = 'DATE' or typeof({{ expression }}) like 'TIMESTAMP%'
+            then try_cast({{ expression }} as timestamp)
+        when regexp_full_match({{ text }}, '{{ time }}{{ zone }}')
+            then make_timestamp(epoch_us(try_cast({{ text }} as timestamptz)))
+        when regexp_full_match({{ text }}, '\d{4}-\d{2}-\d{2}|{{ time }}') then try_cast({{ text }} as timestamp)
+    end
+{%- endmacro %}
+
+{% macro sqlserver__utc_time(expression) -%}
+    {#- What has no year, the empty text too, would be a time of the year 1900. DATETIMEOFFSET has 7 decimals. -#}
+    case
+        when cast({{ expression }} as nvarchar(max)) collate Latin1_General_100_BIN2 like N'%[0-9][0-9][0-9][0-9]%'
+            then cast(switchoffset(try_cast({{ expression }} as datetimeoffset), '+00:00') as datetime2(6))
+    end
+{%- endmacro %}

@@ -1,0 +1,111 @@
+"""Texts that a model's tokenizer does not know are told, quarantined, and get no vector."""
+
+import logging
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from vector.chunking import Chunker, ChunkingPolicy
+from vector.contracts.models import EmbeddingSpace, VectorSourceRegistry
+from vector.embedding import EmbedOptions, embed_space
+from vector.providers import open_provider
+from vector.providers.base import PreprocessPolicy
+from vector.providers.onnx import DEFAULT_MODEL
+from vector.providers.unknown_tokens import MOST_UNKNOWN, UnknownTokens
+from vector.retrieval import embed_question
+
+# Each would have had the vector of all the others.
+UNKNOWN = {
+    "Thai": "สวัสดีชาวโลก ยินดีต้อนรับ, ครับ.",
+    "Khmer": "ភាសាខ្មែរ",
+    "hex": "deadbeef" * 40,
+    "base64": "aGVsbG8gd29ybGQ" * 20,
+    "emoji": "😀😀 🎉! 🚀?",
+}
+KNOWN = {
+    "English": "The probe sent three frames.",
+    "English with an emoji": "The probe sent three frames 🚀.",
+    "Russian": "Привет мир",
+    "punctuation": "... !",
+    "a half": "probe สวัสดี",
+}
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    """The default model behind a prefix, which is no word of a text."""
+    return EmbeddingSpace.create_new(
+        "onnx", DEFAULT_MODEL, 384, space_key="prefixed", preprocess_policy={"document_prefix": "search document: "}
+    )
+
+
+@pytest.fixture(scope="module")
+def provider(minilm):
+    opened = open_provider(minilm)
+    yield opened
+    opened.close()
+
+
+def test_the_default_model_says_what_it_does_not_know(provider, minilm):
+    policy = PreprocessPolicy.from_dict(minilm.preprocess_policy)
+    texts = [policy.document_input(text) for text in (*UNKNOWN.values(), *KNOWN.values())]
+    shares = provider.embed(texts).unknown_shares
+    assert shares[: len(UNKNOWN)] == [1.0] * len(UNKNOWN)
+    assert shares[len(UNKNOWN) :] == pytest.approx([0, 1 / 6, 0, 0, 1 / 2], abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory):
+    """Counts over a vocabulary of five words; the prefix is two of them."""
+    path = tmp_path_factory.mktemp("words") / "tokenizer.json"
+    words = {"[UNK]": 0, "[CLS]": 1, "a": 2, "b": 3, "c": 4, "to": 5, "find": 6, ".": 7}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 1)])
+    tokenizer.save(str(path))
+    policy = PreprocessPolicy(document_prefix="to find . ", query_prefix="to find a ")
+    return tokenizer, UnknownTokens(tokenizer, path, policy)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", "c", ".", "x", "yy", "é"]), max_size=30))
+def test_the_share_is_of_the_texts_own_words(vocabulary, words):
+    tokenizer, counter = vocabulary
+    unknown = sum(word in ("x", "yy", "é") for word in words)
+    known = sum(word in ("a", "b", "c") for word in words)
+    found = counter.share(tokenizer.encode("to find . " + " ".join(words)).ids)
+    assert found == pytest.approx(unknown / (unknown + known) if unknown else 0)
+
+
+def test_mostly_unknown_texts_are_quarantined_with_their_share(store, minilm):
+    store.save_embedding_space(minilm)
+    store.save_source(VectorSourceRegistry("note:u", "note", {}))
+    texts = {**UNKNOWN, **KNOWN}
+    saved = {}
+    for name, text in texts.items():
+        (saved[name],) = Chunker(ChunkingPolicy()).chunk(text, f"note:{name}", "note")
+    store.save_chunks(saved.values())
+    summary = embed_space(store, minilm, EmbedOptions(chunk_ids=[chunk.chunk_id for chunk in saved.values()]))
+    assert (summary.written, summary.quarantined) == (len(KNOWN), len(UNKNOWN))
+    failures = {failure.chunk_id: failure for failure in store.list_embedding_failures(minilm.embedding_space_id)}
+    assert failures.keys() == {saved[name].chunk_id for name in UNKNOWN}
+    for failure in failures.values():
+        assert (failure.reason, failure.unknown_token_share) == ("unknown_tokens", 1.0)
+        assert "does not know 100% of the text's tokens" in failure.error_message
+        assert failure.retry_after_utc is None
+    embedded = {embedding.chunk_id for embedding in store.list_embeddings(None, minilm.embedding_space_id)}
+    assert embedded == {saved[name].chunk_id for name in KNOWN}
+    again = embed_space(store, minilm, EmbedOptions(chunk_ids=[chunk.chunk_id for chunk in saved.values()]))
+    assert (again.written, again.quarantined) == (0, 0)
+
+
+def test_a_question_of_unknown_words_is_flagged(store, minilm, provider, caplog):
+    store.save_embedding_space(minilm)
+    with caplog.at_level(logging.WARNING):
+        embed_question(store, minilm, provider, KNOWN["English"])
+        assert caplog.text == ""
+        embed_question(store, minilm, provider, UNKNOWN["Thai"])
+    assert "space prefixed: its model does not know 100% of the question's words" in caplog.text
+    assert 0.5 <= MOST_UNKNOWN < 1
