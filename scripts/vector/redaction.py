@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vector.contracts.models import VectorRetrieval, compute_content_hash
 from vector.errors import ConfigurationError
-from vector.project_vars import project_var
+from vector.project.variables import project_var
 
 REDACTED = "[redacted]"
 VARIABLE = "VECTOR_REDACT_QUERIES"

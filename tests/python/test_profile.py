@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vector.errors import ConfigurationError
-from vector.profile import load_target
+from vector.project.profile import load_target
 
 PROJECT = "name: demo\nversion: '1.0'\nprofile: \"{{ env_var('DEMO_PROFILE', 'demo') }}\"\n"
 PROFILES = """

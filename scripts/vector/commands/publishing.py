@@ -23,7 +23,7 @@ from vector.errors import ConfigurationError, PublicationRefused
 from vector.evaluating import evaluate
 from vector.gate import Gate, GateOptions, check_gate, roll_back
 from vector.jobs.query_set import DEFAULT_TOP_K, space_of_key
-from vector.profile import find_profiles_dir, find_project_dir, load_target
+from vector.project.profile import find_profiles_dir, find_project_dir, load_target
 from vector.publishing import retire, status_of, switch
 from vector.search_policy import BY_SOURCE
 

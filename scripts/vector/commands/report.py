@@ -11,7 +11,7 @@ from urllib.parse import quote
 from vector.commands.shared import add_command, open_store, print_result
 from vector.commands.wording import counted
 from vector.errors import ConfigurationError
-from vector.profile import find_project_dir
+from vector.project.profile import find_project_dir
 from vector.report.gather import gather
 from vector.report.page import checked_out, render, write
 

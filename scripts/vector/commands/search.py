@@ -18,7 +18,7 @@ from vector.commands.shared import (
 )
 from vector.commands.wording import excerpt
 from vector.contracts.models import EmbeddingSpace
-from vector.profile import find_project_dir
+from vector.project.profile import find_project_dir
 from vector.providers import open_provider
 from vector.redaction import redaction_is_set
 from vector.retrieval import SearchResult, search

@@ -17,7 +17,7 @@ from vector.commands.wording import printable
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
-from vector.profile import load_target
+from vector.project.profile import load_target
 from vector.publishing import History, default_space
 from vector.search_policy import MODES, SearchPolicy
 from vector.store import VectorStore

@@ -10,7 +10,7 @@ from typing import Any
 from vector.commands import publishing
 from vector.commands.shared import add_command, open_store, print_result, say, table
 from vector.errors import ProviderError
-from vector.profile import find_project_dir
+from vector.project.profile import find_project_dir
 from vector.providers import DiscoveredModel, discover_models
 from vector.seed import SpaceSeed
 from vector.store import VectorStore

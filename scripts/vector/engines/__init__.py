@@ -6,7 +6,7 @@ from typing import Any
 
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.profile import Target
+from vector.project.profile import Target
 
 
 def engine_for_connection(connection: Any, schema: str = "vector") -> Engine:

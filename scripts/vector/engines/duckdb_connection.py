@@ -9,7 +9,7 @@ import duckdb
 
 from vector.engines.duckdb import DuckDBEngine, first_line, set_option
 from vector.errors import ConfigurationError, DatabaseBusy
-from vector.profile import Target
+from vector.project.profile import Target
 
 
 def connect(target: Target) -> DuckDBEngine:

@@ -7,7 +7,7 @@ from typing import Any
 
 from vector.engines.sqlserver import SqlServerEngine
 from vector.errors import ConfigurationError
-from vector.profile import Target
+from vector.project.profile import Target
 
 
 def connect(target: Target) -> SqlServerEngine:

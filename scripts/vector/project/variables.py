@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vector.errors import ConfigurationError
-from vector.profile import read_yaml
+from vector.project.profile import read_yaml
 
 
 def project_var(project_dir: Path, name: str, default: Any = None) -> Any:

@@ -3,7 +3,7 @@
 import pytest
 
 from vector.errors import ConfigurationError
-from vector.project_vars import project_var
+from vector.project.variables import project_var
 from vector.redaction import redaction_is_set
 
 TOP = "vars:\n  redact_queries: false\n"
