@@ -40,7 +40,7 @@
         vector vector({{ dimensions }}) not null,
         constraint pk_embedding_vector_{{ dimensions }} primary key clustered (embedding_id),
         constraint fk_embedding_vector_{{ dimensions }}_embedding foreign key (embedding_id)
-            references {{ embedding }} (embedding_id)
+            references {{ embedding.include(database=false) }} (embedding_id)
     )
 {%- endmacro %}
 

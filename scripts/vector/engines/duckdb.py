@@ -70,18 +70,19 @@ class DuckDBEngine:
         own: bool = False,
         relations: Relations | None = None,
         sessions: Sessions | None = None,
+        catalog: str | None = None,
     ):
         """`settings` are those that the connection was given, for `another` to be given too. `own`: nobody else has the
         connection, so that a transaction is not looked for before one is begun. Without `relations` all are in the
         schema, under their own names. `sessions`: those that share the database, and open it again after an error that
-        ends it."""
+        ends it. `catalog`: the target's database, by default the one that is current."""
         self.connection = connection
         self._own = own
         self._settings = dict(settings or {})
         self.relations = checked_relations(relations or Relations(schema))
         self.schema = self.relations.home.schema
         # With the catalog: a database file may be called like the schema.
-        ((self._catalog,),) = connection.execute("select current_database()").fetchall()
+        self._catalog = catalog or connection.execute("select current_database()").fetchall()[0][0]
         self._staged_count = 0
         self._still_staged: list[str] = []
         self._working = False  # inside a transaction
@@ -114,11 +115,14 @@ class DuckDBEngine:
         with self._statement():
             cursor = self.connection.cursor()
             self._cursors.append(cursor)
+        opening = self._opening
         try:
             with self._statement():
                 cursor.execute(sql, list(parameters))
             while True:
                 with self._statement():
+                    if opening != self._opening:
+                        raise DatabaseFailed("the rows are lost: another session's error ended the database", lost=True)
                     rows = cursor.fetchmany(_BLOCK)
                 if not rows:
                     return
@@ -188,17 +192,27 @@ class DuckDBEngine:
         try:
             result = work()
             self.execute("commit")
-        except BaseException:
+        except BaseException as error:
             self._working = False
-            with suppress(duckdb.Error, DatabaseFailed):  # a failed commit has ended the transaction
-                self.execute("rollback")
-            while self._still_staged:
-                with suppress(duckdb.Error):
-                    self.connection.unregister(self._still_staged.pop())
+            self._roll_back(error)
             raise
         finally:
             self._working = False
         return result
+
+    def _roll_back(self, cause: BaseException) -> None:
+        """Raises DatabaseFailed when it finds that the cause has ended the database: a commit that did is told only by
+        the statement that comes after it."""
+        try:
+            self.execute("rollback")
+        except duckdb.Error:  # a failed commit has ended the transaction
+            pass
+        except DatabaseFailed as failed:
+            if not isinstance(cause, DatabaseFailed):
+                raise failed from cause
+        while self._still_staged:
+            with suppress(duckdb.Error):
+                self.connection.unregister(self._still_staged.pop())
 
     def _in_transaction(self) -> bool:
         # Not by trying `begin`: DuckDB aborts an open transaction that is begun again, and its owner's work is lost.
@@ -321,8 +335,9 @@ class DuckDBEngine:
         with self.busy:
             cursor = session(self.connection, self._settings)
         return DuckDBEngine(
-            cursor, self.schema, self._settings, own=True, relations=self.relations, sessions=self._sessions
-        )
+            cursor, settings=self._settings, own=True, relations=self.relations, sessions=self._sessions,
+            catalog=self._catalog,
+        )  # fmt: skip
 
     def queue_turn(self) -> AbstractContextManager[Any]:
         """Held around a transaction on the queue: the threads of this process take turns."""

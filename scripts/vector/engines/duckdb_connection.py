@@ -47,8 +47,9 @@ def connect(target: Target, relations: Relations) -> DuckDBEngine:
     settings = dict(target.settings.get("settings") or {})
     first = open_first()
     return DuckDBEngine(
-        first, target.schema, settings, own=True, relations=relations, sessions=Sessions(reopen=open_first)
-    )
+        first, settings=settings, own=True, relations=relations, sessions=Sessions(reopen=open_first),
+        catalog=target.settings.get("database"),
+    )  # fmt: skip
 
 
 def _checked_path(target: Target) -> str:

@@ -38,7 +38,7 @@ def connect(target: Target, relations: Relations) -> SqlServerEngine:
         handle = open_connection()
     except Exception as error:
         raise ConfigurationError(f"target {target.name}: {_explained(error, target)}") from None
-    return SqlServerEngine(handle, target.schema, open_connection, relations)
+    return SqlServerEngine(handle, reconnect=open_connection, relations=relations)
 
 
 def installed_backend(driver: str | None = None) -> str:

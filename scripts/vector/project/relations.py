@@ -25,7 +25,7 @@ FILE = "vector_relations.json"
 
 @dataclass(frozen=True)
 class Relation:
-    """The parts of a relation's name, unquoted. No database: the one that the connection is in."""
+    """The parts of a relation's name, unquoted. No database: the target's own."""
 
     database: str | None
     schema: str
@@ -38,7 +38,6 @@ class Relations:
     its own name; so are all where nothing is known of them, in `schema` (dbt's default). `known`: dbt said where."""
 
     schema: str
-    database: str | None = None
     named: Mapping[str, Relation] = field(default_factory=dict)
     known: bool = False
 
@@ -49,7 +48,7 @@ class Relations:
     @property
     def home(self) -> Relation:
         """The ledger `embedding`: what is beside it is the runtime's."""
-        return self.named.get("embedding") or Relation(self.database, self.schema, "embedding")
+        return self.named.get("embedding") or Relation(None, self.schema, "embedding")
 
     @property
     def schemas(self) -> set[str]:
@@ -73,14 +72,13 @@ def find_relations(target: Target) -> Relations:
         if built:
             kept = kept.with_built(built, stamp)
             kept.write(folder)
-    own_database = target.settings.get("database") if target.type == "duckdb" else None
     for built in kept.targets:
         if built["profile"] == target.profile and built["target"] == target.name and built["schema"] == target.schema:
             named = {
-                name: Relation(own_database if database == built["database"] else database, schema, identifier)
+                name: Relation(None if database == built["database"] else database, schema, identifier)
                 for name, (database, schema, identifier) in built["relations"].items()
             }
-            return Relations(target.schema, own_database, named, known=True)
+            return Relations(target.schema, named, known=True)
     if problem:
         raise ConfigurationError(f"{manifest} {problem}; run `dbt parse --target {target.name}` to write it anew")
     for built in kept.targets:
@@ -89,7 +87,7 @@ def find_relations(target: Target) -> Relations:
                 f"{manifest} says where target {built['target']!r} has its relations, not where {target.name!r} has"
                 f" them (schema {target.schema}); run `dbt build --target {target.name}`, or `dbt parse` if it is built"
             )
-    return Relations(target.schema, own_database)
+    return Relations(target.schema)
 
 
 def target_folder(project_dir: Path) -> Path:
