@@ -256,7 +256,8 @@ def test_every_command_works_on_a_consumers_relations(consumer):
     for arguments in (
         ["search", "Which moon has geysers?"], ["coverage"], ["verify"], ["jobs", "list"], ["spaces", "list"],
         ["spaces", "history"], ["report", "--out", str(consumer.folder / "report.html")], ["failures"],
-        ["embed", "--plan"], ["enqueue", "EMBED_CHUNKS", '{"space_key": "hash", "limit": 5}'], ["worker"],
+        ["embed", "--plan"], 
+        ["enqueue", "EMBED_CHUNKS", "--input", '{"space_key": "hash", "limit": 5}'], ["worker", "--once"],
     ):  # fmt: skip
         done = consumer.vector(*arguments)
         assert done.exit_code == 0, (arguments, done)
