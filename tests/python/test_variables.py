@@ -113,7 +113,8 @@ def test_without_a_project_questions_are_redacted_unless_the_environment_says_ot
     monkeypatch.chdir(tmp_path)
     with caplog.at_level(logging.WARNING):
         assert redaction_is_set()
-    assert "no dbt_project.yml" in caplog.text and "VECTOR_REDACT_QUERIES" in caplog.text
+    assert "no dbt_project.yml" in caplog.text
+    assert "VECTOR_REDACT_QUERIES" in caplog.text
     monkeypatch.setenv("VECTOR_REDACT_QUERIES", "false")
     assert not redaction_is_set()
 
