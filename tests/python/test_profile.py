@@ -242,25 +242,3 @@ def test_a_user_without_a_home_has_the_projects_profile(project, monkeypatch):
     monkeypatch.setattr("pathlib.Path.home", no_home)
     monkeypatch.chdir(project / "scripts")
     assert load_target(project_dir=project).schema == "vector"
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be another user")
-def test_a_process_of_a_user_that_nobody_knows(project):
-    import subprocess
-    import sys
-
-    from support import PROJECT_DIR
-
-    read = "from vector.project.profile import load_target; print(load_target().schema)"
-    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
-    for folder in (project, *project.parents):
-        if folder.stat().st_mode & 0o005 != 0o005 and str(folder).startswith(os.path.join("/tmp", "pytest")):
-            folder.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-c", f"import os; os.setuid(54321)\n{read}"],
-        cwd=project,
-        env={**environment, "PYTHONPATH": str(PROJECT_DIR / "scripts")},
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.stdout == "vector\n", done.stderr

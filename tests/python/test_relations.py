@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
-from support import HASH_SPACE, PROJECT_DIR, ScratchProject, clean_copy
+from support import HASH_SPACE, PROJECT_DIR, ScratchProject, clean_copy, clean_environment
 
 from vector.engines import engine_for_target
 from vector.engines.base import checked_relations
@@ -53,10 +53,7 @@ def write_manifest(folder: Path, nodes: list[dict], target: str = "dev", schema:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("DBT_"):
-            monkeypatch.delenv(name)
+def folder(tmp_path):
     (tmp_path / "dbt_project.yml").write_text("name: shop\nprofile: shop\n", encoding="utf-8")
     return tmp_path
 
@@ -237,6 +234,12 @@ class Consumer(ScratchProject):
         }  # fmt: skip
         profile = {"shop": {"target": "dev", "outputs": {"dev": output, "prod": {**output, "schema": "prod"}}}}
         (self.folder / "profiles.yml").write_text(yaml.safe_dump(profile))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_shell():
+    with clean_environment():
+        yield
 
 
 @pytest.fixture(scope="module")
