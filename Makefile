@@ -11,12 +11,20 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 LOCKED := --require-hashes --requirement
 THIS := --no-deps --no-build-isolation --editable .
 
-# Everything that `make test` writes, but for the virtual environments.
-SCRATCH := $(CURDIR)/target/test
+# Everything that `make test` writes, but for the virtual environments. Relative: the project's path may hold anything.
+SCRATCH := target/test
 # The tests read profiles.example.yml, never a developer's profiles.yml, and touch no warehouse but their own.
 TEST_ENV := env -u VECTOR_TARGET -u VECTOR_SCHEMA -u DBT_TARGET -u DBT_PROFILE -u DBT_PROJECT_DIR \
-	DBT_PROFILES_DIR=$(SCRATCH)/profiles DBT_TARGET_PATH=$(SCRATCH)/dbt \
-	DBT_LOG_PATH=$(SCRATCH)/logs VECTOR_DUCKDB_PATH=$(SCRATCH)/warehouse.duckdb
+	"DBT_PROFILES_DIR=$$PWD/$(SCRATCH)/profiles" "DBT_TARGET_PATH=$$PWD/$(SCRATCH)/dbt" \
+	"DBT_LOG_PATH=$$PWD/$(SCRATCH)/logs" "VECTOR_DUCKDB_PATH=$$PWD/$(SCRATCH)/warehouse.duckdb"
+
+# make takes a path with a blank for two, and `rm -rf` would delete both.
+$(foreach name,VENV V2_VENV LOCK_VENV,$(if $(filter 1,$(words $($(name)))),,\
+	$(error $(name) is '$($(name))': give a path without blanks, relative to the project for one inside it)))
+# What is deleted is below the project: relative, not the project itself, and without a way out of it.
+inside = $(if $(filter 1,$(words $(1))),$(if $(filter / /% ~% . ./ .. ../% %/.. %/../%,$(1))$(findstring /../,$(1))$(findstring *,$(1))$(findstring ?,$(1)),,$(1)))
+removable = $(or $(call inside,$($(1))),$(error $(1) is '$($(1))': it is deleted, so it must be a folder below the \
+	project, given by a relative path without blanks))
 
 # A warning of dbt is an error here. The one exception is dbt_project.yml's own.
 DBT_STRICT := --warn-error-options '{"error": "all", "silence": ["UnsupportedConstraintMaterialization"]}'
@@ -77,13 +85,13 @@ lock: $(LOCK_VENV)/.installed ## Write requirements/*.txt anew (UPGRADE=--upgrad
 	$(COMPILE) requirements/parser.in -o requirements/parser.txt
 
 clean: ## Remove what was built or installed; profiles.yml and warehouse.duckdb stay
-	rm -rf $(VENV) $(V2_VENV) $(LOCK_VENV) target logs build .pytest_cache .hypothesis .ruff_cache scripts/*.egg-info
+	rm -rf $(call removable,VENV) $(call removable,V2_VENV) $(call removable,LOCK_VENV) target logs build .pytest_cache .hypothesis .ruff_cache scripts/*.egg-info
 	find scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stages of `make test`, in order. Each runs alone too.
 
 scratch:
-	@rm -rf $(SCRATCH)
+	@rm -rf $(call removable,SCRATCH)
 	@mkdir -p $(SCRATCH)/profiles
 	@cp profiles.example.yml $(SCRATCH)/profiles/profiles.yml
 

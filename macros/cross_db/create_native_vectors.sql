@@ -20,35 +20,36 @@
         {% do exceptions.raise_compiler_error(
             "A VECTOR has 1 to 1,998 dimensions, not " ~ dimensions ~ "; longer ones stay JSON.") %}
     {%- endif -%}
-    {%- set schema = adapter.quote(target.schema) -%}
-    {%- set table = schema ~ '.' ~ adapter.quote('embedding_vector_' ~ dimensions) -%}
+    {#- Beside the ledger, wherever that was built: the scripts look for it there. -#}
+    {%- set embedding = ref('embedding') -%}
+    {%- set table = embedding.incorporate(path={'identifier': 'embedding_vector_' ~ dimensions}) -%}
     {%- call statement('create_native_vectors') -%}
-        {{ native_vectors_table_sql(schema, table, dimensions) }}
+        {{ native_vectors_table_sql(embedding, table, dimensions) }}
     {%- endcall -%}
     {%- call statement('fill_native_vectors') -%}
-        {{ native_vectors_fill_sql(schema, table, dimensions) }}
+        {{ native_vectors_fill_sql(embedding, table, dimensions) }}
     {%- endcall -%}
     {% do adapter.commit() %}
     {% do log("Vectors of " ~ dimensions ~ " dimensions are kept in " ~ table ~ " from now on.", info=true) %}
 {%- endmacro %}
 
-{% macro native_vectors_table_sql(schema, table, dimensions) -%}
-    if object_id(N'{{ table }}', N'U') is null
+{% macro native_vectors_table_sql(embedding, table, dimensions) -%}
+    if object_id(N'{{ table | replace("'", "''") }}', N'U') is null
     create table {{ table }} (
         embedding_id varchar(36) collate Latin1_General_100_BIN2 not null,
         vector vector({{ dimensions }}) not null,
         constraint pk_embedding_vector_{{ dimensions }} primary key clustered (embedding_id),
         constraint fk_embedding_vector_{{ dimensions }}_embedding foreign key (embedding_id)
-            references {{ schema }}.embedding (embedding_id)
+            references {{ embedding.include(database=false) }} (embedding_id)
     )
 {%- endmacro %}
 
-{% macro native_vectors_fill_sql(schema, table, dimensions) -%}
+{% macro native_vectors_fill_sql(embedding, table, dimensions) -%}
     insert into {{ table }} (embedding_id, vector)
     select
         embedding.embedding_id,
         cast(embedding.vector as vector({{ dimensions }}))
-    from {{ schema }}.embedding as embedding
+    from {{ embedding }} as embedding
     where
         embedding.dimensions = {{ dimensions }}
         and not exists (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from vector.errors import ConfigurationError
 
@@ -25,12 +26,16 @@ class DataTests:
     warned: tuple[str, ...] = ()
 
 
-def run_data_tests(project_dir: Path, profiles_dir: Path, target: str) -> DataTests:
+def run_data_tests(
+    project_dir: Path, profiles_dir: Path, target: str, variables: Mapping[str, Any] | None = None
+) -> DataTests:
     """Runs `dbt test` over the ledgers. On DuckDB nobody else may have the database open meanwhile.
 
     Raises ConfigurationError when dbt ends without results: it cannot parse the project, or reach the database.
     """
     where = ["--project-dir", str(project_dir), "--profiles-dir", str(profiles_dir), "--target", target]
+    if variables:
+        where += ["--vars", json.dumps(variables)]
     select = ["--exclude-resource-type", "unit_test", "--select", *SELECTION]
     with TemporaryDirectory(prefix="vector-dbt-") as folder:
         # Apart from the project's own target folder, where another dbt may be at work.

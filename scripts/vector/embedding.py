@@ -84,8 +84,7 @@ def _alone_in(store: VectorStore, space: EmbeddingSpace) -> Iterator[None]:
                 f"space {space.space_key} is being embedded into by {running_elsewhere(store, space)};"
                 " wait for it, or stop it"
             )
-        with store.engine.frugal():
-            yield
+        yield
 
 
 def _embed(
@@ -158,9 +157,9 @@ class _Run:
             self._reuse()
             try:
                 self._embed_all()
-            except BaseException:
+            except BaseException as error:
                 provider.interrupt()
-                self._store_calls_in_flight()
+                self._store_calls_in_flight(error)
                 raise
         finally:
             self.calls.close()
@@ -292,7 +291,7 @@ class _Run:
         middle = len(texts) // 2
         self.retries += [half for half in (texts[:middle], texts[middle:]) if half]
 
-    def _store_calls_in_flight(self) -> None:
+    def _store_calls_in_flight(self, cause: BaseException) -> None:
         """Waits for the calls that the model has begun, and stores what they bring: it is paid for. Not when the model
         is another one by now. The error that ended the run is the one that is told, so a further one is only logged.
 
@@ -306,8 +305,10 @@ class _Run:
             self._store_done(answered)
         except (SpaceRefused, ModelMissing):
             logger.warning("what %d calls under way brought is not stored: the model was replaced", len(answered))
-        except Exception:
-            logger.warning("what the last calls brought could not be stored", exc_info=True)
+        except Exception as error:
+            # The error that ended the run is told; of the same kind, it is the same cause.
+            if type(error) is not type(cause):
+                logger.warning("what the last calls brought could not be stored: %s", str(error).partition("\n")[0])
         except BaseException:  # a signal again
             lost += brought
         if lost:

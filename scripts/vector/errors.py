@@ -15,6 +15,17 @@ class DatabaseBusy(ConfigurationError):
     """Another process has the database open, and will let it go."""
 
 
+class DatabaseFailed(VectorError):
+    """The database could not go on: its disk is full, or an error inside has ended it. What was committed before is
+    stored. `lost`: another session's error was the cause, so that what was rolled back may do well when tried again."""
+
+    exit_code = 70
+
+    def __init__(self, message: str, lost: bool = False):
+        super().__init__(message)
+        self.lost = lost
+
+
 class UnusableInput(ConfigurationError):
     """The input of a job names what there is not, a space, query set or run say, or what does not go together: the next
     attempt would find it so again."""

@@ -111,7 +111,7 @@ def search(
     `log` is false, with the run and the evaluation question that it is of, if any. The filters are those of
     SearchFilters; without a `policy`, chunks rank by their vectors alone. A lexical policy needs no `provider`.
     Words are compared in the policy's language, or else the warehouse's.
-    `redact`: log the question as its hash only; by default what VECTOR_REDACT_QUERIES says, and not for an evaluation
+    `redact`: log the question as its hash only; by default what `redaction_is_set` says, and not for an evaluation
     question, which stands in a seed.
 
     Raises ConfigurationError on an empty question, a top_k that is no number from 1, a filter that makes no sense, a
@@ -126,7 +126,7 @@ def search(
     else:
         question = Question(query, space.embedding_space_id, None)
     if redact is None:
-        redact = eval_query_id is None and redaction_is_set()
+        redact = log and eval_query_id is None and redaction_is_set()
     return search_question(
         store, space, question, top_k, filters, policy, log, redact, run_id=run_id, eval_query_id=eval_query_id
     )

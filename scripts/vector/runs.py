@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, JobStatus, JobType, RunStatus, VectorJob, VectorRun
 from vector.store import VectorStore
+
+logger = logging.getLogger(__name__)
 
 _ABANDONED = "abandoned: the process ended without closing its run"
 
@@ -49,7 +52,12 @@ def recorded_run(
     try:
         yield run
     except BaseException as error:
-        _close(store, job, run, f"{type(error).__name__}: {error}")
+        # The error of the work is the one to tell, whatever becomes of the record: `close_abandoned_runs` closes a run
+        # that could not be closed.
+        try:
+            _close(store, job, run, f"{type(error).__name__}: {error}")
+        except Exception as unrecorded:
+            logger.info("run %s could not be closed: %s", run.run_id, unrecorded)
         raise
     _close(store, job, run, None)
 

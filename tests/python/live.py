@@ -16,7 +16,7 @@ from support import PROJECT_DIR, ScratchProject
 from vector.contracts.ledgers import LEDGERS
 from vector.engines import engine_for_target
 from vector.engines.sqlserver_connection import installed_backend
-from vector.profile import load_target
+from vector.project.profile import load_target
 from vector.store import VectorStore
 
 CONNECTION = os.environ.get("VECTOR_TEST_SQLSERVER", "")

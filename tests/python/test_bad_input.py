@@ -12,7 +12,7 @@ from support import LEDGERS, PROFILE, PROJECT_DIR, clean_copy
 from vector.contracts.models import EmbeddingSpace
 from vector.engines import engine_for_target
 from vector.errors import DatabaseBusy
-from vector.profile import Target
+from vector.project.profile import Target
 
 QUESTION = "Which moon has geysers?"
 

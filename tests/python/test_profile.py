@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vector.errors import ConfigurationError
-from vector.profile import load_target
+from vector.project.profile import load_target
 
 PROJECT = "name: demo\nversion: '1.0'\nprofile: \"{{ env_var('DEMO_PROFILE', 'demo') }}\"\n"
 PROFILES = """
@@ -231,3 +231,14 @@ def test_project_failures(project, tmp_path, monkeypatch):
     refused("not UTF-8")
     monkeypatch.chdir(tmp_path)
     refused("or above")
+
+
+def test_a_user_without_a_home_has_the_projects_profile(project, monkeypatch):
+    """As in containers that run under a number alone: neither HOME nor an entry in passwd."""
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", no_home)
+    monkeypatch.chdir(project / "scripts")
+    assert load_target(project_dir=project).schema == "vector"

@@ -13,7 +13,7 @@ from vector.commands.progress import Progress, shown_progress
 from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result, say
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedSummary, embed_space
-from vector.errors import VectorError
+from vector.errors import DatabaseFailed, VectorError
 from vector.planning import EmbedOptions, EmbedPlan, plan_space, refuse_unpriced
 from vector.runs import close_abandoned_runs
 from vector.store import VectorStore
@@ -141,6 +141,8 @@ def _embed_each(
             progress.finish(summaries[key])
             say(f"error: {key}: {error}")
             exit_code = max(exit_code, error.exit_code)
+            if isinstance(error, DatabaseFailed):
+                break  # what the next model is paid for could not be stored either
         finally:
             progress.finish(summaries[key])
     return list(summaries.values()), exit_code

@@ -9,6 +9,7 @@ from typing import Any
 from vector.commands.shared import (
     add_command,
     add_ranking_options,
+    add_vars_option,
     chosen_policy,
     open_store,
     positive,
@@ -23,7 +24,7 @@ from vector.errors import ConfigurationError, PublicationRefused
 from vector.evaluating import evaluate
 from vector.gate import Gate, GateOptions, check_gate, roll_back
 from vector.jobs.query_set import DEFAULT_TOP_K, space_of_key
-from vector.profile import find_profiles_dir, find_project_dir, load_target
+from vector.project.profile import find_profiles_dir, find_project_dir, load_target
 from vector.publishing import retire, status_of, switch
 from vector.search_policy import BY_SOURCE
 
@@ -86,6 +87,7 @@ def add_to(nested: Any) -> None:
     live.add_argument("--allow-quarantined", action="store_true", help="quarantined texts need no vector")
     live.add_argument("--skip-tests", action="store_true", help="do not run dbt's tests; needs --note")
     live.add_argument("--skip-comparison", action="store_true", help="do not compare with the live one; needs --note")
+    add_vars_option(live)
     back = add_command(nested, "rollback", _rollback, "make the space before the live one live", ROLLBACK_HELP, True)
     gone = add_command(
         nested, "retire", _retire, "give up a space that is not live; its vectors stay", RETIRE_HELP, True
@@ -160,7 +162,7 @@ def _data_tests(arguments: argparse.Namespace) -> DataTests:
         say("running dbt's data tests ...")
     project = find_project_dir(arguments.project_dir)
     target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
-    return run_data_tests(project, find_profiles_dir(project, arguments.profiles_dir), target.name)
+    return run_data_tests(project, find_profiles_dir(project, arguments.profiles_dir), target.name, arguments.vars)
 
 
 def _gate_text(space: EmbeddingSpace, gate: Gate, dry_run: bool) -> str:

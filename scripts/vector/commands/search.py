@@ -8,6 +8,7 @@ from typing import Any
 from vector.commands.shared import (
     add_command,
     add_ranking_options,
+    add_vars_option,
     chosen_policy,
     moment,
     open_store,
@@ -18,7 +19,7 @@ from vector.commands.shared import (
 )
 from vector.commands.wording import excerpt
 from vector.contracts.models import EmbeddingSpace
-from vector.profile import find_project_dir
+from vector.project.profile import find_project_dir
 from vector.providers import open_provider
 from vector.redaction import redaction_is_set
 from vector.retrieval import SearchResult, search
@@ -54,6 +55,7 @@ def add_to(commands: Any) -> None:
     log = find.add_argument_group("log")
     log.add_argument("--no-log", action="store_true", help="do not record the search")
     log.add_argument("--redact", action="store_true", help="record a hash of the question in place of it")
+    add_vars_option(log)
 
 
 def _tag(text: str) -> tuple[str, str]:
@@ -99,7 +101,7 @@ def _result(
             updated_before=arguments.updated_before,
             policy=policy,
             log=not arguments.no_log,
-            redact=arguments.redact or redaction_is_set(find_project_dir(arguments.project_dir)),
+            redact=arguments.redact or redaction_is_set(find_project_dir(arguments.project_dir), arguments.vars),
         )
     finally:
         if provider is not None:

@@ -12,12 +12,14 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
+import yaml
+
 from vector.commands.output import print_json, print_text
 from vector.commands.wording import one_line, printable
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
-from vector.profile import load_target
+from vector.project.profile import load_target
 from vector.publishing import History, default_space
 from vector.search_policy import MODES, SearchPolicy
 from vector.store import VectorStore
@@ -47,6 +49,24 @@ def add_command(
     parser.add_argument("--project-dir", metavar="DIR", help="folder of dbt_project.yml, as for dbt", **absent)
     parser.add_argument("--json", action="store_true", help="print one JSON object, of a failure too", **absent)
     return parser
+
+
+def add_vars_option(parser: Any) -> None:
+    """Declares `--vars`, for the commands for which variables of dbt matter."""
+    parser.add_argument(
+        "--vars",
+        type=_variables,
+        default={},
+        metavar="YAML",
+        help="as for dbt: over those of the project",
+    )
+
+
+def _variables(text: str) -> dict[str, Any]:
+    with suppress(yaml.YAMLError):
+        if isinstance(found := yaml.safe_load(text) or {}, dict):
+            return found
+    raise argparse.ArgumentTypeError("it is not YAML of keys and values, such as '{redact_queries: true}'")
 
 
 def _number(text: str, kind: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Any:

@@ -11,7 +11,7 @@ from vector.commands import publishing
 from vector.commands.shared import add_command, open_store, print_result, say, table
 from vector.commands.wording import one_line
 from vector.errors import ProviderError
-from vector.profile import find_project_dir
+from vector.project.profile import find_project_dir
 from vector.providers import DiscoveredModel, discover_models
 from vector.seed import SpaceSeed
 from vector.store import VectorStore

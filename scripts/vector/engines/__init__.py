@@ -6,7 +6,8 @@ from typing import Any
 
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.profile import Target
+from vector.project.profile import Target
+from vector.project.relations import find_relations
 
 
 def engine_for_connection(connection: Any, schema: str = "vector") -> Engine:
@@ -30,9 +31,10 @@ def engine_for_connection(connection: Any, schema: str = "vector") -> Engine:
 
 
 def engine_for_target(target: Target) -> Engine:
-    """Connects to what dbt connects to.
+    """Connects to what dbt connects to, and finds the relations where dbt has built them.
 
-    Raises ConfigurationError when the target's type is unknown or the database cannot be opened.
+    Raises ConfigurationError when the target's type is unknown, the database cannot be opened, or nobody can say where
+    the relations are.
     """
     if target.type == "duckdb":
         from vector.engines.duckdb_connection import connect
@@ -42,4 +44,4 @@ def engine_for_target(target: Target) -> Engine:
         raise ConfigurationError(
             f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb and sqlserver"
         )
-    return connect(target)
+    return connect(target, find_relations(target))

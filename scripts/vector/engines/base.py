@@ -18,6 +18,7 @@ import numpy as np
 from vector.contracts.ledgers import Column
 from vector.engines.filters import SearchFilters
 from vector.errors import ConfigurationError
+from vector.project.relations import Relations
 
 Result = TypeVar("Result")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
@@ -63,7 +64,9 @@ class Engine(Protocol):
     """A connection to one database, and the statements that the engines word differently."""
 
     name: str
+    # Of the ledger `embedding`; with the other ledgers' where dbt put all into one.
     schema: str
+    relations: Relations
     # Whether an open connection keeps every other process out of the database.
     single_process: bool
 
@@ -73,7 +76,7 @@ class Engine(Protocol):
         ...
 
     def table(self, name: str) -> str:
-        """The quoted, qualified name of a relation of the schema."""
+        """The quoted, qualified name of a relation, wherever dbt has built it."""
         ...
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
@@ -122,7 +125,7 @@ class Engine(Protocol):
         ...
 
     def missing_relations(self, names: Sequence[str]) -> list[str]:
-        """Those of the names that the schema does not have."""
+        """Those of the relations that are not there."""
         ...
 
     def explain_constraint(self, error: Exception) -> str | None:
@@ -140,10 +143,6 @@ class Engine(Protocol):
     def current_fingerprint(self, embedding_space_id: str) -> str:
         """A digest of which chunks, with which texts, a search of the space may find: another one when they change.
         Read in one statement, without a text or a vector."""
-        ...
-
-    def frugal(self) -> AbstractContextManager[None]:
-        """Inside, an engine that lives in this process keeps its cache small."""
         ...
 
     def exclusive(self, name: str) -> AbstractContextManager[bool]:
@@ -193,10 +192,14 @@ def checked_identifier(name: str, what: str) -> str:
 FOREIGN_SCHEMAS = ("llm",)
 
 
-def checked_schema(name: str) -> str:
-    """The schema's name, if it is a plain identifier and no other runtime's. Raises ConfigurationError otherwise."""
-    if name.lower() in FOREIGN_SCHEMAS:
-        raise ConfigurationError(
-            f"schema {name!r} belongs to another runtime; give the vector runtime a schema of its own, such as vector"
-        )
-    return checked_identifier(name, "schema")
+def checked_relations(relations: Relations) -> Relations:
+    """The relations, if no schema is another runtime's. Raises ConfigurationError otherwise."""
+    for schema in relations.schemas:
+        if schema.lower() in FOREIGN_SCHEMAS:
+            raise ConfigurationError(
+                f"schema {schema!r} belongs to another runtime; give the vector runtime a schema of its own, such as"
+                " vector"
+            )
+        if not schema or "\0" in schema:
+            raise ConfigurationError(f"schema {schema!r} cannot be the name of a schema")
+    return relations

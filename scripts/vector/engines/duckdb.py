@@ -23,12 +23,13 @@ from vector.engines.base import (
     SearchHit,
     SearchRequest,
     checked_identifier,
-    checked_schema,
+    checked_relations,
     key_match,
 )
-from vector.engines.duckdb_memory import MemoryLimit
+from vector.engines.duckdb_sessions import Sessions
 from vector.engines.filters import SearchFilters, filter_conditions
-from vector.errors import ConfigurationError
+from vector.errors import ConfigurationError, DatabaseFailed
+from vector.project.relations import Relations
 
 _ARROW_TYPES = {
     "text": pa.string(),
@@ -67,101 +68,151 @@ class DuckDBEngine:
         schema: str = "vector",
         settings: Mapping[str, Any] | None = None,
         own: bool = False,
-        memory: MemoryLimit | None = None,
+        relations: Relations | None = None,
+        sessions: Sessions | None = None,
+        catalog: str | None = None,
     ):
         """`settings` are those that the connection was given, for `another` to be given too. `own`: nobody else has the
-        connection, so that a transaction is not looked for before one is begun."""
+        connection, so that a transaction is not looked for before one is begun. Without `relations` all are in the
+        schema, under their own names. `sessions`: those that share the database, and open it again after an error that
+        ends it. `catalog`: the target's database, by default the one that is current."""
         self.connection = connection
         self._own = own
         self._settings = dict(settings or {})
-        self.schema = checked_schema(schema)
+        self.relations = checked_relations(relations or Relations(schema))
+        self.schema = self.relations.home.schema
         # With the catalog: a database file may be called like the schema.
-        (catalog,) = connection.execute("select current_database()").fetchone()
-        self._prefix = f'"{catalog}"."{self.schema}"'
+        self._catalog = catalog or connection.execute("select current_database()").fetchall()[0][0]
         self._staged_count = 0
         self._still_staged: list[str] = []
-        self._memory = memory or MemoryLimit()
         self._working = False  # inside a transaction
+        self._sessions = sessions or Sessions()
+        self._opening = self._sessions.add(self)
+        # Held while a statement runs, so that nobody closes the connection under it.
+        self.busy = threading.RLock()
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
 
     @property
     def location(self) -> str:
         """The database's file."""
-        ((path,),) = self.query("select path from duckdb_databases() where database_name = current_database()")
-        return path or "an in-memory database"
+        catalog = self.relations.home.database or self._catalog
+        rows = self.query("select path from duckdb_databases() where lower(database_name) = lower(?)", [catalog])
+        return (rows[0][0] if rows else None) or "an in-memory database"
 
     def table(self, name: str) -> str:
-        """The quoted, qualified name of a relation of the schema."""
-        return f'{self._prefix}."{checked_identifier(name, "table")}"'
+        """The quoted, qualified name of a relation, wherever dbt has built it."""
+        found = self.relations.of(checked_identifier(name, "table"))
+        return ".".join(quoted(part) for part in (found.database or self._catalog, found.schema, found.identifier))
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         """All rows of a select."""
-        return self._run(sql, parameters).fetchall()
+        with self._statement():
+            return self.connection.execute(sql, list(parameters)).fetchall()
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
         """The rows of a select over the schema, a block at a time."""
         # Of a cursor, as the next statement of a connection ends the result of the one before.
-        with self.connection.cursor() as cursor, _interruptible():
-            self._execute_with_memory(cursor, sql, parameters)
-            while rows := cursor.fetchmany(_BLOCK):
+        with self._statement():
+            cursor = self.connection.cursor()
+            self._cursors.append(cursor)
+        opening = self._opening
+        try:
+            with self._statement():
+                cursor.execute(sql, list(parameters))
+            while True:
+                with self._statement():
+                    if opening != self._opening:
+                        raise DatabaseFailed("the rows are lost: another session's error ended the database", lost=True)
+                    rows = cursor.fetchmany(_BLOCK)
+                if not rows:
+                    return
                 yield from rows
+        finally:
+            with suppress(ValueError):  # it was closed with the database
+                self._cursors.remove(cursor)
+            cursor.close()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; the number of rows it wrote."""
-        row = self._run(sql, parameters).fetchone()
+        with self._statement():
+            row = self.connection.execute(sql, list(parameters)).fetchone()
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
-    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        with _interruptible():
-            return self._execute_with_memory(self.connection, sql, parameters)
+    @contextmanager
+    def _statement(self) -> Iterator[None]:
+        """Around each statement: on the database as it is open now. Raises DatabaseFailed when the statement ended the
+        database, which is open again by then, or when the disk is full."""
+        self._follow()
+        try:
+            with self.busy, _interruptible():
+                yield
+        except duckdb.Error as error:
+            if (told := self._sessions.told(error, self._opening)) is error:
+                raise
+            raise told from error
 
-    def _execute_with_memory(
-        self, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any]
-    ) -> duckdb.DuckDBPyConnection:
-        while True:
-            try:
-                return connection.execute(sql, list(parameters))
-            except duckdb.OutOfMemoryException:
-                # A transaction cannot go on after an error: `atomically` begins it anew.
-                if self._working or not self._memory.more(connection):
-                    raise
+    def _follow(self) -> None:
+        """Goes on with a session of the database as it was opened anew, after an error of another session has ended
+        it. Raises DatabaseFailed inside a transaction, which is lost."""
+        if self._opening == self._sessions.opening:
+            return
+        self._opening, connection = self._sessions.joined(self._settings)
+        self.connection = connection
+        if self._working:
+            raise DatabaseFailed("the transaction is lost: another session's error ended the database", lost=True)
 
-    def frugal(self) -> AbstractContextManager[None]:
-        """Inside, DuckDB has little memory, and gets more only when something does not fit."""
-        return self._memory.lowered(self.connection)
+    def leave(self) -> None:
+        """Closes what this session has open in a database that has failed."""
+        with self.busy:
+            while self._cursors:
+                self._cursors.pop().close()
+            with suppress(duckdb.Error):
+                self.connection.close()
 
     def atomically(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a transaction; again, a bounded number of times, where another session has changed the rows
-        that it would change."""
+        that it would change, or has ended the database."""
         if not self._own and self._in_transaction():
             raise ConfigurationError("the connection has a transaction open; commit it or roll it back first")
-        failed = 0
-        while True:
-            self._working = True
+        for failed in range(1, _ATTEMPTS + 1):
             try:
                 return self._once(work)
             except duckdb.TransactionException as error:
-                failed += 1
                 if failed == _ATTEMPTS or "conflict" not in str(error).lower():
                     raise
-                time.sleep(random.uniform(0, 0.005 * 2**failed))
-            except duckdb.OutOfMemoryException:
-                if not self._memory.more(self.connection):
+            except DatabaseFailed as error:
+                if failed == _ATTEMPTS or not error.lost:
                     raise
-            finally:
-                self._working = False
+            time.sleep(random.uniform(0, 0.005 * 2**failed))
+        raise AssertionError("unreachable")
 
     def _once(self, work: Callable[[], Result]) -> Result:
-        self.connection.execute("begin transaction")
+        self.execute("begin transaction")
+        self._working = True
         try:
             result = work()
-            self._run("commit")
-        except BaseException:
-            with suppress(duckdb.TransactionException):  # a failed commit has ended the transaction
-                self.connection.execute("rollback")
-            while self._still_staged:
-                self.connection.unregister(self._still_staged.pop())
+            self.execute("commit")
+        except BaseException as error:
+            self._working = False
+            self._roll_back(error)
             raise
+        finally:
+            self._working = False
         return result
+
+    def _roll_back(self, cause: BaseException) -> None:
+        """Raises DatabaseFailed when it finds that the cause has ended the database: a commit that did is told only by
+        the statement that comes after it."""
+        try:
+            self.execute("rollback")
+        except duckdb.Error:  # a failed commit has ended the transaction
+            pass
+        except DatabaseFailed as failed:
+            if not isinstance(cause, DatabaseFailed):
+                raise failed from cause
+        while self._still_staged:
+            with suppress(duckdb.Error):
+                self.connection.unregister(self._still_staged.pop())
 
     def _in_transaction(self) -> bool:
         # Not by trying `begin`: DuckDB aborts an open transaction that is begun again, and its owner's work is lost.
@@ -178,13 +229,14 @@ class DuckDBEngine:
         arrays = [_arrow_array(column, list(value)) for column, value in zip(columns, values, strict=True)]
         self._staged_count += 1
         name = f"vector_staged_{self._staged_count}"
-        self.connection.register(name, pa.table(arrays, names=[column.name for column in columns]))
+        with self._statement():
+            self.connection.register(name, pa.table(arrays, names=[column.name for column in columns]))
         try:
             yield name
         finally:
             try:
                 self.connection.unregister(name)
-            except duckdb.TransactionException:  # after an error, possible only when it has been rolled back
+            except duckdb.Error:  # after an error, possible only when it has been rolled back
                 self._still_staged.append(name)
 
     def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
@@ -208,7 +260,7 @@ class DuckDBEngine:
 
     def materialize(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
-        self._run(f"create or replace temp table {checked_identifier(name, 'table')} as {select}", parameters)
+        self.execute(f"create or replace temp table {checked_identifier(name, 'table')} as {select}", parameters)
 
     def materialized(self, name: str) -> str:
         """What to read a temporary table by."""
@@ -223,14 +275,15 @@ class DuckDBEngine:
         return list(value)
 
     def missing_relations(self, names: Sequence[str]) -> list[str]:
-        """Those of the names that the schema does not have."""
-        rows = self.query(
-            "select table_name from information_schema.tables where table_catalog = current_database()"
-            " and table_schema = ?",
-            [self.schema],
-        )
-        present = {row[0] for row in rows}
-        return [name for name in names if name not in present]
+        """Those of the relations that are not there."""
+        rows = self.query("select table_catalog, table_schema, table_name from information_schema.tables")
+        present = {tuple(map(_folded, row)) for row in rows}
+        places = {name: self.relations.of(name) for name in names}
+        return [
+            name
+            for name, found in places.items()
+            if tuple(map(_folded, (found.database or self._catalog, found.schema, found.identifier))) not in present
+        ]
 
     def explain_constraint(self, error: Exception) -> str | None:
         """What a constraint refused, in one line of DuckDB's words; None for an error of another kind."""
@@ -278,11 +331,13 @@ class DuckDBEngine:
 
     def another(self) -> DuckDBEngine:
         """A second session with the same database, for another thread."""
-        # A cursor of DuckDB is a connection, without the settings of the first.
-        cursor = self.connection.cursor()
-        for name, value in self._settings.items():
-            set_option(cursor, name, value)
-        return DuckDBEngine(cursor, self.schema, self._settings, own=True, memory=self._memory)
+        self._follow()
+        with self.busy:
+            cursor = session(self.connection, self._settings)
+        return DuckDBEngine(
+            cursor, settings=self._settings, own=True, relations=self.relations, sessions=self._sessions,
+            catalog=self._catalog,
+        )  # fmt: skip
 
     def queue_turn(self) -> AbstractContextManager[Any]:
         """Held around a transaction on the queue: the threads of this process take turns."""
@@ -303,6 +358,24 @@ class DuckDBEngine:
     def close(self) -> None:
         """Closes the connection."""
         self.connection.close()
+
+
+def session(connection: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
+    """A further session: a cursor of DuckDB is a connection, without the settings of the first."""
+    cursor = connection.cursor()
+    for name, value in settings.items():
+        set_option(cursor, name, value)
+    return cursor
+
+
+def quoted(name: str) -> str:
+    """A name as DuckDB quotes it, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _folded(name: str) -> bytes:
+    """A name as DuckDB compares it: letters of ASCII in any case, quoted or not."""
+    return name.encode().lower()
 
 
 def set_option(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:

@@ -1,53 +1,158 @@
-"""Opens the database file of a dbt target of type duckdb, and explains what goes wrong."""
+"""Opens the database of a dbt target of type duckdb as dbt-duckdb does, and explains what goes wrong."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from vector.engines.duckdb import DuckDBEngine, first_line, set_option
+from vector.engines.duckdb_sessions import Sessions
 from vector.errors import ConfigurationError, DatabaseBusy
-from vector.profile import Target
+from vector.project.profile import Target
+from vector.project.relations import Relations
+
+# What needs nothing but DuckDB itself, or is of no concern once the database is open. With any other key of the profile
+# dbt-duckdb's own code opens the database: importing that takes most of a second, so not without need.
+_PLAIN = {
+    "type", "schema", "path", "threads", "settings", "config_options", "keep_open", "disable_transactions",
+    "external_root", "retries", "flights",
+}  # fmt: skip
+_REMOTE = ("md:", "motherduck:", "s3:", "http", "ducklake:")
 
 
-def connect(target: Target) -> DuckDBEngine:
-    """Opens the target's database file for writing.
+def connect(target: Target, relations: Relations) -> DuckDBEngine:
+    """Opens the target's database for writing, with the target's extensions, secrets, attached databases and settings.
 
-    Raises ConfigurationError when the file is missing, is no DuckDB database, or another process holds it.
+    Raises ConfigurationError when the file is missing, is no DuckDB database, or another process holds it, or when
+    something else of the profile fails; without any secret.
     """
-    path = str(target.settings.get("path", ":memory:"))
-    if path.startswith(("md:", "motherduck:", "s3:", "http")) or path == ":memory:":
-        raise ConfigurationError(f"target {target.name}: path {path!r} is not a local database file")
-    if not Path(path).is_file():
-        raise ConfigurationError(
-            f"target {target.name}: no database at {Path(path).absolute()}; run `dbt build` first"
-            " (a relative path counts from the working directory, as in dbt)"
-        )
-    try:
-        connection = duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
-    except duckdb.Error as error:
-        raise _cannot_open(path, str(error)) from None
+    path = _checked_path(target)
+
+    def open_first() -> duckdb.DuckDBPyConnection:
+        connection = _opened(target, path)
+        for name, value in settings.items():
+            try:
+                set_option(connection, name, value)
+            except duckdb.Error as error:
+                connection.close()
+                raise ConfigurationError(f"target {target.name}: setting {name}: {first_line(error)}") from None
+        if not _limits_memory(target):
+            _halve_memory(connection)
+        return connection
+
     settings = dict(target.settings.get("settings") or {})
-    for name, value in settings.items():
-        try:
-            set_option(connection, name, value)
-        except duckdb.Error as error:
-            connection.close()
-            raise ConfigurationError(f"target {target.name}: setting {name}: {first_line(error)}") from None
-    return DuckDBEngine(connection, target.schema, settings, own=True)
+    first = open_first()
+    return DuckDBEngine(
+        first, settings=settings, own=True, relations=relations, sessions=Sessions(reopen=open_first),
+        catalog=target.settings.get("database"),
+    )  # fmt: skip
 
 
 # What DuckDB says of a file that another process has: on Linux and macOS, on Windows, and under Wine.
 _BUSY = re.compile("Could not set lock on file|being used by another process|sharing violation", re.IGNORECASE)
 
 
-def _cannot_open(path: str, message: str) -> ConfigurationError:
+def _checked_path(target: Target) -> str:
+    """The file of the profile's `path`; or ':memory:' where the target's database is an attached file. What dbt has not
+    built is not made here."""
+    path = str(target.settings.get("path", ":memory:"))
+    home, database = path, target.settings.get("database")
+    for attached in target.settings.get("attach") or ():
+        if isinstance(attached, dict) and database and attached.get("alias") == database:
+            home = str(attached.get("path"))
+    if target.settings.get("remote") or home.startswith(_REMOTE) or home == ":memory:":
+        raise ConfigurationError(f"target {target.name}: path {home!r} is not a local database file")
+    for needed in {path, home} - {":memory:"}:
+        if not Path(needed).is_file():
+            raise ConfigurationError(
+                f"target {target.name}: no database at {Path(needed).absolute()}; run `dbt build` first"
+                " (a relative path counts from the working directory, as in dbt)"
+            )
+    return path
+
+
+def _opened(target: Target, path: str) -> duckdb.DuckDBPyConnection:
+    try:
+        if target.settings.keys() <= _PLAIN:
+            return duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
+        return _opened_by_dbt(target)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise _cannot_open(target, path, _without_secrets(str(error), target)) from None
+
+
+def _opened_by_dbt(target: Target) -> duckdb.DuckDBPyConnection:
+    """A connection that dbt-duckdb's own code has made: extensions, secrets, filesystems, plugins, attached files."""
+    try:
+        from dbt.adapters.duckdb.credentials import DuckDBCredentials
+        from dbt.adapters.duckdb.environments import Environment
+    except ImportError as error:
+        needed = ", ".join(sorted(target.settings.keys() - _PLAIN))
+        raise ConfigurationError(
+            f"target {target.name}: {error}; {needed} in the profile needs dbt-duckdb:"
+            " `pip install 'vector-runtime[duckdb]'`"
+        ) from None
+    # Without dbt's retries, which print to stdout what they do.
+    settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads", "retries")}
+    data = DuckDBCredentials.translate_aliases(settings)
+    DuckDBCredentials.validate(data)
+    credentials = DuckDBCredentials.from_dict(data)
+    return Environment.initialize_db(credentials, Environment.initialize_plugins(credentials))
+
+
+def _limits_memory(target: Target) -> bool:
+    given = {**(target.settings.get("config_options") or {}), **(target.settings.get("settings") or {})}
+    return any(str(name).lower() in ("memory_limit", "max_memory") for name in given)
+
+
+def _halve_memory(connection: duckdb.DuckDBPyConnection) -> None:
+    """Half of the machine's memory in place of DuckDB's default, four fifths of it (of the container's, where that has
+    a limit): a model, and the texts under way, are in this process too."""
+    ((default,),) = connection.execute("select parse_formatted_bytes(current_setting('memory_limit'))").fetchall()
+    with suppress(duckdb.Error):  # so much is in use already
+        connection.execute(f"set memory_limit = '{int(default * 0.5 / 0.8)} B'")
+
+
+def _cannot_open(target: Target, path: str, message: str) -> ConfigurationError:
     if _BUSY.search(message):
         holder = re.search(r"PID (\d+)", message)
         who = f"process {holder.group(1)}" if holder else "another process"
+        named = re.search(r'lock on file "([^"]+)"', message)
         return DatabaseBusy(
-            f"{path} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
+            f"{named.group(1) if named and not Path(path).is_file() else path} is in use by {who};"
+            " DuckDB lets one process write at a time: wait for it, or stop it"
         )
-    return ConfigurationError(f"{path} cannot be opened as a DuckDB database: {first_line(message)}")
+    if target.settings.keys() <= _PLAIN:
+        return ConfigurationError(f"{path} cannot be opened as a DuckDB database: {first_line(message)}")
+    return ConfigurationError(f"target {target.name} cannot be opened as dbt-duckdb does: {first_line(message)}")
+
+
+def _without_secrets(message: str, target: Target) -> str:
+    """The message, without what the profile's secrets and tokens hold: DuckDB may quote the statement."""
+    for value in sorted(map(str, _texts_of(target.settings)), key=len, reverse=True):
+        message = message.replace(value, "***")
+    return message
+
+
+def _texts_of(settings: dict[str, Any]) -> list[str]:
+    found: list[str] = []
+
+    def gather(value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if key not in ("type", "name", "provider"):
+                    gather(item)
+        elif isinstance(value, list):
+            for item in value:
+                gather(item)
+        elif isinstance(value, str) and len(value) > 2:
+            found.append(value)
+
+    gather(settings.get("secrets") or [])
+    gather(settings.get("motherduck_token") or "")
+    return found

@@ -25,13 +25,14 @@ from vector.engines.base import (
     SearchHit,
     SearchRequest,
     checked_identifier,
-    checked_schema,
+    checked_relations,
     key_match,
 )
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.engines.sqlserver_values import inlined, staged_type
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
+from vector.project.relations import Relations
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +48,21 @@ class SqlServerEngine:
     name = "sqlserver"
     single_process = False
 
-    def __init__(self, connection: Any, schema: str = "vector", reconnect: Callable[[], Any] | None = None):
-        """`reconnect` opens a new connection when this one is lost; without it a lost connection is an error."""
+    def __init__(
+        self,
+        connection: Any,
+        schema: str = "vector",
+        reconnect: Callable[[], Any] | None = None,
+        relations: Relations | None = None,
+    ):
+        """`reconnect` opens a new connection when this one is lost; without it a lost connection is an error. Without
+        `relations` all are in the schema, under their own names."""
         self.connection = connection
         self._reconnect = reconnect
         self._materialized: dict[str, str] = {}
         self._native_tables: dict[int, str | None] = {}
-        self.schema = checked_schema(schema)
+        self.relations = checked_relations(relations or Relations(schema))
+        self.schema = self.relations.home.schema
         self._in_transaction = False
         self._locks: list[str] = []
         self._staged_count = 0
@@ -68,8 +77,10 @@ class SqlServerEngine:
         return "/".join(self.query("select cast(serverproperty('ServerName') as nvarchar(256)), db_name()")[0])
 
     def table(self, name: str) -> str:
-        """The quoted, qualified name of a relation of the schema."""
-        return f"[{self.schema}].[{checked_identifier(name, 'table')}]"
+        """The quoted, qualified name of a relation, wherever dbt has built it."""
+        found = self.relations.of(checked_identifier(name, "table"))
+        parts = [found.database] if found.database else []
+        return ".".join(quoted(part) for part in [*parts, found.schema, found.identifier])
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         """All rows of a select; asked for again, once, when the connection was lost outside of a transaction."""
@@ -213,14 +224,27 @@ class SqlServerEngine:
         return np.asarray(json.loads(value), dtype=np.float32).tolist()
 
     def missing_relations(self, names: Sequence[str]) -> list[str]:
-        """Those of the names that the schema does not have."""
+        """Those of the relations that are not there. The server compares the names, by its own collation."""
+        return [name for names_of_place in self._by_place(names) for name in self._missing_of(*names_of_place)]
+
+    def _by_place(self, names: Sequence[str]) -> Iterator[tuple[str | None, str, list[str]]]:
+        places: dict[tuple[str | None, str], list[str]] = {}
+        for name in names:
+            found = self.relations.of(name)
+            places.setdefault((found.database, found.schema), []).append(name)
+        for (database, schema), those in places.items():
+            yield database, schema, those
+
+    def _missing_of(self, database: str | None, schema: str, names: Sequence[str]) -> list[str]:
+        system = f"{quoted(database)}.sys" if database else "sys"
+        identifiers = {name: self.relations.of(name).identifier for name in names}
         rows = self.query(
-            "select o.name from sys.objects as o inner join sys.schemas as s on s.schema_id = o.schema_id"
-            " where s.name = ? and o.type in ('U', 'V')",
-            [self.schema],
+            f"select o.name from {system}.objects as o inner join {system}.schemas as s on s.schema_id = o.schema_id"
+            f" where s.name = ? and o.type in ('U', 'V') and o.name in ({', '.join('?' * len(names))})",
+            [schema, *identifiers.values()],
         )
-        present = {row[0].lower() for row in rows}
-        return [name for name in names if name not in present]
+        present = {row[0].casefold() for row in rows}
+        return [name for name, identifier in identifiers.items() if identifier.casefold() not in present]
 
     def explain_constraint(self, error: Exception) -> str | None:
         """What a constraint refused, in one line of the server's words; None for an error of another kind."""
@@ -238,10 +262,6 @@ class SqlServerEngine:
     def current_fingerprint(self, embedding_space_id: str) -> str:
         """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
         return sqlserver_search.current_fingerprint(self, embedding_space_id)
-
-    def frugal(self) -> AbstractContextManager[None]:
-        """Nothing to do: the server's memory is its own."""
-        return nullcontext()
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:
@@ -272,7 +292,7 @@ class SqlServerEngine:
             raise ConfigurationError(
                 "threads need connections of their own; open the engine with engine_for_target, not with a connection"
             )
-        return SqlServerEngine(self._reconnect(), self.schema, self._reconnect)
+        return SqlServerEngine(self._reconnect(), self.schema, self._reconnect, self.relations)
 
     def queue_turn(self) -> AbstractContextManager[None]:
         """Nothing: the server's row locks keep sessions apart."""
@@ -351,3 +371,8 @@ class SqlServerEngine:
         ((count,),) = self.query(f"select count(*) from {name}")
         if count != len(rows):
             raise ConfigurationError(f"the driver staged {count} of {len(rows)} rows; use another driver version")
+
+
+def quoted(name: str) -> str:
+    """A name as SQL Server delimits it, whatever it holds."""
+    return f"[{name.replace(']', ']]')}]"

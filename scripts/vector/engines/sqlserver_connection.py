@@ -7,10 +7,11 @@ from typing import Any
 
 from vector.engines.sqlserver import SqlServerEngine
 from vector.errors import ConfigurationError
-from vector.profile import Target
+from vector.project.profile import Target
+from vector.project.relations import Relations
 
 
-def connect(target: Target) -> SqlServerEngine:
+def connect(target: Target, relations: Relations) -> SqlServerEngine:
     """Connects as dbt-sqlserver does, with the same profile keys and authentication modes.
 
     Raises ConfigurationError, without any secret, when a driver is missing, the server cannot be reached, or the
@@ -37,7 +38,7 @@ def connect(target: Target) -> SqlServerEngine:
         handle = open_connection()
     except Exception as error:
         raise ConfigurationError(f"target {target.name}: {_explained(error, target)}") from None
-    return SqlServerEngine(handle, target.schema, open_connection)
+    return SqlServerEngine(handle, reconnect=open_connection, relations=relations)
 
 
 def installed_backend(driver: str | None = None) -> str:

@@ -19,6 +19,7 @@ import os
 import re
 from ast import literal_eval
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -66,7 +67,11 @@ def load_target(
     outputs = profile.get("outputs")
     if not isinstance(outputs, dict) or not outputs:
         raise ConfigurationError(f"profile {profile_name!r} in {path} has no outputs")
-    name = target or _env("TARGET") or _render(profile.get("target", "default"), f"target of profile {profile_name!r}")
+    name = (
+        target
+        or environment_option("TARGET")
+        or rendered(profile.get("target", "default"), f"target of profile {profile_name!r}")
+    )
     if not isinstance(name, str) or name not in outputs:
         raise ConfigurationError(
             f"profile {profile_name!r} in {path} has no target {name!r}; it has {', '.join(sorted(map(str, outputs)))}"
@@ -74,7 +79,7 @@ def load_target(
     where = f"target {name!r} of profile {profile_name!r} in {path}"
     if not isinstance(outputs[name], dict):
         raise ConfigurationError(f"{where} is not a set of keys and values")
-    settings = _render(outputs[name], where)
+    settings = rendered(outputs[name], where)
     for key in ("type", "schema"):
         if not isinstance(settings.get(key), str) or not settings[key]:
             raise ConfigurationError(f"{where} has no {key}: add `{key}: {'duckdb' if key == 'type' else 'vector'}`")
@@ -83,7 +88,7 @@ def load_target(
 
 def find_project_dir(project_dir: str | Path | None = None) -> Path:
     """The dbt project's folder, absolute. Raises ConfigurationError when it has no dbt_project.yml."""
-    given = project_dir or _env("PROJECT_DIR")
+    given = project_dir or environment_option("PROJECT_DIR")
     if given:
         folder = Path(os.path.abspath(given))
         if not (folder / "dbt_project.yml").is_file():
@@ -98,18 +103,25 @@ def find_project_dir(project_dir: str | Path | None = None) -> Path:
 
 def find_profiles_dir(project_dir: Path, profiles_dir: str | Path | None = None) -> Path:
     """The folder where profiles.yml is, or should be."""
-    given = profiles_dir or _env("PROFILES_DIR")
+    given = profiles_dir or environment_option("PROFILES_DIR")
     if given:
         return Path(os.path.abspath(given))
     # dbt itself ends with ~/.dbt. The project comes after it, so that the two never read different files.
-    for folder in (Path.cwd(), Path.home() / ".dbt", project_dir):
+    for folder in (Path.cwd(), *_dbt_homes(), project_dir):
         if (folder / "profiles.yml").exists():
             return folder
     return project_dir
 
 
+def _dbt_homes() -> list[Path]:
+    """~/.dbt; nothing for a user without a home, in some containers."""
+    with suppress(RuntimeError):
+        return [Path.home() / ".dbt"]
+    return []
+
+
 def _profile_name(path: Path) -> str:
-    name = _env("PROFILE") or _render(read_yaml(path).get("profile"), f"profile in {path}")
+    name = environment_option("PROFILE") or rendered(read_yaml(path).get("profile"), f"profile in {path}")
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"{path} names no profile: add a line such as `profile: vector`")
     return name
@@ -125,7 +137,8 @@ def _profile(path: Path, name: str) -> dict[str, Any]:
     return profiles[name]
 
 
-def _env(option: str) -> str | None:
+def environment_option(option: str) -> str | None:
+    """What the environment says of an option of dbt."""
     return os.environ.get(f"DBT_ENGINE_{option}") or os.environ.get(f"DBT_{option}") or None
 
 
@@ -194,12 +207,13 @@ _environment.globals = {"env_var": _env_var}
 _environment.filters.update(as_text=_Text, as_native=_Native, as_bool=_Bool, as_number=_Number)
 
 
-def _render(value: Any, where: str, key: str = "") -> Any:
-    """A YAML value with every text in it rendered, keys excepted."""
+def rendered(value: Any, where: str, key: str = "") -> Any:
+    """A YAML value with every text in it rendered by dbt's rules for profiles, keys excepted. Raises
+    ConfigurationError, which quotes no value."""
     if isinstance(value, dict):
-        return {name: _render(item, where, f"{key}.{name}" if key else str(name)) for name, item in value.items()}
+        return {name: rendered(item, where, f"{key}.{name}" if key else str(name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [_render(item, where, key) for item in value]
+        return [rendered(item, where, key) for item in value]
     if isinstance(value, date):
         return value.isoformat()
     if not isinstance(value, str):
