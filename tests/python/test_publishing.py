@@ -132,7 +132,7 @@ def test_a_good_space_goes_live_and_is_searched(judged):
         assert (second.note, second.published_by) == ("as good, and longer", first.published_by)
         assert second.evidence["checks"] == shown["checks"]
     listed = {row["space_key"]: row["status"] for row in commands(judged, "list")[0]["rows"]}
-    assert listed == {"good": "live", "hash": "retired"}
+    assert listed == {"good": "live", "hash": "superseded"}
     found = json.loads(judged.vector("search", "Which moon has geysers?", "--json").stdout)
     assert found["embedding_space_id"] == new.embedding_space_id
     guards = {"publications_follow_each_other", "live_space_is_covered"}
@@ -614,7 +614,7 @@ def test_a_rollback_to_nothing_is_refused(store, old):
     assert default_space(store).space_key == "good"
 
 
-def test_a_draft_is_given_up_and_can_still_be_published(judged, green):
+def test_a_draft_is_retired_and_can_still_be_published(judged, green):
     with judged.store() as store:
         new = good(store)
         evaluate(store, new)
@@ -628,29 +628,22 @@ def test_a_draft_is_given_up_and_can_still_be_published(judged, green):
     assert (code, told) == (4, "error: space hash is the one that search uses; publish another one first\n")
     assert commands(judged, "publish", "good")[1] == 0
     assert judged.query("select space_key, status from space_status order by 1") == [
-        ("good", "live"), ("hash", "retired"),
+        ("good", "live"), ("hash", "superseded"),
     ]  # fmt: skip
     assert judged.test("--select", "publications_follow_each_other").ended("pass")
 
 
-def test_a_rollback_passes_over_spaces_that_were_given_up(store, old):
+def test_a_rollback_goes_back_to_the_last_space_that_was_not_retired(store, old):
     first, second, third = good(store), made(store, "second", template="2 {text}"), bad(store)
     for space in (first, second, old, third):
         switch(store, History.read(store), space, PublicationAction.PUBLISH)
     assert retire(store, old, "the licence ended").note == "the licence ended"
     assert retire(store, second).previous_space_id is None
-    assert retire(store, second) is None  # given up already
-    space, publication, warnings = roll_back(store)
+    assert retire(store, second) is None
+    space, publication, _ = roll_back(store)
     assert (space, publication.previous_space_id) == (first, third.embedding_space_id)
-    assert [warning.split(" at ")[0] for warning in warnings] == [
-        "hash is passed over: it was given up", "second is passed over: it was given up",
-    ]  # fmt: skip
-    assert "(the licence ended)" in warnings[0]
     assert default_space(store) == first
-    # Before it there is only the one that was given up.
-    with pytest.raises(
-        PublicationRefused, match="no publication to go back to but of spaces that were given up: hash;"
-    ):
+    with pytest.raises(PublicationRefused, match="no space to go back to that was not retired"):
         roll_back(store)
     # Through the gate, a space comes back for good.
     switch(store, History.read(store), second, PublicationAction.PUBLISH)
@@ -660,18 +653,16 @@ def test_a_rollback_passes_over_spaces_that_were_given_up(store, old):
 
 
 def test_a_rollback_does_not_go_to_the_space_that_is_live(store, old):
-    """Between the two publications of the live space is one of a space that was given up."""
+    """Between the two publications of the live space is one of a retired space."""
     first, second = good(store), bad(store)
     for space in (first, old, second, old):
         switch(store, History.read(store), space, PublicationAction.PUBLISH)
     retire(store, second)
-    space, _, warnings = roll_back(store)
-    assert space == first
-    assert len(warnings) == 1
+    assert roll_back(store)[0] == first
 
 
 @given(st.lists(st.tuples(st.sampled_from(["publish", "rollback", "retire"]), st.sampled_from("abcd")), max_size=20))
-def test_the_way_back_leads_to_earlier_spaces_that_were_not_given_up(wishes):
+def test_the_way_back_leads_to_earlier_spaces_that_were_not_retired(wishes):
     """Whatever was done, as far as it may be done: the latest switch is live, and rollbacks come to an end."""
     rows = []
 
@@ -684,7 +675,7 @@ def test_the_way_back_leads_to_earlier_spaces_that_were_not_given_up(wishes):
         if target not in (None, history.live_space_id):
             add(action, target)
     latest = {row.embedding_space_id: row.action for row in rows}
-    given_up = {space for space, action in latest.items() if action is PublicationAction.RETIRE}
+    retired = {space for space, action in latest.items() if action is PublicationAction.RETIRE}
     visited = []
     while True:
         history = History(tuple(rows))
@@ -692,32 +683,30 @@ def test_the_way_back_leads_to_earlier_spaces_that_were_not_given_up(wishes):
         assert history.live_space_id == (switches[-1] if switches else None)
         if history.rollback_space_id is None:
             break
-        assert history.rollback_space_id not in given_up | {history.live_space_id}
+        assert history.rollback_space_id not in retired | {history.live_space_id}
         visited.append(history.rollback_space_id)
         add(PublicationAction.ROLLBACK, history.rollback_space_id)
     assert len(visited) <= len(wishes)
 
 
-def test_a_replaced_space_is_given_up_for_good(judged):
+def test_a_superseded_space_is_retired_for_good(judged):
     with judged.store() as store:
         for space in (store.get_embedding_space_by_key("hash"), good(store)):
             switch(store, History.read(store), space, PublicationAction.PUBLISH)
-    query = "select status, is_given_up from space_status where space_key = 'hash'"
-    ((before,),) = judged.query("select since_utc from space_status where space_key = 'hash'")
-    assert judged.query(query) == [("retired", False)]
+    query = "select status from space_status where space_key = 'hash'"
+    assert judged.query(query) == [("superseded",)]
     shown, code, told = commands(judged, "retire", "hash", "--note", "the licence ended")
     assert (code, shown["action"], shown["publication_number"]) == (0, "retire", 3)
-    assert judged.query(query) == [("retired", True)]
-    assert judged.query("select since_utc from space_status where space_key = 'hash'") == [(before,)]
+    assert judged.query(query) == [("retired",)]
     assert commands(judged, "history")[0]["rows"][-1]["note"] == "the licence ended"
     again = judged.vector("spaces", "retire", "hash", "--note", "once more")
-    assert (again.exit_code, again.stdout) == (0, "hash was given up already; nothing was recorded\n")
-    assert {row["space_key"]: row["is_given_up"] for row in commands(judged, "list")[0]["rows"]} == {
-        "good": False, "hash": True,
+    assert (again.exit_code, again.stdout) == (0, "hash is retired already; nothing was recorded\n")
+    assert {row["space_key"]: row["status"] for row in commands(judged, "list")[0]["rows"]} == {
+        "good": "live", "hash": "retired",
     }  # fmt: skip
     shown, code, told = commands(judged, "rollback")
     assert (code, shown) == (4, None)
-    assert "spaces that were given up: hash; publish one" in told
+    assert "no space to go back to that was not retired" in told
     assert judged.query("select space_key from space_status where is_default") == [("good",)]
     assert judged.test("--select", "publications_follow_each_other").ended("pass")
 
@@ -750,7 +739,7 @@ def test_search_uses_the_live_space_and_before_that_the_only_active_one(judged):
     assert "no space is called 'none'; spaces are good, hash" in searched("--space", "none")
 
 
-def test_a_space_that_was_given_up_is_searched_only_by_its_name(judged):
+def test_a_retired_space_is_searched_only_by_its_name(judged):
     def searched(*arguments):
         done = judged.vector("search", "Which moon has geysers?", "--json", *arguments)
         return json.loads(done.stdout)["embedding_space_id"] if done.exit_code == 0 else (done.exit_code, done.stderr)
@@ -765,12 +754,12 @@ def test_a_space_that_was_given_up_is_searched_only_by_its_name(judged):
         assert default_space(store) is None
     code, told = searched()
     assert code == 2
-    assert "the only active space, hash, was given up: publish one, or name it with --space" in told
+    assert "every active space is retired (hash): publish one, or name it by --space" in told
     assert searched("--space", "hash") == old.embedding_space_id
     with judged.store() as store:
         retire(store, new)
         store.save_embedding_space(new)
-    assert "all active spaces, good, hash, were given up: publish one, or name one with --space" in searched()[1]
+    assert "every active space is retired (good, hash): publish one, or name it by --space" in searched()[1]
 
 
 # The commands
