@@ -143,9 +143,7 @@ def _replayed(store: VectorStore, retrieval: VectorRetrieval, models: _Models, r
     return Replay(*about, notes=notes, unchanged=kept, changes=changes)
 
 
-def _hit_changes(
-    store: VectorStore, then: Sequence[VectorRetrievalHit], now: Sequence[FoundChunk]
-) -> list[HitChange]:
+def _hit_changes(store: VectorStore, then: Sequence[VectorRetrievalHit], now: Sequence[FoundChunk]) -> list[HitChange]:
     """The hits that are not as they were, by rank, those that are gone by the rank they had."""
     before, after = {hit.chunk_id: hit for hit in then}, {hit.chunk_id: hit for hit in now}
     found = []

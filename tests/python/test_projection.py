@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from support import PROJECT_DIR, VECTOR
+from vector.projection import project_plane
 
 from vector.contracts.models import VectorEmbedding
-from vector.projection import project_plane
 
 MODEL = PROJECT_DIR / "models" / "marts" / "space_map.py"
 VECTORS = arrays.arrays(

@@ -8,13 +8,13 @@ import ir_measures
 import pytest
 from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
 from job_support import context_of, run_job
+from vector.measures import jaccard, overlap_at, rank_biased_overlap
 
 from vector.contracts.models import JobStatus
 from vector.embedding import embed_space
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.evaluating import evaluate
 from vector.jobs import drift_test, retrieve_test
-from vector.measures import jaccard, overlap_at, rank_biased_overlap
 from vector.performing import is_permanent
 from vector.queue import JobQueue
 from vector.search_policy import SearchPolicy

@@ -9,7 +9,6 @@ import pytest
 
 import vector.replay
 from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
-from vector.embedding import embed_space
 from vector.errors import ConfigurationError, InputRefused, ProviderError
 from vector.providers.hash import HashProvider
 from vector.redaction import REDACTED, redaction_is_set

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import PROJECT_DIR, read_csv
+from vector.measures import distinct, ndcg_at
 
 from vector.errors import ConfigurationError, InputRefused, SpaceRefused
-from vector.measures import distinct, ndcg_at
 from vector.providers import open_provider, token_counter
 from vector.providers import static as static_module
 from vector.retrieval import search

@@ -86,7 +86,9 @@ def add_to(nested: Any) -> None:
     live.add_argument("--skip-tests", action="store_true", help="do not run dbt's tests; needs --note")
     live.add_argument("--skip-comparison", action="store_true", help="do not compare with the live one; needs --note")
     back = add_command(nested, "rollback", _rollback, "make the space before the live one live", ROLLBACK_HELP, True)
-    gone = add_command(nested, "retire", _retire, "retire a space that is not live; its vectors stay", RETIRE_HELP, True)
+    gone = add_command(
+        nested, "retire", _retire, "retire a space that is not live; its vectors stay", RETIRE_HELP, True
+    )
     gone.add_argument("key", metavar="KEY")
     for each in (live, back, gone):
         each.add_argument("--note", metavar="TEXT", help="why; kept in the log")
