@@ -24,7 +24,7 @@ def coverage(report: Report) -> Spec:
         alt.Color("state:N", sort=list(STATES), title=None, scale=alt.Scale(domain=list(STATES))),
         order=alt.Order("rank:Q"),
         tooltip=["space_key:N", "source_type:N", "state:N", "chunks:Q"],
-    ).properties(width=WIDTH).facet("space_key:N", columns=2, title=None)  # fmt: skip
+    ).properties(width=WIDTH).facet(alt.Facet("space_key:N", title=None), columns=2)  # fmt: skip
     return _spec(chart, _by_state(report.coverage, "chunks", STATES))
 
 
