@@ -148,6 +148,8 @@ def test_cost_is_that_of_the_runs(filled, report):
 
 
 def test_each_space_has_its_status(filled, shown):
+    headings = shown.tree.xpath("//div[@aria-label='Spaces']//th")
+    assert [each.text_content() for each in headings] == ["Space", "Status", "Active", "Default", "Since, UTC"]
     expected = filled.rows("select space_key, status, is_active, is_default from space_status order by space_key")
     assert {status for _, status, _, _ in expected} == {"draft", "live", "superseded", "retired"}
     given = zip(*(shown.texts("Spaces", column) for column in range(4)), strict=True)

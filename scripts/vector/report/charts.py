@@ -42,13 +42,16 @@ def queue(report: Report) -> Spec:
 
 def quality(report: Report) -> Spec:
     """Mean and 95% interval of every evaluation in time, a line a series, a panel a metric."""
+    legend = alt.Legend(orient="top", columns=1, labelLimit=600)
     base = alt.Chart(alt.NamedData("rows")).encode(
         alt.X("evaluated:T", title=None),
-        alt.Color("series:N", title=None, legend=alt.Legend(orient="top", columns=1, labelLimit=600)),
+        alt.Color("series:N", title=None, legend=legend),
         tooltip=["series:N", "metric:N", "evaluated:T", "mean_score:Q", "ci_lower:Q", "ci_upper:Q", "query_count:Q"],
     )
     mean = alt.Y("mean_score:Q", title=None, scale=alt.Scale(domain=[0, 1]))
-    layers = base.mark_line().encode(mean) + base.mark_point(filled=True, size=50).encode(mean, shape="series:N")
+    layers = base.mark_line().encode(mean) + base.mark_point(filled=True, size=50).encode(
+        mean, alt.Shape("series:N", title=None, legend=legend)
+    )
     interval = base.mark_rule().encode(alt.Y("ci_lower:Q", title=None), alt.Y2("ci_upper:Q"))
     chart = (interval + layers).properties(width=WIDTH, height=HEIGHT)
     columns = "series metric mean_score ci_lower ci_upper query_count".split()
