@@ -61,7 +61,12 @@ def space_map(sample, space, key, count):
 
 
 def project_plane(vectors):
-    """scripts/vector/projection.py says what it computes; a test compares the two."""
+    """Coordinates of n vectors, (n, 2), and the share of their variance that each axis shows, (2,).
+
+    Principal component analysis (Pearson 1901; Jolliffe 2002, chapter 1) of the centred vectors, in float64: the axes
+    are the two eigenvectors of the largest eigenvalues of their scatter matrix, each turned so that its largest
+    element in absolute value is positive, as scikit-learn does. Of vectors that are all alike, all is 0.
+    """
     centred = np.asarray(vectors, dtype=np.float64)
     scale = np.square(centred).sum()
     centred = centred - centred.mean(axis=0)
