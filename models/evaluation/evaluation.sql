@@ -6,13 +6,28 @@ retrievals as (
 
 ),
 
+queries as (
+
+    select * from {{ ref('eval_query') }}
+
+),
+
+judgments as (
+
+    select distinct query_id
+    from {{ ref('eval_judgment') }}
+    where relevance > 0
+
+),
+
 judged_queries as (
 
     select
-        query_id,
-        query_set
-    from {{ ref('eval_query') }}
-    where query_id in (select query_id from {{ ref('eval_judgment') }} where relevance > 0)
+        queries.query_id,
+        queries.query_set
+    from queries
+    inner join judgments
+        on queries.query_id = judgments.query_id
 
 ),
 
