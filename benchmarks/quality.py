@@ -22,12 +22,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import ir_measures
+from ir_measures import R, nDCG
 from support import PROJECT_DIR, Warehouse, parser, print_header, print_table, scratch_warehouse
 
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import embed_space
 from vector.language import NEUTRAL
-from vector.measures import distinct, ndcg_at, recall_at
 from vector.providers import open_provider
 from vector.retrieval import Question, embed_question, search_question
 from vector.search_policy import SearchPolicy
@@ -180,16 +181,15 @@ def _asked(
         seconds = time.perf_counter() - started
         if mode != "lexical":
             seconds += sum(question.embedding_ms for question in questions.values()) / 1000
-        judged = collection.judgments.items()
-        ndcg = sum(ndcg_at(rankings[key], relevant, 10) for key, relevant in judged)
-        recall = sum(recall_at(rankings[key], relevant, DEPTH) for key, relevant in judged)
-        figures[mode, of] = (ndcg / len(questions), recall / len(questions), seconds)
+        run = {key: {each: -float(rank) for rank, each in enumerate(found)} for key, found in rankings.items()}
+        means = ir_measures.calc_aggregate([nDCG @ 10, R @ DEPTH], collection.judgments, run)
+        figures[mode, of] = (means[nDCG @ 10], means[R @ DEPTH], seconds)
     return figures
 
 
 def _ranking(store: VectorStore, space: EmbeddingSpace, question: Question, policy: SearchPolicy) -> list[str]:
     hits = search_question(store, space, question, CHUNKS, policy=policy, log=False).hits
-    return distinct(hit.source_id.removeprefix("page:") for hit in hits)
+    return list(dict.fromkeys(hit.source_id.removeprefix("page:") for hit in hits))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ with_status as (
         *,
         case
             when switch_id is not null and replaced_by_publication_id is null then 'live'
-            when switch_id is not null or retirement_id is not null then 'retired'
+            when retirement_number > coalesce(switch_number, 0) then 'retired'
+            when switch_id is not null then 'superseded'
             else 'draft'
         end as status
     from joined
@@ -92,23 +93,22 @@ final as (
         space_key,
         is_active,
         status,
-        case
-            when status = 'live' then live_utc
-            when switch_id is not null then replaced_utc
-            when retirement_id is not null then retired_utc
+        case status
+            when 'live' then live_utc
+            when 'superseded' then replaced_utc
+            when 'retired' then retired_utc
             else created_utc
         end as since_utc,
-        case
-            when status = 'live' then switch_id
-            when switch_id is not null then replaced_by_publication_id
-            else retirement_id
+        case status
+            when 'live' then switch_id
+            when 'superseded' then replaced_by_publication_id
+            when 'retired' then retirement_id
         end as publication_id,
         {{ boolean_of(
             "status = 'live'"
             " or (published_space_count = 0 and active_draft_count = 1 and status = 'draft' and "
             ~ is_true('is_active') ~ ")"
-        ) }} as is_default,
-        {{ boolean_of("retirement_number > coalesce(switch_number, 0)") }} as is_given_up
+        ) }} as is_default
     from with_status
 
 )

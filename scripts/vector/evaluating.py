@@ -37,7 +37,7 @@ def evaluate(
     policy: SearchPolicy = BY_SOURCE,
 ) -> dict[str, Any]:
     """Asks the judged questions in the space by the policy, logged under a run of their own; the metrics of
-    RETRIEVE_TEST without those of each question, and the `run_id`. Without a policy, chunks rank by their vectors, one
+    RETRIEVE_TEST and the `run_id`. Without a policy, chunks rank by their vectors, one
     hit a source. A reranker may be any function, as in a search.
 
     Raises ConfigurationError when there are no judged questions, and as vector.retrieval.search does.
@@ -48,4 +48,4 @@ def evaluate(
         job = store.get_job(run.job_id)
         assert job is not None
         run.metrics = retrieve_test.measured(_ByHand(store, job, run), chosen, policy)
-    return {"run_id": run.run_id, **{name: value for name, value in run.metrics.items() if name != "queries"}}
+    return {"run_id": run.run_id, **run.metrics}

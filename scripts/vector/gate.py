@@ -11,9 +11,8 @@ from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePubl
 from vector.coverage import coverage_of, in_words
 from vector.data_tests import DataTests
 from vector.errors import PublicationRefused
-from vector.gate_check import Check
 from vector.publishing import History, known_space, switch
-from vector.quality_gate import quality_checks
+from vector.quality_gate import Check, quality_checks
 from vector.store import VectorStore
 
 
@@ -66,18 +65,14 @@ def check_gate(store: VectorStore, space: EmbeddingSpace, tests: DataTests | Non
 
 
 def roll_back(store: VectorStore, note: str | None = None) -> tuple[EmbeddingSpace, SpacePublication, list[str]]:
-    """Makes the last space before the live one live that was not given up: that space, the publication, and what is not
+    """Makes the last space before the live one live that was not retired: that space, the publication, and what is not
     well with it.
 
     Raises PublicationRefused when there is no such space, or it has no current vector.
     """
     history = History.read(store)
-    passed = {known_space(store, each.embedding_space_id).space_key: each for each in history.passed_over}
     if not history.rollback_space_id:
-        nowhere = "there is no publication to go back to"
-        if passed:
-            nowhere += f" but of spaces that were given up: {', '.join(map(str, passed))}; publish one"
-        raise PublicationRefused(f"{nowhere}; see `vector spaces history`")
+        raise PublicationRefused("there is no space to go back to that was not retired; see `vector spaces history`")
     space = known_space(store, history.rollback_space_id)
     coverage = coverage_check(store, space)
     if not coverage.figures["current"]:
@@ -85,12 +80,7 @@ def roll_back(store: VectorStore, note: str | None = None) -> tuple[EmbeddingSpa
     checks = (_active(space), coverage)
     evidence = {"checks": [asdict(check) for check in checks], "options": {}}
     publication = switch(store, history, space, PublicationAction.ROLLBACK, evidence, note)
-    told = [
-        f"{key} is passed over: it was given up at {each.published_utc:%Y-%m-%d %H:%M} UTC"
-        + (f" ({each.note})" if each.note else "")
-        for key, each in passed.items()
-    ]
-    return space, publication, told + [f"{space.space_key}: {check.detail}" for check in checks if not check.passed]
+    return space, publication, [f"{space.space_key}: {check.detail}" for check in checks if not check.passed]
 
 
 def coverage_check(store: VectorStore, space: EmbeddingSpace, allow_quarantined: bool = False) -> Check:

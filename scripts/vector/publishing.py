@@ -41,34 +41,20 @@ class History:
 
     @property
     def rollback_space_id(self) -> str | None:
-        """The space that a rollback makes live: the last one before the live space that was not given up."""
-        return next((each for each in self._earlier() if each not in self.given_up), None)
-
-    @property
-    def passed_over(self) -> list[SpacePublication]:
-        """The retirements of the given-up spaces that lie between the live space and that of a rollback; where there is
-        none to go back to, of all earlier spaces."""
-        passed: list[str] = []
-        for each in self._earlier():
-            if each not in self.given_up:
-                break
-            passed.append(each)
-        return [self.given_up[each] for each in dict.fromkeys(passed)]
-
-    @property
-    def given_up(self) -> dict[str, SpacePublication]:
-        """The spaces that were retired by hand and not published since, with their retirement."""
-        latest = {each.embedding_space_id: each for each in self.publications}
-        return {space: each for space, each in latest.items() if each.action is PublicationAction.RETIRE}
-
-    def _earlier(self) -> list[str]:
-        """The spaces before the live one, the latest first; where it was live before, that does not count."""
+        """The space that a rollback makes live: the last one before the live space that was not retired."""
         chain = self._chain()
-        return [each for each in reversed(chain[:-1]) if each != chain[-1]]
+        earlier = (each for each in reversed(chain[:-1]) if each != chain[-1] and each not in self.retired)
+        return next(earlier, None)
+
+    @property
+    def retired(self) -> set[str]:
+        """The spaces that were retired by hand and not published since."""
+        latest = {each.embedding_space_id: each.action for each in self.publications}
+        return {space for space, action in latest.items() if action is PublicationAction.RETIRE}
 
     def _chain(self) -> list[str]:
-        """The published spaces that were not rolled back, in order. A rollback takes the last one away, with those that
-        it passed over, so that two in a row go back further, and never forth to a space that was found wanting."""
+        """The published spaces that were not rolled back, in order. A rollback takes away what is after its space, so
+        that two in a row go back further."""
         chain: list[str] = []
         for each in self.publications:
             if each.action is PublicationAction.PUBLISH:
@@ -81,7 +67,7 @@ class History:
 
 def default_space(store: VectorStore) -> EmbeddingSpace | None:
     """The space that search uses where none is named: the live one, though it be inactive; while none was ever
-    published, the only active one that was not given up; else None."""
+    published, the only active draft; else None."""
     rows = store.engine.query(f"select embedding_space_id, is_default from {store.engine.table('space_status')}")
     found = [space_id for space_id, is_default in rows if is_default]
     return store.get_embedding_space(found[0]) if found else None
@@ -103,21 +89,21 @@ def switch(
 
 
 def retire(store: VectorStore, space: EmbeddingSpace, note: str | None = None) -> SpacePublication | None:
-    """Marks a draft, or a space that was replaced, as given up: no rollback goes back to it. Its vectors stay, and it
-    can still be published. None where it was given up already: then nothing is written.
+    """Retires a draft or a superseded space: no rollback goes back to it. Its vectors stay, and it can still be
+    published. None where it is retired already: then nothing is written.
 
     Raises PublicationRefused when search uses the space, or another session has written a publication meanwhile.
     """
     history, default = History.read(store), default_space(store)
     if default and default.embedding_space_id == space.embedding_space_id:
         raise PublicationRefused(f"space {space.space_key} is the one that search uses; publish another one first")
-    if space.embedding_space_id in history.given_up:
+    if space.embedding_space_id in history.retired:
         return None
     return _add(store, history, space, PublicationAction.RETIRE, None, None, note)
 
 
 def status_of(store: VectorStore, space: EmbeddingSpace) -> str:
-    """draft, live or retired."""
+    """draft, live, superseded or retired."""
     ((status,),) = store.engine.query(
         f"select status from {store.engine.table('space_status')} where embedding_space_id = ?",
         [space.embedding_space_id],

@@ -4,20 +4,30 @@ the evaluations in the log of searches are held (docs/evaluation.md)."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.gate_check import Check
+from vector.intervals import of_difference, of_mean, scores_of
 from vector.jobs.query_set import DEFAULT_TOP_K
 from vector.search_policy import BY_SOURCE, MODES
 from vector.store import VectorStore
 
 _SEED = "seeds/evaluation/publish_threshold.csv"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition of the gate: whether it holds, what was found in words, and in numbers."""
+
+    name: str
+    passed: bool
+    detail: str
+    figures: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,12 +65,12 @@ class Threshold:
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """One that asked all judged questions of a set; `asked_utc` is when it asked the first, `policy_json` its asked
-    policy as the marts write it."""
+    """One that asked all judged questions of a set; `asked_utc` is when it asked the first. `scores` are those of the
+    threshold's metric, by question."""
 
     evaluation_id: str
-    policy_json: str
     asked_utc: datetime
+    scores: Mapping[str, float]
 
 
 def quality_checks(
@@ -89,7 +99,7 @@ def quality_checks(
         if live and skip_comparison:
             checks.append(Check(_against(threshold, live), True, "not compared (--skip-comparison)", {"skipped": True}))
         elif live and evaluation:
-            checks.append(_compared(engine, space, live, threshold, count, evaluation))
+            checks.append(_compared(engine, space, live, threshold, evaluation))
     return checks
 
 
@@ -103,77 +113,75 @@ def _own_score(
         return failed(threshold.problem)
     if not question_count:
         return failed(f"query set {threshold.query_set} has no judged question: correct {_SEED}, or add judgments")
-    evaluation = _latest_evaluation(engine, space, threshold, question_count)
+    evaluation = _latest_evaluation(engine, space, threshold)
     if evaluation is None:
         return failed(
             f"no evaluation of all {question_count} judged questions by plain {threshold.search_method} search for"
             f" {DEFAULT_TOP_K} hits, one a source:"
             f" run `vector spaces evaluate {space.space_key}{threshold.option}`"
         )
-    changed = _last_change(engine, space)
-    if changed and evaluation.asked_utc < changed:
-        return failed(_stale(space, threshold, evaluation.asked_utc, changed))
-    measured = engine.query(
-        f"select mean_score, ci_lower, ci_upper, query_count from {engine.table('retrieval_quality')}"
-        " where evaluation_id = ? and metric = ?",
-        [evaluation.evaluation_id, threshold.metric],
-    )
-    if not measured:
+    if stale := _stale(engine, space, threshold, evaluation):
+        return failed(stale)
+    if not evaluation.scores:
         return failed(f"{threshold.metric} is not a metric of docs/evaluation.md: correct {_SEED}")
-    ((mean, lower, upper, queries),) = measured
+    found = of_mean(evaluation.scores)
     figures = {
-        **asdict(threshold), "evaluation_id": evaluation.evaluation_id, "top_k": DEFAULT_TOP_K, "mean_score": mean,
-        "ci_lower": lower, "ci_upper": upper, "query_count": queries,
+        **asdict(threshold), "evaluation_id": evaluation.evaluation_id, "top_k": DEFAULT_TOP_K,
+        "mean_score": found.estimate, "ci_lower": found.ci_lower, "ci_upper": found.ci_upper,
+        "query_count": found.query_count,
     }  # fmt: skip
-    passed = mean >= threshold.min_score
-    detail = f"{mean:.3f} (95% {lower:.3f} to {upper:.3f}, {queries} questions); at least {threshold.min_score:g}"
-    return evaluation, Check(threshold.name, passed, detail, figures)
+    detail = (
+        f"{found.estimate:.3f} (95% {found.ci_lower:.3f} to {found.ci_upper:.3f}, {found.query_count} questions);"
+        f" at least {threshold.min_score:g}"
+    )
+    return evaluation, Check(threshold.name, found.estimate >= threshold.min_score, detail, figures)
 
 
 def _compared(
-    engine: Engine,
-    space: EmbeddingSpace,
-    live: EmbeddingSpace,
-    threshold: Threshold,
-    question_count: int,
-    evaluation: _Evaluation,
+    engine: Engine, space: EmbeddingSpace, live: EmbeddingSpace, threshold: Threshold, evaluation: _Evaluation
 ) -> Check:
     def failed(detail: str) -> Check:
         return Check(_against(threshold, live), False, detail, {"max_loss": threshold.max_loss})
 
-    comparison = _comparison(engine, space, live, threshold, evaluation)
-    again = f"run `vector spaces evaluate {space.space_key} {live.space_key}{threshold.option}`"
-    if comparison is None or comparison["pair_count"] < question_count:
-        pairs = comparison["pair_count"] if comparison else 0
+    baseline = _latest_evaluation(engine, live, threshold)
+    found = of_difference(evaluation.scores, baseline.scores) if baseline else None
+    if baseline is None or found is None:
         return failed(
-            f"both spaces answered {pairs} of {question_count} judged questions in the same way: {again},"
-            " or, if its model is gone, --skip-comparison"
+            f"{live.space_key} has not been asked the judged questions in the same way:"
+            f" run `vector spaces evaluate {live.space_key}{threshold.option}`, or, if its model is gone,"
+            " --skip-comparison"
         )
-    for each, asked in ((live, comparison["asked_live"]), (space, comparison["asked_space"])):
-        changed = _last_change(engine, each)
-        if changed and asked < changed:
-            return failed(_stale(each, threshold, asked, changed))
-    difference, verdict = comparison["mean_difference"], comparison["verdict"]
+    if stale := _stale(engine, live, threshold, baseline):
+        return failed(stale)
+    # As the mart space_comparison has it, which tests/python/test_evaluation.py compares.
+    better = found.p_value < 0.05 and (space if found.ci_lower > 0 else live if found.ci_upper < 0 else None)
     if threshold.max_loss is None:
-        passed, wanted = verdict != "A better", "must not be significantly worse"
+        passed, wanted = better is not live, "must not be significantly worse"
     else:
-        passed, wanted = difference >= -threshold.max_loss, f"may be worse by {threshold.max_loss:g}"
-    judgment = {"A better": f"{live.space_key} is better", "B better": f"{space.space_key} is better"}
+        passed, wanted = found.estimate >= -threshold.max_loss, f"may be worse by {threshold.max_loss:g}"
     detail = (
-        f"{difference:+.3f} (95% {comparison['ci_lower']:+.3f} to {comparison['ci_upper']:+.3f},"
-        f" p {comparison['p_value']:.3f}: {judgment.get(verdict, verdict)}); {wanted}"
+        f"{found.estimate:+.3f} (95% {found.ci_lower:+.3f} to {found.ci_upper:+.3f}, p {found.p_value:.3f}:"
+        f" {f'{better.space_key} is better' if better else 'not distinguishable'}); {wanted}"
     )
-    figures = {name: value for name, value in comparison.items() if not name.startswith("asked_")}
-    return Check(_against(threshold, live), passed, detail, {"max_loss": threshold.max_loss, **figures})
+    figures = {
+        "max_loss": threshold.max_loss, "baseline_evaluation_id": baseline.evaluation_id,
+        "mean_difference": found.estimate, "ci_lower": found.ci_lower, "ci_upper": found.ci_upper,
+        "p_value": found.p_value, "query_count": found.query_count,
+    }  # fmt: skip
+    return Check(_against(threshold, live), passed, detail, figures)
 
 
 def _against(threshold: Threshold, live: EmbeddingSpace) -> str:
     return f"{threshold.name}, against {live.space_key}"
 
 
-def _stale(space: EmbeddingSpace, threshold: Threshold, asked: datetime, changed: datetime) -> str:
+def _stale(engine: Engine, space: EmbeddingSpace, threshold: Threshold, evaluation: _Evaluation) -> str | None:
+    """What to do where the space may answer otherwise than when it was evaluated."""
+    changed = _last_change(engine, space)
+    if changed is None or evaluation.asked_utc >= changed:
+        return None
     return (
-        f"{space.space_key} was evaluated at {asked:%Y-%m-%d %H:%M:%S} UTC, and what it finds changed at"
+        f"{space.space_key} was evaluated at {evaluation.asked_utc:%Y-%m-%d %H:%M:%S} UTC, and what it finds changed at"
         f" {changed:%Y-%m-%d %H:%M:%S}: run `vector spaces evaluate {space.space_key}{threshold.option}`"
     )
 
@@ -196,26 +204,21 @@ def _judged_questions(engine: Engine) -> dict[str, int]:
     return {query_set: int(count) for query_set, count in rows}
 
 
-def _latest_evaluation(
-    engine: Engine, space: EmbeddingSpace, threshold: Threshold, question_count: int
-) -> _Evaluation | None:
+def _latest_evaluation(engine: Engine, space: EmbeddingSpace, threshold: Threshold) -> _Evaluation | None:
     """The latest unfiltered one that asked every judged question as `spaces evaluate` does, to which nothing was said
     but the threshold's method: the plain policy of the method, for as many hits."""
     rows = engine.query(
-        "select evaluation_id, asked_policy_json, min(searched_utc) as asked_utc"
-        f" from {engine.table('eval_retrieval')}"
-        " where embedding_space_id = ? and query_set = ? and search_method = ? and filters_json is null"
-        f" and top_k = ? and query_id in (select query_id from {engine.table('eval_judgment')} where relevance > 0)"
-        " group by evaluation_id, asked_policy_json having count(*) >= ?"
-        " order by asked_utc desc, evaluation_id",
-        [
-            space.embedding_space_id, threshold.query_set, threshold.search_method, DEFAULT_TOP_K, question_count,
-        ],
-    )  # fmt: skip
+        f"select evaluation_id, evaluated_utc, asked_policy_json from {engine.table('evaluation')}"
+        " where embedding_space_id = ? and query_set = ? and search_method = ? and filters_json is null and top_k = ?"
+        " and missing_query_count = 0 order by evaluated_utc desc, evaluation_id",
+        [space.embedding_space_id, threshold.query_set, threshold.search_method, DEFAULT_TOP_K],
+    )
     plain = replace(BY_SOURCE, mode=threshold.search_method).in_warehouse(engine).asked_json(DEFAULT_TOP_K)
-    # As objects: engines may write a number in several ways.
-    evaluations = (_Evaluation(*row) for row in rows)
-    return next((each for each in evaluations if json.loads(each.policy_json) == plain), None)
+    for evaluation_id, asked_utc, policy_json in rows:
+        # As objects: engines may write a number in several ways.
+        if json.loads(policy_json) == plain:
+            return _Evaluation(evaluation_id, asked_utc, scores_of(engine, evaluation_id).get(threshold.metric, {}))
+    return None
 
 
 def _last_change(engine: Engine, space: EmbeddingSpace) -> datetime | None:
@@ -229,32 +232,3 @@ def _last_change(engine: Engine, space: EmbeddingSpace) -> datetime | None:
         [space.embedding_space_id],
     )
     return max((moment for moment in (written, changed) if moment), default=None)
-
-
-def _comparison(
-    engine: Engine, space: EmbeddingSpace, live: EmbeddingSpace, threshold: Threshold, evaluation: _Evaluation
-) -> dict[str, Any] | None:
-    """What space_comparison says of the live space as A and the space as B, and when each was first asked."""
-    pairs = engine.query(
-        "select comparison_id, count(*), min(searched_utc_a), min(searched_utc_b)"
-        f" from {engine.table('eval_pair')}"
-        " where embedding_space_id_a = ? and embedding_space_id_b = ? and query_set = ? and asked_policy_json = ?"
-        f" and filters_json is null and top_k = ? and query_id in"
-        f" (select query_id from {engine.table('eval_judgment')} where relevance > 0) group by comparison_id",
-        [
-            live.embedding_space_id, space.embedding_space_id, threshold.query_set, evaluation.policy_json,
-            DEFAULT_TOP_K,
-        ],
-    )  # fmt: skip
-    if not pairs:
-        return None
-    comparison_id, pair_count, asked_live, asked_space = pairs[0]
-    columns = "mean_a mean_b mean_difference ci_lower ci_upper p_value query_count verdict".split()
-    rows: Sequence[tuple] = engine.query(
-        f"select {', '.join(columns)} from {engine.table('space_comparison')} where comparison_id = ? and metric = ?",
-        [comparison_id, threshold.metric],
-    )
-    return {
-        "comparison_id": comparison_id, "pair_count": int(pair_count), "asked_live": asked_live,
-        "asked_space": asked_space, **dict(zip(columns, rows[0], strict=True)),
-    }  # fmt: skip

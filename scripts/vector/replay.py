@@ -1,24 +1,40 @@
-"""Logged searches run again: which hits came, went or moved since, and why."""
+"""Logged searches run again: which hits came, went or moved since, or have another text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from vector.contracts.models import EmbeddingSpace, VectorRetrieval
+from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
 from vector.engines.filters import SearchFilters, naive_utc
 from vector.errors import ConfigurationError, ProviderError, SpaceRefused, UnusableVector, VectorError
-from vector.hit_changes import SCORE_TOLERANCE, HitChange, hit_changes
 from vector.providers import EmbeddingProvider, open_provider
 from vector.redaction import is_redacted
 from vector.rerankers import is_entry_point
-from vector.retrieval import Question, embed_question, search_question
+from vector.retrieval import FoundChunk, Question, embed_question, search_question
 from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
+
+# What float32 sums of another order may differ by.
+VECTOR_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class HitChange:
+    """A hit that is not as it was. `change` is new, gone, text_changed, or moved, where the text is the same; ranks and
+    scores are None where it was no hit."""
+
+    chunk_id: str
+    source_id: str | None
+    change: str
+    rank_then: int | None
+    rank_now: int | None
+    score_then: float | None
+    score_now: float | None
 
 
 @dataclass(frozen=True)
@@ -122,9 +138,33 @@ def _replayed(store: VectorStore, retrieval: VectorRetrieval, models: _Models, r
     if _vector_changed(retrieval, question):
         notes = (*notes, "question_vector_changed")
     then = store.list_retrieval_hits(retrieval.retrieval_id)
-    changes = hit_changes(store, retrieval, filters, then, now)
+    changes = _hit_changes(store, then, now)
     kept = len({hit.chunk_id for hit in then} - {change.chunk_id for change in changes})
     return Replay(*about, notes=notes, unchanged=kept, changes=changes)
+
+
+def _hit_changes(store: VectorStore, then: Sequence[VectorRetrievalHit], now: Sequence[FoundChunk]) -> list[HitChange]:
+    """The hits that are not as they were, by rank, those that are gone by the rank they had."""
+    before, after = {hit.chunk_id: hit for hit in then}, {hit.chunk_id: hit for hit in now}
+    found = []
+    for chunk_id in before | after:
+        was, is_now = before.get(chunk_id), after.get(chunk_id)
+        if change := _change(was, is_now):
+            chunk = is_now or store.get_chunk(chunk_id)
+            ranks = (was and was.rank, is_now and is_now.rank)
+            scores = (was and was.score, is_now and is_now.score)
+            found.append(HitChange(chunk_id, chunk and chunk.source_id, change, *ranks, *scores))
+    return sorted(found, key=lambda each: (each.rank_now or each.rank_then, each.rank_then or 0))
+
+
+def _change(was: VectorRetrievalHit | None, is_now: FoundChunk | None) -> str | None:
+    if was is None:
+        return "new"
+    if is_now is None:
+        return "gone"
+    if was.content_sha256 != is_now.content_sha256:
+        return "text_changed"
+    return "moved" if was.rank != is_now.rank else None
 
 
 def _check_reranker(policy: SearchPolicy, reranker: str | None) -> None:
@@ -143,4 +183,4 @@ def _question(
 def _vector_changed(retrieval: VectorRetrieval, question: Question) -> bool:
     if retrieval.query_embedding is None or question.vector is None:
         return False
-    return not np.allclose(retrieval.query_embedding, question.vector, rtol=0, atol=SCORE_TOLERANCE)
+    return not np.allclose(retrieval.query_embedding, question.vector, rtol=0, atol=VECTOR_TOLERANCE)

@@ -24,6 +24,7 @@ from vector.contracts.models import (
     EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
+    EvaluationInterval,
     SpacePublication,
     VectorChunk,
     VectorEmbedding,
@@ -372,6 +373,10 @@ class VectorStore:
     def list_retrieval_hits(self, retrieval_id: str) -> list[VectorRetrievalHit]:
         """Hits of a logged search by rank."""
         return ledger_io.find(self.engine, ledgers.RETRIEVAL_HIT, {"retrieval_id": retrieval_id}, order="rank")
+
+    def save_evaluation_intervals(self, intervals: Iterable[EvaluationInterval]) -> SaveResult:
+        """Stores how sure the means of evaluations, and their differences, are."""
+        return self._save(ledgers.EVALUATION_INTERVAL, intervals)
 
     def close(self) -> None:
         """Closes the connection."""

@@ -1,5 +1,5 @@
 -- Publications that are not numbered without gaps, replace another space than the one that was live, put a space in its
--- own place, retire the live one, or roll back to one that was given up.
+-- own place, retire the live one, or roll back to one that was retired.
 select history.publication_id
 from (
     select

@@ -1,6 +1,5 @@
-"""What the suites of evaluation share: judged questions, logged runs, and the metrics computed another way."""
+"""What the suites of evaluation share: judged questions, logged runs, and their scores."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +11,22 @@ import duckdb
 import numpy as np
 from support import ScratchProject
 
-from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
+from vector.contracts.models import (
+    EmbeddingSpace,
+    JobStatus,
+    JobType,
+    RunStatus,
+    VectorJob,
+    VectorRetrieval,
+    VectorRetrievalHit,
+    VectorRun,
+)
 from vector.engines.duckdb import DuckDBEngine
+from vector.intervals import measure_run
 from vector.store import VectorStore
 
 METRICS = ("nDCG@10", "RR", "P@10", "R@10", "R@100")
 EXACT = 1e-9
-REPLICATES, SEED = 1000, "1"
 DAY = datetime(2026, 5, 1, 10, tzinfo=timezone.utc)
 
 T = TypeVar("T")
@@ -50,7 +58,7 @@ class Warehouse:
 
     def forget(self) -> None:
         """Deletes every logged search."""
-        self.connection.execute("delete from retrieval_hit")
+        self.connection.execute("delete from evaluation_interval; delete from retrieval_hit")
         self.connection.execute("delete from retrieval")
 
     def log(self, space: int, run: Run, day: int = 0, top_k: int = 300, **optional: Any) -> None:
@@ -70,6 +78,15 @@ class Warehouse:
             for rank, chunk in enumerate(run[retrieval.eval_query_id], 1)
         ]
         self.store.save_retrievals(retrievals, hits)
+
+    def evaluate(self, space: int, run: Run, day: int = 0, **optional: Any) -> None:
+        """Logs a run as an evaluation that has ended does: under a run, with its intervals."""
+        job = VectorJob.create_new(JobType.RETRIEVE_TEST, {}, status=JobStatus.SUCCEEDED, by_hand_flag=True)
+        made = VectorRun.create_new(job.job_id, "a test", status=RunStatus.SUCCEEDED)
+        self.store.save_job(job)
+        self.store.save_run(made)
+        self.log(space, run, day, run_id=made.run_id, **optional)
+        measure_run(self.store, made.run_id)
 
     def ranking(self, chunks: Sequence[str]) -> list[str]:
         """The sources of chunks, each at its first place."""
@@ -103,34 +120,6 @@ def open_warehouse(
         yield warehouse
 
 
-def resamples(query_count: int) -> tuple[list[list[int]], list[list[int]]]:
-    """The drawn positions and the signs of every replicate, by the scheme that docs/evaluation.md states."""
-    digests = [
-        [hashlib.sha256(f"{SEED}:{replicate}:{position}".encode()).digest() for position in range(query_count)]
-        for replicate in range(REPLICATES)
-    ]
-    draws = [[int.from_bytes(digest[:4], "big") % query_count for digest in row] for row in digests]
-    signs = [[-1 if digest[7] % 2 else 1 for digest in row] for row in digests]
-    return draws, signs
-
-
-def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float) -> float:
-    """RBO by its definition, (1 - p) x the sum over all depths d of p^(d - 1) x agreement at d (Webber, Moffat and
-    Zobel 2010, equation 4), the agreement beyond what was seen extrapolated as in their section 4.5."""
-    short, long = sorted((first, second), key=len)
-    if not short:
-        return 0.0
-    seen = len(set(short) & set(long[: len(short)])) / len(short)
-    total, agreement, depth = 0.0, 0.0, 1
-    while p ** (depth - 1) > 1e-14:
-        if depth <= len(long):
-            common = len(set(short[:depth]) & set(long[:depth]))
-            agreement = (common + seen * max(depth - len(short), 0)) / depth
-        total += (1 - p) * p ** (depth - 1) * agreement
-        depth += 1
-    return total
-
-
 def named(values: Iterable[T]) -> dict[str, T]:
     """The values of as many questions: q000, q001 ..."""
     return {f"q{i:03}": value for i, value in enumerate(values)}
@@ -149,7 +138,7 @@ def scored(
         )
         warehouse.judge(named(grades))
     hits = (random.permutation(chunks)[: random.integers(1, 20)].tolist() for _ in range(query_count))
-    warehouse.log(space, named(hits))
+    warehouse.evaluate(space, named(hits))
     rows = warehouse.rows(
         """
         select eval_score.metric, list(eval_score.score order by eval_score.query_id)

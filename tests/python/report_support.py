@@ -1,5 +1,6 @@
 """What the suites of the report share: a warehouse with something in every section, hostile texts, and its page."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +41,8 @@ RERANKED = {**PLAIN, "rerank": f"rerankers_{'of_a_deep_package_' * 3}:scores"}
 
 @contextmanager
 def filled_warehouse(project: ScratchProject, folder: Path) -> Iterator[Warehouse]:
-    """The demo's chunks and a hostile one, in the spaces `hash`, `first`, which was replaced, and `second`, which is
-    live, and in `<empty>`, which was given up, none; judged questions that were asked in several ways, a queue with
+    """The demo's chunks and a hostile one, in the spaces `hash`, `first`, which is superseded, and `second`, which is
+    live, and in `<empty>`, which is retired, none; judged questions that were asked in several ways, a queue with
     every kind of end, and slow searches."""
     with open_warehouse(project, folder, SPACES) as opened:
         store = opened.store
@@ -51,15 +52,15 @@ def filled_warehouse(project: ScratchProject, folder: Path) -> Iterator[Warehous
             embed_space(store, space)
         empty = EmbeddingSpace.create_new("hash", "none", 8, space_key="<empty>", is_active=False)
         store.save_embedding_space(empty)
-        _publish(opened, given_up=empty)
+        _publish(opened, retired=empty)
         _evaluate(opened)
         _queue(opened)
         _search(opened)
         yield opened
 
 
-def _publish(opened: Warehouse, given_up: EmbeddingSpace) -> None:
-    actions = [(space, PublicationAction.PUBLISH) for space in opened.spaces] + [(given_up, PublicationAction.RETIRE)]
+def _publish(opened: Warehouse, retired: EmbeddingSpace) -> None:
+    actions = [(space, PublicationAction.PUBLISH) for space in opened.spaces] + [(retired, PublicationAction.RETIRE)]
     for number, (space, action) in enumerate(actions, 1):
         opened.store.save_space_publication(
             SpacePublication.create_new(number, space.embedding_space_id, action, "a test")
@@ -74,6 +75,8 @@ def _evaluate(opened: Warehouse) -> None:
         opened.log(space, {query: random.permutation(pool)[:100].tolist() for query in asked}, day=day, policy=PLAIN)
     opened.log(0, {queries[0]: pool[:3]}, day=2, policy={"method": "hybrid"}, filters={"source_type": [HOSTILE]})
     opened.log(0, {query: pool[:3] for query in queries}, day=3, policy=RERANKED)
+    for space, day in ((0, 5), (1, 6)):
+        opened.evaluate(space, {query: random.permutation(pool)[:100].tolist() for query in queries}, day=day)
 
 
 def _queue(opened: Warehouse) -> None:
@@ -122,22 +125,18 @@ class Page:
         (found,) = self.tree.xpath(f"//div[@role='region'][@aria-label='{label}']/table")
         return [
             tuple(_number(cell) for cell in row.xpath("td[contains(concat(' ', @class, ' '), ' n ')]"))
-            for row in found.xpath("tbody/tr[not(@class='group')]")
+            for row in found.xpath("tbody/tr")
         ]
 
     def texts(self, label: str, column: int) -> list[str]:
         """The texts of a column of such a table."""
         (found,) = self.tree.xpath(f"//div[@role='region'][@aria-label='{label}']/table")
-        return [row[column].text_content().strip() for row in found.xpath("tbody/tr[not(@class='group')]")]
+        return [row[column].text_content().strip() for row in found.xpath("tbody/tr")]
 
-    def groups(self, label: str) -> list[str]:
-        """The headings between the rows of such a table."""
-        found = self.tree.xpath(f"//div[@role='region'][@aria-label='{label}']//tr[@class='group']/th")
-        return [re.sub(r"\s+", " ", each.text_content()).strip() for each in found]
-
-    def numbers(self, path: str) -> list[float]:
-        """The exact numbers in the elements at an XPath."""
-        return [float(found.get("value")) for found in self.tree.xpath(f"{path}//data")]
+    def data(self, chart: str) -> list[dict]:
+        """The rows that a chart is drawn of."""
+        (text,) = self.tree.xpath(f"//script[@data-chart='{chart}-chart']/text()")
+        return json.loads(text)["datasets"]["rows"]
 
 
 def _number(cell: lxml.html.HtmlElement) -> float | None:

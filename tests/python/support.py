@@ -24,7 +24,7 @@ from vector.store import VectorStore
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
-    "embedding_failure", "retrieval", "retrieval_hit", "space_publication",
+    "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval",
 )  # fmt: skip
 
 HASH_SPACE = {

@@ -4,7 +4,6 @@ import shutil
 from datetime import datetime, timezone
 
 import duckdb
-import numpy as np
 import pytest
 from documents import examples
 
@@ -109,30 +108,6 @@ def test_reach_is_what_the_log_says(lived):
         assert counted[0] == len(expected)
         if expected:
             assert counted[1:] == [min(expected), pytest.approx(sum(expected) / len(expected))]
-
-
-def test_near_duplicates_are_the_pairs_of_all(lived):
-    """Against numpy: the cosines of all pairs of different texts, and the chunks of equal ones."""
-    rows = lived.execute(
-        "select chunk_id, input_content_sha256, vector from embedding_current order by chunk_id"
-    ).fetchall()
-    first = {}
-    for chunk, content, vector in rows:
-        first.setdefault(content, (chunk, vector))
-    equal = {(first[content][0], chunk) for chunk, content, _ in rows if first[content][0] != chunk}
-    chunks, vectors = zip(*first.values(), strict=True)
-    matrix = np.array(vectors, dtype=np.float64)
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    a, b = np.triu_indices(len(chunks), 1)
-    cosines = (matrix @ matrix.T)[a, b]
-    near = {(chunks[i], chunks[j]): cosine for i, j, cosine in zip(a, b, cosines, strict=True) if cosine >= 0.9}
-    given = lived.execute("select chunk_id_a, chunk_id_b, duplicate_kind, similarity from near_duplicate_chunk")
-    kinds = {"equal text": {}, "similar": {}}
-    for chunk_a, chunk_b, kind, similarity in given.fetchall():
-        kinds[kind][chunk_a, chunk_b] = similarity
-    assert kinds["similar"] == pytest.approx(near, abs=1e-9)
-    assert kinds["equal text"].keys() == equal
-    assert len(near) > 20
 
 
 def test_an_evaluation_leaves_the_reach_of_users_alone(lived):

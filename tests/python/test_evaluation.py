@@ -1,14 +1,18 @@
 """The quality marts against other implementations: ir-measures, numpy and scipy; and what docs/evaluation.md shows."""
 
+import itertools
+
 import ir_measures
 import numpy as np
 import pytest
 from documents import examples
-from evaluation import EXACT, METRICS, REPLICATES, named, open_warehouse, resamples, scored
+from evaluation import EXACT, METRICS, named, open_warehouse, scored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import RR, P, R, nDCG
 from scipy import stats
+
+from vector import intervals
 
 MEASURES = (nDCG @ 10, RR, P @ 10, R @ 10, R @ 100)
 # Each example fills the log and reads the views.
@@ -76,54 +80,95 @@ def _assert_metrics(warehouse, runs, judgments):
 # Intervals
 
 
-def test_the_interval_is_that_of_numpy_over_the_same_draws(warehouse, chunks):
-    scores = scored(warehouse, chunks, query_count=36)
-    draws, _ = resamples(36)
-    for metric in METRICS:
-        means = np.sort(scores[metric][np.array(draws)].mean(axis=1))
-        (row,) = warehouse.rows(
-            "select mean_score, ci_lower, ci_upper, query_count from retrieval_quality where metric = ?", metric
-        )
-        assert row == pytest.approx((scores[metric].mean(), means[24], means[-25], 36), abs=EXACT)
-
-
 def test_the_interval_is_about_that_of_scipy(warehouse, chunks):
     scores = scored(warehouse, chunks, query_count=36)["nDCG@10"]
     interval = stats.bootstrap(
-        (scores,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+        (scores,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2)
     ).confidence_interval
     standard_error = scores.std() / 6
-    (ends,) = warehouse.rows("select ci_lower, ci_upper from retrieval_quality where metric = 'nDCG@10'")
+    (row,) = warehouse.rows("select mean_score, ci_lower, ci_upper from retrieval_quality where metric = 'nDCG@10'")
     assert standard_error > 0.01
-    # The ends of 1,000 replicates vary by about a tenth of the standard error.
-    assert ends == pytest.approx(tuple(interval), abs=0.4 * standard_error)
+    assert row[0] == pytest.approx(scores.mean())
+    # The ends of 10,000 replicates vary by some hundredths of the standard error.
+    assert row[1:] == pytest.approx(tuple(interval), abs=0.15 * standard_error)
+    ((replicates, seed),) = warehouse.rows("select distinct replicate_count, seed from evaluation_interval")
+    assert (replicates, seed) == (intervals.REPLICATES, intervals.SEED)
 
 
-def test_draws_are_uniform(warehouse):
-    warehouse.judge({f"q{i}": {} for i in range(50)})
-    draws = np.array(warehouse.rows("select draw % 37, sign from eval_resample"))
-    assert len(draws) == REPLICATES * 50
-    assert stats.chisquare(np.bincount(draws[:, 0], minlength=37)).pvalue > 0.01
-    assert stats.binomtest(int((draws[:, 1] == 1).sum()), len(draws)).pvalue > 0.01
+def test_the_p_value_is_about_that_of_every_permutation():
+    random = np.random.default_rng(5)
+    a, b = ({f"q{i}": float(score) for i, score in enumerate(random.random(10))} for _ in range(2))
+    differences = np.array([b[query] - a[query] for query in a])
+    signs = np.array(list(itertools.product((1, -1), repeat=10)))
+    exact = (np.abs((signs * differences).mean(axis=1)) >= abs(differences.mean()) - EXACT).mean()
+    found = intervals.of_difference(b, a)
+    assert found.p_value == pytest.approx(exact, abs=0.02)
+    back = intervals.of_difference(a, b)
+    assert (back.estimate, back.p_value) == (pytest.approx(-found.estimate), found.p_value)
+    assert found.ci_lower < found.estimate < found.ci_upper
 
 
-def test_the_worst_queries_come_first(warehouse, chunks):
-    scores = scored(warehouse, chunks, query_count=36)["RR"]
-    names = [f"q{i:03}" for i in range(36)]
-    worst = sorted(zip(scores, names, strict=True))[:5]
-    ((text,),) = warehouse.rows("select worst_queries from retrieval_quality where metric = 'RR'")
-    assert text == ", ".join(f"{name} {score:.3f}" for score, name in worst)
+def test_an_interval_does_not_depend_on_how_it_is_cut_or_ordered(monkeypatch):
+    scores = {f"q{i}": i / 7 % 1 for i in range(50)}
+    whole = intervals.of_mean(scores)
+    assert intervals.of_mean(dict(reversed(scores.items()))) == whole
+    monkeypatch.setattr(intervals, "_SCORES_AT_ONCE", 50 * 777)
+    assert intervals.of_mean(scores) == whole
+    alone = intervals.of_mean({"q": 0.5})
+    assert (alone.estimate, alone.ci_lower, alone.ci_upper) == (0.5, 0.5, 0.5)
+
+
+def test_judgments_that_changed_leave_a_mean_without_an_interval(warehouse, chunks):
+    scored(warehouse, chunks, query_count=6)
+    scored(warehouse, chunks, query_count=6, space=1, seed=2, keep=True)
+    counts = "select count(*), count(ci_lower) from retrieval_quality"
+    assert warehouse.rows(counts) == [(10, 10)]
+    assert warehouse.rows("select count(*) from space_comparison") == [(5,)]
+    warehouse.connection.execute("delete from eval_judgment where query_id = 'q000'")
+    assert warehouse.rows(counts) == [(10, 0)]
+    assert warehouse.rows("from space_comparison") == []
+
+
+# Two spaces
+
+
+@pytest.mark.parametrize(("query_count", "verdict"), [(36, "B better"), (3, "not distinguishable")])
+def test_a_verdict_needs_enough_questions(warehouse, chunks, query_count, verdict):
+    """B finds at once what A finds second, for every question."""
+    relevant = warehouse.sources[chunks[0]]
+    other = next(chunk for chunk in chunks if warehouse.sources[chunk] != relevant)
+    queries = [f"q{i}" for i in range(query_count)]
+    warehouse.judge({query: {relevant: 1} for query in queries})
+    warehouse.evaluate(0, {query: [other, chunks[0]] for query in queries})
+    warehouse.evaluate(1, {query: [chunks[0], other] for query in queries}, day=1)
+    names = "space_key_a, space_key_b, mean_a, mean_b, mean_difference, win_count, loss_count, tie_count, verdict"
+    assert warehouse.rows(f"select {names} from space_comparison where metric = 'RR'") == [
+        ("first", "second", 0.5, 1.0, 0.5, query_count, 0, 0, verdict)
+    ]
+    # Recall is the same.
+    assert warehouse.rows("select distinct verdict, p_value from space_comparison where metric = 'R@10'") == [
+        ("not distinguishable", 1.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"policy": {"method": "dense", "mmr": 0.5}}, {"top_k": 7}, {"filters": {"source_type": ["page"]}}],
+    ids=["policy", "top_k", "filters"],
+)
+def test_compared_is_the_latest_evaluation_that_asked_alike(warehouse, chunks, other):
+    """The metric is the space's, and no part of how it was asked."""
+    relevant = warehouse.sources[chunks[0]]
+    wrong = next(chunk for chunk in chunks if warehouse.sources[chunk] != relevant)
+    warehouse.judge({"q1": {relevant: 1}})
+    warehouse.evaluate(0, {"q1": [wrong]}, day=0)
+    warehouse.evaluate(0, {"q1": [wrong, chunks[0]]}, day=1, policy={"method": "dense", "distance_metric": "dot"})
+    warehouse.evaluate(0, {"q1": [chunks[0]]}, day=2, **other)
+    warehouse.evaluate(1, {"q1": [chunks[0]]}, day=3, policy={"method": "dense", "distance_metric": "cosine"})
+    assert warehouse.rows("select mean_a, mean_b from space_comparison where metric = 'RR'") == [(0.5, 1.0)]
 
 
 # Evaluations
-
-
-def test_an_evaluation_counts_what_it_left_out(warehouse, chunks):
-    source = warehouse.sources[chunks[0]]
-    warehouse.judge({"q1": {source: 1}, "q2": {source: 0}, "q3": {}, "q4": {source: 2}, "q5": {source: 1}})
-    warehouse.log(0, {query: chunks[:5] for query in ("q1", "q2", "q3", "q4")})
-    counts = "query_count, unjudged_query_count, missing_query_count"
-    assert warehouse.rows(f"select distinct {counts} from retrieval_quality") == [(2, 2, 1)]
 
 
 def test_a_question_worded_anew_has_no_old_searches(warehouse, chunks):
@@ -134,44 +179,19 @@ def test_a_question_worded_anew_has_no_old_searches(warehouse, chunks):
     assert warehouse.rows("from retrieval_quality") == []
 
 
-def test_the_trend_compares_question_by_question(warehouse, chunks):
-    """The second evaluation asks one more question, badly; those in both are better."""
-    relevant = warehouse.sources[chunks[0]]
-    other = next(chunk for chunk in chunks if warehouse.sources[chunk] != relevant)
-    warehouse.judge({"q1": {relevant: 1}, "q2": {relevant: 1}, "q3": {relevant: 1}})
-    warehouse.log(0, {"q1": [other, chunks[0]], "q2": [chunks[0]]}, day=0)
-    warehouse.log(0, {"q1": [chunks[0]], "q2": [chunks[0]], "q3": [other]}, day=1)
-    names = "mean_score, previous_mean_score, mean_difference, common_query_count, improved_query_count"
-    rows = warehouse.rows(
-        f"select {names}, worsened_query_count from retrieval_quality_trend where metric = 'RR' order by evaluated_utc"
-    )
-    assert rows == [(0.75, None, None, 0, 0, 0), (2 / 3, 0.75, 0.25, 2, 1, 0)]
-
-
-def test_policies_of_one_run_are_evaluations_of_their_own(warehouse, chunks):
-    """And so are those of one day: each has its scores, and the trend goes from each to the next of its policy."""
+def test_policies_of_one_day_are_evaluations_of_their_own(warehouse, chunks):
     relevant = warehouse.sources[chunks[0]]
     other = next(chunk for chunk in chunks if warehouse.sources[chunk] != relevant)
     warehouse.judge({"q1": {relevant: 1}})
-    plain, special = {"method": "dense"}, {"method": "dense", "min_score": 0.9}
-    answers = {0: ([chunks[0]], [other]), 1: ([other, chunks[0]], [chunks[0]])}
-    for day, found in answers.items():
-        for policy, hits in zip((plain, special), found, strict=True):
-            warehouse.log(0, {"q1": hits}, day=day, policy=policy)
+    for policy, hits in (({"method": "dense"}, [chunks[0]]), ({"method": "dense", "min_score": 0.9}, [other])):
+        warehouse.log(0, {"q1": hits}, policy=policy)
     rows = warehouse.rows(
-        "select policy_json, asked_policy_json, cast(evaluated_date as varchar), mean_score, count(*) over ()"
-        " from retrieval_quality where metric = 'RR' order by evaluated_utc, policy_json desc"
+        "select asked_policy_json, cast(evaluated_date as varchar), mean_score from retrieval_quality"
+        " inner join evaluation using (evaluation_id) where metric = 'RR' order by asked_policy_json desc"
     )
-    dense, least = '{"method":"dense"}', '{"method":"dense","min_score":0.9}'
     assert rows == [
-        (dense, dense, "2026-05-01", 1.0, 4), (least, least, "2026-05-01", 0.0, 4),
-        (dense, dense, "2026-05-02", 0.5, 4), (least, least, "2026-05-02", 1.0, 4),
+        ('{"method":"dense"}', "2026-05-01", 1.0), ('{"method":"dense","min_score":0.9}', "2026-05-01", 0.0),
     ]  # fmt: skip
-    trend = warehouse.rows(
-        "select asked_policy_json, previous_mean_score, mean_score from retrieval_quality_trend"
-        " where metric = 'RR' and previous_evaluation_id is not null order by policy_json desc"
-    )
-    assert trend == [(dense, 1.0, 0.5), (least, 0.0, 1.0)]
 
 
 # The document
@@ -184,7 +204,7 @@ def demo(kept_project, tmp_path_factory):
         random, pool = np.random.default_rng(3), sorted(opened.sources)
         queries = [query for (query,) in opened.rows("select query_id from eval_query")]
         for space, day in ((0, 0), (0, 1), (1, 1)):
-            opened.log(space, {query: random.permutation(pool)[:100].tolist() for query in queries}, day=day)
+            opened.evaluate(space, {query: random.permutation(pool)[:100].tolist() for query in queries}, day=day)
         yield opened
 
 

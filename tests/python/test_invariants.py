@@ -32,8 +32,8 @@ def publication(number, action, previous, space="min"):
 
 PUBLISHED = publication(1, "publish", "null")
 FIRST, LAST = (f"(select {end}(embedding_space_id) from embedding_space)" for end in ("min", "max"))
-# The first space was replaced by another and given up.
-GIVEN_UP = f"""
+# The first space was superseded and retired.
+RETIRED = f"""
     {PUBLISHED};
     insert into embedding_space select * replace ('other' as embedding_space_id, 'other' as space_key)
     from embedding_space;
@@ -247,7 +247,7 @@ VIOLATIONS = (
             publication(2, "retire", "null"),
         )
     ),
-    Violation("publications_follow_each_other", f"{GIVEN_UP}; {publication(4, 'rollback', LAST)}"),
+    Violation("publications_follow_each_other", f"{RETIRED}; {publication(4, 'rollback', LAST)}"),
     Violation(
         "is_idempotent_on",
         f"{PUBLISHED}; {publication(1, 'retire', 'null')}",

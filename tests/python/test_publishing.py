@@ -27,7 +27,7 @@ from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
 
 GREEN = DataTests(passed=40)
-QUESTIONS = 8
+QUESTIONS = 6  # the fewest of which a p-value can be below 0.05
 SCORE = "nDCG@10 on tiny (dense)"
 AGAINST = f"{SCORE}, against hash"
 
@@ -132,7 +132,7 @@ def test_a_good_space_goes_live_and_is_searched(judged):
         assert (second.note, second.published_by) == ("as good, and longer", first.published_by)
         assert second.evidence["checks"] == shown["checks"]
     listed = {row["space_key"]: row["status"] for row in commands(judged, "list")[0]["rows"]}
-    assert listed == {"good": "live", "hash": "retired"}
+    assert listed == {"good": "live", "hash": "superseded"}
     found = json.loads(judged.vector("search", "Which moon has geysers?", "--json").stdout)
     assert found["embedding_space_id"] == new.embedding_space_id
     guards = {"publications_follow_each_other", "live_space_is_covered"}
@@ -146,13 +146,15 @@ def test_a_good_space_goes_live_and_is_searched(judged):
 def test_a_red_invariant_is_named_and_keeps_the_space_out(judged):
     with judged.connect() as connection:
         connection.execute(
-            "update chunk set content = content || ' ' where chunk_id = (select min(chunk_id) from chunk)"
+            "update chunk set content = content || ' ' where chunk_id = (select min(chunk_id) from chunk);"
+            " update embedding set truncated_flag = true"
         )
     assert judged.vector("spaces", "evaluate", "hash").exit_code == 0
     shown, code, told = commands(judged, "publish", "hash")
     assert (code, shown["published"]) == (4, False)
     (check,) = [check for check in shown["checks"] if not check["passed"]]
     assert check["figures"]["failed"] == ["sha256_matches_chunk_content_sha256__content"]
+    assert check["figures"]["warned"] == ["few_texts_are_truncated"]
     assert "sha256_matches_chunk_content_sha256__content" in check["detail"]
     assert told.startswith("error: hash is not good enough to go live: invariants")
     assert judged.query("select count(*) from space_publication") == [(0,)]
@@ -168,13 +170,9 @@ def test_a_dbt_that_cannot_run_is_no_green_light(judged):
         run_data_tests(judged.folder, judged.folder, "duckdb")
 
 
-def test_a_warning_is_told_and_passes(judged):
-    with judged.connect() as connection:
-        connection.execute("update embedding set truncated_flag = true")
-    tests = run_data_tests(judged.folder, judged.folder, "duckdb")
-    assert (tests.failed, tests.warned) == ((), ("few_texts_are_truncated",))
-    with judged.store() as store:
-        gate = gate_of(store, store.get_embedding_space_by_key("hash"), tests)
+def test_a_warning_is_told_and_passes(store):
+    tests = DataTests(40, (), ("few_texts_are_truncated",))
+    gate = gate_of(store, store.get_embedding_space_by_key("hash"), tests)
     (check,) = [check for check in gate.checks if check.name == "invariants"]
     assert check.passed
     assert "1 warned: few_texts_are_truncated" in check.detail
@@ -210,18 +208,18 @@ LATER = "(select max(created_utc) + interval 1 second from retrieval)"
         (QUARANTINED, "coverage", "1 quarantined: see `vector failures`, or --allow-quarantined"),
         ("delete from publish_threshold", "evaluation", "no threshold says what is good enough for tiny"),
         ("update publish_threshold set query_set = 'big'", "nDCG@10 on big (dense)", "big has no judged question"),
-        ("update publish_threshold set search_method = 'hybrid'", "nDCG@10 on tiny (hybrid)", "no evaluation of all 8"),
+        ("update publish_threshold set search_method = 'hybrid'", "nDCG@10 on tiny (hybrid)", "no evaluation of all"),
         ("update publish_threshold set metric = 'nDCG@5'", "nDCG@5 on tiny (dense)", "nDCG@5 is not a metric"),
         ("update publish_threshold set min_score = null", SCORE, "min_score is empty: correct seeds/"),
         ("update publish_threshold set metric = null, query_set = null", "? on ? (dense)",
          "query_set and metric are empty: correct seeds/"),
-        ("update publish_threshold set min_score = 1.01", SCORE, "1.000 (95% 1.000 to 1.000, 8 questions); at least"),
-        ("delete from retrieval_hit; delete from retrieval", SCORE, "no evaluation of all 8 judged questions"),
+        ("update publish_threshold set min_score = 1.01", SCORE, "1.000 (95% 1.000 to 1.000, 6 questions); at least"),
+        ("delete from retrieval_hit; delete from retrieval", SCORE, "no evaluation of all"),
         (f"delete from retrieval_hit where retrieval_id = {A_QUESTION};"
-         " delete from retrieval where eval_query_id = 't3'", SCORE, "no evaluation of all 8 judged questions"),
-        ("update eval_query set query_text = 'in other words' where query_id = 't3'", SCORE, "no evaluation of all 8"),
+         " delete from retrieval where eval_query_id = 't3'", SCORE, "no evaluation of all"),
+        ("update eval_query set query_text = 'in other words' where query_id = 't3'", SCORE, "no evaluation of all"),
         ("""update retrieval set filters_json = '{"source_type":["page"]}' where eval_query_id is not null""",
-         SCORE, "no evaluation of all 8"),
+         SCORE, "no evaluation of all"),
         (f"update embedding set created_utc = {LATER} {ONE}", SCORE, "run `vector spaces evaluate hash`"),
         (f"update chunk set retired_utc = {LATER}, updated_utc = {LATER}"
          " where chunk_id = (select max(chunk_id) from chunk)", SCORE, "and what it finds changed at"),
@@ -343,8 +341,14 @@ def test_a_worse_space_is_kept_out(store, old, max_loss, passed):
     loosely(store, max_loss)
     gate = gate_of(store, worse)
     assert list(failing(gate)) == ([] if passed else [AGAINST])
-    assert gate.checks[-1].figures["verdict"] == "A better"
+    assert "hash is better" in gate.checks[-1].detail
     assert gate.checks[-1].figures["mean_difference"] < -0.5
+    # As the mart has it, whose row was stored when the live space was evaluated after the other one.
+    names = "space_key_a, verdict, -mean_difference, -ci_lower, -ci_upper, p_value"
+    ((key, verdict, *mart),) = store.engine.query(f"select {names} from space_comparison where metric = 'nDCG@10'")
+    figures = gate.checks[-1].figures
+    assert (key, verdict) == ("bad", "B better")
+    assert mart == pytest.approx([figures[name] for name in ("mean_difference", "ci_upper", "ci_lower", "p_value")])
     assert gate_of(store, worse, skip_comparison=True).passed
 
 
@@ -352,7 +356,7 @@ def test_a_loss_that_may_be_chance_passes_only_where_no_limit_is_given(store, ol
     new = good(store)
     evaluate(store, old)
     evaluate(store, new)
-    # Of eight questions the new space loses one: its hits are those of another question.
+    # The new space loses one question: its hits are those of another question.
     store.engine.execute(
         "delete from retrieval_hit where retrieval_id in (select retrieval_id from retrieval where eval_query_id = 't1'"
         " and embedding_space_id = ?)",
@@ -361,9 +365,9 @@ def test_a_loss_that_may_be_chance_passes_only_where_no_limit_is_given(store, ol
     loosely(store, None)
     gate = gate_of(store, new)
     assert gate.passed
-    assert gate.checks[-1].figures["verdict"] == "not distinguishable"
+    assert "not distinguishable" in gate.checks[-1].detail
     assert gate.checks[-1].figures["mean_difference"] == pytest.approx(-1 / QUESTIONS)
-    loosely(store, 0.12)
+    loosely(store, 1 / QUESTIONS - 1e-6)
     assert list(failing(gate_of(store, new))) == [AGAINST]
     loosely(store, 1 / QUESTIONS + 1e-6)
     assert gate_of(store, new).passed
@@ -372,9 +376,9 @@ def test_a_loss_that_may_be_chance_passes_only_where_no_limit_is_given(store, ol
 @pytest.mark.parametrize(
     ("happened", "detail"),
     [
-        ("", "both spaces answered 0 of 8 judged questions in the same way: run `vector spaces evaluate good hash`"),
-        ("another number of hits", "answered 0 of 8"),
-        ("one question", "answered 1 of 8"),
+        ("", "hash has not been asked the judged questions in the same way: run `vector spaces evaluate hash`"),
+        ("another number of hits", "has not been asked"),
+        ("one question", "has not been asked"),
         ("changed", "hash was evaluated at"),
     ],
 )
@@ -411,10 +415,10 @@ def test_an_evaluation_by_a_special_policy_says_nothing_of_the_plain_one(store, 
         evaluate(store, space, policy=policy)
     store.engine.execute("update publish_threshold set search_method = ?", [policy.mode if policy.pool else "dense"])
     (missing,) = failing(gate_of(store, new)).values()
-    assert "no evaluation of all 8 judged questions" in missing
+    assert f"no evaluation of all {QUESTIONS} judged questions" in missing
 
 
-@pytest.mark.parametrize("policy", SPECIAL, ids=str)
+@pytest.mark.parametrize("policy", [SPECIAL[0], SPECIAL[3]], ids=str)
 def test_a_special_evaluation_neither_replaces_nor_meets_the_plain_one(store, old, policy):
     """Whether it comes before or after, and in whichever space."""
     new, worse = good(store), bad(store)
@@ -423,7 +427,7 @@ def test_a_special_evaluation_neither_replaces_nor_meets_the_plain_one(store, ol
         evaluate(store, space, policy=policy)
     gate = gate_of(store, new)
     assert gate.passed
-    assert gate.checks[-1].figures["mean_b"] == gate.checks[-2].figures["mean_score"] == 1
+    assert gate.checks[-2].figures["mean_score"] == 1
     assert list(failing(gate_of(store, worse))) == [SCORE, AGAINST]
     # The live space was asked in the other way alone.
     plain = store.engine.query(
@@ -434,7 +438,7 @@ def test_a_special_evaluation_neither_replaces_nor_meets_the_plain_one(store, ol
     searches = f"retrieval_id in ({', '.join(repr(retrieval_id) for (retrieval_id,) in plain)})"
     store.engine.execute(f"delete from retrieval_hit where {searches}")
     store.engine.execute(f"delete from retrieval where {searches}")
-    assert "answered 0 of 8" in failing(gate_of(store, new))[AGAINST]
+    assert "has not been asked" in failing(gate_of(store, new))[AGAINST]
 
 
 @pytest.mark.parametrize("mode", ["lexical", "hybrid"])
@@ -450,7 +454,7 @@ def test_a_threshold_of_another_method_wants_an_evaluation_by_it(judged, mode):
     assert judged.vector("spaces", *detail.partition("vector spaces ")[2].rstrip("`").split()).exit_code == 0
     with judged.store() as store:
         detail = failing(gate_of(store, new))[f"{name}, against hash"]
-    assert f"run `vector spaces evaluate good hash --mode {mode}`" in detail
+    assert f"run `vector spaces evaluate hash --mode {mode}`" in detail
     assert judged.vector("spaces", "evaluate", "hash", "--mode", mode).exit_code == 0
     with judged.store() as store:
         assert gate_of(store, new).passed
@@ -580,7 +584,7 @@ def test_rollbacks_go_back_one_publication_each(store, old):
         assert (publication.action, publication.note) == (PublicationAction.ROLLBACK, "found wanting")
         assert publication.previous_space_id != space.embedding_space_id
         assert default_space(store) == space
-    with pytest.raises(PublicationRefused, match="no publication to go back to"):
+    with pytest.raises(PublicationRefused, match="no space to go back to"):
         roll_back(store)
     switch(store, History.read(store), second, PublicationAction.PUBLISH)
     assert roll_back(store)[0].space_key == "hash"
@@ -614,7 +618,7 @@ def test_a_rollback_to_nothing_is_refused(store, old):
     assert default_space(store).space_key == "good"
 
 
-def test_a_draft_is_given_up_and_can_still_be_published(judged, green):
+def test_a_draft_is_retired_and_can_still_be_published(judged, green):
     with judged.store() as store:
         new = good(store)
         evaluate(store, new)
@@ -628,29 +632,22 @@ def test_a_draft_is_given_up_and_can_still_be_published(judged, green):
     assert (code, told) == (4, "error: space hash is the one that search uses; publish another one first\n")
     assert commands(judged, "publish", "good")[1] == 0
     assert judged.query("select space_key, status from space_status order by 1") == [
-        ("good", "live"), ("hash", "retired"),
+        ("good", "live"), ("hash", "superseded"),
     ]  # fmt: skip
     assert judged.test("--select", "publications_follow_each_other").ended("pass")
 
 
-def test_a_rollback_passes_over_spaces_that_were_given_up(store, old):
+def test_a_rollback_goes_back_to_the_last_space_that_was_not_retired(store, old):
     first, second, third = good(store), made(store, "second", template="2 {text}"), bad(store)
     for space in (first, second, old, third):
         switch(store, History.read(store), space, PublicationAction.PUBLISH)
     assert retire(store, old, "the licence ended").note == "the licence ended"
     assert retire(store, second).previous_space_id is None
-    assert retire(store, second) is None  # given up already
-    space, publication, warnings = roll_back(store)
+    assert retire(store, second) is None
+    space, publication, _ = roll_back(store)
     assert (space, publication.previous_space_id) == (first, third.embedding_space_id)
-    assert [warning.split(" at ")[0] for warning in warnings] == [
-        "hash is passed over: it was given up", "second is passed over: it was given up",
-    ]  # fmt: skip
-    assert "(the licence ended)" in warnings[0]
     assert default_space(store) == first
-    # Before it there is only the one that was given up.
-    with pytest.raises(
-        PublicationRefused, match="no publication to go back to but of spaces that were given up: hash;"
-    ):
+    with pytest.raises(PublicationRefused, match="no space to go back to that was not retired"):
         roll_back(store)
     # Through the gate, a space comes back for good.
     switch(store, History.read(store), second, PublicationAction.PUBLISH)
@@ -660,18 +657,16 @@ def test_a_rollback_passes_over_spaces_that_were_given_up(store, old):
 
 
 def test_a_rollback_does_not_go_to_the_space_that_is_live(store, old):
-    """Between the two publications of the live space is one of a space that was given up."""
+    """Between the two publications of the live space is one of a retired space."""
     first, second = good(store), bad(store)
     for space in (first, old, second, old):
         switch(store, History.read(store), space, PublicationAction.PUBLISH)
     retire(store, second)
-    space, _, warnings = roll_back(store)
-    assert space == first
-    assert len(warnings) == 1
+    assert roll_back(store)[0] == first
 
 
 @given(st.lists(st.tuples(st.sampled_from(["publish", "rollback", "retire"]), st.sampled_from("abcd")), max_size=20))
-def test_the_way_back_leads_to_earlier_spaces_that_were_not_given_up(wishes):
+def test_the_way_back_leads_to_earlier_spaces_that_were_not_retired(wishes):
     """Whatever was done, as far as it may be done: the latest switch is live, and rollbacks come to an end."""
     rows = []
 
@@ -684,7 +679,7 @@ def test_the_way_back_leads_to_earlier_spaces_that_were_not_given_up(wishes):
         if target not in (None, history.live_space_id):
             add(action, target)
     latest = {row.embedding_space_id: row.action for row in rows}
-    given_up = {space for space, action in latest.items() if action is PublicationAction.RETIRE}
+    retired = {space for space, action in latest.items() if action is PublicationAction.RETIRE}
     visited = []
     while True:
         history = History(tuple(rows))
@@ -692,32 +687,30 @@ def test_the_way_back_leads_to_earlier_spaces_that_were_not_given_up(wishes):
         assert history.live_space_id == (switches[-1] if switches else None)
         if history.rollback_space_id is None:
             break
-        assert history.rollback_space_id not in given_up | {history.live_space_id}
+        assert history.rollback_space_id not in retired | {history.live_space_id}
         visited.append(history.rollback_space_id)
         add(PublicationAction.ROLLBACK, history.rollback_space_id)
     assert len(visited) <= len(wishes)
 
 
-def test_a_replaced_space_is_given_up_for_good(judged):
+def test_a_superseded_space_is_retired_for_good(judged):
     with judged.store() as store:
         for space in (store.get_embedding_space_by_key("hash"), good(store)):
             switch(store, History.read(store), space, PublicationAction.PUBLISH)
-    query = "select status, is_given_up from space_status where space_key = 'hash'"
-    ((before,),) = judged.query("select since_utc from space_status where space_key = 'hash'")
-    assert judged.query(query) == [("retired", False)]
+    query = "select status from space_status where space_key = 'hash'"
+    assert judged.query(query) == [("superseded",)]
     shown, code, told = commands(judged, "retire", "hash", "--note", "the licence ended")
     assert (code, shown["action"], shown["publication_number"]) == (0, "retire", 3)
-    assert judged.query(query) == [("retired", True)]
-    assert judged.query("select since_utc from space_status where space_key = 'hash'") == [(before,)]
+    assert judged.query(query) == [("retired",)]
     assert commands(judged, "history")[0]["rows"][-1]["note"] == "the licence ended"
     again = judged.vector("spaces", "retire", "hash", "--note", "once more")
-    assert (again.exit_code, again.stdout) == (0, "hash was given up already; nothing was recorded\n")
-    assert {row["space_key"]: row["is_given_up"] for row in commands(judged, "list")[0]["rows"]} == {
-        "good": False, "hash": True,
+    assert (again.exit_code, again.stdout) == (0, "hash is retired already; nothing was recorded\n")
+    assert {row["space_key"]: row["status"] for row in commands(judged, "list")[0]["rows"]} == {
+        "good": "live", "hash": "retired",
     }  # fmt: skip
     shown, code, told = commands(judged, "rollback")
     assert (code, shown["exit_code"], told) == (4, 4, f"error: {shown['error']}\n")
-    assert "spaces that were given up: hash; publish one" in told
+    assert "no space to go back to that was not retired" in told
     assert judged.query("select space_key from space_status where is_default") == [("good",)]
     assert judged.test("--select", "publications_follow_each_other").ended("pass")
 
@@ -750,7 +743,7 @@ def test_search_uses_the_live_space_and_before_that_the_only_active_one(judged):
     assert "no space is called 'none'; spaces are good, hash" in searched("--space", "none")
 
 
-def test_a_space_that_was_given_up_is_searched_only_by_its_name(judged):
+def test_a_retired_space_is_searched_only_by_its_name(judged):
     def searched(*arguments):
         done = judged.vector("search", "Which moon has geysers?", "--json", *arguments)
         return json.loads(done.stdout)["embedding_space_id"] if done.exit_code == 0 else (done.exit_code, done.stderr)
@@ -765,12 +758,12 @@ def test_a_space_that_was_given_up_is_searched_only_by_its_name(judged):
         assert default_space(store) is None
     code, told = searched()
     assert code == 2
-    assert "the only active space, hash, was given up: publish one, or name it with --space" in told
+    assert "every active space is retired (hash): publish one, or name it by --space" in told
     assert searched("--space", "hash") == old.embedding_space_id
     with judged.store() as store:
         retire(store, new)
         store.save_embedding_space(new)
-    assert "all active spaces, good, hash, were given up: publish one, or name one with --space" in searched()[1]
+    assert "every active space is retired (good, hash): publish one, or name it by --space" in searched()[1]
 
 
 # The commands
@@ -882,7 +875,7 @@ def test_the_number_of_hits_a_source_is_an_option(judged):
     assert commands(judged, "evaluate", "hash", "--per-source", "3")[0]["evaluations"][0]["policy"]["per_source"] == 3
     shown, code, _ = commands(judged, "evaluate", "hash", "--per-source", "none", "--top-k", "5")
     assert (code, shown["evaluations"][0]["policy"]) == (0, {"method": "dense"})
-    assert list(shown["evaluations"][0]["mean"]) == ["R@5", "RR"], "no metric looks deeper than the search"
+    assert list(shown["evaluations"][0]["mean"]) == ["RR"], "no metric looks deeper than the search"
     with pytest.raises(SystemExit, match="2"):
         judged.vector("spaces", "evaluate", "hash", "--per-source", "no")
 
@@ -894,7 +887,6 @@ def test_an_evaluation_is_a_run(judged):
         run = store.get_run(shown["run_id"])
         job = store.get_job(run.job_id)
         assert (job.status, run.metrics["mean"]) == (JobStatus.SUCCEEDED, shown["mean"])
-        assert len(run.metrics["queries"]) == QUESTIONS
         store.engine.execute("delete from eval_judgment")
     done = judged.vector("spaces", "evaluate", "hash")
     assert (done.exit_code, "has a relevant judgment" in done.stderr) == (2, True)

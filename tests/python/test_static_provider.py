@@ -7,21 +7,18 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from statistics import mean
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import PROJECT_DIR, read_csv
+from support import PROJECT_DIR
 
 from vector.errors import ConfigurationError, InputRefused, SpaceRefused
-from vector.measures import distinct, ndcg_at
+from vector.evaluating import evaluate
 from vector.providers import open_provider, token_counter
 from vector.providers import static as static_module
-from vector.retrieval import search
 
 pytest.importorskip("tokenizers")
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -335,20 +332,8 @@ def test_the_readme_s_row_is_a_space_that_is_filled_and_finds(project):
 
 def judged_ndcg(project, space_key):
     """Mean nDCG@10 by source over the judged questions of the demo."""
-    folder = Path(PROJECT_DIR / "seeds/evaluation")
-    judged = {}
-    for row in read_csv(folder / "eval_judgment.csv"):
-        judged.setdefault(row["query_id"], {})[row["source_id"]] = int(row["relevance"])
     with project.store() as store:
-        searched = store.get_embedding_space_by_key(space_key)
-        provider = open_provider(searched)
-        scores = []
-        for row in read_csv(folder / "eval_query.csv"):
-            if not any(judged.get(row["query_id"], {}).values()):
-                continue
-            hits = search(store, searched, provider, row["query_text"], top_k=50, log=False).hits
-            scores.append(ndcg_at(distinct([hit.source_id for hit in hits]), judged[row["query_id"]], 10))
-    return mean(scores)
+        return evaluate(store, store.get_embedding_space_by_key(space_key), "demo")["mean"]["nDCG@10"]
 
 
 def test_its_canaries_tell_it_from_a_changed_tokenizer(project, tmp_path):

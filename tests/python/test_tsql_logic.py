@@ -22,9 +22,8 @@ VIEWS = (
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
     "embedding_space_identity", "embedding_state", "embedding_pending", "embedding_current", "space_coverage",
     "chunk_catalog", "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score",
-    "eval_resample", "eval_pair", "eval_rank_overlap", "eval_difference", "retrieval_quality",
-    "retrieval_quality_trend", "space_drift", "space_comparison", "embedding_failure_open", "run_history",
-    "dead_letter", "job_queue_health", "source_reach", "near_duplicate_chunk", "space_status", "search_setting",
+    "evaluation", "retrieval_quality", "space_comparison", "embedding_failure_open", "run_history", "dead_letter",
+    "job_queue_health", "source_reach", "space_status", "search_setting",
 )  # fmt: skip
 CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
 HAPPENED = """
@@ -100,7 +99,15 @@ HAPPENED = """
                 / (select 1 + 40 * count(*) from vector.eval_judgment as judged
                    where judged.query_id = asked.eval_query_id and judged.source_id = found.source_id) as nearness
             from vector.retrieval as asked, vector.chunk as found where eval_query_id is not null
-        ) qualify row_number() over (partition by retrieval_id order by nearness) <= hash(retrieval_id) % 26
+        ) qualify row_number() over (partition by retrieval_id order by nearness) <= hash(retrieval_id) % 26;
+    insert into vector.evaluation_interval
+        select sha256(evaluation_id || metric), evaluation_id, null, metric, count(*), avg(score), 0, 1, null, 9, 1, now()
+        from vector.eval_score group by evaluation_id, metric;
+    insert into vector.evaluation_interval
+        select sha256(a.evaluation_id || b.evaluation_id || a.metric), b.evaluation_id, a.evaluation_id, a.metric,
+            count(*), avg(b.score - a.score), 0.01, 1, 0.04, 9, 1, now()
+        from vector.eval_score as a inner join vector.eval_score as b using (query_id, metric)
+        where a.evaluation_id < b.evaluation_id group by a.evaluation_id, b.evaluation_id, a.metric
 """  # noqa: E501
 PAYLOADS = [
     json.dumps({"title": "T", "body": {"text": "".join(piece * times for piece, times in entry["pieces"])}})

@@ -28,7 +28,7 @@ def server():
     server = Server()
     objects = server.answers.pop()
     spaces = {space.embedding_space_id: EMBEDDING_SPACE.to_row(space) for space in (OLD, NEW)}
-    comparison = (0.8, 0.81, 0.01, -0.01, 0.03, 0.4, 36, "not distinguishable")
+    scores = [("nDCG@10", f"q{i}", 0.6 + 0.01 * i) for i in range(36)]
     server.answers += [
         (objects[0], [*objects[1], *((name,) for name in SEEDS)]),
         (r"from \[vector\]\.\[space_publication\]", [SPACE_PUBLICATION.to_row(FIRST)]),
@@ -36,11 +36,9 @@ def server():
         (r"from \[vector\]\.\[space_coverage\]", [(10, 10, 0, 0)]),
         (r"^select query_set, count", [("demo", 36)]),
         (r"from \[vector\]\.\[publish_threshold\]", [("demo", "dense", "nDCG@10", 0.5, 0.02)]),
-        (r"from \[vector\]\.\[eval_retrieval\]", [("e" * 64, '{"method":"dense","per_source":1}', LATER)]),
+        (r"from \[vector\]\.\[evaluation\]", [("e" * 64, LATER, '{"method":"dense","per_source":1}')]),
+        (r"from \[vector\]\.\[eval_score\]", scores),
         (r"from \[vector\]\.\[embedding\]", [(BEFORE, None)]),
-        (r"from \[vector\]\.\[retrieval_quality\]", [(0.81, 0.7, 0.9, 36)]),
-        (r"from \[vector\]\.\[eval_pair\]", [("c" * 64, 36, LATER, LATER)]),
-        (r"from \[vector\]\.\[space_comparison\]", [comparison]),
         (r"^select embedding_space_id, is_default", [(OLD.embedding_space_id, True), (NEW.embedding_space_id, False)]),
         (r"^select status from \[vector\]\.\[space_status\]", [("live",)]),
     ]

@@ -59,13 +59,12 @@ _SWITCH = """With --json, one object with the keys space_key, action, publicatio
 
 exit codes: 0 well; 2 usage or configuration; 4 refused."""
 
-ROLLBACK_HELP = f"""A space that was given up by `spaces retire` is passed over, with a warning; where no other is left,
-the rollback is refused.
+ROLLBACK_HELP = f"""It never goes back to a retired space; where no other is left, the rollback is refused.
 
 {_SWITCH}"""
 
-RETIRE_HELP = f"""Gives up a draft, or a space that was replaced: no rollback goes back to it. It can be published yet.
-Where it was given up already, nothing is recorded: action, publication_id and publication_number are null.
+RETIRE_HELP = f"""Retires a draft or a superseded space: no rollback goes back to it. It can be published yet.
+Where it is retired already, nothing is recorded: action, publication_id and publication_number are null.
 
 {_SWITCH}"""
 
@@ -90,7 +89,7 @@ def add_to(nested: Any) -> None:
     add_vars_option(live)
     back = add_command(nested, "rollback", _rollback, "make the space before the live one live", ROLLBACK_HELP, True)
     gone = add_command(
-        nested, "retire", _retire, "give up a space that is not live; its vectors stay", RETIRE_HELP, True
+        nested, "retire", _retire, "retire a space that is not live; its vectors stay", RETIRE_HELP, True
     )
     gone.add_argument("key", metavar="KEY")
     for each in (live, back, gone):
@@ -174,7 +173,7 @@ def _gate_text(space: EmbeddingSpace, gate: Gate, dry_run: bool) -> str:
         if gate.live:
             old = gate.live.space_key
             lines.append(
-                f"{old} is retired; `vector spaces rollback` makes it live again, complete as long as it is active"
+                f"{old} is superseded; `vector spaces rollback` makes it live again, complete as long as it is active"
             )
     return "\n".join(lines)
 
@@ -196,9 +195,9 @@ def _retire(arguments: argparse.Namespace) -> int:
         publication = retire(store, space, arguments.note)
     finally:
         store.close()
-    text = f"{space.space_key} is given up, and no rollback goes back to it"
+    text = f"{space.space_key} is retired, and no rollback goes back to it"
     if publication is None:
-        text = f"{space.space_key} was given up already; nothing was recorded"
+        text = f"{space.space_key} is retired already; nothing was recorded"
     warnings = []
     if space.is_active:
         warnings.append(f"{space.space_key} is still active, and embedded into: set is_active to false in the seed")

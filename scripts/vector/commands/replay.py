@@ -21,18 +21,12 @@ HELP = """examples:
 
 With --json, one object with the keys replays, replayed, changed, not_replayed (numbers but for the first); a replay has
 retrieval_id, searched_utc, query, space_key, not_replayed, notes, unchanged, changes; a change has chunk_id, source_id,
-change, rank_then, rank_now, score_then, score_now, reasons (docs/search.md)."""
-
-
-_IN_WORDS = {
-    "source_changed": "source changed, and may not have passed the filters",
-    "chunk_returned": "chunk changed, and may have been retired or had another text",
-}
+change (new, gone, moved, text_changed), rank_then, rank_now, score_then, score_now."""
 
 
 def add_to(commands: Any) -> None:
     """Declares `replay`."""
-    again = add_command(commands, "replay", _replay, "run logged searches again, and show what changed and why", HELP)
+    again = add_command(commands, "replay", _replay, "run logged searches again, and show what changed", HELP)
     which = again.add_mutually_exclusive_group(required=True)
     which.add_argument("retrieval_id", nargs="?", help="the logged search")
     which.add_argument("--since", type=moment, metavar="TIME", help="all that were logged since, the latest first")
@@ -99,8 +93,8 @@ def _replay_text(replayed: Replay) -> str:
 def _change_text(change: HitChange) -> str:
     ranks = f"{change.rank_then or '-':>3} -> {change.rank_now or '-':<3}"
     scores = " -> ".join("-" if score is None else f"{score:.3f}" for score in (change.score_then, change.score_now))
-    reasons = one_line(", ".join(_IN_WORDS.get(reason, reason.replace("_", " ")) for reason in change.reasons))
-    return f"     {change.change:<5} {ranks} {scores:<16} {excerpt(change.source_id or change.chunk_id)}  {reasons}"
+    what = change.change.replace("_", " ")
+    return f"     {what:<12} {ranks} {scores:<16} {excerpt(change.source_id or change.chunk_id)}"
 
 
 def _summary(counts: dict[str, int]) -> str:

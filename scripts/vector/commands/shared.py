@@ -195,26 +195,20 @@ def _known(spaces: Iterable[EmbeddingSpace]) -> str:
 
 
 def searched_space(store: VectorStore, key: str | None) -> EmbeddingSpace:
-    """The space to search: the one of this key, else the live one, else the only active one that was not given up. The
+    """The space to search: the one of this key, else the live one, else the only active one that was not retired. The
     live one may be inactive. Raises ConfigurationError when there is none, or nothing says which."""
     default = default_space(store)
     if default and key in (None, default.space_key):
         return default
     if key:
         return chosen_spaces(store, [key])[0]
-    active, given_up = chosen_spaces(store, None), History.read(store).given_up
-    spaces = [space for space in active if space.embedding_space_id not in given_up]
+    active, retired = chosen_spaces(store, None), History.read(store).retired
+    spaces = [space for space in active if space.embedding_space_id not in retired]
     if not spaces:
-        raise ConfigurationError(_all_given_up(active))
+        raise ConfigurationError(f"every active space is retired ({_keys(active)}): publish one, or name it by --space")
     if len(spaces) > 1:
         raise ConfigurationError(f"several spaces are active; choose one with --space: {_keys(spaces)}")
     return spaces[0]
-
-
-def _all_given_up(active: Sequence[EmbeddingSpace]) -> str:
-    if len(active) == 1:
-        return f"the only active space, {_keys(active)}, was given up: publish one, or name it with --space"
-    return f"all active spaces, {_keys(active)}, were given up: publish one, or name one with --space"
 
 
 def _keys(spaces: Iterable[EmbeddingSpace]) -> str:

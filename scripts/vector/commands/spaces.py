@@ -17,11 +17,11 @@ from vector.seed import SpaceSeed
 from vector.store import VectorStore
 
 LIST_HELP = """With --json, one object: {"rows": [...]}, each with the keys space_key, provider, model_name, model_tag,
-dimensions, distance_metric, is_active, embedding_space_id, status, is_given_up, chunks, current, pending, quarantined,
+dimensions, distance_metric, is_active, embedding_space_id, status, chunks, current, pending, quarantined,
 percent.
 Chunks are current ones; `percent` of them have a vector, null where there are none. `vector coverage` has them by
-source type. A status is draft, live (what search uses) or retired (replaced; "given up" where `spaces retire` said so,
-which is_given_up tells)."""
+source type. A status is draft, live (what search uses), superseded (another one went live) or retired (by `spaces
+retire`)."""
 
 DISCOVER_HELP = """examples:
   %(prog)s --provider ollama        the server that OLLAMA_BASE_URL names, or http://localhost:11434
@@ -66,8 +66,7 @@ def _list(arguments: argparse.Namespace) -> int:
     headings = "space status provider model dimensions active chunks current pending quarantined percent".split()
     cells = [
         [
-            row["space_key"], "given up" if row["is_given_up"] else row["status"], row["provider"], _model(row),
-            row["dimensions"],
+            row["space_key"], row["status"], row["provider"], _model(row), row["dimensions"],
             "yes" if row["is_active"] else "no", *(row[name] for name in _COUNTS), row["percent"],
         ]
         for row in rows
@@ -80,7 +79,7 @@ def covered_spaces(store: VectorStore) -> list[dict[str, Any]]:
     """Every space by key, with the counts of `space_coverage` over all source types, and the percent covered."""
     relation = store.engine.table
     rows = store.engine.query(
-        f"select {', '.join(f'spaces.{name}' for name in _SPACE)}, statuses.status, statuses.is_given_up,"
+        f"select {', '.join(f'spaces.{name}' for name in _SPACE)}, statuses.status,"
         f" {', '.join(f'coalesce(coverage.{name}_count, 0)' for name in ['chunk', *_COUNTS[1:]])}"
         f" from {relation('embedding_space')} as spaces"
         f" inner join {relation('space_status')} as statuses"
@@ -92,11 +91,10 @@ def covered_spaces(store: VectorStore) -> list[dict[str, Any]]:
     )
     spaces = []
     for row in rows:
-        space = dict(zip([*_SPACE, "status", "is_given_up"], row, strict=False))
+        space = dict(zip([*_SPACE, "status"], row, strict=False))
         counts = dict(zip(_COUNTS, map(int, row[len(space) :]), strict=True))
         percent = round(100 * counts["current"] / counts["chunks"], 2) if counts["chunks"] else None
-        flags = {name: bool(space[name]) for name in ("is_active", "is_given_up")}
-        spaces.append({**space, **flags, **counts, "percent": percent})
+        spaces.append({**space, "is_active": bool(space["is_active"]), **counts, "percent": percent})
     return spaces
 
 

@@ -118,14 +118,16 @@ _LENGTHS = {
     ),
     **dict.fromkeys("publication_id previous_space_id".split(), 36),
     **dict.fromkeys(
-        "chunk_id content_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256".split(), 64
+        "chunk_id content_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256 evaluation_interval_id"
+        " evaluation_id baseline_evaluation_id".split(),
+        64,
     ),
     **dict.fromkeys("source_id endpoint_url".split(), 400),
     **dict.fromkeys("space_key model_name transform_ref worker_id locked_by dedupe_key published_by".split(), 200),
     **dict.fromkeys("source_type policy_version model_tag model_digest runtime eval_query_id".split(), 100),
     **dict.fromkeys("provider reason engine".split(), 50),
     "job_type": 30,
-    **dict.fromkeys("status distance_metric managed_by action".split(), 20),
+    **dict.fromkeys("status distance_metric managed_by action metric".split(), 20),
 }
 
 _KINDS = {str: "text", int: "integer", float: "real", bool: "boolean", datetime: "utc"}
@@ -196,8 +198,14 @@ EMBEDDING_FAILURE = _ledger(
 RETRIEVAL = _ledger("retrieval", models.VectorRetrieval, "retrieval_id")
 RETRIEVAL_HIT = _ledger("retrieval_hit", models.VectorRetrievalHit, "retrieval_id rank")
 SPACE_PUBLICATION = _ledger("space_publication", models.SpacePublication, "publication_id")
+EVALUATION_INTERVAL = _ledger(
+    "evaluation_interval",
+    models.EvaluationInterval,
+    "evaluation_interval_id",
+    "query_count estimate ci_lower ci_upper p_value replicate_count seed",
+)
 
 LEDGERS = (
     EMBEDDING_SPACE, JOB, RUN, SOURCE_REGISTRY, CHUNK, EMBEDDING, EMBEDDING_CANARY, EMBEDDING_FAILURE, RETRIEVAL,
-    RETRIEVAL_HIT, SPACE_PUBLICATION,
+    RETRIEVAL_HIT, SPACE_PUBLICATION, EVALUATION_INTERVAL,
 )  # fmt: skip

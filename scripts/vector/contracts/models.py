@@ -28,6 +28,7 @@ __all__ = [
     "EmbeddingCanary",
     "EmbeddingFailure",
     "EmbeddingSpace",
+    "EvaluationInterval",
     "JobStatus",
     "JobType",
     "PublicationAction",
@@ -88,7 +89,7 @@ class SourceStatus(Enum):
 
 
 class PublicationAction(Enum):
-    """How a space came to be live, or was given up."""
+    """How a space came to be live, or was retired."""
 
     PUBLISH = "publish"
     ROLLBACK = "rollback"
@@ -506,6 +507,33 @@ class VectorRetrievalHit(_Record):
     score: float
     metadata: JsonObject | None = None
     content_sha256: str | None = None
+
+
+@dataclass
+class EvaluationInterval(_Record):
+    """How sure the mean of a metric is over an evaluation's questions or, with a baseline, the mean difference from
+    another evaluation; `p_value` is of a difference. `replicate_count` and `seed` are those of the bootstrap."""
+
+    evaluation_interval_id: str
+    evaluation_id: str
+    baseline_evaluation_id: str | None
+    metric: str
+    query_count: int
+    estimate: float
+    ci_lower: float
+    ci_upper: float
+    p_value: float | None
+    replicate_count: int
+    seed: int
+    created_utc: datetime = field(default_factory=_now)
+
+    @classmethod
+    def create_new(
+        cls, evaluation_id: str, baseline_evaluation_id: str | None, metric: str, **figures: Any
+    ) -> "EvaluationInterval":
+        """An interval with the id of what it is of."""
+        key = compute_content_hash(f"{evaluation_id}:{baseline_evaluation_id or ''}:{metric}")
+        return cls(key, evaluation_id, baseline_evaluation_id, metric, **figures)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
 from vector import ledger_io
@@ -29,6 +30,7 @@ from vector.contracts import ledgers
 from vector.contracts.models import VectorRetrieval
 from vector.engines.filters import SearchFilters
 from vector.errors import InvalidRecord, UnusableInput
+from vector.intervals import measure_run
 from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
 from vector.jobs.query_set import (
     DEFAULT_TOP_K,
@@ -42,7 +44,6 @@ from vector.jobs.query_set import (
     read_questions,
     space_of_key,
 )
-from vector.measures import jaccard, mean_rank_shift, means, overlap_at, rank_biased_overlap
 from vector.search_policy import BY_SOURCE
 from vector.store import VectorStore
 
@@ -84,15 +85,15 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
 
 def run(context: Any) -> dict[str, Any]:
     """Asks, or reads what was asked, and compares. Metrics: the input, `top_k`, `filters`, and `policy`, or of two runs
-    `policy_a`, `policy_b` and the keys of their spaces; `queries`, by question id, and `mean`, each with `overlap@10`,
-    `jaccard`, `rbo` (p = 0.9) and `rank_shift`; a measure that is not defined for a question is null and left out of
-    the mean.
+    `policy_a`, `policy_b` and the keys of their spaces; `queries`, by question id, and `mean`, each with `overlap@10`
+    and `jaccard`, null and left out of the mean where both found nothing.
 
     Raises UnusableInput when a space, a run or the questions are missing, or the runs did not ask alike, and as
     read_questions and vector.retrieval.search do.
     """
     given = validate(context.job.input_json)
     asked, rankings = (_logged if "run_id_a" in given else _asked)(context, given)
+    measure_run(context.store, context.run.run_id)
     echoed = {key: value for key, value in given.items() if key != "source_types" and key not in POLICY}
     return {**echoed, **asked, **_compared(*rankings)}
 
@@ -131,10 +132,8 @@ def _compared(a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) ->
         raise UnusableInput("the two runs have no question in common; compare runs over one query set")
     queries = {
         query_id: {
-            "overlap@10": overlap_at(a[query_id], b[query_id], 10),
+            "overlap@10": overlap(a[query_id], b[query_id], 10),
             "jaccard": jaccard(a[query_id], b[query_id]),
-            "rbo": rank_biased_overlap(a[query_id], b[query_id]),
-            "rank_shift": mean_rank_shift(a[query_id], b[query_id]),
         }
         for query_id in common
     }
@@ -142,9 +141,27 @@ def _compared(a: Mapping[str, Sequence[str]], b: Mapping[str, Sequence[str]]) ->
         "query_count": len(common),
         "queries_only_in_a": len(a.keys() - b.keys()),
         "queries_only_in_b": len(b.keys() - a.keys()),
-        "mean": means(queries.values()),
+        "mean": {name: _mean(row[name] for row in queries.values()) for name in ("overlap@10", "jaccard")},
         "queries": queries,
     }
+
+
+def overlap(a: Sequence[str], b: Sequence[str], k: int) -> float | None:
+    """The share of the first k that both rankings hold, by k, or by the longer one where both are shorter than k. None
+    where both are empty."""
+    length = min(k, max(len(a), len(b)))
+    return len(set(a[:k]).intersection(b[:k])) / length if length else None
+
+
+def jaccard(a: Sequence[str], b: Sequence[str]) -> float | None:
+    """The ids that both rankings hold, by those that either does (Jaccard, 1912). None where both are empty."""
+    either = len(set(a).union(b))
+    return len(set(a).intersection(b)) / either if either else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return fsum(defined) / len(defined) if defined else None
 
 
 @dataclass(frozen=True)

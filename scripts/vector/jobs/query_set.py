@@ -9,7 +9,6 @@ from typing import Any
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import ConfigurationError, InvalidRecord, UnusableInput
 from vector.jobs.progress import keep_going
-from vector.measures import distinct
 from vector.providers import open_provider
 from vector.retrieval import search
 from vector.search_policy import BY_SOURCE, SearchPolicy
@@ -144,4 +143,4 @@ def ask(
 def ranked_sources(hits: Iterable[tuple[str | None, str]]) -> list[str]:
     """The ranking of sources that hits (source id, chunk id), best first, give: a source counts once, where its best
     hit is, and those behind it move up. A chunk of no source stands for itself."""
-    return distinct(source_id or chunk_id for source_id, chunk_id in hits)
+    return list(dict.fromkeys(source_id or chunk_id for source_id, chunk_id in hits))

@@ -11,8 +11,8 @@ Input (docs/jobs.md has examples):
     min_score, mmr, rerank, pool, language
                   as the options of `vector search`; `rerank` is the name of an entry point
 
-Judgments are of sources, hits are chunks: a source counts once, at the rank of its best hit, and sources are then
-ranked anew, without gaps. Questions without a relevant judgment are not asked.
+The searches are logged; the warehouse's view `eval_score` measures them, and how sure the means are is stored in
+`evaluation_interval`. Questions without a relevant judgment are not asked.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from vector.coverage import coverage_of
 from vector.errors import UnusableInput
+from vector.intervals import measure_run
 from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
 from vector.jobs.query_set import (
     DEFAULT_TOP_K,
@@ -33,7 +34,6 @@ from vector.jobs.query_set import (
     read_questions,
     space_of_key,
 )
-from vector.measures import means, ndcg_at, recall_at, reciprocal_rank
 from vector.search_policy import BY_SOURCE, SearchPolicy
 
 SCHEMA = {
@@ -66,8 +66,7 @@ def run(context: Any) -> dict[str, Any]:
 
 def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[str, Any]:
     """Asks and measures. Metrics: `policy`, as it was asked; `coverage` of the chunks that may be found, as
-    vector.coverage.coverage_of gives it, at the first question; `queries`, by question id, and `mean`, each with R@10,
-    R@k of `top_k`, nDCG@10 and RR (whose mean is MRR); none that looks at more than `top_k` sources.
+    vector.coverage.coverage_of gives it, at the first question; `mean`, by metric, over the questions.
 
     Raises UnusableInput when the space or its questions are missing, and as read_questions and vector.retrieval.search
     do.
@@ -80,8 +79,7 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
     if not judged:
         raise UnusableInput("none of the questions has a relevant judgment; add some to the seed eval_judgment")
     coverage = coverage_of(store, space, given["source_types"])
-    rankings = ask(context, space, judged, given["top_k"], given["source_types"], policy)
-    queries = {each.query_id: _measured(rankings[each.query_id], each.judgments, given["top_k"]) for each in judged}
+    ask(context, space, judged, given["top_k"], given["source_types"], policy)
     return {
         "space_key": space.space_key,
         "query_set": given.get("query_set"),
@@ -90,14 +88,5 @@ def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[
         "coverage": coverage,
         "query_count": len(judged),
         "queries_without_judgments": len(questions) - len(judged),
-        "mean": means(queries.values()),
-        "queries": queries,
-    }
-
-
-def _measured(ranking: list[str], judgments: dict[str, int], top_k: int) -> dict[str, float]:
-    return {
-        **{f"R@{k}": recall_at(ranking, judgments, k) for k in sorted({10, top_k}) if k <= top_k},
-        **({"nDCG@10": ndcg_at(ranking, judgments, 10)} if top_k >= 10 else {}),
-        "RR": reciprocal_rank(ranking, judgments),
+        "mean": measure_run(store, context.run.run_id),
     }

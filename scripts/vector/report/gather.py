@@ -3,52 +3,68 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 
+from vector.commands.wording import excerpt
+from vector.contracts.models import JobType
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.language import search_language
-from vector.projection import project_plane
-from vector.report.rows import (
-    Asked,
-    Comparison,
-    Coverage,
-    DeadJob,
-    Drift,
-    LoggedSearch,
-    MapPoint,
-    Quality,
-    QueryQuality,
-    QueueHealth,
-    Report,
-    Run,
-    SpaceMap,
-    SpaceStatus,
-    Trend,
-)
-from vector.report.series import asked, ordered_series
 from vector.store import VectorStore
 
-Row = TypeVar("Row")
+Row = dict[str, Any]
 
 # What the page needs; dbt builds all of it.
 RELATIONS = (
-    "space_status space_coverage job_queue_health dead_letter run_history retrieval_quality retrieval_quality_trend"
-    " space_comparison space_drift retrieval retrieval_quality_query embedding_space embedding_current chunk"
-    " source_registry search_setting"
+    "space_status space_coverage job_queue_health dead_letter run_history evaluation retrieval_quality space_comparison"
+    " embedding_space embedding_current chunk source_registry"
 ).split()
 
 LATEST = 20  # dead jobs and runs
-SLOWEST = 10  # searches
-WORST = 5  # questions of an evaluation
-WORST_SERIES = 10  # of which they are shown
+COST_RUNS = 1000
 # Chunks on a map, and on all maps of the page: more of them are slow in a browser and tell no more.
 MAP_CHUNKS = 5000
 ALL_MAPS_CHUNKS = 20_000
+MAP_TEXT = 240  # characters
+
+
+@dataclass(frozen=True)
+class SpaceMap:
+    """Chunks of a space on a plane: the first by chunk id of `chunk_count` that have a vector. `points` have the keys
+    x, y, source_type, source, title, text; `shares` of the variance are what the two axes show, 0 to 1."""
+
+    space_key: str
+    chunk_count: int
+    points: list[Row]
+    shares: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows, a list of rows a mart, by its columns. `spaces` are the keys that were chosen;
+    `all_spaces` says that none was left out. `quality` has a `series` besides: the space and how it was asked."""
+
+    made_utc: datetime
+    engine: str
+    schema: str
+    spaces: list[str]
+    all_spaces: bool
+    statuses: list[Row]
+    coverage: list[Row]
+    queue: list[Row]
+    dead: list[Row]
+    dead_count: int
+    runs: list[Row]
+    run_count: int
+    quality: list[Row]
+    comparisons: list[Row]
+    cost: list[Row]
+    maps: list[SpaceMap]
 
 
 def gather(store: VectorStore, space_keys: Sequence[str] | None = None) -> Report:
@@ -62,33 +78,49 @@ def gather(store: VectorStore, space_keys: Sequence[str] | None = None) -> Repor
         raise ConfigurationError(f"{', '.join(missing)} not built in schema {engine.schema}; run `dbt build` first")
     known = sorted(space.space_key for space in store.list_embedding_spaces(active_only=False))
     keys = _chosen(known, space_keys)
-    statuses = _read(engine, SpaceStatus, "space_status", keys, order="space_key")
-    quality = _read(engine, Quality, "retrieval_quality", keys, order="evaluated_utc, evaluation_id, metric")
-    judged = [row for row in quality if row.metric is not None]
-    language = search_language(engine)
-    series = ordered_series(judged, language, {space.space_key for space in statuses if space.status == "live"})
     return Report(
         made_utc=engine.utc_now(),
         engine=engine.name,
         schema=engine.schema,
-        search_language=language,
         spaces=keys,
         all_spaces=keys == known,
-        statuses=statuses,
-        coverage=_read(engine, Coverage, "space_coverage", keys, order="space_key, source_type"),
-        queue=_read(engine, QueueHealth, "job_queue_health", order="job_type"),
-        dead=_read(engine, DeadJob, "dead_letter", order="completed_utc desc, job_id", limit=LATEST),
+        statuses=_read(
+            engine, "space_key status is_active is_default since_utc", "space_status", keys, order="space_key"
+        ),
+        coverage=_read(
+            engine,
+            "space_key source_type coverage_percent chunk_count current_count pending_count quarantined_count"
+            " truncated_count stale_count",
+            "space_coverage",
+            keys,
+            order="space_key, source_type",
+        ),
+        queue=_read(
+            engine,
+            "job_type due_count delayed_count running_count lapsed_count dead_count oldest_due_seconds"
+            " succeeded_run_count failed_run_count jobs_per_hour failure_percent average_seconds",
+            "job_queue_health",
+            order="job_type",
+        ),
+        dead=_read(
+            engine,
+            "completed_utc job_type space_key dead_reason attempt_count last_error job_id",
+            "dead_letter",
+            order="completed_utc desc, job_id",
+            limit=LATEST,
+        ),
         dead_count=_count(engine, "dead_letter"),
-        runs=_read(engine, Run, "run_history", order="started_utc desc, run_id", limit=LATEST),
+        runs=_read(
+            engine,
+            "started_utc job_type status space_key run_number seconds error worker_id",
+            "run_history",
+            order="started_utc desc, run_id",
+            limit=LATEST,
+        ),
         run_count=_count(engine, "run_history"),
-        quality=quality,
-        series=series,
-        trend=_read(engine, Trend, "retrieval_quality_trend", keys, order="evaluated_utc, evaluation_id, metric"),
-        comparisons=_pairs(engine, Comparison, "space_comparison", keys, "metric"),
-        drift=_pairs(engine, Drift, "space_drift", keys, "query_id"),
-        search_count=_search_count(engine, keys),
-        slowest=_slowest(engine, keys),
-        worst=[row for each in _latest_evaluations(judged, series[:WORST_SERIES]) for row in _worst(engine, each)],
+        quality=_quality(engine, keys),
+        comparisons=_comparisons(engine, keys),
+        cost=_cost(engine, keys),
         maps=_maps(engine, keys),
     )
 
@@ -103,31 +135,24 @@ def _chosen(known: list[str], space_keys: Sequence[str] | None) -> list[str]:
 
 def _read(
     engine: Engine,
-    row: type[Row],
+    columns: str,
     relation: str,
     keys: Sequence[str] | None = None,
     *,
     order: str,
     limit: int | None = None,
 ) -> list[Row]:
-    """The columns of a relation that the dataclass names; with `keys`, of these spaces only."""
+    """These columns of a relation; with `keys`, of these spaces only."""
     condition, parameters = ("", []) if keys is None else _among(["space_key"], keys)
-    return _select(engine, row, f"{engine.table(relation)} as rows_read{condition}", parameters, order, limit)
+    sql = f"from {engine.table(relation)} as rows_read{condition} order by {order}{_first(limit)}"
+    return _select(engine, columns, sql, parameters)
 
 
-def _pairs(engine: Engine, row: type[Row], relation: str, keys: Sequence[str], last: str) -> list[Row]:
-    """Each pair of spaces once, the mart has it both ways."""
-    condition, parameters = _among(["space_key_a", "space_key_b"], keys)
-    source = f"{engine.table(relation)} as rows_read{condition} and space_key_a < space_key_b"
-    return _select(engine, row, source, parameters, f"space_key_a, space_key_b, comparison_id, {last}")
-
-
-def _select(
-    engine: Engine, row: type[Row], source: str, parameters: Sequence[Any], order: str, limit: int | None = None
-) -> list[Row]:
-    names = ", ".join(field.name for field in fields(row))
-    sql = f"select {names} from {source} order by {order}{_first(limit)}"
-    return [row(*values) for values in engine.query(sql, parameters)]
+def _select(engine: Engine, columns: str, source: str, parameters: Sequence[Any]) -> list[Row]:
+    """The rows of a select; a column may be named with its table."""
+    names = columns.split()
+    rows = engine.query(f"select {', '.join(names)} {source}", parameters)
+    return [dict(zip((name.rpartition(".")[2] for name in names), row, strict=True)) for row in rows]
 
 
 def _among(columns: Iterable[str], keys: Sequence[str]) -> tuple[str, list[str]]:
@@ -148,41 +173,82 @@ def _count(engine: Engine, relation: str) -> int:
     return count
 
 
-# Searches
+# Evaluations
 
 
-def _searches(engine: Engine, keys: Sequence[str]) -> tuple[str, list[str]]:
-    """Logged searches with the key of their space; the condition comes last, so that more can be said."""
-    condition, parameters = _among(["space_key"], keys)
-    return (
-        f"(select retrieval.*, spaces.space_key from {engine.table('retrieval')} as retrieval"
-        f" inner join {engine.table('embedding_space')} as spaces"
-        f" on spaces.embedding_space_id = retrieval.embedding_space_id) as searches{condition}",
+def _quality(engine: Engine, keys: Sequence[str]) -> list[Row]:
+    """Every evaluation and metric by time, with its series."""
+    condition, parameters = _among(["evaluations.space_key"], keys)
+    rows = _select(
+        engine,
+        "evaluations.evaluation_id evaluations.space_key evaluations.query_set evaluations.search_method"
+        " evaluations.asked_policy_json evaluations.filters_json evaluations.top_k evaluations.evaluated_utc"
+        " evaluations.missing_query_count quality.metric quality.mean_score quality.ci_lower quality.ci_upper"
+        " quality.query_count",
+        f"from {engine.table('retrieval_quality')} as quality inner join {engine.table('evaluation')} as evaluations"
+        f" on evaluations.evaluation_id = quality.evaluation_id{condition}"
+        " order by evaluations.evaluated_utc, evaluations.evaluation_id, quality.metric",
         parameters,
     )
+    names = series_names({_way(row) for row in rows})
+    return [{**row, "series": names[_way(row)]} for row in rows]
 
 
-def _search_count(engine: Engine, keys: Sequence[str]) -> int:
-    source, parameters = _searches(engine, keys)
-    ((count,),) = engine.query(f"select count(*) from {source}", parameters)
-    return count
+def _way(row: Row) -> tuple[Any, ...]:
+    """The space of an evaluation, and all of how it was asked."""
+    columns = "space_key query_set search_method asked_policy_json filters_json top_k".split()
+    return tuple(row[name] for name in columns)
 
 
-def _slowest(engine: Engine, keys: Sequence[str]) -> list[LoggedSearch]:
-    source, parameters = _searches(engine, keys)
-    timed = f"{source} and latency_ms is not null"
-    return _select(engine, LoggedSearch, timed, parameters, "latency_ms desc, retrieval_id", SLOWEST)
+def series_names(ways: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
+    """A name for each way of asking that no other way has: space, method, number of hits and query set; where that is
+    not enough, the policy and the filters as they were logged."""
+    short = {way: f"{way[0]}, {way[2] or 'unknown method'}, top {way[5]}, {way[1]}" for way in sorted(ways, key=str)}
+    times = Counter(short.values())
+    return {way: ", ".join([name, *(filter(None, way[3:5]) if times[name] > 1 else ())]) for way, name in short.items()}
 
 
-def _latest_evaluations(judged: Sequence[Quality], series: Sequence[Asked]) -> list[str]:
-    """The latest evaluation of each series; the rows come in the order of time."""
-    latest = {asked(row): row.evaluation_id for row in judged}
-    return [latest[each] for each in series]
+def _comparisons(engine: Engine, keys: Sequence[str]) -> list[Row]:
+    """The comparisons of the latest evaluations of each pair of spaces, by way of asking and metric."""
+    condition, parameters = _among(["space_key_a", "space_key_b"], keys)
+    rows = _select(
+        engine,
+        "space_key_a space_key_b evaluations.search_method evaluations.query_set evaluations.asked_policy_json"
+        " evaluations.filters_json evaluations.top_k metric verdict mean_a mean_b mean_difference"
+        " comparisons.ci_lower comparisons.ci_upper p_value win_count loss_count tie_count",
+        f"from {engine.table('space_comparison')} as comparisons inner join {engine.table('evaluation')} as evaluations"
+        f" on evaluations.evaluation_id = comparisons.evaluation_id_b{condition}"
+        " order by evaluations.evaluated_utc, evaluations.evaluation_id, space_key_a, metric",
+        parameters,
+    )
+    latest = {}
+    for row in rows:
+        pair = frozenset((row["space_key_a"], row["space_key_b"]))
+        latest[(pair, _way({**row, "space_key": None}), row["metric"])] = row
+    return list(latest.values())
 
 
-def _worst(engine: Engine, evaluation_id: str) -> list[QueryQuality]:
-    source = f"{engine.table('retrieval_quality_query')} as scores where evaluation_id = ? and ndcg_at_10 is not null"
-    return _select(engine, QueryQuality, source, [evaluation_id], "ndcg_at_10, reciprocal_rank, query_id", WORST)
+# Cost
+
+
+def _cost(engine: Engine, keys: Sequence[str]) -> list[Row]:
+    """What the latest runs that embed sent to the models, by day and space; `cost` is None of a space without a
+    price."""
+    condition, parameters = _among(["space_key"], keys)
+    rows = engine.query(
+        f"select started_utc, space_key, metrics_json from {engine.table('run_history')} as runs{condition}"
+        f" and job_type in (?, ?) and metrics_json is not null order by started_utc desc, run_id{_first(COST_RUNS)}",
+        [*parameters, JobType.EMBED_CHUNKS.value, JobType.REEMBED_SPACE.value],
+    )
+    days: dict[tuple[str, str], Row] = defaultdict(lambda: {"vectors": 0, "requests": 0, "tokens": 0, "cost": None})
+    for started, key, text in rows:
+        metrics, row = json.loads(text), days[f"{started:%Y-%m-%d}", key]
+        row["vectors"] += metrics.get("written") or 0
+        row["requests"] += (metrics.get("requests") or 0) + (metrics.get("canary_requests") or 0)
+        row["tokens"] += (metrics.get("input_tokens") or 0) + (metrics.get("canary_tokens") or 0)
+        if metrics.get("cost") is not None:
+            row["cost"] = (row["cost"] or 0) + metrics["cost"]
+    return [{"day": day, "space_key": key, **row} for (day, key), row in sorted(days.items())]
 
 
 # Maps
@@ -205,25 +271,36 @@ def _map(engine: Engine, space_key: str, embedding_space_id: str, count: int, li
     """Chunk ids are digests, so the first of them are a sample that no property of a chunk decides."""
     vectors, chunk = engine.table("embedding_current"), engine.table("chunk")
     rows = engine.stream(
-        "select vectors.vector, chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.offsets_json,"
-        f" chunk.content from {vectors} as vectors inner join {chunk} as chunk on chunk.chunk_id = vectors.chunk_id"
+        "select vectors.vector, chunk.source_id, chunk.source_type, source.title, chunk.content"
+        f" from {vectors} as vectors inner join {chunk} as chunk on chunk.chunk_id = vectors.chunk_id"
         f" left join {engine.table('source_registry')} as source on source.source_id = chunk.source_id"
         " where vectors.embedding_space_id = ? and vectors.chunk_id in (select sampled.chunk_id"
         f" from {vectors} as sampled where sampled.embedding_space_id = ? order by sampled.chunk_id{_first(limit)})"
         " order by chunk.chunk_id",
         [embedding_space_id, embedding_space_id],
     )
-    sample, chunks = [], []
-    for vector, *about in rows:
+    sample, points = [], []
+    for vector, source_id, source_type, title, content in rows:
         sample.append(np.array(engine.decode_vector(vector), dtype=np.float32))
-        chunks.append(about)
-    coordinates, shares = project_plane(np.array(sample))
-    points = [
-        MapPoint(chunk_id, source_id, source_type, title, _chunk_index(offsets), content, float(x), float(y))
-        for (chunk_id, source_id, source_type, title, offsets, content), (x, y) in zip(chunks, coordinates, strict=True)
-    ]
-    return SpaceMap(space_key, count, points, (float(shares[0]), float(shares[1])))
+        text = {"title": excerpt(title or "", 80), "text": excerpt(content, MAP_TEXT)}
+        points.append({"source_type": source_type, "source": source_id, **text})
+    places, shares = principal_plane(np.array(sample))
+    return SpaceMap(
+        space_key,
+        count,
+        [{"x": float(x), "y": float(y), **point} for (x, y), point in zip(places, points, strict=True)],
+        (float(shares[0]), float(shares[1])),
+    )
 
 
-def _chunk_index(offsets_json: str | None) -> int | None:
-    return json.loads(offsets_json).get("chunk_index") if offsets_json else None
+def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates of n vectors on their first two principal components, (n, 2), and the share of the variance that
+    each shows, (2,): by singular values (Jolliffe 2002, section 3.5), zeros where all vectors are alike."""
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    if len(centred) < 2 or centred.shape[1] < 2:
+        centred = np.pad(centred, ((0, max(0, 2 - len(centred))), (0, max(0, 2 - centred.shape[1]))))
+    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    # What is left of equal vectors is rounding, not variance.
+    values = np.where(values > 1e-10 * np.linalg.norm(vectors), values, 0)
+    total = np.square(values).sum()
+    return (left * values)[: len(vectors), :2], np.square(values[:2]) / (total or 1)

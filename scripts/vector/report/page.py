@@ -1,8 +1,8 @@
 """The page: a Jinja template with everything in it, and nothing that is fetched.
 
 Texts of chunks and questions are hostile until proven otherwise: the template escapes all it is given, and the page's
-own Content-Security-Policy lets it run this package's script, named by its hash, and load nothing (W3C, Content
-Security Policy Level 3).
+own Content-Security-Policy lets it run the charting library and this package's script, named by their hashes, and load
+nothing (W3C, Content Security Policy Level 3).
 """
 
 from __future__ import annotations
@@ -10,65 +10,93 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from vector.commands.wording import counted, duration, excerpt, printable
-from vector.redaction import REDACTED
-from vector.report import charts, series, views
-from vector.report.rows import Report
+from vector.commands.wording import counted, excerpt, printable
+from vector.errors import ConfigurationError
+from vector.report import gather
+from vector.report.gather import Report
 
-QUESTION = 200  # characters of a question or an error
+TEXT = 200  # characters of an error or another text
 ENGINES = {"duckdb": "DuckDB", "sqlserver": "SQL Server"}
+INSTALL = "pip install 'vector-runtime[report]'"
 
 
 def render(report: Report, docs: str | None = None) -> str:
-    """The page as HTML. `docs` is where the project's docs are, relative or absolute; without it nothing is linked."""
-    style, script = _resource("page.css"), _resource("page.js")
+    """The page as HTML. `docs` is where the project's docs are, relative or absolute; without it nothing is linked.
+
+    Raises ConfigurationError where the charting library is not installed.
+    """
+    scripts = [_charting_library(), _resource("page.js")]
+    # Styles are not scripts: the library sets some, and there is nothing that they could load.
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none';"
-        " form-action 'none'"
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src {' '.join(map(_hash, scripts))};"
+        " base-uri 'none'; form-action 'none'"
     )
-    named = series.name_series(report.series, report.search_language)
-    shown = dict(list(named.items())[: views.SERIES_SHOWN])
-    drawn = {key: each for key, each in named.items() if each.sign < charts.SERIES}
-    pairs = views.pairs(report)
-    html = (
+    return (
         _environment(docs)
         .get_template("report.html.j2")
         .render(
             report=report,
-            style=Markup(style),
-            script=Markup(script),
-            policy=policy,
+            specs=_printable(_specs(report)),
+            style=Markup(_resource("page.css")),
+            scripts=[Markup(script) for script in scripts],
+            policy=Markup(policy),
             place=f"{ENGINES.get(report.engine, report.engine)}, schema {report.schema}",
-            position={key: i for i, key in enumerate(report.spaces)},
-            totals=views.space_totals(report),
-            series=shown,
-            series_count=len(named),
-            drawn=drawn,
-            quality=views.latest_quality(report.quality, shown),
+            latest=_latest(report),
             to_evaluate=_first_to_evaluate(report),
-            unjudged=[row for row in report.quality if row.metric is None],
-            trends=views.trend_charts(report, drawn),
-            changes=views.changes(report.trend, shown),
-            worst=views.worst_questions(report, named),
-            pairs=pairs[: views.PAIRS_SHOWN],
-            pair_count=len(pairs),
-            maps=views.map_views(report.maps),
+            wide=("series", "last_error", "error"),
         )
     )
-    # What turns the direction of writing, or cannot be seen, would have its way with a browser, too.
-    return printable(html)
+
+
+@cache
+def _charting_library() -> str:
+    """Vega-Embed with Vega-Lite and Vega, as one script."""
+    try:
+        from vl_convert import javascript_bundle
+    except ImportError:
+        raise ConfigurationError(f"the report is drawn by Altair, which is not installed: {INSTALL}") from None
+    # As HTML is read: a browser hashes what it has parsed.
+    return javascript_bundle().replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _specs(report: Report) -> dict[str, dict[str, Any]]:
+    try:
+        from vector.report import charts
+    except ImportError:
+        raise ConfigurationError(f"the report is drawn by Altair, which is not installed: {INSTALL}") from None
+    maps = {f"map{i}": charts.space_map(each) for i, each in enumerate(report.maps)}
+    drawn = (charts.coverage, charts.queue, charts.quality, charts.cost)
+    return {**maps, **{draw.__name__: draw(report) for draw in drawn}}
+
+
+def _printable(value: Any) -> Any:
+    """The value with its texts printable: what turns the direction of writing, or cannot be seen, would have its way with
+    a browser, too. Markup is this module's own."""
+    if isinstance(value, dict):
+        return {key: _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _latest(report: Report) -> list[dict[str, Any]]:
+    """The rows of each series' latest evaluation, by series; they come in the order of time."""
+    latest = {row["series"]: row["evaluation_id"] for row in report.quality}
+    rows = [row for row in report.quality if row["evaluation_id"] == latest[row["series"]]]
+    return sorted(rows, key=lambda row: (row["series"], row["metric"]))
 
 
 def _first_to_evaluate(report: Report) -> str:
     """The space that search uses, else an active one."""
-    ordered = sorted(report.statuses, key=lambda space: (not space.is_default, not space.is_active, space.space_key))
-    return ordered[0].space_key if ordered else "KEY"
+    ordered = sorted(report.statuses, key=lambda row: (not row["is_default"], not row["is_active"], row["space_key"]))
+    return ordered[0]["space_key"] if ordered else "KEY"
 
 
 def _resource(name: str) -> str:
@@ -76,8 +104,8 @@ def _resource(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """The hash by which a policy names an inline style or script."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    """The hash by which a policy names an inline script."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
 
 
 def _environment(docs: str | None) -> Environment:
@@ -85,45 +113,34 @@ def _environment(docs: str | None) -> Environment:
         loader=PackageLoader("vector.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": _number,
-        "utc": _utc,
-        "text": lambda text: excerpt(text, QUESTION),
-        "counted": counted,
-        "duration": duration,
-        "filtered": series.filtered,
-        "breakable": lambda key: escape(key).replace("_", Markup("_<wbr>")),
-    }
-    environment.globals |= {
-        "charts": charts,
-        "asked": series.asked,
-        "ranked": series.ranked,
-        "verdict": views.verdict,
-        "redacted": REDACTED,
-        "docs": lambda page, name: _docs_link(docs, page, name),
-        "limits": views,
-    }
+    environment.filters |= {"cell": _cell, "utc": _utc, "counted": counted}
+    environment.globals |= {"docs": lambda page, name: _docs_link(docs, page, name), "limits": gather}
     return environment
 
 
-def _number(value: Any, places: int = 0, sign: bool = False) -> Markup:
-    """The number as people read it; the element's `value` has all of its digits."""
+def _cell(value: Any, places: int | None) -> Markup | str:
+    """A value as people read it; of a number, with so many decimal places, the element's `value` has all digits."""
     if value is None:
         return Markup('<span class="none">–</span>')
+    if isinstance(value, datetime):
+        return _utc(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if places is None:
+        return Markup("<bdi>{}</bdi>").format(excerpt(str(value), TEXT))
     exact = value if isinstance(value, int) else float(value)
-    shown = f"{exact:{'+' if sign else ''},.{places}f}"
-    if not shown.strip("+-0.,"):
-        shown = shown.lstrip("+-")  # what is rounded to nothing has no direction
+    shown = f"{exact:,.{places}f}"
+    if not shown.strip("-0.,"):
+        shown = shown.lstrip("-")  # what is rounded to nothing has no direction
     return Markup('<data value="{}">{}</data>').format(repr(exact), shown.replace("-", "−"))
 
 
-def _utc(when: datetime | None, shown: str = "%Y-%m-%d %H:%M") -> Markup:
-    if when is None:
-        return Markup('<span class="none">–</span>')
-    return Markup('<time datetime="{}Z">{}</time>').format(f"{when:%Y-%m-%dT%H:%M:%S}", when.strftime(shown))
+def _utc(when: datetime) -> Markup:
+    return Markup('<time datetime="{}Z">{}</time>').format(f"{when:%Y-%m-%dT%H:%M:%S}", f"{when:%Y-%m-%d %H:%M}")
 
 
 def _docs_link(docs: str | None, page: str, name: str) -> Markup:

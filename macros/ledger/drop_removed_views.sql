@@ -1,0 +1,19 @@
+{#-
+    At the end of a run, drops the views of models that earlier versions had, so that none stays behind that fails when
+    it is read. A table, and a name that a model of the project has, is left alone.
+-#}
+{% macro drop_removed_views() -%}
+    {%- if execute and flags.WHICH in ['run', 'build'] -%}
+        {%- set taken = graph.nodes.values() | map(attribute='alias') | list -%}
+        {%- for name in [
+            'space_drift', 'eval_rank_overlap', 'retrieval_quality_trend', 'eval_difference', 'eval_pair',
+            'eval_resample', 'near_duplicate_chunk'
+        ] if name not in taken -%}
+            {%- set relation = adapter.get_relation(target.database, target.schema, name) -%}
+            {%- if relation is not none and relation.is_view -%}
+                {% do adapter.drop_relation(relation) %}
+                {% do log("Dropped the view " ~ name ~ ", which this version has no more.", info=true) %}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}
