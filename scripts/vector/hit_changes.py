@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from vector.candidates import current_texts
+from vector.contracts.json_column import json_object
 from vector.contracts.ledgers import Column
 from vector.contracts.models import VectorRetrieval, VectorRetrievalHit
 from vector.engines.filters import SearchFilters, naive_utc
@@ -202,7 +202,8 @@ def _policies_before(store: VectorStore, searched: datetime, source_ids: set[str
 
 
 def _version(policy_json: str | None) -> str | None:
-    return json.loads(policy_json).get("version") if policy_json else None
+    version = json_object(policy_json).get("version")
+    return version if isinstance(version, str) else None
 
 
 def _passing(store: VectorStore, embedding_space_id: str, filters: SearchFilters, chunk_ids: Sequence[str]) -> set[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
+from vector.contracts.json_column import UnreadableJson
 from vector.errors import InvalidRecord, SpaceRefused, UnusableInput
 from vector.jobs import JobContext, JobStopped, handler_of
 from vector.ledger_io import ConstraintRefusal
@@ -72,6 +73,8 @@ class ActiveJob:
     def _attempt(self) -> Outcome:
         job = self.claimed.job
         try:
+            if isinstance(job.input_json, UnreadableJson):
+                job.input_json.refuse()
             metrics = handler_of(job.job_type).run(self._context())
             held = self.queue.complete(self.claimed, metrics)
             return Outcome.SUCCEEDED if held else self._told_lost()

@@ -3,12 +3,12 @@ the evaluations in the log of searches are held (docs/evaluation.md)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from vector.contracts.json_column import json_object
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
@@ -215,7 +215,7 @@ def _latest_evaluation(
     plain = replace(BY_SOURCE, mode=threshold.search_method).in_warehouse(engine).asked_json(DEFAULT_TOP_K)
     # As objects: engines may write a number in several ways.
     evaluations = (_Evaluation(*row) for row in rows)
-    return next((each for each in evaluations if json.loads(each.policy_json) == plain), None)
+    return next((each for each in evaluations if json_object(each.policy_json) == plain), None)
 
 
 def _last_change(engine: Engine, space: EmbeddingSpace) -> datetime | None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from vector.checks import checked_chunk
 from vector.chunking import Chunker, ChunkingPolicy, normalize_text
 from vector.contracts import ledgers
 from vector.contracts.identity import canonical_json, compute_content_hash
+from vector.contracts.json_column import parsed_json
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import VectorStore
@@ -183,8 +183,7 @@ def _json_value(text: str | None, about: str, canonical: bool) -> Any:
     if text is None:
         return None
     try:
-        # Not strict, as ledgers read what SQL has written.
-        value = json.loads(text, strict=False)
+        value = parsed_json(text)
     except ValueError as error:
         raise InvalidRecord(f"{about} is not JSON ({error}); correct its staging view") from None
     if canonical and canonical_json(value) != text:

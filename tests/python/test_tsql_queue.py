@@ -133,7 +133,7 @@ def test_a_lost_lease_writes_no_run(jobs, connection, server):
 
 def test_every_other_statement_is_t_sql(jobs, connection, server):
     server.answers.insert(0, (r"^select dedupe_key", [("k",)]))
-    server.answers.insert(0, (r"^select job_id, locked_run_id", [(JOB_ID, RUN_ID, HOSTILE, NAIVE, 1, 3)]))
+    server.answers.insert(0, (r"^select job_id, locked_run_id", [(JOB_ID, RUN_ID, HOSTILE, NAIVE, 1, 3, None)]))
     server.answers.insert(0, (r"^select job_id from", [(JOB_ID,)]))
     server.answers.insert(0, (r"^select locked_run_id from", [(RUN_ID,)]))
     assert jobs.take_back_lapsed() == 1

@@ -4,7 +4,6 @@ Columns follow from the record's fields: a field that holds an object is stored 
 every other one under its own name.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
@@ -13,18 +12,21 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from vector.contracts import models
 from vector.contracts.identity import canonical_json
+from vector.contracts.json_column import UnreadableJson, loaded_json
+from vector.errors import InvalidRecord
 
 
 @dataclass(frozen=True)
 class Column:
     """A ledger column. `kind` is one of text, integer, real, boolean, utc, json, vector; `length` is the most
-    characters that a text may have, in UTF-16 as SQL Server counts them."""
+    characters that a text may have, in UTF-16 as SQL Server counts them; `shapes` are what JSON may be."""
 
     name: str
     field: str
     kind: str
     enum: type[Enum] | None = None
     length: int | None = None
+    shapes: tuple[type, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,26 @@ class Ledger:
         return tuple(_stored(column, getattr(record, column.field)) for column in self.columns)
 
     def from_row(self, row: tuple, decode_vector: Callable[[Any], list[float]]) -> Any:
-        """The record of a row in column order; `decode_vector` reads the engine's form of a vector."""
-        values = {
-            column.field: _loaded(column, value, decode_vector) for column, value in zip(self.columns, row, strict=True)
-        }
+        """The record of a row in column order; `decode_vector` reads the engine's form of a vector.
+
+        JSON that cannot be read is an UnreadableJson, and keeps no other row, nor the rest of this one, from being
+        read. Raises InvalidRecord that names the row, when a value is no member of its enum.
+        """
+        values = {}
+        for column, value in zip(self.columns, row, strict=True):
+            if column.kind == "json" and value is not None:
+                values[column.field] = loaded_json(value, self._about(column, row), column.shapes)
+                continue
+            try:
+                values[column.field] = _loaded(column, value, decode_vector)
+            except ValueError as error:
+                raise InvalidRecord(f"{self._about(column, row)}: {error}") from None
         return self.record(**values)
+
+    def _about(self, column: Column, row: tuple) -> str:
+        """The column of the row, for people."""
+        key = "/".join(str(row[self.column_names.index(name)]) for name in self.key)
+        return f"{self.table} {key}: {column.name}"
 
 
 def _stored(column: Column, value: Any) -> Any:
@@ -60,7 +77,7 @@ def _stored(column: Column, value: Any) -> Any:
     if column.enum:
         return column.enum(value).value
     if column.kind == "json":
-        return canonical_json(value)
+        return value.text if isinstance(value, UnreadableJson) else canonical_json(value)
     if column.kind == "utc":
         moment = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
         return moment.astimezone(timezone.utc).replace(tzinfo=None)
@@ -72,16 +89,20 @@ def _loaded(column: Column, value: Any, decode_vector: Callable[[Any], list[floa
         return None
     if column.enum:
         return column.enum(value)
-    if column.kind == "json":
-        # Not strict: in what SQL has written, rare control characters of a source stand as they are.
-        return json.loads(value, strict=False)
     if column.kind == "utc":
-        return value.replace(tzinfo=timezone.utc)
+        return utc_of(value)
     if column.kind == "boolean":
         return bool(value)
     if column.kind == "vector":
         return decode_vector(value)
     return value
+
+
+def utc_of(value: datetime | str) -> datetime:
+    """A stored time as aware UTC. DuckDB gives one outside Python's years as text: it is taken as the nearest."""
+    if isinstance(value, str):
+        value = datetime.min if "(BC)" in value else datetime.max
+    return value.replace(tzinfo=timezone.utc)
 
 
 # As the models of dbt declare them, where a test compares them. DuckDB would take any length, SQL Server would not.
@@ -108,7 +129,8 @@ def _column(name: str, annotation: Any) -> Column:
     kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind is not type(None)]
     kind = annotation if get_origin(annotation) in (dict, list) else kinds[0]
     if get_origin(kind) is dict:
-        return Column(name if name.endswith("_json") else f"{name}_json", name, "json")
+        shapes = tuple(get_origin(each) for each in kinds if get_origin(each))
+        return Column(name if name.endswith("_json") else f"{name}_json", name, "json", shapes=shapes or (dict,))
     if get_origin(kind) is list:
         return Column(name, name, "vector")
     if issubclass(kind, Enum):

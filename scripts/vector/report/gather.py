@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
 
+from vector.contracts.json_column import json_object
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
 from vector.language import search_language
@@ -226,4 +226,5 @@ def _map(engine: Engine, space_key: str, embedding_space_id: str, count: int, li
 
 
 def _chunk_index(offsets_json: str | None) -> int | None:
-    return json.loads(offsets_json).get("chunk_index") if offsets_json else None
+    index = json_object(offsets_json).get("chunk_index")
+    return index if type(index) is int else None

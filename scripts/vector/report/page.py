@@ -121,9 +121,11 @@ def _number(value: Any, places: int = 0, sign: bool = False) -> Markup:
     return Markup('<data value="{}">{}</data>').format(repr(exact), shown.replace("-", "−"))
 
 
-def _utc(when: datetime | None, shown: str = "%Y-%m-%d %H:%M") -> Markup:
+def _utc(when: datetime | str | None, shown: str = "%Y-%m-%d %H:%M") -> Markup:
     if when is None:
         return Markup('<span class="none">–</span>')
+    if isinstance(when, str):  # DuckDB's, of a year that Python does not know
+        return Markup("{}").format(when)
     return Markup('<time datetime="{}Z">{}</time>').format(f"{when:%Y-%m-%dT%H:%M:%S}", when.strftime(shown))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vector.commands.wording import excerpt
+from vector.contracts.json_column import UnreadableJson, loaded_json
 from vector.language import NEUTRAL
 from vector.report import charts
 from vector.report.rows import Asked, AskedAlike
@@ -137,8 +137,5 @@ def _object(text: str | None) -> dict[str, Any]:
     """The JSON object of a column; what is none is shown as it stands."""
     if not text:
         return {}
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"unreadable": text}
+    found = loaded_json(text, "", (dict,))
+    return {"unreadable": text} if isinstance(found, UnreadableJson) else found
