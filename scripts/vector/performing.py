@@ -12,7 +12,7 @@ from enum import Enum
 from functools import partial
 
 from vector.contracts.json_column import UnreadableJson
-from vector.errors import InvalidRecord, SpaceRefused, UnusableInput
+from vector.errors import ExtractionLimit, InvalidRecord, SpaceRefused, UnusableInput
 from vector.jobs import JobContext, JobStopped, handler_of
 from vector.ledger_io import ConstraintRefusal
 from vector.queue import ClaimedJob, JobQueue
@@ -20,8 +20,9 @@ from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
 
-# Errors that every further attempt would meet: the input is wrong, or another model answers under the space's name.
-PERMANENT = (InvalidRecord, UnusableInput, SpaceRefused)
+# Errors that every further attempt would meet: the input is wrong or too much, or another model answers under the
+# space's name.
+PERMANENT = (InvalidRecord, UnusableInput, SpaceRefused, ExtractionLimit)
 
 
 def is_permanent(error: BaseException) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -47,8 +47,13 @@ class StoredSource:
     unchanged: int
 
 
-def cut(document: SourceDocument, policy: ChunkingPolicy | None) -> tuple[VectorSourceRegistry, list[VectorChunk]]:
-    """The registry's row and the current chunks of a document under a policy, its text normalised first.
+def cut(
+    document: SourceDocument,
+    policy: ChunkingPolicy | None,
+    windows: Callable[[str], Iterator[tuple[str, int, int]]] | None = None,
+) -> tuple[VectorSourceRegistry, list[VectorChunk]]:
+    """The registry's row and the current chunks of a document under a policy, its text normalised first; `windows` as
+    for Chunker.
 
     A text that cannot be chunked, or the lack of a policy, is no error here: the row says it, and there are no chunks.
     """
@@ -56,7 +61,7 @@ def cut(document: SourceDocument, policy: ChunkingPolicy | None) -> tuple[Vector
     problem = _content_error(text, policy)
     chunks: list[VectorChunk] = []
     if problem is None:
-        chunks = Chunker(policy).chunk(text, document.source_id, document.source_type, document.source_ref)
+        chunks = Chunker(policy, windows).chunk(text, document.source_id, document.source_type, document.source_ref)
     now = datetime.now(timezone.utc)
     source = VectorSourceRegistry(
         document.source_id,
