@@ -116,7 +116,9 @@ class ExtractionProcess:
         if code == -24:  # SIGXCPU
             return exceeded("seconds", self.limits.seconds, "it takes longer than one source may")
         return exceeded(
-            "memory_mb", self.limits.memory_mb, f"the process that read it ended with {code}, as one without memory does"
+            "memory_mb",
+            self.limits.memory_mb,
+            f"the process that read it ended with {code}, as one without memory does",
         )
 
 
@@ -146,9 +148,7 @@ class _Child:
         try:
             self._head()
         except _Died:
-            raise SourceUnreadable(
-                f"the process that reads sources does not start: exit code {self.code()}"
-            ) from None
+            raise SourceUnreadable(f"the process that reads sources does not start: exit code {self.code()}") from None
         finally:
             timer.cancel()
 
@@ -216,7 +216,8 @@ def _leave(child: _Child) -> None:
 
 
 @atexit.register
-def _end_all() -> None:
+def end_all() -> None:
+    """Ends the processes that wait."""
     with _lock:
         while _idle:
             _idle.pop().kill()

@@ -2,7 +2,8 @@
 
 A claim gives a worker a lease of a job and opens a run, whose id is the lease's token: a heartbeat or an outcome is
 written only where the job still names that run. A lease that is not extended runs out; the job is then anybody's again,
-the attempt counted, unless it lost two workers in a row. Each operation is one short transaction of its own. docs/queue.md has the state machine.
+the attempt counted, unless it lost two workers in a row. Each operation is one short transaction of its own.
+docs/queue.md has the state machine.
 """
 
 from __future__ import annotations
@@ -189,8 +190,8 @@ class JobQueue:
 
     def take_back_lapsed(self) -> int:
         """Ends the leases that have run out, and takes back jobs that run without one: the job may be claimed again, or
-        is dead where its attempts are used up or it lost two workers in a row, and the run is FAILED. The number of jobs taken
-        back."""
+        is dead where its attempts are used up or it lost two workers in a row, and the run is FAILED. The number of
+        jobs taken back."""
         now = stored(self.clock())
         lapsed = self.engine.query(
             "select job_id, locked_run_id, locked_by, lease_expires_utc, attempt_count, max_attempts, last_error"
@@ -202,7 +203,9 @@ class JobQueue:
             if expired is None:
                 error = f"{LEASE_LOST}: the job was RUNNING without one"
             else:
-                error = f"{LEASE_LOST}: worker {worker} did not extend it before {utc_of(expired):%Y-%m-%d %H:%M:%S} UTC"
+                error = (
+                    f"{LEASE_LOST}: worker {worker} did not extend it before {utc_of(expired):%Y-%m-%d %H:%M:%S} UTC"
+                )
                 # What a retry leaves of an error is not of these attempts.
                 if 1 < attempts < most and (last_error or "").startswith(f"{LEASE_LOST}: worker"):
                     most, error = 0, f"{error}, nor did the worker before it; the job may have ended both"

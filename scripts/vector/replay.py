@@ -108,9 +108,7 @@ def replay(
         models.close()
 
 
-def _replayed(
-    store: VectorStore, retrieval: VectorRetrieval, models: _Models, rerankers: Collection[str]
-) -> Replay:
+def _replayed(store: VectorStore, retrieval: VectorRetrieval, models: _Models, rerankers: Collection[str]) -> Replay:
     space = store.get_embedding_space(retrieval.embedding_space_id)
     about = (retrieval.retrieval_id, retrieval.created_utc, retrieval.query_text, space.space_key)
     if is_redacted(retrieval):

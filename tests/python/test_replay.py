@@ -522,7 +522,9 @@ def test_the_project_lists_rerankers(tmp_path):
 UNREADABLE = ["[1]", "7", '{"n": ' + "9" * 5000 + "}", "[" * 100_000 + "]" * 100_000]
 
 
-@pytest.mark.parametrize("text", [*UNREADABLE, '{"bm25": [1]}', '{"fusion": 3}', '{"fusion": {"k": ' + "9" * 400 + "}}"])
+@pytest.mark.parametrize(
+    "text", [*UNREADABLE, '{"bm25": [1]}', '{"fusion": 3}', '{"fusion": {"k": ' + "9" * 400 + "}}"]
+)
 @pytest.mark.parametrize("column", ["policy_json", "filters_json"])
 def test_a_search_whose_row_cannot_be_read_leaves_the_others(store, ask, column, text):
     bad, good = ask(), ask()

@@ -88,12 +88,12 @@ _TOO_DEEP = f"it is nested deeper than {MOST_LEVELS} levels"
 
 def _check_levels(value: Any) -> None:
     level = [value]
-    for _ in range(MOST_LEVELS + 1):
+    for _ in range(MOST_LEVELS):
         level = [
             inner
             for each in level
-            if isinstance(each, (dict, list))
             for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, (dict, list))
         ]
         if not level:
             return

@@ -45,7 +45,9 @@ DOCUMENTS = {
     "html entities": _html("&amp;" * 400_000 + "&#" * 400_000),
     "html inline": _html("<b>a</b>" * 400_000),
     "html comments": _html("<!--" * 400_000),
-    "html doctype": _html('<!DOCTYPE a [<!ENTITY a "' + "b" * 9999 + '">' + "<!ENTITY c '&a;&a;&a;'>" * 999 + "]><p>&c;&a;"),
+    "html doctype": _html(
+        '<!DOCTYPE a [<!ENTITY a "' + "b" * 9999 + '">' + "<!ENTITY c '&a;&a;&a;'>" * 999 + "]><p>&c;&a;"
+    ),
     "wikitext open links": _wikitext('<a href="' * 20_000),
     "wikitext urls": _wikitext("[http://a " * 20_000),
     "wikitext tables": _wikitext("{|\n|a\n" * 20_000),
