@@ -11,8 +11,11 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_check_expression(expression) -%}
-    {%- if expression.startswith('len(vector)') -%} isjson(vector) = 1
-    {%- elif expression.startswith('json_valid(') -%} {{ expression | replace('json_valid(', 'isjson(') }} = 1
-    {%- else -%} {{ expression }}
+    {%- if expression.startswith('len(vector)') -%}
+        isjson(vector) = 1
+    {%- elif expression.startswith('json_valid(') -%}
+        {{ expression | replace('json_valid(', 'isjson(') }} = 1
+    {%- else -%}
+        {{ expression }}
     {%- endif -%}
 {%- endmacro %}
