@@ -6,7 +6,7 @@ character is no chunk, and keeps its place: the next chunk has the index of its 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -72,10 +72,15 @@ class CutText:
 
 
 class Chunker:
-    """Cuts a source's content into chunks by one policy."""
+    """Cuts a source's content into chunks by one policy; `windows` finds them in its place, in another process say."""
 
-    def __init__(self, policy: ChunkingPolicy | None = None):
+    def __init__(
+        self,
+        policy: ChunkingPolicy | None = None,
+        windows: Callable[[str], Iterator[tuple[str, int, int]]] | None = None,
+    ):
         self.policy = policy or ChunkingPolicy()
+        self._windows = windows or self.policy.windows
 
     def chunk(
         self, content: str, source_id: str, source_type: str, source_ref: dict[str, Any] | None = None
@@ -93,7 +98,7 @@ class Chunker:
     def cut(self, content: str, source_id: str, source_type: str, source_ref: dict[str, Any] | None = None) -> CutText:
         """The same, with what is in no chunk."""
         require_storable_text(content, f"content of source {source_id!r}")
-        windows = iter(self.policy.windows(content))
+        windows = iter(self._windows(content))
         policy = self.policy.to_dict()
         source_ref = {"source_id": source_id} if source_ref is None else source_ref
         # The windows are cut as they are asked for, so a cap also bounds the work.

@@ -43,6 +43,10 @@ class SourceUnreadable(VectorError):
     """A source's text cannot be had: its file is gone, is not UTF-8, or is not of the format that was named."""
 
 
+class ExtractionLimit(SourceUnreadable):
+    """A source takes more time, memory or room than one may. It would do so again: nothing is tried again."""
+
+
 class ProviderError(VectorError):
     """A model could not be used: the server is down, the model is missing, the reply makes no sense."""
 

@@ -1,19 +1,22 @@
 """Text out of payloads: HTML, wikitext, and the texts that a JSON path finds in an API's reply.
 
-The libraries are those of the extra `jobs`, imported on use.
+The libraries are those of the extra `jobs`, imported on use. Nothing here is limited in time or memory: what anybody
+may have written is read by vector.extraction_process.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
 
 FORMATS = ("text", "html", "wikitext", "json")
+# Of a JSONPath query, in code points.
+LONGEST_JSON_PATH = 1000
 # What a value found in JSON may be.
 VALUE_FORMATS = ("text", "html", "wikitext")
 INSTALL = "pip install 'vector-runtime[jobs]'"
@@ -23,6 +26,8 @@ _BY_EXTENSION = {
     ".wiki": "wikitext", ".wikitext": "wikitext", ".mediawiki": "wikitext", ".json": "json",
 }  # fmt: skip
 _PACKAGES = {"html": "inscriptis", "wikitext": "mwparserfromhell", "json": "python-jsonpath"}
+# Functions of JSONPath that take one.
+_REGULAR_EXPRESSIONS = ("match", "search")
 # Canonical names, which every MediaWiki knows: links of these show a picture or a category and no words.
 _WORDLESS_LINKS = ("file:", "image:", "category:")
 
@@ -34,7 +39,8 @@ def format_of_file(path: str) -> str | None:
 
 
 def check_json_path(json_path: str) -> None:
-    """Raises InvalidRecord when this is no JSONPath query (RFC 9535)."""
+    """Raises InvalidRecord when this is no JSONPath query (RFC 9535), is longer than LONGEST_JSON_PATH, or has one of
+    the functions that take a regular expression: Python's may take for ever."""
     _compiled(json_path)
 
 
@@ -58,16 +64,17 @@ def extractor_versions(*formats: str) -> dict[str, str]:
 
 
 def html_text(html: str) -> str:
-    """The words of HTML as a browser lays them out: blocks on lines, tables in columns; no scripts, no styles.
+    """The words of HTML as a browser lays them out: blocks on lines, the cells of a table's row beside each other; no
+    scripts, no lengths.
 
     Raises SourceUnreadable when the elements are nested deeper than Python's stack.
     """
     with _extra_installed():
         from inscriptis import Inscriptis
-        from inscriptis.css_profiles import CSS_PROFILES
-        from inscriptis.model.config import ParserConfig
         from lxml.etree import ParserError
         from lxml.html import HTMLParser, document_fromstring
+
+        from vector.html_layout import layout
     if not html.strip():
         return ""
     # By default, libxml2 silently leaves out what is nested deeper than 256 elements. What the document declares of
@@ -76,8 +83,7 @@ def html_text(html: str) -> str:
     try:
         tree = document_fromstring(html.encode(), parser=parser)
         ampersand = _hide_ampersands(tree)
-        text = Inscriptis(tree, ParserConfig(css=CSS_PROFILES["strict"])).get_text()
-        return text.replace(ampersand, "&")
+        return Inscriptis(tree, layout()).get_text().replace(ampersand, "&")
     except ParserError:  # nothing but comments, say
         return ""
     except RecursionError:
@@ -100,17 +106,32 @@ def wikitext_text(wikitext: str) -> str:
     """The words of MediaWiki's markup: links by their labels; no templates, comments, references, pictures."""
     with _extra_installed():
         import mwparserfromhell
-    code = mwparserfromhell.parse(wikitext)
-    for tag in code.filter_tags(matches=lambda node: str(node.tag).strip().lower() == "ref"):
-        _remove(code, tag)
-    for link in code.filter_wikilinks(matches=lambda node: str(node.title).strip().lower().startswith(_WORDLESS_LINKS)):
-        _remove(code, link)
-    return code.strip_code()
+    try:
+        code = mwparserfromhell.parse(wikitext)
+        _drop_wordless(code)
+        return code.strip_code()
+    except RecursionError:
+        raise SourceUnreadable("wikitext: it is nested too deeply to be read") from None
 
 
-def _remove(code: Any, node: Any) -> None:
-    with suppress(ValueError):  # it went with the one that it was in
-        code.remove(node)
+def _drop_wordless(code: Any) -> None:
+    """Takes references and pictures out, in one pass: to remove them one by one reads the text again for each."""
+    from mwparserfromhell.nodes import Tag, Template, Wikilink
+    from mwparserfromhell.smart_list import SmartList
+
+    def is_wordless(node: Any) -> bool:
+        if isinstance(node, Tag):
+            return str(node.tag).strip().lower() == "ref"
+        return isinstance(node, Wikilink) and str(node.title).strip().lower().startswith(_WORDLESS_LINKS)
+
+    waiting = [code]
+    while waiting:
+        each = waiting.pop()
+        kept = [node for node in each.nodes if not is_wordless(node)]
+        if len(kept) < len(each.nodes):
+            each.nodes = SmartList(kept)
+        # A template is not rendered, whatever is in it.
+        waiting += [child for node in kept if not isinstance(node, Template) for child in node.__children__()]
 
 
 def _values(payload: str, json_path: str) -> list[str]:
@@ -118,7 +139,14 @@ def _values(payload: str, json_path: str) -> list[str]:
         document = json.loads(payload)
     except (ValueError, RecursionError) as error:
         raise SourceUnreadable(f"payload is not JSON: {error}") from None
-    nodes = list(_compiled(json_path).finditer(document))
+    query = _compiled(json_path)
+    from jsonpath import JSONPathError
+
+    try:
+        nodes = list(query.finditer(document))
+    except (JSONPathError, RecursionError) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        raise SourceUnreadable(f"json_path {json_path!r} cannot be followed in the payload: {reason}") from None
     if not nodes:
         raise SourceUnreadable(f"json_path {json_path!r} finds nothing in the payload; correct it, or the payload")
     for node in nodes:
@@ -133,12 +161,19 @@ def _values(payload: str, json_path: str) -> list[str]:
 def _compiled(json_path: str) -> Any:
     with _extra_installed():
         from jsonpath import JSONPathEnvironment, JSONPathError
+    if len(json_path) > LONGEST_JSON_PATH:
+        raise InvalidRecord(f"json_path has {len(json_path)} characters; it may have {LONGEST_JSON_PATH}")
+    environment = JSONPathEnvironment(strict=True)
+    for name in _REGULAR_EXPRESSIONS:
+        del environment.function_extensions[name]
     try:
-        return JSONPathEnvironment(strict=True).compile(json_path)
-    except JSONPathError as error:
+        return environment.compile(json_path)
+    except (JSONPathError, RecursionError, ValueError) as error:
         # Not str(error), which fails on an empty path.
+        reason = error.args[0] if error.args else type(error).__name__
         raise InvalidRecord(
-            f"json_path {json_path!r}: {error.args[0]}; it must be a JSONPath query (RFC 9535)"
+            f"json_path {json_path!r}: {reason}; it must be a JSONPath query (RFC 9535) without"
+            f" {' and '.join(_REGULAR_EXPRESSIONS)}, whose regular expressions may take for ever"
         ) from None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
+from vector.contracts.json_column import json_object, number_in
 from vector.contracts.models import EmbeddingSpace
 from vector.store import VectorStore
 
@@ -28,14 +28,14 @@ def earlier_runs(store: VectorStore, space: EmbeddingSpace) -> EarlierRuns:
         " order by completed_utc desc, run_id offset 0 rows fetch next ? rows only",
         [space.embedding_space_id, '%"input_bytes":%', '%"planned":0,%', 4 * _RUNS],
     )
-    metrics = [json.loads(text) for (text,) in rows]
-    metrics = [each for each in metrics if each.get("input_bytes") and each.get("seconds")][:_RUNS]
-    size = sum(each["input_bytes"] for each in metrics)
+    metrics = [json_object(text) for (text,) in rows]
+    metrics = [each for each in metrics if number_in(each, "input_bytes") and number_in(each, "seconds")][:_RUNS]
+    size = sum(number_in(each, "input_bytes") for each in metrics)
     # Without the check of the model, which takes as long for a small run as for a large one.
-    seconds = sum(each["seconds"] - each.get("canary_seconds", 0) for each in metrics)
+    seconds = sum(number_in(each, "seconds") - number_in(each, "canary_seconds") for each in metrics)
     counted = [each for each in metrics if each.get("tokens_counted")]
-    counted_bytes = sum(each["input_bytes"] for each in counted)
+    counted_bytes = sum(number_in(each, "input_bytes") for each in counted)
     return EarlierRuns(
         size / seconds if seconds > 0 else None,
-        sum(each["input_tokens"] for each in counted) / counted_bytes if counted_bytes else None,
+        sum(number_in(each, "input_tokens") for each in counted) / counted_bytes if counted_bytes else None,
     )

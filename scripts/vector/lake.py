@@ -8,6 +8,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable, VectorError
+from vector.limits import ExtractionLimits
 
 VARIABLE = "VECTOR_LAKE_DIR"
 
@@ -63,10 +64,16 @@ def _unusable(path: str, error: OSError) -> VectorError:
     return SourceUnreadable(f"path {path!r}: {error.strerror}")
 
 
-def read_lake_text(file: Path, path: str) -> str:
-    """The file's text, without a byte order mark. Raises SourceUnreadable when it cannot be read or is not UTF-8."""
+def read_lake_text(file: Path, path: str, limits: ExtractionLimits) -> str:
+    """The file's text, without a byte order mark. Raises SourceUnreadable when it cannot be read or is not UTF-8,
+    ExtractionLimit when it is larger than a source may be."""
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        with file.open("rb") as opened:
+            # Not what the folder says of its size: it may grow meanwhile.
+            content = opened.read(limits.input_bytes + 1)
+        if len(content) > limits.input_bytes:
+            limits.check_input(max(file.stat().st_size, len(content)), f"path {path!r}")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SourceUnreadable(
             f"path {path!r}: is not UTF-8 at byte {error.start}; convert the file to UTF-8"

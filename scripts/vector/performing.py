@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
-from vector.errors import InvalidRecord, SpaceRefused, UnusableInput
+from vector.contracts.json_column import UnreadableJson
+from vector.errors import ExtractionLimit, InvalidRecord, SpaceRefused, UnusableInput
 from vector.jobs import JobContext, JobStopped, handler_of
 from vector.ledger_io import ConstraintRefusal
 from vector.queue import ClaimedJob, JobQueue
@@ -19,8 +20,9 @@ from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
 
-# Errors that every further attempt would meet: the input is wrong, or another model answers under the space's name.
-PERMANENT = (InvalidRecord, UnusableInput, SpaceRefused)
+# Errors that every further attempt would meet: the input is wrong or too much, or another model answers under the
+# space's name.
+PERMANENT = (InvalidRecord, UnusableInput, SpaceRefused, ExtractionLimit)
 
 
 def is_permanent(error: BaseException) -> bool:
@@ -72,6 +74,8 @@ class ActiveJob:
     def _attempt(self) -> Outcome:
         job = self.claimed.job
         try:
+            if isinstance(job.input_json, UnreadableJson):
+                job.input_json.refuse()
             metrics = handler_of(job.job_type).run(self._context())
             held = self.queue.complete(self.claimed, metrics)
             return Outcome.SUCCEEDED if held else self._told_lost()

@@ -3,12 +3,12 @@ the evaluations in the log of searches are held (docs/evaluation.md)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from vector.contracts.json_column import json_object
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
@@ -216,7 +216,7 @@ def _latest_evaluation(engine: Engine, space: EmbeddingSpace, threshold: Thresho
     plain = replace(BY_SOURCE, mode=threshold.search_method).in_warehouse(engine).asked_json(DEFAULT_TOP_K)
     for evaluation_id, asked_utc, policy_json in rows:
         # As objects: engines may write a number in several ways.
-        if json.loads(policy_json) == plain:
+        if json_object(policy_json) == plain:
             return _Evaluation(evaluation_id, asked_utc, scores_of(engine, evaluation_id).get(threshold.metric, {}))
     return None
 

@@ -2,7 +2,8 @@
 
 A claim gives a worker a lease of a job and opens a run, whose id is the lease's token: a heartbeat or an outcome is
 written only where the job still names that run. A lease that is not extended runs out; the job is then anybody's again,
-the attempt counted. Each operation is one short transaction of its own. docs/queue.md has the state machine.
+the attempt counted, unless it lost two workers in a row. Each operation is one short transaction of its own.
+docs/queue.md has the state machine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from vector import ledger_io
 from vector.clock import DatabaseClock
-from vector.contracts.ledgers import JOB
+from vector.contracts.ledgers import JOB, utc_of
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
 from vector.engines.base import ClaimRequest
 from vector.errors import ConfigurationError
@@ -45,6 +46,10 @@ _LARGEST_CLAIM = 300
 _LONGEST_NAME = 200
 _NO_LEASE = {"locked_by": None, "locked_utc": None, "locked_run_id": None, "lease_expires_utc": None}
 _OPEN = "('NEW', 'RUNNING', 'FAILED')"
+# A job that runs without a lease is nobody's; but that of a command has none, and is the command's own.
+_LAPSED = "(lease_expires_utc <= ? or (lease_expires_utc is null and by_hand_flag is null))"
+# How the error of a run begins whose worker did not end it.
+LEASE_LOST = "lease lost"
 
 
 class JobQueue:
@@ -128,11 +133,11 @@ class JobQueue:
 
     def due(self, count: int, job_types: Sequence[JobType] = ()) -> list[VectorJob]:
         """The jobs that a claim would take now, in its order; nothing is taken. Those whose lease has run out, which a
-        claim takes back first, are not among them."""
+        claim takes back first, are not among them, nor those that it gives up for want of an attempt."""
         names = ", ".join(JOB.column_names)
         rows = self.engine.query(
             f"select {names} from {self._job} where status in ('NEW', 'FAILED') and available_utc <= ?"
-            f"{and_types(job_types)} order by priority desc, available_utc, job_id"
+            f" and attempt_count < max_attempts{and_types(job_types)} order by priority desc, available_utc, job_id"
             " offset 0 rows fetch next ? rows only",
             [stored(self.clock()), *values(job_types), count],
         )
@@ -140,16 +145,30 @@ class JobQueue:
 
     def claim(self, count: int = 1, job_types: Sequence[JobType] = ()) -> list[ClaimedJob]:
         """Takes at most `count` due jobs, the most urgent first, of these types (none: of any), each under a lease of
-        its own with a run opened for it. What other workers let lapse is taken back before."""
+        its own with a run opened for it. What other workers let lapse is taken back before. Due jobs that have no
+        attempt left, as somebody changed their counters, become dead letters on the way."""
         self.take_back_lapsed()
+        while True:
+            claims, given_up = self._claim(count, job_types)
+            if claims or not given_up:
+                return claims
+
+    def _claim(self, count: int, job_types: Sequence[JobType]) -> tuple[list[ClaimedJob], int]:
+        """The jobs that are claimed, and the number of those that were given up instead."""
         now = self.clock()
         request = ClaimRequest(
             self.worker_id, min(count, _LARGEST_CLAIM), stored(now), stored(now + self.lease), JOB.column_names,
             tuple(values(job_types)),
         )  # fmt: skip
 
-        def write() -> list[VectorJob]:
-            jobs = [self._job_of(row) for row in self.engine.claim(request)]
+        def write() -> tuple[list[VectorJob], int]:
+            taken = [self._job_of(row) for row in self.engine.claim(request)]
+            jobs = [job for job in taken if job.attempt_count <= job.max_attempts]
+            for job in taken:
+                if job.attempt_count > job.max_attempts:
+                    error = f"no attempt is left: attempt_count had reached max_attempts, {job.max_attempts}"
+                    changes = self._failed_changes(error, request.now, None)
+                    self._update(self._job, changes, "job_id = ?", [job.job_id])
             if jobs:
                 self.engine.execute(
                     f"insert into {self._run} (run_id, job_id, worker_id, status, embedding_space_id, started_utc)"
@@ -163,23 +182,33 @@ class JobQueue:
                         )
                     ],
                 )  # fmt: skip
-            return jobs
+            return jobs, len(taken) - len(jobs)
 
-        jobs = sorted(self._transaction(write), key=lambda job: (-job.priority, job.available_utc, job.job_id))
-        return [ClaimedJob(job, run_of(job)) for job in jobs]
+        jobs, given_up = self._transaction(write)
+        jobs.sort(key=lambda job: (-job.priority, job.available_utc, job.job_id))
+        return [ClaimedJob(job, run_of(job)) for job in jobs], given_up
 
     def take_back_lapsed(self) -> int:
-        """Ends the leases that have run out: the job may be claimed again, or is dead where its attempts are used up,
-        and the run is FAILED. The number of jobs taken back."""
+        """Ends the leases that have run out, and takes back jobs that run without one: the job may be claimed again, or
+        is dead where its attempts are used up or it lost two workers in a row, and the run is FAILED. The number of
+        jobs taken back."""
         now = stored(self.clock())
         lapsed = self.engine.query(
-            "select job_id, locked_run_id, locked_by, lease_expires_utc, attempt_count, max_attempts"
-            f" from {self._job} where status = 'RUNNING' and lease_expires_utc <= ?",
+            "select job_id, locked_run_id, locked_by, lease_expires_utc, attempt_count, max_attempts, last_error"
+            f" from {self._job} where status = 'RUNNING' and {_LAPSED}",
             [now],
         )
         taken = 0
-        for job_id, run_id, worker, expired, attempts, most in lapsed:
-            error = f"lease lost: worker {worker} did not extend it before {expired:%Y-%m-%d %H:%M:%S} UTC"
+        for job_id, run_id, worker, expired, attempts, most, last_error in lapsed:
+            if expired is None:
+                error = f"{LEASE_LOST}: the job was RUNNING without one"
+            else:
+                error = (
+                    f"{LEASE_LOST}: worker {worker} did not extend it before {utc_of(expired):%Y-%m-%d %H:%M:%S} UTC"
+                )
+                # What a retry leaves of an error is not of these attempts.
+                if 1 < attempts < most and (last_error or "").startswith(f"{LEASE_LOST}: worker"):
+                    most, error = 0, f"{error}, nor did the worker before it; the job may have ended both"
             changes = self._failed_changes(error, now, None if attempts >= most else now)
             # A heartbeat may have come in between, so the time is looked at again.
             taken += self._settle(job_id, run_id, changes, ended(RunStatus.FAILED, now, error), lapsed_by=now)
@@ -312,17 +341,25 @@ class JobQueue:
     # Statements
 
     def _settle(
-        self, job_id: str, run_id: str, job: dict[str, Any], run: dict[str, Any], lapsed_by: datetime | None = None
+        self,
+        job_id: str,
+        run_id: str | None,
+        job: dict[str, Any],
+        run: dict[str, Any],
+        lapsed_by: datetime | None = None,
     ) -> bool:
-        """Ends a lease, where this run still holds it, and closes the run."""
-        where, parameters = "job_id = ? and locked_run_id = ? and status = 'RUNNING'", [job_id, run_id]
+        """Ends a lease, where this run, or none, still holds it, and closes the run."""
+        held_by = "locked_run_id is null" if run_id is None else "locked_run_id = ?"
+        where, parameters = f"job_id = ? and {held_by} and status = 'RUNNING'", [job_id]
+        parameters += [] if run_id is None else [run_id]
         if lapsed_by is not None:
-            where, parameters = f"{where} and lease_expires_utc <= ?", [*parameters, lapsed_by]
+            where, parameters = f"{where} and {_LAPSED}", [*parameters, lapsed_by]
 
         def write() -> int:
             held = self._update(self._job, job, where, parameters)
             if held:
-                self._update(self._run, run, "run_id = ? and status = 'RUNNING'", [run_id])
+                of_lease, key = ("job_id = ?", job_id) if run_id is None else ("run_id = ?", run_id)
+                self._update(self._run, run, f"{of_lease} and status = 'RUNNING'", [key])
             return held
 
         return self._transaction(write) == 1

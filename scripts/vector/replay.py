@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from vector.engines.filters import SearchFilters, naive_utc
 from vector.errors import ConfigurationError, ProviderError, SpaceRefused, UnusableVector, VectorError
 from vector.providers import EmbeddingProvider, open_provider
 from vector.redaction import is_redacted
-from vector.rerankers import is_entry_point
+from vector.rerankers import DBT_VAR, GROUP, is_entry_point
 from vector.retrieval import FoundChunk, Question, embed_question, search_question
 from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
@@ -109,20 +109,22 @@ class _Models:
             provider.close()
 
 
-def replay(store: VectorStore, retrievals: Iterable[VectorRetrieval], reranker: str | None = None) -> Iterator[Replay]:
+def replay(
+    store: VectorStore, retrievals: Iterable[VectorRetrieval], rerankers: Collection[str] = ()
+) -> Iterator[Replay]:
     """Runs logged searches again, each with its own filters and policy, and logs nothing.
 
-    A `reranker` of the form module:function is only imported where it is named here: the log is data, not code.
+    A reranker of the log is used where it is an entry point, or one of these `rerankers`: the log is data, not code.
     """
     models = _Models()
     try:
         for retrieval in retrievals:
-            yield _replayed(store, retrieval, models, reranker)
+            yield _replayed(store, retrieval, models, rerankers)
     finally:
         models.close()
 
 
-def _replayed(store: VectorStore, retrieval: VectorRetrieval, models: _Models, reranker: str | None) -> Replay:
+def _replayed(store: VectorStore, retrieval: VectorRetrieval, models: _Models, rerankers: Collection[str]) -> Replay:
     space = store.get_embedding_space(retrieval.embedding_space_id)
     about = (retrieval.retrieval_id, retrieval.created_utc, retrieval.query_text, space.space_key)
     if is_redacted(retrieval):
@@ -130,15 +132,15 @@ def _replayed(store: VectorStore, retrieval: VectorRetrieval, models: _Models, r
     notes = () if space.is_active else ("space_inactive",)
     try:
         filters, policy = SearchFilters.from_json(retrieval.filters), SearchPolicy.from_json(retrieval.policy)
-        _check_reranker(policy, reranker)
+        _check_reranker(policy, rerankers)
         question = _question(store, space, retrieval, policy, models)
         now = search_question(store, space, question, retrieval.top_k, filters, policy, log=False).hits
+        if _vector_changed(retrieval, question):
+            notes = (*notes, "question_vector_changed")
+        then = store.list_retrieval_hits(retrieval.retrieval_id)
+        changes = _hit_changes(store, then, now)
     except VectorError as error:
         return Replay(*about, not_replayed=str(error), notes=notes)
-    if _vector_changed(retrieval, question):
-        notes = (*notes, "question_vector_changed")
-    then = store.list_retrieval_hits(retrieval.retrieval_id)
-    changes = _hit_changes(store, then, now)
     kept = len({hit.chunk_id for hit in then} - {change.chunk_id for change in changes})
     return Replay(*about, notes=notes, unchanged=kept, changes=changes)
 
@@ -167,9 +169,12 @@ def _change(was: VectorRetrievalHit | None, is_now: FoundChunk | None) -> str | 
     return "moved" if was.rank != is_now.rank else None
 
 
-def _check_reranker(policy: SearchPolicy, reranker: str | None) -> None:
-    if policy.rerank and policy.rerank != reranker and not is_entry_point(policy.rerank):
-        raise ConfigurationError(f"was reranked by {policy.rerank}; allow it by --rerank {policy.rerank}")
+def _check_reranker(policy: SearchPolicy, rerankers: Collection[str]) -> None:
+    # Not named: a row must not say which code people should allow.
+    if policy.rerank and policy.rerank not in rerankers and not is_entry_point(policy.rerank):
+        raise ConfigurationError(
+            f"was reranked by a function that is no entry point of {GROUP} and not listed by the dbt variable {DBT_VAR}"
+        )
 
 
 def _question(

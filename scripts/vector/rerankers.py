@@ -5,20 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vector.errors import ConfigurationError
+from vector.project_vars import project_var
 
 GROUP = "vector.rerankers"
 
 Reranker = Callable[[str, Sequence[str]], Any]
 
 
+# The dbt variable that lists the `module:function` which a logged search may name.
+DBT_VAR = "rerankers"
+
+
 def is_entry_point(name: str) -> bool:
     """Whether a package that is installed offers a reranker of this name."""
     return any(entry.name == name for entry in entry_points(group=GROUP))
+
+
+def listed_rerankers(project_dir: Path) -> frozenset[str]:
+    """Those that `rerankers` in dbt_project.yml lists. Raises ConfigurationError when it is no list of texts."""
+    found = project_var(project_dir, DBT_VAR, [])
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        where = f"{DBT_VAR} in {project_dir / 'dbt_project.yml'}"
+        raise ConfigurationError(f"{where} is {found!r}; make it a list of module:function")
+    return frozenset(found)
 
 
 def load_reranker(name: str) -> Reranker:

@@ -24,7 +24,8 @@ def is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # Not isfinite, which fails on an integer that no double holds.
+    return type(value) in (int, float) and -math.inf < value < math.inf
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,14 @@ class SearchPolicy:
     def from_json(cls, policy: dict[str, Any] | None) -> SearchPolicy:
         """The policy of a logged search. Raises ConfigurationError on one that cannot be followed."""
         given = policy or {}
-        bm25 = given.get("bm25")
+        bm25, fusion = (given.get(name) or {} for name in ("bm25", "fusion"))
+        for name, value in (("bm25", bm25), ("fusion", fusion)):
+            if not isinstance(value, dict):
+                raise ConfigurationError(f"search policy: {name} is {value!r}; it must be an object")
         names = ("min_score", "per_source", "mmr", "rerank", "pool")
         return cls(
             mode=given.get("method", "dense"),
-            rrf_k=(given.get("fusion") or {}).get("k", RRF_K),
+            rrf_k=fusion.get("k", RRF_K),
             language=bm25.get("language", NEUTRAL) if bm25 else None,
             **{name: given.get(name) for name in names},
         )

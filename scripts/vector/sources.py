@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -16,6 +15,7 @@ from vector.checks import checked_chunk
 from vector.chunking import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
 from vector.contracts.identity import canonical_json, compute_content_hash, is_blank
+from vector.contracts.json_column import parsed_json
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import VectorStore
@@ -47,8 +47,13 @@ class StoredSource:
     unchanged: int
 
 
-def cut(document: SourceDocument, policy: ChunkingPolicy | None) -> tuple[VectorSourceRegistry, list[VectorChunk]]:
-    """The registry's row and the current chunks of a document under a policy, its text normalised first.
+def cut(
+    document: SourceDocument,
+    policy: ChunkingPolicy | None,
+    windows: Callable[[str], Iterator[tuple[str, int, int]]] | None = None,
+) -> tuple[VectorSourceRegistry, list[VectorChunk]]:
+    """The registry's row and the current chunks of a document under a policy, its text normalised first; `windows` as
+    for Chunker.
 
     A text that cannot be chunked, or the lack of a policy, is no error here: the row says it, and there are no chunks.
     """
@@ -56,7 +61,7 @@ def cut(document: SourceDocument, policy: ChunkingPolicy | None) -> tuple[Vector
     problem = _content_error(text, policy)
     found = CutText([], capped=False, blank_char_count=None)
     if problem is None:
-        found = Chunker(policy).cut(text, document.source_id, document.source_type, document.source_ref)
+        found = Chunker(policy, windows).cut(text, document.source_id, document.source_type, document.source_ref)
     now = datetime.now(timezone.utc)
     source = VectorSourceRegistry(
         document.source_id,
@@ -186,8 +191,7 @@ def _json_value(text: str | None, about: str, canonical: bool) -> Any:
     if text is None:
         return None
     try:
-        # Not strict, as ledgers read what SQL has written.
-        value = json.loads(text, strict=False)
+        value = parsed_json(text)
     except ValueError as error:
         raise InvalidRecord(f"{about} is not JSON ({error}); correct its staging view") from None
     if canonical and canonical_json(value) != text:

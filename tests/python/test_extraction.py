@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
 from vector.extraction import check_json_path, extract_text, extractor_versions, format_of_file
 from vector.lake import checked_lake_path, find_lake_file, read_lake_text
+from vector.limits import ExtractionLimits
 from vector.performing import is_permanent
+
+LIMITS = ExtractionLimits(seconds=60, memory_mb=1024, input_mb=16, output_mb=16)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def lake(tmp_path, monkeypatch):
 def test_a_file_of_the_lake_is_read(lake):
     (lake / "a").mkdir()
     (lake / "a" / "ü.txt").write_bytes("\ufeffé\r\n".encode())
-    assert read_lake_text(find_lake_file("a//./ü.txt"), "") == "é\r\n"
+    assert read_lake_text(find_lake_file("a//./ü.txt"), "", LIMITS) == "é\r\n"
     (lake / "inside.txt").symlink_to("a/ü.txt")
     assert find_lake_file("inside.txt") == (lake / "a" / "ü.txt").resolve()
 
@@ -172,7 +175,7 @@ def test_a_file_that_cannot_be_read_says_why(lake, monkeypatch):
         find_lake_file("folder.txt")
     (lake / "latin.txt").write_bytes(b"ab\xe9")
     with pytest.raises(SourceUnreadable, match="'latin.txt': is not UTF-8 at byte 2"):
-        read_lake_text(lake / "latin.txt", "latin.txt")
+        read_lake_text(lake / "latin.txt", "latin.txt", LIMITS)
     monkeypatch.setenv("VECTOR_LAKE_DIR", str(lake / "nowhere"))
     with pytest.raises(ConfigurationError, match="no folder"):
         find_lake_file("a.txt")

@@ -5,16 +5,23 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import duckdb
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 from queue_support import NOON, Clock, handlers, memory_store, queue
 
 from vector.clock import DatabaseClock
-from vector.contracts.models import JobStatus, JobType, RunStatus
+from vector.contracts.json_column import UnreadableJson
+from vector.contracts.ledgers import JOB, LEDGERS
+from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
 from vector.engines.duckdb import DuckDBEngine
 from vector.errors import InvalidRecord
+from vector.jobs import validated_input
+from vector.performing import ActiveJob
 from vector.queue import Backoff, JobQueue, JobRequest
 from vector.runs import close_abandoned_runs, recorded_run
 from vector.store import VectorStore
@@ -461,3 +468,149 @@ def test_inputs_are_json_in_the_ledger(jobs, store):
     jobs.enqueue(EMBED, {"b": 1, "a": None})
     ((text,),) = store.engine.query("select input_json from memory.vector.job")
     assert json.loads(text) == {"a": None, "b": 1}
+
+
+# Rows that somebody else wrote, and workers that a job ends
+
+HOSTILE_INPUTS = {
+    "no JSON": "{not json",
+    "empty": "",
+    "5,000 digits": '{"n": ' + "9" * 5000 + "}",
+    "a large real": '{"n": 1e400}',
+    "NaN": '{"n": NaN}',
+    "100,000 brackets": "[" * 100_000 + "]" * 100_000,
+    "brackets that never close": "[" * 100_000,
+    "deep objects": '{"a":' * 500 + "1" + "}" * 500,
+    "an array": "[1]",
+    "a number": "7",
+    "null": "null",
+}
+
+
+def unchecked(store):
+    """The store over the same queue in a database without constraints, as one that was built before they were."""
+    connection = duckdb.connect()
+    connection.execute("create schema vector")
+    source = store.engine.connection
+    for (name,) in source.execute(
+        "select table_name from information_schema.tables where table_schema = 'vector'"
+    ).fetchall():
+        connection.register("copied", source.sql(f"select * from vector.{name} limit 0").to_arrow_table())
+        connection.execute(f"create table vector.{name} as select * from copied")
+        connection.unregister("copied")
+    for ledger in LEDGERS:  # an upsert wants the key
+        connection.execute(f"create unique index of_{ledger.table} on vector.{ledger.table} ({', '.join(ledger.key)})")
+    return VectorStore(engine=DuckDBEngine(connection))
+
+
+@pytest.fixture
+def open_jobs(store, clock):
+    return queue(unchecked(store), clock)
+
+
+def insert_job(jobs, **values):
+    """A job as somebody else may write it."""
+    row = {
+        "job_type": "EMBED_CHUNKS", "input_json": "{}", "status": "NEW", "priority": 100, "max_attempts": 3,
+        "attempt_count": 0, "available_utc": "2024-01-01", "created_utc": "2024-01-01", **values,
+    }  # fmt: skip
+    jobs.engine.execute(
+        f"insert into vector.job ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values())
+    )
+
+
+def test_an_unreadable_input_is_a_dead_letter_and_stops_nobody(open_jobs):
+    jobs = open_jobs
+    for name, text in HOSTILE_INPUTS.items():
+        insert_job(jobs, job_id=name, input_json=text, priority=200)
+    good = jobs.enqueue(EMBED, {"n": 1})
+    assert {job.job_id for job in jobs.due(99)} == {good.job_id, *HOSTILE_INPUTS}
+    for claimed in jobs.claim(99):
+        ActiveJob(claimed, jobs, threading.Event()).perform()
+    found = {job.job_id: job for job in jobs.latest(99)}
+    assert found.pop(good.job_id).status is JobStatus.SUCCEEDED
+    assert found.keys() == HOSTILE_INPUTS.keys()
+    for name, job in found.items():
+        assert job.status is JobStatus.DEADLETTER
+        assert job.last_error.startswith(f"InvalidRecord: job {name}: input_json"), job.last_error
+        assert job.to_dict()["input_json"] == {"unreadable": job.input_json.reason}
+    assert set(jobs.requeue_dead()) == HOSTILE_INPUTS.keys()
+    assert jobs.cancel("no JSON")
+    # What a row holds stays what it is.
+    jobs.store.save_job(replace(jobs.store.get_job("no JSON"), priority=5))
+    assert jobs.engine.query("select input_json, priority from vector.job where job_id = 'no JSON'") == [
+        ("{not json", 5)
+    ]
+
+
+@given(st.text() | st.recursive(st.none() | st.floats() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_any_text_as_input_is_done_or_dead(text):
+    row = dict(zip(JOB.column_names, JOB.to_row(VectorJob.create_new(EMBED, {})), strict=True))
+    job = JOB.from_row(tuple({**row, "input_json": text}.values()), list)
+    json.dumps(job.to_dict(), default=str)
+    assert JOB.to_row(job)[JOB.column_names.index("input_json")] == text or not isinstance(
+        job.input_json, UnreadableJson
+    )
+    with handlers(), suppress(InvalidRecord):
+        validated_input(EMBED, job.input_json)
+
+
+@pytest.mark.parametrize("count", [2**31 - 1, 3, 4])
+def test_counters_at_their_end_stop_nobody(open_jobs, count):
+    jobs = open_jobs
+    for n in range(5):
+        insert_job(jobs, job_id=f"spent-{n}", attempt_count=count, priority=200)
+    insert_job(jobs, job_id="endless", attempt_count=2**31 - 1, max_attempts=2**31 - 1, priority=2**31 - 1)
+    good = jobs.enqueue(EMBED, {})
+    claimed = [each for _ in range(2) for each in jobs.claim(1)]
+    assert [each.job.job_id for each in claimed] == ["endless", good.job_id]
+    assert jobs.fail(claimed[0], "no")
+    for job_id in ("spent-0", "spent-4", "endless"):
+        assert jobs.store.get_job(job_id).status is JobStatus.DEADLETTER
+    assert "no attempt is left: attempt_count had reached max_attempts, 3" in jobs.store.get_job("spent-0").last_error
+    assert jobs.retry("spent-0")
+    assert jobs.store.get_job("spent-0").attempt_count == 0
+
+
+def test_a_time_beyond_pythons_years_stops_nobody(open_jobs):
+    jobs = open_jobs
+    for n, time in enumerate(("infinity", "-infinity", "0044-01-01 (BC)", "290000-01-01")):
+        insert_job(jobs, job_id=f"{n}", created_utc=time, available_utc=time)
+        insert_job(jobs, job_id=f"{n}r", status="RUNNING", lease_expires_utc=time, locked_run_id="r", attempt_count=1)
+    assert {job.job_id for job in jobs.latest(99)} == {"0", "1", "2", "3", "0r", "1r", "2r", "3r"}
+    assert {each.job.job_id for each in jobs.claim(99)} == {"1", "2", "1r", "2r"}
+    assert json.dumps([job.to_dict() for job in jobs.latest(99)])
+
+
+@pytest.mark.parametrize("run_id", [None, "00000000-0000-0000-0000-000000000001"])
+def test_a_job_that_runs_without_a_lease_is_taken_back(open_jobs, run_id):
+    """Else it would keep its dedupe key for ever."""
+    jobs = open_jobs
+    insert_job(jobs, job_id="adrift", status="RUNNING", dedupe_key="k", locked_run_id=run_id, attempt_count=1)
+    with recorded_run(jobs.store, DRIFT, {}) as by_hand:
+        (claimed,) = jobs.claim(9)
+        assert claimed.job.job_id == "adrift"
+        assert jobs.complete(claimed)
+        assert jobs.store.get_run(by_hand.run_id).status is RunStatus.RUNNING, "a command's run is its own"
+    assert jobs.enqueue(EMBED, {}, dedupe_key="k").job_id != "adrift"
+    assert jobs.store.get_job("adrift").last_error == "lease lost: the job was RUNNING without one"
+
+
+def test_a_job_that_lost_two_workers_in_a_row_is_dead(jobs, other, store):
+    job = jobs.enqueue(EMBED, {}, max_attempts=9)
+    for each in (jobs, other):
+        (claimed,) = each.claim()
+        jobs.clock.forward(60)
+    assert jobs.claim() == []
+    assert state(jobs, job) == ("DEADLETTER", 2, ["FAILED", "FAILED"])
+    assert "nor did the worker before it; the job may have ended both" in store.get_job(job.job_id).last_error
+    # A retry begins anew: what was before it does not count.
+    assert jobs.retry(job.job_id)
+    jobs.claim()
+    jobs.clock.forward(60)
+    (claimed,) = jobs.claim()
+    jobs.fail(claimed, "an error of another kind")
+    jobs.clock.forward(3600)
+    jobs.claim()
+    jobs.clock.forward(60)
+    assert len(jobs.claim()) == 1

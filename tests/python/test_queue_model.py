@@ -48,6 +48,7 @@ class Job:
     lease: str | None = None
     expires: object = None
     cancelled: bool = False
+    lost: bool = False
     runs: dict = field(default_factory=dict)
 
     def end(self, status, run_status):
@@ -76,7 +77,8 @@ class QueueMachine(RuleBasedStateMachine):
         """What a claim does first."""
         for job in self.model.values():
             if job.status == "RUNNING" and job.expires <= self.clock.now:
-                dead = job.attempts >= job.most
+                dead = job.attempts >= job.most or (job.lost and job.attempts > 1)
+                job.lost = True
                 job.end("DEADLETTER" if dead else "FAILED", "FAILED")
                 job.available = job.available if dead else self.clock.now
 
@@ -84,7 +86,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         target=jobs, job_type=st.sampled_from(TYPES), priority=st.integers(1, 3), delay=st.sampled_from([0, 0, 30, 90]),
-        most=st.integers(1, 3), key=st.sampled_from([None, None, "a", "b"]),
+        most=st.integers(1, 4), key=st.sampled_from([None, None, "a", "b"]),
     )  # fmt: skip
     def enqueue(self, job_type, priority, delay, most, key):
         available = self.clock.now + timedelta(seconds=delay)
@@ -163,8 +165,10 @@ class QueueMachine(RuleBasedStateMachine):
             job.attempts -= 1
         elif what == "fail for good" or job.attempts >= job.most:
             job.end("DEADLETTER", "FAILED")
+            job.lost = False
         else:
             job.end("FAILED", "FAILED")
+            job.lost = False
             # By chance within bounds, so the model takes it over.
             found = self.store.get_job(claimed.job.job_id).available_utc
             longest = 10 * 2 ** (job.attempts - 1)

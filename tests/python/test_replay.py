@@ -13,6 +13,7 @@ from vector.errors import ConfigurationError, InputRefused, ProviderError
 from vector.providers.hash import HashProvider
 from vector.redaction import REDACTED, redaction_is_set
 from vector.replay import logged_since, replay
+from vector.rerankers import listed_rerankers
 from vector.retrieval import search
 from vector.search_policy import SearchPolicy
 
@@ -36,8 +37,8 @@ def ask(store, space):
 def again(store):
     """The replay of a search, and its changes by chunk id."""
 
-    def replayed(result, reranker=None):
-        (found,) = replay(store, [store.get_retrieval(result.retrieval.retrieval_id)], reranker)
+    def replayed(result, *rerankers):
+        (found,) = replay(store, [store.get_retrieval(result.retrieval.retrieval_id)], rerankers)
         return found, {change.chunk_id: change.change for change in found.changes}
 
     return replayed
@@ -47,13 +48,13 @@ def with_text(chunk, text):
     return replace(chunk, content=text, content_sha256=compute_content_hash(text), byte_count=len(text.encode()))
 
 
-def rewrite(store, retrieval_id, setting):
+def rewrite(store, retrieval_id, setting, *values):
     """Changes a column of a logged search. DuckDB changes some by another row, which its hits would forbid."""
     store.engine.execute(
         f"create or replace temp table hits as from retrieval_hit where retrieval_id = '{retrieval_id}'"
     )
     store.engine.execute("delete from retrieval_hit where retrieval_id = ?", [retrieval_id])
-    store.engine.execute(f"update retrieval set {setting} where retrieval_id = ?", [retrieval_id])
+    store.engine.execute(f"update retrieval set {setting} where retrieval_id = ?", [*values, retrieval_id])
     store.engine.execute("insert into retrieval_hit from hits")
 
 
@@ -206,7 +207,8 @@ def test_a_reranker_of_the_log_is_not_imported_unasked(store, ask, again, tmp_pa
     policy = '{"method":"dense","rerank":"imported_reranker:f"}'
     rewrite(store, result.retrieval.retrieval_id, f"policy_json = '{policy}'")
     found, _ = again(result)
-    assert found.not_replayed.endswith("allow it by --rerank imported_reranker:f")
+    assert "imported_reranker" not in found.not_replayed
+    assert found.not_replayed.endswith("not listed by the dbt variable rerankers")
     assert not (tmp_path / "ran").exists()
     assert again(result, "imported_reranker:f")[0].not_replayed is None
     assert (tmp_path / "ran").exists()
@@ -253,7 +255,7 @@ def test_a_reranker_that_fails_leaves_the_other_searches(store, ask, again, tmp_
     policy = '{"method":"dense","rerank":"failing_reranker:f"}'
     rewrite(store, first.retrieval.retrieval_id, f"policy_json = '{policy}'")
     logged = [store.get_retrieval(each.retrieval.retrieval_id) for each in (first, second)]
-    one, other = replay(store, logged, "failing_reranker:f")
+    one, other = replay(store, logged, ["failing_reranker:f"])
     assert "reranker 'failing_reranker:f' failed: RuntimeError: down" in one.not_replayed
     assert other.not_replayed is None
 
@@ -366,3 +368,30 @@ def test_a_logged_text_does_not_command_the_terminal(project):
         assert "evil second line long" in said
     assert "[2Ja title of two lines\n" in said
     assert json.loads(project.vector("replay", logged, "--json").stdout)["replays"][0]["query"] == hostile
+
+
+def test_the_project_lists_rerankers(tmp_path):
+    file = tmp_path / "dbt_project.yml"
+    file.write_text("name: p\nvars: {rerankers: ['m:f']}\n")
+    assert listed_rerankers(tmp_path) == {"m:f"}
+    file.write_text("name: p\n")
+    assert listed_rerankers(tmp_path) == frozenset()
+    file.write_text("name: p\nvars: {rerankers: 'm:f'}\n")
+    with pytest.raises(ConfigurationError, match="rerankers in .* is 'm:f'; make it a list of module:function"):
+        listed_rerankers(tmp_path)
+
+
+UNREADABLE = ["[1]", "7", '{"n": ' + "9" * 5000 + "}", "[" * 100_000 + "]" * 100_000]
+
+
+@pytest.mark.parametrize(
+    "text", [*UNREADABLE, '{"bm25": [1]}', '{"fusion": 3}', '{"fusion": {"k": ' + "9" * 400 + "}}"]
+)
+@pytest.mark.parametrize("column", ["policy_json", "filters_json"])
+def test_a_search_whose_row_cannot_be_read_leaves_the_others(store, ask, column, text):
+    bad, good = ask(), ask()
+    rewrite(store, bad.retrieval.retrieval_id, f"{column} = ?", text)
+    logged = [store.get_retrieval(each.retrieval.retrieval_id) for each in (bad, good)]
+    one, other = replay(store, logged)
+    assert one.not_replayed
+    assert other.not_replayed is None

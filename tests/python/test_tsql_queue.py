@@ -133,7 +133,7 @@ def test_a_lost_lease_writes_no_run(jobs, connection, server):
 
 def test_every_other_statement_is_t_sql(jobs, connection, server):
     server.answers.insert(0, (r"^select dedupe_key", [("k",)]))
-    server.answers.insert(0, (r"^select job_id, locked_run_id", [(JOB_ID, RUN_ID, HOSTILE, NAIVE, 1, 3)]))
+    server.answers.insert(0, (r"^select job_id, locked_run_id", [(JOB_ID, RUN_ID, HOSTILE, NAIVE, 1, 3, None)]))
     server.answers.insert(0, (r"^select job_id from", [(JOB_ID,)]))
     server.answers.insert(0, (r"^select locked_run_id from", [(RUN_ID,)]))
     assert jobs.take_back_lapsed() == 1
@@ -146,6 +146,30 @@ def test_every_other_statement_is_t_sql(jobs, connection, server):
     assert not [call for call in sent(connection, ".") if HOSTILE in call["sql"]]
     (requeued,) = sent(connection, "not exists")
     assert "from [vector].[job] as open_job with (updlock, holdlock)" in requeued["sql"]
+
+
+def test_a_job_that_runs_without_a_lease_is_taken_back(jobs, connection, server):
+    server.answers.insert(0, (r"^select job_id, locked_run_id", [(JOB_ID, None, None, None, 1, 3, None)]))
+    assert jobs.take_back_lapsed() == 1
+    (looked,) = sent(connection, "^select job_id, locked_run_id")
+    lapsed = "(lease_expires_utc <= ? or (lease_expires_utc is null and by_hand_flag is null))"
+    assert looked["sql"].endswith(f"where status = 'RUNNING' and {lapsed}")
+    (job,) = sent(connection, r"update \[vector\]\.\[job\]")
+    assert job["sql"].endswith(f"where job_id = ? and locked_run_id is null and status = 'RUNNING' and {lapsed}")
+    (run,) = sent(connection, r"update \[vector\]\.\[run\]")
+    assert run["sql"].endswith("where job_id = ? and status = 'RUNNING'")
+
+
+def test_a_claim_leaves_a_spent_counter_as_it_is_and_gives_the_job_up(jobs, connection, server):
+    spent = job_row(attempt_count=2**31 - 1)
+    answers = iter([[spent], []])
+    server.answers.insert(0, (r"output inserted\.job_id", lambda parameters: next(answers)))
+    assert jobs.claim() == []
+    claim, _ = sent(connection, "update top")
+    assert "attempt_count + case when job.attempt_count < 2147483647 then 1 else 0 end" in claim["sql"]
+    (given_up,) = sent(connection, r"^update \[vector\]\.\[job\]")
+    assert "DEADLETTER" in given_up["parameters"]
+    assert not sent(connection, "^insert into")
 
 
 def test_the_time_is_the_servers(jobs, server):

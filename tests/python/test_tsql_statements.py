@@ -323,5 +323,7 @@ def _expected_constraint(constraint: dict) -> str:
         return f'foreign key ({columns}) references "vector"."{target}" ({", ".join(constraint["to_columns"])})'
     if constraint["type"] == "check":
         expression = constraint["expression"]
+        if expression.startswith("json_valid("):
+            return f"check ({expression.replace('json_valid', 'isjson')} = 1)"
         return f"check ({'isjson(vector) = 1' if expression.startswith('len(vector)') else expression})"
     return "primary key" if constraint["type"] == "primary_key" else f"unique ({columns})"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, say, seconds
 from vector.commands.wording import excerpt, one_line
+from vector.contracts.json_column import parsed_json
 from vector.contracts.models import JobStatus, JobType, VectorJob
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.queue import JobQueue, JobRequest
@@ -126,22 +125,12 @@ def _inputs(arguments: argparse.Namespace) -> list[Any]:
             text = arguments.input
         else:
             text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        given = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        given = parsed_json(text)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
         raise InvalidRecord(f"{arguments.job_type}: {path or '--input'} is no JSON: {error}") from None
     return given if isinstance(given, list) and path is not None else [given]
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _no_number(text)
-
-
-def _no_number(text: str) -> NoReturn:
-    # Python reads and writes NaN and Infinity, which RFC 8259 does not know and no database takes.
-    raise ValueError(f"{text} is no number of JSON, or none that is finite")
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,9 @@ from vector.commands.wording import excerpt, one_line
 from vector.contracts.models import VectorRetrieval
 from vector.errors import ConfigurationError
 from vector.jobs.query_set import space_of_key
+from vector.profile import find_project_dir
 from vector.replay import HitChange, Replay, logged_since, replay
+from vector.rerankers import listed_rerankers
 from vector.store import VectorStore
 
 HELP = """examples:
@@ -35,14 +37,14 @@ def add_to(commands: Any) -> None:
     again.add_argument(
         "--no-evaluations", action="store_true", help="with --since, without those of RETRIEVE_TEST and DRIFT_TEST"
     )
-    again.add_argument("--rerank", metavar="M:F", help="allow this reranker, module:function, where the log names it")
 
 
 def _replay(arguments: argparse.Namespace) -> int:
     replays: list[Replay] = []
     store = open_store(arguments)
     try:
-        for each in replay(store, _chosen(store, arguments), arguments.rerank):
+        rerankers = listed_rerankers(find_project_dir(arguments.project_dir))
+        for each in replay(store, _chosen(store, arguments), rerankers):
             replays.append(each)
             if not arguments.json:  # as they come: what follows may take long, or fail
                 print_result(arguments, {}, _replay_text(each))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vector.contracts.json_column import UnreadableJson
 from vector.errors import InvalidRecord
 
 # The inside of a character class: Unicode's White_Space, and what else shows nothing. Models of dbt have the same list
@@ -86,6 +87,8 @@ def canonical_json(value: Any) -> str:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InvalidRecord(f"no canonical JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRecord("no canonical JSON: it is nested too deeply") from None
 
 
 def canonical_preprocess_policy(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -95,6 +98,8 @@ def canonical_preprocess_policy(policy: Mapping[str, Any] | None) -> dict[str, A
     """
     if policy is None:
         return None
+    if isinstance(policy, UnreadableJson):
+        policy.refuse()
     if not isinstance(policy, Mapping):
         raise InvalidRecord(f"preprocess_policy: must be an object or null, is {type(policy).__name__}")
     return {key: value for key, value in policy.items() if value is not None} or None

@@ -4,7 +4,6 @@ Columns follow from the record's fields: a field that holds an object is stored 
 every other one under its own name.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -15,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from vector.contracts import models
 from vector.contracts.identity import canonical_json
+from vector.contracts.json_column import UnreadableJson, loaded_json
 from vector.errors import InvalidRecord
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Column:
     """A ledger column. `kind` is one of text, integer, real, boolean, utc, json, vector; `length` is the most
-    characters that a text may have, in UTF-16 as SQL Server counts them; `needed` says that it may not be null."""
+    characters that a text may have, in UTF-16 as SQL Server counts them; `needed` says that it may not be null;
+    `shapes` are what JSON may be."""
 
     name: str
     field: str
@@ -31,6 +32,7 @@ class Column:
     enum: type[Enum] | None = None
     length: int | None = None
     needed: bool = False
+    shapes: tuple[type, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,24 @@ class Ledger:
         return tuple(_stored(column, getattr(record, column.field)) for column in self.columns)
 
     def from_row(self, row: tuple, decode_vector: Callable[[Any], list[float]]) -> Any:
-        """The record of a row in column order; `decode_vector` reads the engine's form of a vector. A time that Python
-        does not have, which an earlier version may have stored, is None, and a warning is logged.
+        """The record of a row in column order; `decode_vector` reads the engine's form of a vector.
+
+        JSON that cannot be read is an UnreadableJson, and keeps no other row, nor the rest of this one, from being
+        read. A time that Python does not have, which an earlier version may have stored, is None, and a warning is
+        logged; where it may not be null, it is the nearest that Python has.
 
         Raises InvalidRecord, which names the row, when a value is none of its column's.
         """
         values = {}
         for column, value in zip(self.columns, row, strict=True):
+            if column.kind == "json" and value is not None:
+                values[column.field] = loaded_json(value, f"{self.named(row)}: {column.name}", column.shapes)
+                continue
             try:
                 values[column.field] = _loaded(column, value, decode_vector)
             except _BeyondPython:
                 logger.warning("%s: %s is %s, which Python has no time for", self.named(row), column.name, value)
-                values[column.field] = None
+                values[column.field] = utc_of(value) if column.needed else None
             except (ValueError, TypeError) as error:
                 raise InvalidRecord(f"{self.named(row)}: {column.name} cannot be read ({error}); correct it") from None
         return self.record(**values)
@@ -85,7 +93,7 @@ def _stored(column: Column, value: Any) -> Any:
     if column.enum:
         return column.enum(value).value
     if column.kind == "json":
-        return canonical_json(value)
+        return value.text if isinstance(value, UnreadableJson) else canonical_json(value)
     if column.kind == "utc":
         moment = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
         return moment.astimezone(timezone.utc).replace(tzinfo=None)
@@ -97,18 +105,22 @@ def _loaded(column: Column, value: Any, decode_vector: Callable[[Any], list[floa
         return None
     if column.enum:
         return column.enum(value)
-    if column.kind == "json":
-        # Not strict: in what SQL has written, rare control characters of a source stand as they are.
-        return json.loads(value, strict=False)
     if column.kind == "utc":
         if isinstance(value, str):  # what DuckDB gives for a year before 1 or after 9999
             raise _BeyondPython
-        return value.replace(tzinfo=timezone.utc)
+        return utc_of(value)
     if column.kind == "boolean":
         return bool(value)
     if column.kind == "vector":
         return decode_vector(value)
     return value
+
+
+def utc_of(value: datetime | str) -> datetime:
+    """A stored time as aware UTC. DuckDB gives one outside Python's years as text: it is taken as the nearest."""
+    if isinstance(value, str):
+        value = datetime.min if "(BC)" in value else datetime.max
+    return value.replace(tzinfo=timezone.utc)
 
 
 # As the models of dbt declare them, where a test compares them. DuckDB would take any length, SQL Server would not.
@@ -139,7 +151,8 @@ def _column(name: str, annotation: Any) -> Column:
     needed = len(kinds) == len(parts)
     kind = kinds[0]
     if get_origin(kind) is dict:
-        return Column(name if name.endswith("_json") else f"{name}_json", name, "json", needed=needed)
+        shapes = tuple(get_origin(each) for each in kinds if get_origin(each)) or (dict,)
+        return Column(name if name.endswith("_json") else f"{name}_json", name, "json", needed=needed, shapes=shapes)
     if get_origin(kind) is list:
         return Column(name, name, "vector", needed=needed)
     if issubclass(kind, Enum):

@@ -22,6 +22,7 @@ from vector.contracts.identity import (
     space_identity_json,
     uuid_from_digest,
 )
+from vector.contracts.json_column import UnreadableJson
 from vector.errors import InvalidRecord
 
 __all__ = [
@@ -108,6 +109,8 @@ def _to_utc(moment: datetime) -> datetime:
 
 def _plain(value: Any) -> Any:
     """The value as JSON would hold it, sharing no list or dict with the original."""
+    if isinstance(value, UnreadableJson):
+        return {"unreadable": value.reason}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):

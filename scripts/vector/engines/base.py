@@ -60,6 +60,12 @@ class ClaimRequest:
     job_types: tuple[str, ...] = ()
 
 
+# The largest number of a ledger's counter. A claim leaves one that is there as it is, as one more is none that the
+# column holds, and one row would keep all others from being claimed.
+LARGEST_COUNT = 2**31 - 1
+NEXT_ATTEMPT = f"job.attempt_count + case when job.attempt_count < {LARGEST_COUNT} then 1 else 0 end"
+
+
 class Engine(Protocol):
     """A connection to one database, and the statements that the engines word differently."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from vector.contracts.identity import new_id
-from vector.engines.base import ClaimRequest
+from vector.engines.base import LARGEST_COUNT, NEXT_ATTEMPT, ClaimRequest
 
 
 def due(job: str, request: ClaimRequest) -> tuple[str, list[Any]]:
@@ -25,7 +25,7 @@ def taken(row: tuple, request: ClaimRequest) -> dict[str, Any]:
     return {
         **job,
         "status": "RUNNING",
-        "attempt_count": job["attempt_count"] + 1,
+        "attempt_count": min(job["attempt_count"] + 1, LARGEST_COUNT),
         "locked_by": request.worker_id,
         "locked_utc": request.now,
         "lease_expires_utc": request.lease_expires_utc,
@@ -40,7 +40,7 @@ def take(job: str, rows: list[dict[str, Any]], request: ClaimRequest) -> tuple[s
     they refer to the job.
     """
     sql = (
-        f"update {job} as job set status = 'RUNNING', attempt_count = job.attempt_count + 1, locked_by = ?,"
+        f"update {job} as job set status = 'RUNNING', attempt_count = {NEXT_ATTEMPT}, locked_by = ?,"
         " locked_utc = ?, lease_expires_utc = ?, locked_run_id = taken.run_id"
         f" from (values {', '.join(['(?, ?)'] * len(rows))}) as taken (job_id, run_id)"
         " where job.job_id = taken.job_id and job.status in ('NEW', 'FAILED')"

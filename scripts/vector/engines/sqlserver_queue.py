@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vector.engines.base import ClaimRequest
+from vector.engines.base import NEXT_ATTEMPT, ClaimRequest
 
 _LOCKS = "with (rowlock, updlock, readpast, readcommittedlock)"
 
@@ -34,7 +34,7 @@ def claim(job: str, request: ClaimRequest) -> tuple[str, list[Any]]:
         "with due as (select top (cast(? as int)) candidate.job_id"
         f" from ({branches}) as candidate"
         " order by candidate.priority desc, candidate.available_utc, candidate.job_id)"
-        " update top (cast(? as int)) job set status = 'RUNNING', attempt_count = job.attempt_count + 1,"
+        f" update top (cast(? as int)) job set status = 'RUNNING', attempt_count = {NEXT_ATTEMPT},"
         " locked_by = cast(? as nvarchar(200)), locked_utc = cast(? as datetime2(6)),"
         " lease_expires_utc = cast(? as datetime2(6)),"
         # NEWID is evaluated for every row.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vector.contracts.json_column import UnreadableJson
 from vector.contracts.models import JobType, VectorJob, VectorRun
 from vector.errors import InvalidRecord
 from vector.store import VectorStore
@@ -70,10 +71,14 @@ def handler_of(job_type: JobType) -> Handler:
 
 def validated_input(job_type: JobType, input_json: Mapping[str, Any]) -> dict[str, Any]:
     """The input of a job as its handler wants it. Raises InvalidRecord that names the job's kind and what is wrong."""
+    if isinstance(input_json, UnreadableJson):
+        input_json.refuse()
     if not isinstance(input_json, Mapping):
         raise InvalidRecord(f"{job_type.value}: the input must be a JSON object, is {type(input_json).__name__}")
     try:
         return handler_of(job_type).validate(dict(input_json))
+    except RecursionError:
+        raise InvalidRecord(f"{job_type.value}: the input is nested too deeply") from None
     except InvalidRecord as error:
         message = str(error)
         raise InvalidRecord(message if job_type.value in message else f"{job_type.value}: {message}") from None

@@ -20,24 +20,29 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from vector.chunking import ChunkingPolicy
 from vector.contracts.identity import compute_content_hash
-from vector.contracts.models import SourceStatus
+from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
 from vector.errors import InvalidRecord, SourceUnreadable
 from vector.extraction import (
     FORMATS,
+    LONGEST_JSON_PATH,
     VALUE_FORMATS,
     check_json_path,
-    extract_text,
     extractor_versions,
     format_of_file,
 )
+from vector.extraction_process import ExtractionProcess, Stopped
+from vector.jobs import JobStopped
 from vector.jobs.input_schema import checked_input, require_storable
 from vector.lake import checked_lake_path, find_lake_file, read_lake_text
+from vector.limits import ExtractionLimits
 from vector.policies import named_policy, policy_of_type
 from vector.sources import SourceDocument, cut, read_document, store_source, store_unreadable
+from vector.splitting import SplitterPolicy
 from vector.store import VectorStore
 
 _ID = {"type": "string", "minLength": 1, "maxLength": 400}
@@ -61,7 +66,7 @@ SCHEMA = {
             },
         },
         "format": {"enum": list(FORMATS)},
-        "json_path": {"type": "string", "minLength": 1},
+        "json_path": {"type": "string", "minLength": 1, "maxLength": LONGEST_JSON_PATH},
         "value_format": {"enum": list(VALUE_FORMATS)},
         "policy_version": {"type": "string", "minLength": 1, "maxLength": 100},
         "title": {"type": ["string", "null"]},
@@ -129,12 +134,17 @@ def run(context: Any) -> dict[str, Any]:
     code points, the policy, and the registry's status.
 
     A text without anything to chunk (empty, with U+0000, without a policy) is stored as an error of the source, as dbt
-    does. Raises SourceUnreadable when the text cannot be had: the registry then says so, and the stored chunks stay.
+    does. Raises SourceUnreadable when the text cannot be had, ExtractionLimit when it takes too much to have it or to
+    cut it: the registry then says so, and the stored chunks stay. Raises JobStopped when the worker must end.
     """
     store, request = context.store, validate(context.job.input_json)
-    document, policy = (_as_dbt if _is_of_dbt(request) else _as_python)(store, request)
-    context.heartbeat()
-    source, chunks = cut(document, policy)
+    reader = ExtractionProcess(ExtractionLimits.from_environment(), context.should_stop)
+    try:
+        document, policy = _as_dbt(store, request) if _is_of_dbt(request) else _as_python(store, request, reader)
+        context.heartbeat()
+        source, chunks = _cut(store, document, policy, reader)
+    except Stopped:
+        raise JobStopped from None
     context.heartbeat()
     stored = store_source(store, source, chunks)
     return {
@@ -148,6 +158,19 @@ def run(context: Any) -> dict[str, Any]:
         "char_count": source.char_count,
         "extractors": extractor_versions(request.get("format", "text"), request.get("value_format", "text")),
     }
+
+
+def _cut(
+    store: VectorStore, document: SourceDocument, policy: ChunkingPolicy | None, reader: ExtractionProcess
+) -> tuple[VectorSourceRegistry, list[VectorChunk]]:
+    """As vector.sources.cut. A splitter may take long over any text; characters are counted here."""
+    if not isinstance(policy, SplitterPolicy):
+        return cut(document, policy)
+    try:
+        return cut(document, policy, partial(reader.windows, policy))
+    except SourceUnreadable as error:
+        store_unreadable(store, document, str(error))
+        raise
 
 
 def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
@@ -169,7 +192,9 @@ def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument
     return document, policy
 
 
-def _as_python(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
+def _as_python(
+    store: VectorStore, request: dict[str, Any], reader: ExtractionProcess
+) -> tuple[SourceDocument, ChunkingPolicy | None]:
     """The document and policy of a source that CHUNK_SOURCE keeps."""
     _refuse_source_of_dbt(store, request["source_id"])
     origin = request["from"]
@@ -182,7 +207,7 @@ def _as_python(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocum
         request.get("tags"),
     )
     try:
-        document = _read(store, request, document)
+        document = _read(store, request, document, reader)
     except SourceUnreadable as error:
         store_unreadable(store, document, str(error))
         raise
@@ -200,19 +225,23 @@ def _refuse_source_of_dbt(store: VectorStore, source_id: str) -> None:
         )
 
 
-def _read(store: VectorStore, request: dict[str, Any], document: SourceDocument) -> SourceDocument:
+def _read(
+    store: VectorStore, request: dict[str, Any], document: SourceDocument, reader: ExtractionProcess
+) -> SourceDocument:
     """The document with its text."""
     origin = request["from"]
     if "text" in origin:
         payload = origin["text"]
     elif "path" in origin:
         file = find_lake_file(origin["path"])
-        payload = read_lake_text(file, origin["path"])
+        payload = read_lake_text(file, origin["path"], reader.limits)
         changed = datetime.fromtimestamp(int(file.stat().st_mtime), timezone.utc)
         document = replace(document, source_updated_utc=changed)
     else:
         payload, document = _read_analytics(store, request, document)
-    text = extract_text(payload, request["format"], request.get("json_path"), request.get("value_format", "text"))
+    text = reader.extract_text(
+        payload, request["format"], request.get("json_path"), request.get("value_format", "text")
+    )
     return replace(document, content=text)
 
 

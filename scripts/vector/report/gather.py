@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vector.commands.wording import excerpt
+from vector.contracts.json_column import json_object, number_in
 from vector.contracts.models import JobType
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
@@ -242,12 +242,12 @@ def _cost(engine: Engine, keys: Sequence[str]) -> list[Row]:
     )
     days: dict[tuple[str, str], Row] = defaultdict(lambda: {"vectors": 0, "requests": 0, "tokens": 0, "cost": None})
     for started, key, text in rows:
-        metrics, row = json.loads(text), days[f"{started:%Y-%m-%d}", key]
-        row["vectors"] += metrics.get("written") or 0
-        row["requests"] += (metrics.get("requests") or 0) + (metrics.get("canary_requests") or 0)
-        row["tokens"] += (metrics.get("input_tokens") or 0) + (metrics.get("canary_tokens") or 0)
+        metrics, row = json_object(text), days[f"{started:%Y-%m-%d}", key]
+        row["vectors"] += number_in(metrics, "written")
+        row["requests"] += number_in(metrics, "requests") + number_in(metrics, "canary_requests")
+        row["tokens"] += number_in(metrics, "input_tokens") + number_in(metrics, "canary_tokens")
         if metrics.get("cost") is not None:
-            row["cost"] = (row["cost"] or 0) + metrics["cost"]
+            row["cost"] = (row["cost"] or 0) + number_in(metrics, "cost")
     return [{"day": day, "space_key": key, **row} for (day, key), row in sorted(days.items())]
 
 

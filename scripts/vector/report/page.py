@@ -77,8 +77,8 @@ def _specs(report: Report) -> dict[str, dict[str, Any]]:
 
 
 def _printable(value: Any) -> Any:
-    """The value with its texts printable: what turns the direction of writing, or cannot be seen, would have its way with
-    a browser, too. Markup is this module's own."""
+    """The value with its texts printable: what turns the direction of writing, or cannot be seen, would have its way
+    with a browser, too. Markup is this module's own."""
     if isinstance(value, dict):
         return {key: _printable(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -139,7 +139,9 @@ def _cell(value: Any, places: int | None) -> Markup | str:
     return Markup('<data value="{}">{}</data>').format(repr(exact), shown.replace("-", "−"))
 
 
-def _utc(when: datetime) -> Markup:
+def _utc(when: datetime | str) -> Markup:
+    if isinstance(when, str):  # DuckDB's, of a year that Python does not know
+        return Markup("{}").format(when)
     return Markup('<time datetime="{}Z">{}</time>').format(f"{when:%Y-%m-%dT%H:%M:%S}", f"{when:%Y-%m-%d %H:%M}")
 
 

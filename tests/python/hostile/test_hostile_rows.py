@@ -1,0 +1,134 @@
+"""Rows that somebody else wrote, each of which once ended commands that had nothing to do with it."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vector.contracts.json_column import MOST_LEVELS, UnreadableJson, json_object, loaded_json, number_in, parsed_json
+from vector.contracts.models import JobStatus, JobType
+from vector.engines.filters import SearchFilters
+from vector.errors import InvalidRecord, VectorError
+from vector.queue import JobQueue
+from vector.search_policy import SearchPolicy
+
+# DuckDB takes these for JSON.
+HOSTILE = {
+    "5,000 digits": '{"n": ' + "9" * 5000 + "}",
+    "a large real": '{"n": 1e400}',
+    "100,000 brackets": "[" * 100_000 + "]" * 100_000,
+    "deep objects": '{"a":' * 500 + "1" + "}" * 500,
+    "an array": "[1]",
+    "a number": "7",
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.text() | st.text('[]{}",:0e9.') | JSON.map(json.dumps))
+def test_any_text_is_json_or_says_why_it_is_none(text):
+    """And nothing but ValueError comes out of it."""
+    try:
+        value = parsed_json(text)
+    except ValueError:
+        assert isinstance(loaded_json(text, "a row"), UnreadableJson)
+        assert json_object(text) == {}
+        return
+    assert loaded_json(text, "a row") == value
+    json.dumps(value, allow_nan=False)
+    number_in(json_object(text), "n") + 1.5
+
+
+@pytest.mark.parametrize("text", [*HOSTILE.values(), "{not json", "", "NaN", "[" * 100_000, "\ud800", '{"n": -1e999}'])
+def test_what_cannot_be_read_refuses_every_use_and_keeps_its_text(text):
+    found = loaded_json(text, "job 7: input_json", (dict,))
+    assert isinstance(found, UnreadableJson)
+    assert found.text == text
+    for use in (
+        bool,
+        len,
+        list,
+        dict,
+        lambda value: value["a"],
+        lambda value: "a" in value,
+        lambda value: value.get("a"),
+    ):
+        with pytest.raises(InvalidRecord, match="job 7: input_json .*; correct the row"):
+            use(found)
+    assert len(found.reason) < 300, "nothing of it is quoted"
+
+
+def test_levels_are_counted_and_brackets_in_texts_are_none():
+    assert parsed_json("[" * MOST_LEVELS + "]" * MOST_LEVELS)
+    with pytest.raises(ValueError, match="deeper than 100 levels"):
+        parsed_json("[" * (MOST_LEVELS + 1) + "]" * (MOST_LEVELS + 1))
+    assert parsed_json(json.dumps(["[" * 1000] * 3))
+    assert len(parsed_json(json.dumps([[n] for n in range(500)]))) == 500
+
+
+@given(st.dictionaries(st.sampled_from(["method", "bm25", "fusion", "mmr", "pool", "rerank", "per_source"]), JSON))
+def test_any_logged_policy_is_followed_or_refused(policy):
+    with contextlib.suppress(VectorError):
+        SearchPolicy.from_json(policy)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["source_type", "source_id", "tags", "updated_from", "updated_before", "x"]), JSON)
+)
+def test_any_logged_filters_are_followed_or_refused(filters):
+    with contextlib.suppress(VectorError):
+        SearchFilters.from_json(filters)
+
+
+def insert(project, table, **values):
+    """A row like the first of its table, but for these values."""
+    with project.connect() as connection:
+        changes = ", ".join(f"cast(? as varchar)::{kind} as {name}" for name, (kind, _) in values.items())
+        connection.execute(
+            f"insert into {table} select * replace ({changes}) from (select * from {table} limit 1)",
+            [value for _, value in values.values()],
+        )
+
+
+def test_bad_rows_stop_no_command(project):
+    for n, text in enumerate(["{not json", *HOSTILE.values()]):
+        insert(
+            project, "embedding_space", embedding_space_id=("varchar", f"space-{n}"), space_key=("varchar", f"bad-{n}"),
+            preprocess_policy_json=("varchar", text), is_active=("boolean", "false"),
+        )  # fmt: skip
+    for n, text in enumerate(HOSTILE.values()):
+        insert(
+            project, "job", job_id=("varchar", f"bad-{n}"), input_json=("varchar", text), status=("varchar", "NEW"),
+            attempt_count=("integer", "0"), by_hand_flag=("boolean", None), priority=("integer", "999"),
+            completed_utc=("timestamp", None), available_utc=("timestamp", "2020-01-01"),
+        )  # fmt: skip
+        insert(project, "retrieval", retrieval_id=("varchar", f"bad-{n}"), policy_json=("varchar", text))
+        insert(
+            project, "run", run_id=("varchar", f"bad-{n}"), metrics_json=("varchar", text),
+            completed_utc=("timestamp", "290000-01-01"),
+        )  # fmt: skip
+    with project.store() as store:
+        good = JobQueue(store, "the test").enqueue(JobType.EMBED_CHUNKS, {"space_key": "hash"})
+    done = project.vector("worker", "--once")
+    assert done.exit_code == 1, done
+    with project.store() as store:
+        assert store.get_job(good.job_id).status is JobStatus.SUCCEEDED
+        dead = store.list_jobs(status="DEADLETTER")
+        assert {job.job_id for job in dead} == {f"bad-{n}" for n in range(len(HOSTILE))}
+        assert all("input_json" in job.last_error and job.job_id in job.last_error for job in dead)
+    for command in (
+        ["jobs", "list"], ["--json", "jobs", "list"], ["jobs", "list", "--json"], ["jobs", "show", "bad-0"],
+        ["jobs", "show", "bad-0", "--json"], ["jobs", "retry", "bad-0"], ["jobs", "cancel", "bad-0"],
+        ["jobs", "requeue-dead"], ["spaces", "list"], ["coverage"], ["embed"], ["search", "moons"],
+        ["replay", "--since", "2020-01-01"], ["report", "--out", str(project.folder / "report.html")],
+    ):  # fmt: skip
+        if command[0] == "--json":
+            continue
+        done = project.vector(*command)
+        assert done.exit_code == 0, (command, done)
+    for mart in ("dead_letter", "job_queue_health", "run_history", "retrieval_audit"):
+        assert project.query(f"select * from {mart}")
