@@ -312,21 +312,88 @@ def test_openai_answers_in_any_order(served, server):
     finish(space)
 
 
-def test_openai_without_index_keeps_the_order(served, server):
+@pytest.mark.parametrize("fault", ["without_index", "same_index"])
+def test_openai_keeps_an_order_that_the_canaries_have_proven(served, server, fault):
     space = served("openai")
-    server.misbehave("without_index")
-    assert space.embed(*SMALL).exit_code == 0
+    server.misbehave(fault)
+    for limit in (4, LIMIT):  # the first run pins the space, the second compares with what is stored
+        assert space.embed("--limit", limit, "--batch-size", 4, "--concurrency", 2).exit_code == 0
     space.check()
     finish(space)
 
 
-def test_openai_with_an_index_twice_is_not_guessed_at(served, server):
+@pytest.mark.parametrize(("fault", "told"), [("without_index", "no `index`"), ("same_index", "the same `index`")])
+def test_openai_order_that_no_canary_has_proven_is_not_guessed_at(served, server, fault, told):
+    """The server told the order of the canaries, and stops to tell it then."""
     space = served("openai")
-    server.misbehave("same_index", when=lambda texts: len(texts) > 1 and space.concerns_chunks(texts))
-    assert space.embed(*SMALL).exit_code == 0, "a text alone has one index"
-    assert len(space.stored()) == LIMIT
+    server.misbehave(fault, when=lambda texts: len(texts) > 1 and space.concerns_chunks(texts))
+    done = space.embed(*SMALL)
+    assert done.exit_code == 3
+    assert f"answers several texts with {told}" in done.stderr
+    assert (space.stored(), space.failures()) == ([], {})
+    metrics = space.last_run()[2]
+    sent = [text for asked in server.asked for text in asked.texts if asked.fault]
+    assert metrics["unusable_texts"] == len(sent) <= 12
+    assert metrics["unusable_tokens"] == sum(len(text.split()) for text in sent)
+    space.check_vectors()
+
+
+@both
+@pytest.mark.parametrize("fault", ["short_count", "extra_count"])
+def test_a_kind_of_reply_that_fails_for_every_batch_ends_the_run(protocol, served, server, fault):
+    space = served(protocol)
+    server.misbehave(fault, when=lambda texts: len(texts) > 1 and space.concerns_chunks(texts))
+    done = space.embed("--batch-size", 4, "--concurrency", 1)
+    assert done.exit_code == 3
+    assert "4 batches in a row were answered with what cannot be used" in done.stderr
+    sent = [text for asked in server.asked for text in asked.texts if asked.fault]
+    assert len(sent) <= 4 + 2 + 2 + 4, "no batch was cut down to single texts"
+    assert space.last_run()[2]["unusable_texts"] >= len(sent)
     space.check()
     finish(space)
+
+
+@both
+def test_a_batch_of_canaries_that_fails_ends_the_run_at_once(protocol, served, server):
+    space = served(protocol)
+    server.misbehave("short_count", when=lambda texts: len(texts) > 1)
+    done = space.embed(*SMALL)
+    assert done.exit_code == 3
+    assert "16 texts with 15 vectors" in done.stderr
+    assert [len(asked.texts) for asked in server.asked if asked.fault] == [16, 16]
+    assert space.embed("--limit", LIMIT, "--batch-size", 1).exit_code == 0
+    space.check()
+
+
+# Limits of a batch
+
+
+@both
+@pytest.mark.parametrize(
+    ("message", "refusals"),
+    [
+        ("batch size is invalid, it should not be larger than 3.", 2),
+        ("the maximum batch size is exceeded", None),
+        ("invalid input", None),
+    ],
+)
+def test_a_limit_of_texts_is_learnt_once_and_kept(protocol, served, server, message, refusals):
+    """The canaries are asked as a batch, too."""
+    space = served(protocol)
+    server.misbehave("poison", when=lambda texts: len(texts) > 3, message=message)
+    assert space.embed("--limit", LIMIT, "--concurrency", 1).exit_code == 0
+    assert not space.failures()
+    space.check()
+    first = [len(asked.texts) for asked in server.asked if asked.fault]
+    assert len(first) <= (refusals or 12)
+    assert len(first) == len(set(first)) or refusals is None
+    known = space.last_run()[2]["max_batch_texts"]
+    assert known == 3 if refusals else known in (2, 3)
+    server.asked.clear()
+    assert space.embed("--concurrency", 1).exit_code == 0
+    assert not [asked for asked in server.asked if asked.fault], "the limit is known"
+    assert space.last_run()[2]["max_batch_texts"] == known
+    space.check()
 
 
 # In a process of its own

@@ -227,7 +227,7 @@ def estimated_tokens_of(byte_count: int) -> int:
 
 
 def reply_tokens(reply: EmbeddingReply, texts: Sequence[str]) -> int:
-    """The tokens that a reply to the texts was paid for: as the server counted them together, or each; else estimated."""
+    """The tokens of a reply to the texts: as the server counted them, together or each; else estimated."""
     if reply.request_tokens is not None:
         return reply.request_tokens
     counts = zip(texts, reply.input_tokens, strict=True)

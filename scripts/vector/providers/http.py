@@ -130,7 +130,8 @@ class HttpClient:
                     method,
                     self._base + path,
                     data=body,
-                    headers={"Accept-Encoding": "gzip, deflate"} | ({"Content-Type": "application/json"} if body else {}),
+                    headers={"Accept-Encoding": "gzip, deflate"}
+                    | ({"Content-Type": "application/json"} if body else {}),
                     timeout=(min(self.policy.connect, self.policy.total), min(self.policy.read, self.policy.total)),
                     allow_redirects=False,
                     stream=True,
@@ -171,9 +172,7 @@ class HttpClient:
         if isinstance(error, requests.exceptions.ProxyError):
             what = "cannot be reached through the proxy of ALL_PROXY, HTTPS_PROXY or HTTP_PROXY"
             return Failure(Kind.UNREACHABLE, f"{what} ({name})")
-        if isinstance(error, requests.ConnectTimeout) or isinstance(
-            getattr(cause, "reason", None), NewConnectionError
-        ):
+        if isinstance(error, requests.ConnectTimeout) or isinstance(getattr(cause, "reason", None), NewConnectionError):
             return Failure(Kind.UNREACHABLE, f"cannot be reached ({name})")
         if isinstance(error, requests.Timeout | ReadTimeoutError) or isinstance(cause, ReadTimeoutError):
             return Failure(Kind.TIMEOUT, f"did not answer within {self.policy.read:g} seconds")

@@ -1,5 +1,5 @@
-"""A model server's reply, read as what a stranger sent: up to a limit, decoded bytes counted, and believed only where it
-can be true."""
+"""A model server's reply, read as what a stranger sent: up to a limit, decoded bytes counted, and believed only where
+it can be true."""
 
 from __future__ import annotations
 
