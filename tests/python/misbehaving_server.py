@@ -73,6 +73,9 @@ class MisbehavingServer(ThreadingHTTPServer):
         self.served_model = MODEL
         self.asked: list[Asked] = []
         self.paid: Counter[str] = Counter()
+        self.billed: list[
+            tuple[list[str], bool]
+        ] = []  # texts of each answer with vectors, and whether tokens were told
         self.paths: list[str] = []
         self.released = threading.Event()  # ends what hangs and drips
         self._told: list[_Told] = []
@@ -271,6 +274,30 @@ class _Faults:
         return handler.rows(texts)
 
     @staticmethod
+    def changed(
+        handler: _Handler,
+        texts: list[str],
+        order: str = "kept",
+        index: str = "told",
+        count: int = 0,
+        tokens: Any = None,
+    ) -> list[Any]:
+        """The right vectors, in an order (kept, reversed), with an index (told, shifted, first left out, none, alike,
+        twice), so many more or fewer of them, and another count of tokens (None: the true one, ...: none)."""
+        handler.tokens = tokens
+        rows = handler.rows([*texts, *["one more"] * count])[: len(texts) + count]
+        if order == "reversed":
+            rows = rows[::-1]
+        changes: dict[str, Callable[[int], Any]] = {
+            "shifted": lambda number: number + 7,
+            "first left out": lambda number: number or None,
+            "none": lambda number: None,
+            "alike": lambda number: 3,
+            "twice": lambda number: number // 2 if len(rows) > 2 else number,
+        }
+        return [(changes.get(index, int)(number), row) for number, row in rows]
+
+    @staticmethod
     def undecodable(handler: _Handler, texts: list[str]) -> list[Any]:
         """What is asked for as base64 comes as something else; floats come well."""
         handler.undecodable = True
@@ -400,6 +427,7 @@ class _Handler(BaseHTTPRequestHandler):
             protocol(body, texts, self.rows(texts))
 
     def _ollama(self, body: dict[str, Any], texts: list[str], rows: list[Any]) -> None:
+        self.server.billed.append((texts, self.tokens is None))
         told = {} if self.tokens is ... else {"prompt_eval_count": self._tokens(texts)}
         self._json({"model": body["model"], "embeddings": [row for _, row in rows], **told})
 
@@ -410,6 +438,7 @@ class _Handler(BaseHTTPRequestHandler):
                 item["embedding"] = base64.b64encode(np.array(item["embedding"], "<f4").tobytes()).decode()
                 if self.undecodable:
                     item["embedding"] = "?" + item["embedding"][1:]
+        self.server.billed.append((texts, self.tokens is None))
         tokens = self._tokens(texts)
         told = {} if self.tokens is ... else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
         self._json({"object": "list", "data": data, "model": self.server.served_model, **told})
