@@ -258,9 +258,13 @@ class _Faults:
             handler.answer(status, content, headers)
 
     @staticmethod
-    def endless(handler: _Handler, texts: list[str], piece: bytes = b" " * 65536, headers: Any = ()) -> None:
+    def endless(
+        handler: _Handler, texts: list[str], piece: bytes = b" " * 65536, headers: Any = (), status: int = 200
+    ) -> None:
         """A body without an end."""
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"%s: %s\r\n" % each for each in headers) + b"\r\n")
+        handler.wfile.write(
+            b"HTTP/1.1 %d Told\r\n" % status + b"".join(b"%s: %s\r\n" % each for each in headers) + b"\r\n"
+        )
         with suppress(OSError):
             while not handler.server.released.is_set():
                 handler.wfile.write(piece)
