@@ -252,8 +252,8 @@ class HttpProvider(EmbeddingProvider):
 
 def _as_vector(row: Any) -> np.ndarray | None:
     """The float32 vector of shape (dimensions,), which may be empty or hold NaN; None when it is no list of numbers.
-    numpy would take texts, true and null for numbers."""
-    if isinstance(row, list) and not set(map(type, row)) <= {int, float}:
+    numpy would take texts and true for numbers; null is what servers write for NaN."""
+    if isinstance(row, list) and not set(map(type, row)) <= {int, float, type(None)}:
         return None
     try:
         with np.errstate(over="ignore"):  # too large for float32 is infinity, which is refused as such
