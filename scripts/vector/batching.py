@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from statistics import median
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -60,18 +62,93 @@ class Batches:
         return batch
 
 
+@dataclass
+class _Cut:
+    left: int  # halves that were not answered yet; 0 for good once one of them is refused
+    size: int
+    sure: bool
+
+
+class Halves(Generic[Item]):
+    """Batches that were refused, cut in two until what is refused is alone. They are taken before others.
+
+    A batch whose halves were both answered was too large, whatever the server said of it. `answered` says so; where the
+    server spoke of something else, when it has happened twice, since once may be a passing fault.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[list[Item]] = deque()
+        # What a half was cut from, by the half's identity; the half is kept, so that the identity stays its own.
+        self._of: dict[int, tuple[list[Item], _Cut]] = {}
+        self._signs = 0
+
+    def cut(self, batch: list[Item], sure: bool = False, last: bool = False) -> None:
+        """Takes a refused batch of at least two items. `sure`: the server said that it is too large. `last`: its halves
+        come after the others that wait, and are no sign of a size."""
+        middle = len(batch) // 2
+        halves = [batch[:middle], batch[middle:]]
+        if last:
+            self._waiting.extendleft(halves)
+            return
+        cut = _Cut(len(halves), len(batch) - middle, sure)
+        self._waiting.extend(halves)
+        self._of |= {id(half): (half, cut) for half in halves}
+
+    def next(self, limit: int | None) -> list[Item]:
+        """The next batch, of at most so many items; empty when none waits."""
+        if not self._waiting:
+            return []
+        batch = self._waiting.pop()
+        if limit is not None and len(batch) > limit:
+            self.refused(batch)
+            self._waiting.append(batch[limit:])
+            return batch[:limit]
+        return batch
+
+    def refused(self, batch: list[Item]) -> None:
+        """The batch was refused itself, so it does not tell of the size of what it was cut from."""
+        if found := self._of.pop(id(batch), None):
+            found[1].left = 0
+
+    def answered(self, batch: list[Item]) -> int | None:
+        """The batch was answered. How many items the server takes, when that is known by it."""
+        found = self._of.pop(id(batch), None)
+        if not found or not found[1].left:
+            return None
+        cut = found[1]
+        cut.left -= 1
+        if cut.left:
+            return None
+        self._signs += 1
+        return cut.size if cut.sure or self._signs > 1 else None
+
+
 class BatchSizer:
     """How many texts to send together. It starts with `first`, is doubled up to `largest` while that brings more bytes
     a second, then stays; it is halved when the server cannot cope with a batch. With `largest` = `first` it never
-    grows."""
+    grows.
 
-    def __init__(self, first: int, largest: int) -> None:
+    `limit` is the most texts that the server takes in a request, where it is known: told, or learnt from a batch that
+    was refused while both its halves were not.
+    """
+
+    def __init__(self, first: int, largest: int, limit: int | None = None) -> None:
+        self.limit: int | None = None
         self.size = first
         self._largest = max(first, largest)
         self._best_rate = 0.0
         self._best_size = first
         self._rates: list[float] = []
         self._settled = self._largest == first
+        if limit is not None:
+            self.limited(limit)
+
+    def limited(self, limit: int) -> None:
+        """The server takes no more than so many texts a request."""
+        self.limit = min(limit, self.limit or limit)
+        self._largest = min(self._largest, self.limit)
+        self.size, self._best_size = min(self.size, self.limit), min(self._best_size, self.limit)
+        self._settled |= self.size == self._largest
 
     def answered(self, texts: int, size_bytes: int, seconds: float) -> None:
         """A batch of so many texts and bytes took so long."""

@@ -55,8 +55,8 @@ class ModelCalls:
         return len(self._batches)
 
     def texts(self) -> list[PendingText]:
-        """Those of all calls that are not forgotten."""
-        return [text for texts in self._batches.values() for text in texts]
+        """Those of all calls that are not forgotten. Any thread may ask."""
+        return [text for texts in list(self._batches.values()) for text in texts]
 
     def batch(self, call: Future) -> list[PendingText]:
         """The texts of a call."""
@@ -82,6 +82,10 @@ class ModelCalls:
             wait(self._batches)
         ended = [call for call in self._batches if call.done()]
         return ended, [call for call in self._batches if call not in ended]
+
+    def left(self) -> list[tuple[list[PendingText], Future]]:
+        """The calls that are not forgotten, with their texts."""
+        return [(texts, call) for call, texts in self._batches.items()]
 
     def close(self) -> None:
         """Lets the threads end; does not wait for them."""

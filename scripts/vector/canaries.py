@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vector.errors import InputRefused, ProviderError
-from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
+from vector.providers.base import EmbeddingProvider, PartlyRefused, PreprocessPolicy, check_reply, reply_tokens
 
 CANARIES = (
     "Which rivers flow into the Black Sea, and how long is each of them?",
@@ -87,11 +87,13 @@ def compare(known: np.ndarray, found: np.ndarray) -> Comparison:
 
 
 class CanaryCalls:
-    """Asks the model for the vectors of canaries, and counts what that takes."""
+    """Asks the model for the vectors of canaries, and counts what that takes: `tokens` as the server counts them, or
+    estimated. `batch_limit` is the most texts a request that the server was found to take, where it refused more."""
 
     def __init__(self, provider: EmbeddingProvider, policy: PreprocessPolicy, dimensions: int):
         self.provider, self.policy, self.dimensions = provider, policy, dimensions
         self.texts = self.requests = self.tokens = 0
+        self.batch_limit: int | None = None
         self.seconds = 0.0
 
     def embed(self, indexes: Sequence[int], batch_size: int | None = None) -> dict[int, np.ndarray]:
@@ -116,25 +118,55 @@ class CanaryCalls:
 
     def _embed_halving(self, indexes: Sequence[int]) -> dict[int, np.ndarray]:
         # Some servers take few texts a request.
+        if self.batch_limit is not None and len(indexes) > self.batch_limit:
+            return self.embed(indexes, self.batch_limit)
         try:
-            return self._ask(indexes)
+            return self._ask_again(indexes)
         except InputRefused as error:
             if len(indexes) == 1:
                 raise _canary_refused(indexes[0], error) from error
             middle = len(indexes) // 2
-            return self._embed_halving(indexes[:middle]) | self._embed_halving(indexes[middle:])
+            if 0 < (told := getattr(error, "largest", None) or 0) < len(indexes):
+                self.batch_limit = told
+                return self._embed_halving(indexes)
+            found = self._embed_halving(indexes[:middle])
+            if error.reason == "batch_too_large":
+                self.batch_limit = min(self.batch_limit or middle, middle)
+            return found | self._embed_halving(indexes[middle:])
+
+    def _ask_again(self, indexes: Sequence[int]) -> dict[int, np.ndarray]:
+        """As `_ask`, and once more where a reply to several texts is not of the protocol. Raises ProviderError when it
+        is so again: smaller batches would only cost more."""
+        try:
+            return self._ask(indexes)
+        except InputRefused as error:
+            if error.reason != "bad_reply" or len(indexes) == 1:
+                raise
+        try:
+            return self._ask(indexes)
+        except InputRefused as error:
+            if error.reason != "bad_reply":
+                raise
+            raise ProviderError(
+                f"{error}; they are canaries, asked as one batch: mend the server, or send one text a request"
+                " (--batch-size 1)"
+            ) from None
 
     def _ask(self, indexes: Sequence[int]) -> dict[int, np.ndarray]:
         """The vectors of one request, checked. Raises what the provider does, and ProviderError for a bad reply."""
         started = time.perf_counter()
         self.requests += 1
         self.texts += len(indexes)
+        texts = [self.policy.document_input(CANARIES[index]) for index in indexes]
         try:
-            reply = self.provider.embed([self.policy.document_input(CANARIES[index]) for index in indexes])
+            reply = self.provider.embed(texts)
+        except PartlyRefused as error:
+            self.tokens += reply_tokens(error.reply, [texts[position] for position in error.kept])
+            raise
         finally:
             self.seconds += time.perf_counter() - started
+        self.tokens += reply_tokens(reply, texts)
         check_reply(reply, len(indexes), self.dimensions)
-        self.tokens += reply.request_tokens or sum(filter(None, reply.input_tokens))
         return dict(zip(indexes, reply.vectors, strict=True))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,17 +20,29 @@ SELECTION = ("config.materialized:ledger", "path:tests/invariants")
 
 @dataclass(frozen=True)
 class DataTests:
-    """How many tests passed, and the names of those that failed (or could not run) and of those that warned."""
+    """How many tests passed, and the names of those that failed (or could not run) and of those that warned. `told` is
+    what tests logged of their findings, a line each, which begins with the test's name."""
 
     passed: int
     failed: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+
+
+# dbt's line of a test that has ended, and the clock before every line.
+_ENDED = re.compile(r"(\d+) of (\d+) (?:PASS|WARN|FAIL|ERROR|SKIP)")
+_CLOCK = re.compile(r"^\d\d:\d\d:\d\d\s+")
 
 
 def run_data_tests(
-    project_dir: Path, profiles_dir: Path, target: str, variables: Mapping[str, Any] | None = None
+    project_dir: Path,
+    profiles_dir: Path,
+    target: str,
+    variables: Mapping[str, Any] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, planned: None,
 ) -> DataTests:
-    """Runs `dbt test` over the ledgers. On DuckDB nobody else may have the database open meanwhile.
+    """Runs `dbt test` over the ledgers. On DuckDB nobody else may have the database open meanwhile. `on_progress` is
+    told of each test that has ended: how many have, of how many.
 
     Raises ConfigurationError when dbt ends without results: it cannot parse the project, or reach the database.
     """
@@ -39,24 +52,37 @@ def run_data_tests(
     select = ["--exclude-resource-type", "unit_test", "--select", *SELECTION]
     with TemporaryDirectory(prefix="vector-dbt-") as folder:
         # Apart from the project's own target folder, where another dbt may be at work.
-        command = [sys.executable, "-m", "dbt.cli.main", "test", *where, *select]
-        done = subprocess.run(
-            [*command, "--target-path", folder, "--log-path", folder], stdin=subprocess.DEVNULL, capture_output=True
-        )
+        command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "test", *where, *select]
+        told = []
+        with subprocess.Popen(
+            [*command, "--target-path", folder, "--log-path", folder],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as done:
+            for line in done.stdout or ():
+                if ended := _ENDED.search(line):
+                    on_progress(int(ended[1]), int(ended[2]))
+                else:
+                    told.append(_CLOCK.sub("", line.rstrip()))
         results = Path(folder, "run_results.json")
         if not results.is_file():
             raise ConfigurationError(
                 f"dbt ended with exit code {done.returncode} and no test results;"
-                f" `dbt {' '.join(command[3:])}` shows why"
+                f" `dbt {' '.join(command[4:])}` shows why"
             )
-        return _read(json.loads(results.read_text(encoding="utf-8"))["results"])
+        return _read(json.loads(results.read_text(encoding="utf-8"))["results"], told)
 
 
-def _read(results: Sequence[dict]) -> DataTests:
+def _read(results: Sequence[dict], told: Sequence[str]) -> DataTests:
     def named(*statuses: str) -> tuple[str, ...]:
         # test.<project>.<name> or, of a generic one, test.<project>.<name>.<hash>
         return tuple(sorted(each["unique_id"].split(".")[2] for each in results if each["status"] in statuses))
 
     passed, warned = named("pass"), named("warn")
     failed = named(*{each["status"] for each in results} - {"pass", "warn", "success"})  # success is a hook's
-    return DataTests(len(passed), failed, warned)
+    names = tuple(f"{name}: " for name in (*failed, *warned))
+    return DataTests(len(passed), failed, warned, tuple(line for line in told if names and line.startswith(names)))

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 
-from vector.batching import Batches, BatchSizer
+from vector.batching import Batches, BatchSizer, Halves
 from vector.calls import CallsGivenUp, ModelCalls
-from vector.canaries import CANARIES
+from vector.canaries import CANARIES, CanaryCalls
 from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
 from vector.errors import InputRefused, ModelMissing, ProviderError, SpaceBusy, SpaceRefused
+from vector.history import earlier_runs
 from vector.open_models import OpenModel, OpenModels
 from vector.pending import PendingText, read_fresh_texts, read_reused_texts
 from vector.pinning import pin_or_check, refuse_swapped_model
@@ -35,6 +36,7 @@ from vector.providers.base import (
     PreprocessPolicy,
     estimated_tokens,
     estimated_tokens_of,
+    reply_tokens,
 )
 from vector.runs import recorded_run, running_elsewhere
 from vector.store import VectorStore
@@ -48,6 +50,11 @@ logger = logging.getLogger(__name__)
 LOOK = 1.0
 # What a server says of a batch that a smaller one might not meet.
 _OVERWHELMED = ("batch_too_large", "timeout")
+# Refusals for good: of several texts, their number may be why.
+_FOR_GOOD = ("batch_too_large", "refused", "too_long")
+# So many batches in a row whose reply was not of the protocol end the run. Halves of one batch with one bad text in it
+# make two at the most.
+MAX_BAD_REPLIES = 4
 
 
 def embed_space(
@@ -132,8 +139,9 @@ class _Run:
         self.summary, self.writer, self.started = summary, writer, started
         self.policy = PreprocessPolicy.from_dict(space.preprocess_policy)
         self.batches = Batches(self._texts(), self._tokens)
-        # Batches that a refusal has halved; they go first.
-        self.retries: list[list[PendingText]] = []
+        self.halves: Halves[PendingText] = Halves()
+        # Batches of several texts whose reply was not of the protocol, since the last one that was well answered.
+        self.bad_replies = 0
         self.models = models or OpenModels()
         self.closes_models = models is None
 
@@ -144,9 +152,15 @@ class _Run:
         self.provider = provider = kept.provider if kept else open_provider(space)
         concurrency = self.options.concurrency or provider.preferred_concurrency
         self.calls = ModelCalls(provider, space, concurrency)
-        first, self.max_tokens = first_batches(provider, self.options, self.plan.texts_to_embed)
+        provider.may_repeat = self._may_repeat
+        known = None
+        if not provider.in_process and not self.options.batch_size:
+            known = earlier_runs(self.store, space).max_batch_texts
+        first, self.max_tokens = first_batches(provider, self.options, self.plan.texts_to_embed, known)
         largest = first if self.options.batch_size else (provider.largest_batch_size or first)
-        self.sizer = BatchSizer(first, min(largest, provider.max_batch_texts or largest))
+        self.sizer = BatchSizer(first, min(largest, provider.max_batch_texts or largest), known)
+        self.canary_calls = CanaryCalls(provider, self.policy, space.dimensions)
+        self.canary_calls.batch_limit = known
         run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest
         run.model_name, run.model_tag = space.model_name, space.model_tag
         run.options = {"batch_size": first, "concurrency": concurrency, "model": provider.describe().to_dict()}
@@ -163,6 +177,7 @@ class _Run:
                 raise
         finally:
             self.calls.close()
+            self._count_paid(ended=True)
             self.summary.seconds_idle = time.perf_counter() - self.started - self.calls.seconds_busy
             run.metrics = {**(run.metrics or {}), "batch_size": self.sizer.size}
             if counts := provider.metrics():
@@ -183,12 +198,19 @@ class _Run:
             self.summary.stopped_by = "max_cost"
             return False
         pin = pin_or_check(
-            self.store, self.space, self.provider, self.policy, run.run_id, self.options.batch_size, canaries
+            self.store,
+            self.space,
+            self.provider,
+            self.policy,
+            run.run_id,
+            self.options.batch_size,
+            canaries,
+            self.canary_calls,
         )
         self.pinned_digest = pin.model_digest
-        self.summary.canary_texts, self.summary.canary_requests = pin.texts, pin.requests
-        self.summary.canary_tokens = pin.tokens
-        self.summary.cost = cost_of(self.space, pin.tokens)
+        self._count_paid()
+        if self.canary_calls.batch_limit is not None:
+            self.sizer.limited(self.canary_calls.batch_limit)
         run.metrics = pin.to_metrics()
         self.models.keep(self.space, OpenModel(self.provider, pin))
         return True
@@ -214,7 +236,7 @@ class _Run:
         """The texts to send next; none when all were sent, or a limit was reached and some are left."""
         if self.summary.stopped_by:
             return []
-        batch = self.retries.pop() if self.retries else self.batches.next(self.sizer.size, self.max_tokens)
+        batch = self.halves.next(self.sizer.limit) or self.batches.next(self.sizer.size, self.max_tokens)
         if batch and self._out_of_time():
             self.summary.stopped_by = "max_seconds"
         elif batch and self._too_dear(batch):
@@ -228,10 +250,47 @@ class _Run:
     def _too_dear(self, batch: list[PendingText]) -> bool:
         if self.options.max_cost is None:
             return False
+        self._count_paid()
         under_way = sum(self._tokens(text) for text in self.calls.texts())
-        answered = self.summary.input_tokens + self.summary.canary_tokens
-        tokens = answered + under_way + sum(self._tokens(text) for text in batch)
+        tokens = self.summary.paid_tokens + under_way + sum(self._tokens(text) for text in batch)
         return (cost_of(self.space, tokens) or 0) > self.options.max_cost
+
+    def _may_repeat(self, texts: Sequence[str]) -> bool:
+        """Whether texts that were perhaps paid for may be sent once more; the threads of calls ask. The provider has
+        counted the first time; of a call, they are under way."""
+        if self.options.max_cost is None:
+            return True
+        under_way = sum(self._tokens(text) for text in self.calls.texts())
+        unusable = self.provider.metrics().get("unusable_tokens", 0)
+        tokens = self.summary.input_tokens + self.canary_calls.tokens + unusable
+        tokens += max(under_way, sum(map(estimated_tokens, texts)))
+        return (cost_of(self.space, tokens) or 0) <= self.options.max_cost
+
+    def _count_paid(self, ended: bool = False) -> None:
+        """Brings the summary's canary_*, unusable_* and cost up to date. When the run has ended, what calls brought
+        that nobody took counts as well."""
+        summary, counts, calls = self.summary, self.provider.metrics(), self.canary_calls
+        summary.canary_texts, summary.canary_requests, summary.canary_tokens = calls.texts, calls.requests, calls.tokens
+        requests, texts, tokens = (counts.get(f"unusable_{name}", 0) for name in ("requests", "texts", "tokens"))
+        for batch, call in self.calls.left() if ended else ():
+            more_texts, more_tokens = self._lost(batch, call)
+            requests, texts, tokens = requests + bool(more_texts), texts + more_texts, tokens + more_tokens
+        summary.unusable_requests, summary.unusable_texts, summary.unusable_tokens = requests, texts, tokens
+        summary.cost = cost_of(self.space, summary.paid_tokens)
+        summary.max_batch_texts = self.sizer.limit
+
+    def _lost(self, batch: list[PendingText], call: Future) -> tuple[int, int]:
+        """Texts and tokens of a call that was paid for, or may be, and whose vectors are not stored."""
+        inputs = [self.policy.document_input(text.content) for text in batch]
+        if not call.done():
+            return len(inputs), sum(map(estimated_tokens, inputs))
+        error = call.exception()
+        if error is None:
+            return len(inputs), reply_tokens(call.result()[0], inputs)
+        if isinstance(error, PartlyRefused):
+            kept = [inputs[position] for position in error.kept]
+            return len(kept), reply_tokens(error.reply, kept)
+        return 0, 0  # the provider has counted what there is to count
 
     def _texts(self) -> Iterator[PendingText]:
         texts = read_fresh_texts(self.store, self.plan.texts_to_embed)
@@ -258,10 +317,10 @@ class _Run:
             texts, error = self.calls.batch(call), call.exception()
             if error is None:
                 reply, seconds = call.result()
-                self.sizer.answered(len(texts), sum(text.byte_count for text in texts), seconds)
+                self._answered(texts, seconds)
                 self.writer.add(texts, reply, seconds)
             elif isinstance(error, InputRefused):
-                self._refused(texts, error)
+                fatal = self._refused(texts, error) or fatal
             else:
                 fatal = error
             self.calls.forget(call)
@@ -279,17 +338,37 @@ class _Run:
             # A server that is gone by now answered as the pinned model, and is paid for.
             logger.warning("the model's digest could not be asked for again: %s", error)
 
-    def _refused(self, texts: list[PendingText], error: InputRefused) -> None:
+    def _refused(self, texts: list[PendingText], error: InputRefused) -> ProviderError | None:
+        """Cuts the batch in two, or quarantines the text that is alone. The error when the server is to blame."""
+        self.halves.refused(texts)
         if isinstance(error, PartlyRefused):
             self.writer.add([texts[i] for i in error.kept], error.reply, 0.0)
             texts = [text for i, text in enumerate(texts) if i not in error.kept]
+        if told := getattr(error, "largest", None):
+            self.sizer.limited(told)
         if error.reason in _OVERWHELMED:
             self.sizer.overwhelmed(len(texts))
         if len(texts) == 1:
             self.writer.quarantine(texts[0], error)
-            return
-        middle = len(texts) // 2
-        self.retries += [half for half in (texts[:middle], texts[middle:]) if half]
+        elif error.reason == "bad_reply":
+            # A smaller batch is paid for again, and nothing says that it does better.
+            self.bad_replies += 1
+            self.halves.cut(texts, last=True)
+        else:
+            self.halves.cut(texts, error.reason == "batch_too_large", last=error.reason not in _FOR_GOOD)
+        if self.bad_replies < MAX_BAD_REPLIES:
+            return None
+        return ProviderError(
+            f"{self.bad_replies} batches in a row were answered with what cannot be used: {error}; mend the server, or"
+            " send one text a request (--batch-size 1)"
+        )
+
+    def _answered(self, texts: list[PendingText], seconds: float) -> None:
+        self.sizer.answered(len(texts), sum(text.byte_count for text in texts), seconds)
+        if len(texts) > 1:
+            self.bad_replies = 0
+        if limit := self.halves.answered(texts):
+            self.sizer.limited(limit)
 
     def _store_calls_in_flight(self, cause: BaseException) -> None:
         """Waits for the calls that the model has begun, and stores what they bring: it is paid for. Not when the model
@@ -305,6 +384,8 @@ class _Run:
             self._store_done(answered)
         except (SpaceRefused, ModelMissing):
             logger.warning("what %d calls under way brought is not stored: the model was replaced", len(answered))
+        except ProviderError:  # of bad replies: what could be stored is, and the run has its error
+            pass
         except Exception as error:
             # The error that ended the run is told; of the same kind, it is the same cause.
             if type(error) is not type(cause):

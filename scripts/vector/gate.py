@@ -115,6 +115,9 @@ def _tests_check(tests: DataTests | None) -> Check:
         detail += f", {len(tests.warned)} warned: {_listed(tests.warned)}"
     if tests.failed:
         detail += f", {len(tests.failed)} failed: {_listed(tests.failed)}; see docs/operations.md"
+    if tests.told:
+        figures["told"] = list(tests.told)
+        detail += f"; {'; '.join(tests.told[:5])}"
     return Check("invariants", not tests.failed, detail, figures)
 
 

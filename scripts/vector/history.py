@@ -14,10 +14,12 @@ _RUNS = 5
 @dataclass(frozen=True)
 class EarlierRuns:
     """Rates of the space's last runs that finished: bytes of input a second of wall time, and tokens a byte. None
-    where there was none, or no tokens were counted."""
+    where there was none, or no tokens were counted. `max_batch_texts` is what the last of them knew of the most texts a
+    request; a run that sent larger ones and met no refusal has nothing to say."""
 
     bytes_per_second: float | None = None
     tokens_per_byte: float | None = None
+    max_batch_texts: int | None = None
 
 
 def earlier_runs(store: VectorStore, space: EmbeddingSpace) -> EarlierRuns:
@@ -38,4 +40,5 @@ def earlier_runs(store: VectorStore, space: EmbeddingSpace) -> EarlierRuns:
     return EarlierRuns(
         size / seconds if seconds > 0 else None,
         sum(number_in(each, "input_tokens") for each in counted) / counted_bytes if counted_bytes else None,
+        int(number_in(metrics[0], "max_batch_texts")) or None if metrics else None,
     )

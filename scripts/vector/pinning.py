@@ -64,25 +64,29 @@ def pin_or_check(
     run_id: str | None = None,
     batch_size: int | None = None,
     canaries: Sequence[EmbeddingCanary] | None = None,
+    calls: CanaryCalls | None = None,
 ) -> PinResult:
     """Pins the space to the model on first use; later, checks that it is still that model. Call it before anything is
     embedded; no transaction is open while the model is called.
 
     `batch_size` is the most texts a request; None sends all canaries in one, so that an answer in another order than
-    the texts is noticed. `canaries` are the stored ones, where they were read a moment ago.
+    the texts is noticed. `canaries` are the stored ones, where they were read a moment ago. `calls` counts what asking
+    takes, also where that fails.
 
     Raises SpaceRefused when another model answers, ProviderError when the model cannot be used, refuses canaries, or
     answers a batch otherwise than its texts alone, InvalidRecord when a stored canary is not what was written.
     """
     stored = _stored_canaries(store, space) if canaries is None else _checked_canaries(space, canaries)
-    calls = CanaryCalls(provider, policy, space.dimensions)
+    calls = calls or CanaryCalls(provider, policy, space.dimensions)
     digest = provider.model_digest or space.model_digest
     if another := _another_digest(store, space, digest):
         raise _refusal(space, another, digest, _measured(stored, calls, batch_size))
     if stored:
-        comparison = _checked(space, provider, stored, calls.embed(sorted(stored), batch_size))
+        with provider.proving_order():
+            comparison = _checked(space, provider, stored, calls.embed(sorted(stored), batch_size))
     else:
-        vectors = _first_vectors(space, calls, batch_size)
+        with provider.proving_order():
+            vectors = _first_vectors(space, calls, batch_size)
         refuse_swapped_model(provider, digest)
         comparison = _keep(store, space, provider, run_id, vectors)
     return PinResult(
@@ -164,7 +168,8 @@ def _first_vectors(space: EmbeddingSpace, calls: CanaryCalls, batch_size: int | 
         batch = calls.embed(sorted(alone), batch_size)
         comparison = compare(np.array(list(alone.values())), np.array(list(batch.values())))
         if not comparison.alike:
-            raise _batch_refusal(space, comparison, "those that the model gives each text alone")
+            known = "those that the model gives each text alone"
+            raise _batch_refusal(space, calls.provider, comparison, known)
     return alone
 
 
@@ -210,7 +215,7 @@ def _checked(
     if comparison.alike:
         return comparison
     if comparison.reordered:
-        raise _batch_refusal(space, comparison, "the stored ones")
+        raise _batch_refusal(space, provider, comparison, "the stored ones")
     first = stored[min(stored)]
     digest = provider.model_digest or space.model_digest
     raise _refusal(space, first.model_digest, digest, comparison, (first.runtime, _runtime(provider)))
@@ -255,11 +260,14 @@ def _refusal(
     return SpaceRefused(f"{'; '.join(told)}; {ADVICE}")
 
 
-def _batch_refusal(space: EmbeddingSpace, comparison: Comparison, known: str) -> ProviderError:
-    """That a batch cannot be trusted."""
+def _batch_refusal(
+    space: EmbeddingSpace, provider: EmbeddingProvider, comparison: Comparison, known: str
+) -> ProviderError:
+    """That a batch cannot be trusted, and what the server does."""
+    untold = f" and with {provider.untold_order}" if provider.untold_order else ""
     how = "in another order than its texts" if comparison.reordered else "with other vectors than its texts alone"
     return ProviderError(
-        f"the model of space {space.space_key} answers a batch {how}: {_figures(comparison, known)};"
+        f"the model of space {space.space_key} answers a batch {how}{untold}: {_figures(comparison, known)};"
         " nothing was stored; mend the server, or send one text a request (--batch-size 1)"
     )
 

@@ -111,7 +111,7 @@ def _priced(
     earlier = earlier_runs(store, space)
     tokens, tokens_by = _tokens(store, space, plan, sizes, earlier)
     every = (estimated_tokens_of(size) for size, count in sizes for _ in range(count))
-    limits = first_batches(provider_class(space.provider), options, plan.texts_to_embed)
+    limits = first_batches(provider_class(space.provider), options, plan.texts_to_embed, earlier.max_batch_texts)
     return replace(
         plan,
         tokens=tokens,
@@ -137,11 +137,17 @@ def _tokens(
 
 
 def first_batches(
-    provider: EmbeddingProvider | type[EmbeddingProvider], options: EmbedOptions, texts: int
+    provider: EmbeddingProvider | type[EmbeddingProvider],
+    options: EmbedOptions,
+    texts: int,
+    max_batch_texts: int | None = None,
 ) -> tuple[int, int | None]:
     """Texts, and estimated tokens, of the first batches of a run with so many texts. The threads of a model in this
-    process get batches of one size, so that none waits for another at the end; a server gets full ones."""
+    process get batches of one size, so that none waits for another at the end; a server gets full ones, of at most
+    `max_batch_texts` where earlier runs found such a limit and no size is asked for."""
     size, tokens = provider.batch_limits(options.batch_size)
+    if options.batch_size is None and not provider.in_process:
+        size = min(size, max_batch_texts or size)
     if provider.in_process and options.batch_size is None:
         size = even_size(texts, size, options.concurrency or provider.preferred_concurrency)
     return size, tokens

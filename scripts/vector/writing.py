@@ -32,9 +32,11 @@ class EmbedSummary:
     `texts` and `input_bytes` are what the model answered, `input_tokens` what they had, counted by the tokenizer or the
     server if `tokens_counted`, else partly estimated; `cost` is in the space's currency, None without a price.
     `reused_tokens` were not sent, as their vectors were reused.
-    `canary_*` is the check of the model before the run. Seconds are wall time; `seconds_in_model` adds up calls that
-    overlapped, in `seconds_idle` no call was under way. `stopped_by` names the limit that ended the run before all was
-    done, `error` why it failed, if it did.
+    `canary_*` is the check of the model before the run. `unusable_*` was sent, and perhaps paid for, without a vector
+    to store: the reply could not be used, did not come in time, or came when the run was at its end. `cost` is of all
+    three. `max_batch_texts` is the most texts a request that the server takes, where that was told or learnt.
+    Seconds are wall time; `seconds_in_model` adds up calls that overlapped, in `seconds_idle` no call was under way.
+    `stopped_by` names the limit that ended the run before all was done, `error` why it failed, if it did.
     """
 
     space_key: str
@@ -53,6 +55,10 @@ class EmbedSummary:
     canary_texts: int = 0
     canary_requests: int = 0
     canary_tokens: int = 0
+    unusable_texts: int = 0
+    unusable_requests: int = 0
+    unusable_tokens: int = 0
+    max_batch_texts: int | None = None
     seconds: float = 0.0
     seconds_in_model: float = 0.0
     seconds_in_database: float = 0.0
@@ -60,6 +66,11 @@ class EmbedSummary:
     run_id: str | None = None
     stopped_by: str | None = None
     error: str | None = None
+
+    @property
+    def paid_tokens(self) -> int:
+        """All that were sent and perhaps paid for."""
+        return self.input_tokens + self.canary_tokens + self.unusable_tokens
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON; seconds rounded to milliseconds."""
@@ -94,7 +105,7 @@ class Writer:
         tokens = sum(given or 0 for given, *_ in counts) if reply.request_tokens is None else reply.request_tokens
         summary.input_tokens += tokens
         summary.tokens_counted &= reply.request_tokens is not None or not any(row[3] for row in counts)
-        summary.cost = cost_of(self.space, summary.input_tokens + summary.canary_tokens)
+        summary.cost = cost_of(self.space, summary.paid_tokens)
         shares = reply.unknown_shares or [0.0] * len(texts)
         for text, vector, row, share in zip(texts, reply.vectors, counts, shares, strict=True):
             if share > MOST_UNKNOWN:

@@ -73,6 +73,9 @@ class MisbehavingServer(ThreadingHTTPServer):
         self.served_model = MODEL
         self.asked: list[Asked] = []
         self.paid: Counter[str] = Counter()
+        self.billed: list[
+            tuple[list[str], bool]
+        ] = []  # texts of each answer with vectors, and whether tokens were told
         self.paths: list[str] = []
         self.released = threading.Event()  # ends what hangs and drips
         self._told: list[_Told] = []
@@ -230,7 +233,81 @@ class _Faults:
 
     @staticmethod
     def same_index(handler: _Handler, texts: list[str]) -> list[Any]:
+        """A good answer, in order, if one but knew it."""
+        handler.server.paid.update(texts)
         return [(0, row) for _, row in handler.rows(texts)]
+
+    @staticmethod
+    def indexes(handler: _Handler, texts: list[str], of: Sequence[Any]) -> list[Any]:
+        """The right vectors in order, each with the index that is given (None: none)."""
+        return [(index, row) for index, (_, row) in zip(of, handler.rows(texts), strict=True)]
+
+    @staticmethod
+    def raw(
+        handler: _Handler,
+        texts: list[str],
+        content: bytes = b"",
+        status: int = 200,
+        headers: Any = (),
+        paid: bool = False,
+    ) -> None:
+        """These bytes, whatever they are."""
+        if paid:
+            handler.server.paid.update(texts)
+        with suppress(OSError):
+            handler.answer(status, content, headers)
+
+    @staticmethod
+    def endless(
+        handler: _Handler, texts: list[str], piece: bytes = b" " * 65536, headers: Any = (), status: int = 200
+    ) -> None:
+        """A body without an end."""
+        handler.wfile.write(
+            b"HTTP/1.1 %d Told\r\n" % status + b"".join(b"%s: %s\r\n" % each for each in headers) + b"\r\n"
+        )
+        with suppress(OSError):
+            while not handler.server.released.is_set():
+                handler.wfile.write(piece)
+        handler.close_connection = True
+
+    @staticmethod
+    def told_tokens(handler: _Handler, texts: list[str], tokens: Any) -> list[Any]:
+        """A good answer with another count of tokens; `...` leaves it out."""
+        handler.server.paid.update(texts)
+        handler.tokens = tokens
+        return handler.rows(texts)
+
+    @staticmethod
+    def changed(
+        handler: _Handler,
+        texts: list[str],
+        order: str = "kept",
+        index: str = "told",
+        count: int = 0,
+        tokens: Any = None,
+    ) -> list[Any]:
+        """The right vectors, in an order (kept, reversed), with an index (told, shifted, first left out, none, alike,
+        twice), so many more or fewer of them, and another count of tokens (None: the true one, ...: none)."""
+        handler.tokens = tokens
+        rows = handler.rows([*texts, *["one more"] * count])[: len(texts) + count]
+        if order == "reversed":
+            rows = rows[::-1]
+        changes: dict[str, Callable[[int], Any]] = {
+            "shifted": lambda number: number + 7,
+            "first left out": lambda number: number or None,
+            "none": lambda number: None,
+            "alike": lambda number: 3,
+            "twice": lambda number: number // 2 if len(rows) > 2 else number,
+        }
+        return [(changes.get(index, int)(number), row) for number, row in rows]
+
+    @staticmethod
+    def undecodable(handler: _Handler, texts: list[str]) -> list[Any]:
+        """What is asked for as base64 comes as something else; floats come well."""
+        handler.undecodable = True
+        if handler.as_floats:
+            handler.server.paid.update(texts)
+        return handler.rows(texts)
 
     @staticmethod
     def wrong_dimension(handler: _Handler, texts: list[str], dimensions: int = 5) -> list[Any]:
@@ -255,6 +332,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # headers and body are two packets
     server: MisbehavingServer
+
+    tokens: Any = None  # what is told of them in place of the truth
+    undecodable = as_floats = False
 
     def do_GET(self) -> None:
         path = self._entered()
@@ -332,6 +412,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if name in body and manner.startswith("refuses"):
                     self.refuse(400, "bad request" if "silently" in manner else f"Unrecognized argument: {name}")
                     return
+        self.tokens, self.undecodable = None, False
+        self.as_floats = body.get("encoding_format") != "base64"
         met = self.server.embed(texts, body)
         if met:
             name, options = met
@@ -349,14 +431,21 @@ class _Handler(BaseHTTPRequestHandler):
             protocol(body, texts, self.rows(texts))
 
     def _ollama(self, body: dict[str, Any], texts: list[str], rows: list[Any]) -> None:
-        tokens = sum(len(text.split()) for text in texts)
-        self._json({"model": body["model"], "embeddings": [row for _, row in rows], "prompt_eval_count": tokens})
+        self.server.billed.append((texts, self.tokens is None))
+        told = {} if self.tokens is ... else {"prompt_eval_count": self._tokens(texts)}
+        self._json({"model": body["model"], "embeddings": [row for _, row in rows], **told})
 
     def _openai(self, body: dict[str, Any], texts: list[str], rows: list[Any]) -> None:
-        tokens = sum(len(text.split()) for text in texts)
         data = [{"index": index, "embedding": row} if index is not None else {"embedding": row} for index, row in rows]
         if body.get("encoding_format") == "base64" and self.server.encodes == "yes":
             for item in data:
                 item["embedding"] = base64.b64encode(np.array(item["embedding"], "<f4").tobytes()).decode()
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        self._json({"object": "list", "data": data, "model": self.server.served_model, "usage": usage})
+                if self.undecodable:
+                    item["embedding"] = "?" + item["embedding"][1:]
+        self.server.billed.append((texts, self.tokens is None))
+        tokens = self._tokens(texts)
+        told = {} if self.tokens is ... else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+        self._json({"object": "list", "data": data, "model": self.server.served_model, **told})
+
+    def _tokens(self, texts: list[str]) -> Any:
+        return sum(len(text.split()) for text in texts) if self.tokens is None else self.tokens

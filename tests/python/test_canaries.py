@@ -13,7 +13,7 @@ from vector.canaries import CANARIES, CanaryCalls, compare
 from vector.contracts.identity import canonical_json, compute_content_hash, require_storable_text
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import InputRefused, ProviderError
-from vector.providers.base import PreprocessPolicy
+from vector.providers.base import PreprocessPolicy, estimated_tokens
 from vector.providers.hash import HashProvider
 from vector.providers.onnx import locate_model
 
@@ -140,7 +140,8 @@ def test_a_refused_input_of_several_is_looked_for_by_halves():
 
 
 def test_tokens_are_those_that_the_model_counts():
-    """llama.cpp counts those of a request, a tokenizer of ours those of each text, and a hash none."""
+    """llama.cpp counts those of a request, a tokenizer of ours those of each text, and a hash none:
+    those are estimated, since somebody may have a price for them."""
 
     class Counting(HashProvider):
         counts = (None, None)
@@ -151,7 +152,8 @@ def test_tokens_are_those_that_the_model_counts():
             return replace(reply, input_tokens=[each] * len(texts), request_tokens=together)
 
     provider = Counting(EmbeddingSpace.create_new("hash", "hash", 8))
-    for counts, tokens in (((None, None), 0), ((None, 30), 30), ((4, None), 64), ((4, 30), 30)):
+    estimated = sum(estimated_tokens(text) for text in CANARIES)
+    for counts, tokens in (((None, None), estimated), ((None, 30), 30), ((4, None), 64), ((4, 30), 30)):
         provider.counts = counts
         calls = CanaryCalls(provider, PreprocessPolicy(), 8)
         calls.embed(range(COUNT))

@@ -315,7 +315,7 @@ def test_openai_order_is_by_index(server, opened):
     provider = opened("openai")
     server.misbehave("shuffled", times=1)
     assert is_right(server, dict(zip(TEXTS, provider.embed(TEXTS).vectors, strict=True)))
-    server.misbehave("same_index", times=1)
+    server.misbehave("indexes", times=1, of=[0, 1, 1, 3])
     with pytest.raises(InputRefused, match="`index` twice") as raised:
         provider.embed(TEXTS)
     assert raised.value.reason == "bad_reply"

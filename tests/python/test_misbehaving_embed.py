@@ -10,8 +10,12 @@ import math
 import socket
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from misbehaving_server import MisbehavingServer
 from served import ServedSpace
+
+from vector.providers import estimated_tokens
 
 LIMIT = 12  # chunks of a run, in batches of four, two at a time; their texts are distinct
 SMALL = ("--limit", LIMIT, "--batch-size", 4, "--concurrency", 2)
@@ -312,21 +316,167 @@ def test_openai_answers_in_any_order(served, server):
     finish(space)
 
 
-def test_openai_without_index_keeps_the_order(served, server):
+@pytest.mark.parametrize("fault", ["without_index", "same_index"])
+def test_openai_keeps_an_order_that_the_canaries_have_proven(served, server, fault):
     space = served("openai")
-    server.misbehave("without_index")
-    assert space.embed(*SMALL).exit_code == 0
+    server.misbehave(fault)
+    for limit in (4, LIMIT):  # the first run pins the space, the second compares with what is stored
+        assert space.embed("--limit", limit, "--batch-size", 4, "--concurrency", 2).exit_code == 0
     space.check()
     finish(space)
 
 
-def test_openai_with_an_index_twice_is_not_guessed_at(served, server):
+@pytest.mark.parametrize(("fault", "told"), [("without_index", "no `index`"), ("same_index", "the same `index`")])
+def test_openai_order_that_no_canary_has_proven_is_not_guessed_at(served, server, fault, told):
+    """The server told the order of the canaries, and stops to tell it then."""
     space = served("openai")
-    server.misbehave("same_index", when=lambda texts: len(texts) > 1 and space.concerns_chunks(texts))
-    assert space.embed(*SMALL).exit_code == 0, "a text alone has one index"
-    assert len(space.stored()) == LIMIT
+    server.misbehave(fault, when=lambda texts: len(texts) > 1 and space.concerns_chunks(texts))
+    done = space.embed(*SMALL)
+    assert done.exit_code == 3
+    assert f"answers several texts with {told}" in done.stderr
+    assert (space.stored(), space.failures()) == ([], {})
+    metrics = space.last_run()[2]
+    sent = [text for asked in server.asked for text in asked.texts if asked.fault]
+    assert metrics["unusable_texts"] == len(sent) <= 12
+    assert metrics["unusable_tokens"] == sum(len(text.split()) for text in sent)
+    space.check_vectors()
+
+
+@both
+@pytest.mark.parametrize("fault", ["short_count", "extra_count"])
+def test_a_kind_of_reply_that_fails_for_every_batch_ends_the_run(protocol, served, server, fault):
+    space = served(protocol)
+    server.misbehave(fault, when=lambda texts: len(texts) > 1 and space.concerns_chunks(texts))
+    done = space.embed("--batch-size", 4, "--concurrency", 1)
+    assert done.exit_code == 3
+    assert "4 batches in a row were answered with what cannot be used" in done.stderr
+    sent = [text for asked in server.asked for text in asked.texts if asked.fault]
+    assert len(sent) <= 4 * 4, "no batch was cut down to single texts"
+    assert space.last_run()[2]["unusable_texts"] >= len(sent)
     space.check()
     finish(space)
+
+
+@both
+def test_a_batch_of_canaries_that_fails_ends_the_run_at_once(protocol, served, server):
+    space = served(protocol)
+    server.misbehave("short_count", when=lambda texts: len(texts) > 1)
+    done = space.embed(*SMALL)
+    assert done.exit_code == 3
+    assert "4 texts with 3 vectors; they are canaries" in done.stderr
+    assert [len(asked.texts) for asked in server.asked if asked.fault] == [4, 4]
+    assert space.embed("--limit", LIMIT, "--batch-size", 1).exit_code == 0
+    space.check()
+
+
+# Limits of a batch
+
+
+@both
+@pytest.mark.parametrize(
+    ("message", "refusals"),
+    [
+        ("batch size is invalid, it should not be larger than 3.", 2),
+        ("the maximum batch size is exceeded", None),
+        ("invalid input", None),
+    ],
+)
+def test_a_limit_of_texts_is_learnt_once_and_kept(protocol, served, server, message, refusals):
+    """The canaries are asked as a batch, too."""
+    space = served(protocol)
+    server.misbehave("poison", when=lambda texts: len(texts) > 3, message=message)
+    assert space.embed("--limit", LIMIT, "--concurrency", 1).exit_code == 0
+    assert not space.failures()
+    space.check()
+    first = [len(asked.texts) for asked in server.asked if asked.fault]
+    assert len(first) <= (refusals or 12)
+    assert len(first) == len(set(first)) or refusals is None
+    known = space.last_run()[2]["max_batch_texts"]
+    assert known == 3 if refusals else known in (2, 3)
+    server.asked.clear()
+    assert space.embed("--concurrency", 1).exit_code == 0
+    assert not [asked for asked in server.asked if asked.fault], "the limit is known"
+    assert space.last_run()[2]["max_batch_texts"] == known
+    space.check()
+
+
+# Replies of every form
+
+
+REPLIES = st.fixed_dictionaries(
+    {
+        "order": st.sampled_from(["kept", "reversed"]),
+        "index": st.sampled_from(["told", "shifted", "first left out", "none", "alike", "twice"]),
+        "count": st.sampled_from([0, 0, 0, 1, -1, 5]),
+        "tokens": st.sampled_from([None, None, ..., -5, 10**18, 10**400, 0, 1.5, True, "7", [3]]),
+    }
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    protocol=st.sampled_from(["ollama", "openai"]),
+    reply=REPLIES,
+    when=st.sampled_from(["always", "of chunks", "once", "with one text"]),
+    batch_size=st.sampled_from([1, 3, 5]),
+    concurrency=st.sampled_from([1, 3]),
+)
+@example(
+    protocol="openai",
+    reply={"order": "kept", "index": "alike", "count": 0, "tokens": None},
+    when="always",
+    batch_size=5,
+    concurrency=1,
+)
+@example(
+    protocol="openai",
+    reply={"order": "reversed", "index": "none", "count": 0, "tokens": ...},
+    when="always",
+    batch_size=5,
+    concurrency=3,
+)
+def test_no_reply_loses_mixes_or_hides_anything(kept_small_project, protocol, reply, when, batch_size, concurrency):
+    """No lost, mixed or doubled vector, and no cost untold, whatever the form of the replies; and then a clean run."""
+    kept_small_project.reset()
+    with MisbehavingServer() as server, kept_small_project.connect():
+        space = ServedSpace(kept_small_project, server, protocol)
+        bad = space.texts[5]
+        meets = {
+            "always": lambda texts: True,
+            "of chunks": lambda texts: len(texts) > 1 and space.concerns_chunks(texts),
+            "once": space.concerns_chunks,
+            "with one text": lambda texts: bad in texts,
+        }[when]
+        server.misbehave("changed", 1 if when == "once" else None, when=meets, **reply)
+        arguments = ("--limit", LIMIT, "--batch-size", batch_size, "--concurrency", concurrency)
+        done = space.embed(*arguments)
+        assert done.exit_code in (0, 1, 3), done
+        assert bool(space.failures()) == (done.exit_code == 1)
+        space.check_vectors()
+        status, _, metrics = space.last_run()
+        assert status == ("FAILED" if done.exit_code == 3 else "SUCCEEDED")
+        check_bill(server, metrics)
+        # What was stored is not sent again, however the server goes on.
+        stored = {text for _, _, text, _ in space.stored()}
+        server.behave()
+        server.asked.clear()
+        done = space.embed("--retry-failed")
+        assert (done.exit_code, done.stderr) == (0, "")
+        space.check_vectors()
+        assert {text for _, _, text, _ in space.stored()} == set(space.texts)
+        assert not stored & {text for asked in server.asked for text in asked.texts}
+
+
+def check_bill(server, metrics):
+    """What the run says it was paid is what the server was asked for with an answer, each text once for each time."""
+    texts = [text for texts, _ in server.billed for text in texts]
+    assert metrics["texts"] + metrics["canary_texts"] + metrics["unusable_texts"] >= len(texts)
+    told = metrics["input_tokens"] + metrics["canary_tokens"] + metrics["unusable_tokens"]
+    # An impossible count is as good as none; the estimate is never below the words that this model counts.
+    assert told >= sum(len(text.split()) for text in texts)
+    assert told <= sum(estimated_tokens(text) for text in texts) * 2
+    if all(counted for _, counted in server.billed):
+        assert told == sum(len(text.split()) for text in texts)
 
 
 # In a process of its own

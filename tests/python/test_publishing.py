@@ -175,7 +175,8 @@ def test_a_warning_is_told_and_passes(store):
     gate = gate_of(store, store.get_embedding_space_by_key("hash"), tests)
     (check,) = [check for check in gate.checks if check.name == "invariants"]
     assert check.passed
-    assert "1 warned: few_texts_are_truncated" in check.detail
+    assert "1 warned: few_texts_are_truncated; few_texts_are_truncated: of space hash, " in check.detail
+    assert "the whole text of 100.0 percent of the chunks" in check.detail
 
 
 # Each check, failing and passing

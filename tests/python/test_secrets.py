@@ -172,5 +172,6 @@ def test_the_password_of_a_proxy_is_not_shown(guarded, caplog):
         }  # fmt: skip
         done = space.embed(*FEW)
     assert done.exit_code == 3
-    assert "cannot be reached (ProxyError)" in done.stderr
+    assert "cannot be reached through the proxy of ALL_PROXY, HTTPS_PROXY or HTTP_PROXY (ProxyError)" in done.stderr
+    assert "is sent over http://, where anyone" in caplog.text
     assert_kept(done.stderr, caplog.text, everything_stored(space.project))

@@ -42,8 +42,10 @@ the keys
   requests, cost, seconds;
 else
   space_key, planned, written, reused, reused_tokens, quarantined, texts, requests, input_bytes, input_tokens,
-  tokens_counted, cost, truncated, canary_texts, canary_requests, canary_tokens, seconds, seconds_in_model,
-  seconds_in_database, seconds_idle, run_id, stopped_by (max_seconds or max_cost), error.
+  tokens_counted, cost, truncated, canary_texts, canary_requests, canary_tokens, unusable_texts, unusable_requests,
+  unusable_tokens (sent and perhaps paid for without a vector; cost has them), max_batch_texts (what the server was
+  found to take a request), seconds, seconds_in_model, seconds_in_database, seconds_idle, run_id, stopped_by
+  (max_seconds or max_cost), error.
 The run after a plan has planned = chunks, reused = chunks_reused, texts = texts_to_embed and the same input_bytes (with
 --batch-size also the same requests), unless texts are refused or a limit ends it.
 

@@ -45,7 +45,8 @@ def summary_text(summary: EmbedSummary) -> str:
     """What a run did to a space, in one to three lines."""
     key = one_line(summary.space_key)
     if summary.error:
-        return f"{key}: stopped early, {summary.written} of {summary.planned} vectors written"
+        text = f"{key}: stopped early, {summary.written} of {summary.planned} vectors written"
+        return f"{text}\n{_unusable_text(summary)}" if summary.unusable_texts else text
     if not summary.planned:
         return f"{key}: nothing to embed, every current chunk has its vector"
     rate = summary.written / summary.seconds if summary.seconds else 0
@@ -56,6 +57,8 @@ def summary_text(summary: EmbedSummary) -> str:
     ]
     if summary.texts:
         lines.append(f"  sent {_sent_text(summary)}")
+    if summary.unusable_texts:
+        lines.append(_unusable_text(summary))
     if summary.reused_tokens:
         lines.append(f"  saved about {counted(summary.reused_tokens, 'token')} by reuse")
     if summary.stopped_by:
@@ -107,6 +110,13 @@ def _sent_text(summary: EmbedSummary) -> str:
     return (
         f"{counted(summary.texts, 'text')}, {about}{counted(summary.input_tokens, 'token')},"
         f" in {counted(summary.requests, 'request')}{cost}"
+    )
+
+
+def _unusable_text(summary: EmbedSummary) -> str:
+    return (
+        f"  sent without a vector to show for it, and perhaps paid for: {counted(summary.unusable_texts, 'text')},"
+        f" about {counted(summary.unusable_tokens, 'token')}"
     )
 
 

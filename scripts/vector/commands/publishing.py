@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import time
 from typing import Any
 
 from vector.commands.shared import (
@@ -48,7 +48,7 @@ PUBLISH_HELP = """examples:
 
 The space goes live when it is active, every current chunk has a vector in it, dbt's data tests of the ledgers pass,
 and evaluations made since its last change reach the seed publish_threshold, also against the live space. The old one is
-kept for `spaces rollback`. docs/publishing.md has the whole procedure.
+kept for `spaces rollback`. docs/publishing.md has the whole procedure. How far the data tests are is told on stderr.
 
 With --json, one object with the keys space_key, live_space_key (before), passed, published, publication_id (null if
 nothing was switched), checks (each with name, passed, detail, figures), options.
@@ -71,6 +71,10 @@ Where it is retired already, nothing is recorded: action, publication_id and pub
 HISTORY_HELP = """With --json, one object: {"rows": [...]}, each with the keys publication_number, action, space_key,
 previous_space_key, published_utc, published_by, note, publication_id. What was checked is in evidence_json of
 space_publication."""
+
+
+# Seconds between two lines of how far the data tests are, which take a minute or more.
+TELL_SECONDS = 5.0
 
 
 def add_to(nested: Any) -> None:
@@ -157,11 +161,19 @@ def _is_live(arguments: argparse.Namespace) -> bool:
 
 
 def _data_tests(arguments: argparse.Namespace) -> DataTests:
-    if sys.stderr.isatty():
-        say("running dbt's data tests ...")
+    say("running dbt's data tests ...")
     project = find_project_dir(arguments.project_dir)
     target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
-    return run_data_tests(project, find_profiles_dir(project, arguments.profiles_dir), target.name, arguments.vars)
+    told = time.monotonic()
+
+    def on_progress(done: int, planned: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            say(f"data tests: {done} of {planned} done")
+
+    profiles = find_profiles_dir(project, arguments.profiles_dir)
+    return run_data_tests(project, profiles, target.name, arguments.vars, on_progress)
 
 
 def _gate_text(space: EmbeddingSpace, gate: Gate, dry_run: bool) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from vector.engines.sqlserver import SqlServerEngine
 from vector.errors import ConfigurationError
@@ -69,12 +72,29 @@ _EXPLANATIONS = (
 )
 
 
+_SECRET_KEYS = ("pwd", "password", "pass", "client_secret", "app_secret", "access_token", "token")
+
+
+def _secrets(settings: Mapping[str, Any]) -> list[str]:
+    """The secrets of a profile in every form that a driver may repeat them in, the longest first.
+
+    A connection string has values with `;` or `}` in braces, each `}` doubled; a driver that reads such a value in
+    another way complains of the pieces.
+    """
+    forms: set[str] = set()
+    for key, value in settings.items():
+        if key.lower() in _SECRET_KEYS and value:
+            text = str(value)
+            forms |= {text, text.replace("}", "}}"), quote(text, safe=""), repr(text)[1:-1], " ".join(text.split())}
+            forms |= {piece for piece in re.split(r"[;{}=\s]+", text) if len(piece) > 2}
+    return sorted(forms - {""}, key=len, reverse=True)
+
+
 def _explained(error: Exception, target: Target) -> str:
-    message = " ".join(str(error).split())
-    for secret in ("PWD", "password", "pass", "client_secret", "app_secret", "access_token"):
-        value = target.settings.get(secret)
-        if value:
-            message = message.replace(str(value), "***")
+    message = str(error)
+    for secret in _secrets(target.settings):
+        message = message.replace(secret, "***")
+    message = " ".join(message.split())
     for words, advice in _EXPLANATIONS:
         if any(word in message.lower() for word in words):
             return f"{advice} ({message[:300]})"

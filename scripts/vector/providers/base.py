@@ -6,7 +6,8 @@ A provider knows texts and vectors and nothing of databases. Texts reach it alre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
@@ -156,7 +157,9 @@ class EmbeddingProvider(Protocol):
     calls at a time are a good start; a server may do better with up to `largest_batch_size` texts (None: no other size
     is better). More than `max_batch_texts` texts or `max_batch_tokens` tokens a call are several requests (None: no
     limit). `embedding_space_id` is the space that it was opened for, where that is known: only vectors of this space
-    may be compared with its own. A provider that inherits from this class gets the defaults.
+    may be compared with its own. `untold_order` is what a server does in place of telling which vector is whose, in
+    words; None while its replies tell. `may_repeat` is asked before texts that were perhaps paid for are sent once
+    more. A provider that inherits from this class gets the defaults.
     """
 
     name: str
@@ -169,6 +172,8 @@ class EmbeddingProvider(Protocol):
     max_batch_tokens: int | None = None
     largest_batch_size: int | None = None
     embedding_space_id: str | None = None
+    untold_order: str | None = None
+    may_repeat: Callable[[Sequence[str]], bool] | None = None
 
     @classmethod
     def batch_limits(cls, batch_size: int | None = None) -> tuple[int, int | None]:
@@ -184,6 +189,12 @@ class EmbeddingProvider(Protocol):
         cannot be used, SpaceRefused when it is not the space's.
         """
         ...
+
+    @contextmanager
+    def proving_order(self) -> Iterator[None]:
+        """Inside, a reply that does not tell which vector is whose counts as in the order of its texts, and the caller
+        checks that it is; when this ends without an error, such replies are trusted from then on."""
+        yield
 
     def interrupt(self) -> None:
         """Ends the waits between tries, in every thread; a call that is under way completes."""
@@ -215,6 +226,14 @@ def estimated_tokens(text: str) -> int:
 def estimated_tokens_of(byte_count: int) -> int:
     """The same for a text of so many bytes."""
     return byte_count // 3 + 1
+
+
+def reply_tokens(reply: EmbeddingReply, texts: Sequence[str]) -> int:
+    """The tokens of a reply to the texts: as the server counted them, together or each; else estimated."""
+    if reply.request_tokens is not None:
+        return reply.request_tokens
+    counts = zip(texts, reply.input_tokens, strict=True)
+    return sum(estimated_tokens(text) if known is None else known for text, known in counts)
 
 
 def check_reply(reply: EmbeddingReply, count: int, dimensions: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,36 @@ def file_sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def onnx_sha256(path: Path) -> str:
+    """The digest of an ONNX model, external data included: of the .onnx file alone, `file_sha256`; else of a line for
+    each file with its hash and its path, the .onnx file first.
+
+    A graph names the files of its external data (`TensorProto.external_data`, key `location`, in onnx.proto), so each
+    file in its folder whose name its bytes hold counts; one more that it happens to name does no harm.
+    """
+    own = file_sha256(path)
+    lines = [
+        f"{file_sha256(file)} {file.relative_to(folder).as_posix()}\n"
+        for folder in dict.fromkeys((path.parent, path.resolve().parent))
+        for file in _named_in(path, folder)
+    ]
+    return hashlib.sha256("".join([f"{own} model\n", *lines]).encode()).hexdigest() if lines else own
+
+
+def _named_in(model: Path, folder: Path) -> list[Path]:
+    """The files of a folder, and of those in it, that the bytes of the model name."""
+    with model.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return []
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            files = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+            return [
+                each
+                for each in sorted(files)
+                if each.is_file() and not each.samefile(model) and content.find(os.fsencode(each.name)) >= 0
+            ]
 
 
 def packaged_file(package: str, file_name: str, sha256: str, install: str) -> Path:
@@ -40,18 +71,24 @@ def packaged_file(package: str, file_name: str, sha256: str, install: str) -> Pa
 
 
 def folder_files(provider: str, model_name: str, default: str, weights: tuple[str, ...]) -> tuple[Path, Path]:
-    """The weights and the tokenizer.json of the model in a user's folder: an absolute one, or one under the folder
-    that the variable VECTOR_<PROVIDER>_HOME names. `weights` are the paths that its weights may have; `default` is the
-    one model that is no folder. Raises ConfigurationError when a file is missing."""
-    folder, variable = Path(model_name), f"VECTOR_{provider.upper()}_HOME"
-    if not folder.is_absolute():
-        home = os.environ.get(variable)
-        if not home:
-            raise ConfigurationError(
-                f"{provider} model {model_name!r} is neither {default!r} nor an absolute folder path; "
-                f"set {variable} to the folder that holds it"
-            )
-        folder = Path(home) / folder
+    """The weights and the tokenizer.json of the model in a user's folder, which is in the folder that the variable
+    VECTOR_<PROVIDER>_HOME names: a space's name comes from the warehouse, and only the environment says where models
+    may come from. `weights` are the paths that its weights may have; `default` is the one model that is no folder.
+    Raises ConfigurationError when the folder is elsewhere, or a file is missing."""
+    variable = f"VECTOR_{provider.upper()}_HOME"
+    home = os.environ.get(variable)
+    if not home:
+        raise ConfigurationError(
+            f"{provider} model {model_name!r} is not {default!r}, so it is a folder; "
+            f"set {variable} to the folder that holds it"
+        )
+    folder = Path(home) / model_name  # an absolute name stays as it is
+    inside = any(folder.is_relative_to(each) for each in (Path(home), Path(home).resolve()))
+    if not inside or ".." in Path(model_name).parts or "\0" in model_name:
+        raise ConfigurationError(
+            f"{provider} model {model_name!r} is not in {home}, the folder that {variable} names: give the space a name"
+            " inside of it, or let the variable name a folder that holds it (/ allows any absolute path)"
+        )
     found = next((folder / path for path in weights if (folder / path).is_file()), None)
     if found is None:
         raise ConfigurationError(f"{provider} model {model_name!r}: no {' or '.join(weights)} in {folder}")

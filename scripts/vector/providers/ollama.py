@@ -14,7 +14,8 @@ from vector.providers.base import DiscoveredModel, ModelDescription
 from vector.providers.http import Dialect, HttpClient
 from vector.providers.pacing import Clock, HttpPolicy
 from vector.providers.refusals import Doubtful
-from vector.providers.served import PROBE, Answer, HttpProvider
+from vector.providers.replies import is_count, is_name
+from vector.providers.served import PROBE, HttpProvider
 from vector.providers.transport import Credentials, split_credentials
 
 DEFAULT_URL = "http://localhost:11434"
@@ -127,22 +128,24 @@ class OllamaProvider(HttpProvider):
             cls.name, name, tag or None, dimensions, _digest(model), shown.context_length, shown.pooling, problem
         )
 
-    def _ask(self, texts: Sequence[str], tries: int | None = None) -> Answer:
-        body = self._client.post(
-            "/api/embed",
-            {
-                "model": self._model,
-                "input": list(texts),
-                "truncate": False,
-                "dimensions": self._dimensions,
-                **self._settings,
-            },
-            tries,
-        )
-        rows, tokens = body.get("embeddings"), body.get("prompt_eval_count")
+    def _send(self, texts: Sequence[str], tries: int | None = None) -> dict[str, Any]:
+        payload = {
+            "model": self._model,
+            "input": list(texts),
+            "truncate": False,
+            "dimensions": self._dimensions,
+            **self._settings,
+        }
+        return self._post("/api/embed", payload, texts, tries)
+
+    def _told_tokens(self, body: dict[str, Any]) -> Any:
+        return body.get("prompt_eval_count")
+
+    def _rows(self, body: dict[str, Any], count: int) -> list[Any]:
+        rows = body.get("embeddings")
         if not isinstance(rows, list):
             raise self._doubtful("answered without `embeddings`, a list of vectors", "bad_reply")
-        return Answer(rows, tokens if type(tokens) is int else None)
+        return rows
 
 
 def _settings() -> dict[str, Any]:
@@ -174,7 +177,7 @@ def _shown(client: HttpClient, model: str) -> ModelDescription:
     info = _tolerated(lambda: client.post("/api/show", {"model": model}, tries=1)).get("model_info")
     # Keys begin with the model's architecture: "nomic-bert.context_length".
     known = {str(key).rsplit(".", 1)[-1]: value for key, value in info.items()} if isinstance(info, dict) else {}
-    numbers = {key: value for key, value in known.items() if type(value) is int}
+    numbers = {key: value for key, value in known.items() if is_count(value)}
     return ModelDescription(
         context_length=numbers.get("context_length"),
         embedding_length=numbers.get("embedding_length"),
@@ -194,7 +197,7 @@ def _embeds(client: HttpClient, model: dict[str, Any]) -> bool:
 
 def _version(client: HttpClient) -> str | None:
     version = _tolerated(lambda: client.get("/api/version", tries=1)).get("version")
-    return version if isinstance(version, str) else None
+    return version if isinstance(version, str) and is_name(version) else None
 
 
 def _tolerated(asking: Any) -> dict[str, Any]:
@@ -207,7 +210,7 @@ def _tolerated(asking: Any) -> dict[str, Any]:
 
 def _digest(model: dict[str, Any]) -> str | None:
     digest = model.get("digest")
-    return f"sha256:{_bare(digest)}" if isinstance(digest, str) and digest else None
+    return f"sha256:{_bare(digest)}" if isinstance(digest, str) and is_name(digest) else None
 
 
 def _bare(digest: str) -> str:

@@ -20,7 +20,7 @@ from vector.providers.base import (
     unit_length,
     utf8,
 )
-from vector.providers.model_files import file_sha256, folder_files, one_line, packaged_file
+from vector.providers.model_files import folder_files, one_line, onnx_sha256, packaged_file
 from vector.providers.unknown_tokens import UnknownTokens
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -41,17 +41,17 @@ TOKENIZER_FILE = (
 
 
 def locate_model(model_name: str) -> tuple[Path, Path, str]:
-    """The .onnx file, the tokenizer.json and the model's digest ("sha256:" and the hex digest of the .onnx file).
+    """The .onnx file, the tokenizer.json and the model's digest: "sha256:" and that of `onnx_sha256`.
 
     The default model's files are those of two installed distributions, found without importing them, and must have
-    the pinned hashes. Any other name is a folder, absolute or under VECTOR_ONNX_HOME, that holds model.onnx or
+    the pinned hashes. Any other name is a folder in VECTOR_ONNX_HOME that holds model.onnx or
     onnx/model.onnx, and tokenizer.json. Raises ConfigurationError when a file is missing or is not the pinned one.
     """
     if model_name == DEFAULT_MODEL:
         model, tokenizer = packaged_file(*MODEL_FILE, INSTALL), packaged_file(*TOKENIZER_FILE, INSTALL)
         return model, tokenizer, f"sha256:{MODEL_FILE[2]}"
     model, tokenizer = folder_files("onnx", model_name, DEFAULT_MODEL, ("model.onnx", "onnx/model.onnx"))
-    return model, tokenizer, f"sha256:{file_sha256(model)}"
+    return model, tokenizer, f"sha256:{onnx_sha256(model)}"
 
 
 class OnnxProvider(EmbeddingProvider):

@@ -6,7 +6,8 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,11 +15,12 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
-from vector.providers.base import DiscoveredModel, ModelDescription
+from vector.providers.base import DiscoveredModel, EmbeddingReply, ModelDescription
 from vector.providers.http import Dialect, HttpClient
 from vector.providers.pacing import Clock, HttpPolicy
 from vector.providers.refusals import Doubtful
-from vector.providers.served import PROBE, Answer, HttpProvider
+from vector.providers.replies import is_count
+from vector.providers.served import PROBE, HttpProvider
 from vector.providers.transport import Credentials, split_credentials
 
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -28,6 +30,10 @@ EMBEDDING_NAMES = re.compile(r"embed|bert|minilm|bge|gte|\be5|jina|arctic|mxbai|
 
 _FORMAT = re.compile(r"encoding.?format|base64", re.IGNORECASE)
 _DIMENSIONS = re.compile(r"dimension|matryoshka", re.IGNORECASE)
+
+
+class _Undecodable(Doubtful):
+    """A vector came as a text that is no base64 of floats."""
 
 
 class OpenAIProvider(HttpProvider):
@@ -52,6 +58,9 @@ class OpenAIProvider(HttpProvider):
         self.max_batch_tokens = _max_tokens()
         self._base64 = self._sends_dimensions = True
         self._proven = False  # a reply has come, so the server takes requests in this manner
+        # Replies that do not tell whose vector is whose, by what they do instead; and whether canaries look at them.
+        self._trusted: set[str] = set()
+        self._proving = False
 
     @classmethod
     def batch_limits(cls, batch_size: int | None = None) -> tuple[int, int | None]:
@@ -120,7 +129,28 @@ class OpenAIProvider(HttpProvider):
     def _manner(self) -> tuple[bool, bool]:
         return self._base64, self._sends_dimensions
 
-    def _ask(self, texts: Sequence[str], tries: int | None = None) -> Answer:
+    @contextmanager
+    def proving_order(self) -> Iterator[None]:
+        """As of every provider; meant for one thread, before the others begin."""
+        self._proving = True
+        try:
+            yield
+        finally:
+            self._proving = False
+        if self.untold_order:
+            self._trusted.add(self.untold_order)
+
+    def _asked(self, texts: Sequence[str], tries: int | None = None) -> EmbeddingReply:
+        as_base64 = self._base64
+        try:
+            return super()._asked(texts, tries)
+        except _Undecodable:
+            self._base64 = False
+            if not as_base64 or not (self.may_repeat is None or self.may_repeat(texts)):
+                raise
+            return super()._asked(texts, tries)
+
+    def _send(self, texts: Sequence[str], tries: int | None = None) -> dict[str, Any]:
         manner = self._manner()
         payload = {**self._named(), "input": list(texts)}
         if self._base64:
@@ -128,13 +158,12 @@ class OpenAIProvider(HttpProvider):
         if self._sends_dimensions:
             payload["dimensions"] = self._dimensions
         try:
-            body = self._client.post(self._path(), payload, tries)
+            return self._post(self._path(), payload, texts, tries)
         except Doubtful as error:
             self._ask_plainer(payload, str(error))
             if self._manner() != manner:
-                return self._ask(texts, tries)
+                return self._send(texts, tries)
             raise
-        return self._answer(body, len(texts))
 
     def _ask_plainer(self, payload: dict[str, Any], message: str) -> None:
         """Leaves out, from now on, what the server's message finds fault with; nothing once a reply has come."""
@@ -157,24 +186,53 @@ class OpenAIProvider(HttpProvider):
                 self._base64, self._sends_dimensions = manner
                 raise
 
-    def _answer(self, body: dict[str, Any], count: int) -> Answer:
+    def _told_tokens(self, body: dict[str, Any]) -> Any:
+        usage = body.get("usage")
+        if not isinstance(usage, dict):
+            return None
+        # A text of digits, as some gateways write it, is no number; the total is that of the prompt, where that lacks.
+        told = usage.get("prompt_tokens")
+        return usage.get("total_tokens") if told is None else told
+
+    def _rows(self, body: dict[str, Any], count: int) -> list[Any]:
         data = body.get("data")
         if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
             raise self._doubtful("answered without `data`, a list of embeddings", "bad_reply")
         if len(data) != count:
             raise self._doubtful(f"answered {count} texts with {len(data)} vectors", "bad_reply")
-        # A server that leaves `index` out altogether keeps the order; one that counts otherwise cannot be followed.
-        if any("index" in item for item in data):
-            order = {item.get("index"): item for item in data if type(item.get("index")) is int}
-            if sorted(order) != list(range(count)):
-                raise self._doubtful("answered with an `index` twice, or with none of a text's", "bad_reply")
-            data = [order[position] for position in range(count)]
-        rows = [self._row(item.get("embedding")) for item in data]
+        rows = [self._row(item.get("embedding")) for item in self._in_order(data)]
         self._remember(body.get("model"))
-        usage = body.get("usage")
-        tokens = usage.get("prompt_tokens", usage.get("total_tokens")) if isinstance(usage, dict) else None
         self._proven = True
-        return Answer(rows, tokens if type(tokens) is int else None)
+        return rows
+
+    def _in_order(self, data: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The items in the order of the texts, by their `index`.
+
+        Servers that are compatible by their own account leave it out where it is 0, count from 1, go on counting from
+        one request to the next, or write the same for every text, or none. Of the last two kinds only the canaries can
+        tell in which order they answer.
+        """
+        told = [item.get("index") for item in data]
+        indexes = [index if type(index) is int else None for index in told]
+        if len(data) < 2:
+            return data
+        known = sorted(index for index in indexes if index is not None)
+        if len(known) == len(data) - 1 and known == list(range(1, len(data))):
+            indexes, known = [index or 0 for index in indexes], list(range(len(data)))
+        if len(known) == len(data) and known == list(range(known[0], known[0] + len(data))):
+            order = dict(zip(indexes, data, strict=True))
+            return [order[index] for index in known]
+        if known and (len(known) < len(data) or known[0] != known[-1]):
+            raise self._doubtful("answered with an `index` twice, or with none of a text's", "bad_reply")
+        what = "the same `index` for every text" if known else "no `index`"
+        if not self._proving and what not in self._trusted:
+            raise ProviderError(
+                f"{self.name} model {self._model!r} at {self.endpoint_url} answers several texts with {what}, and no"
+                " canaries have shown that it keeps their order: mend the server, or send one text a request"
+                " (--batch-size 1)"
+            )
+        self.untold_order = what
+        return data
 
     def _row(self, embedding: Any) -> Any:
         if not isinstance(embedding, str):
@@ -183,11 +241,13 @@ class OpenAIProvider(HttpProvider):
         try:
             return np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
         except ValueError:
-            return None
+            doubtful = self._doubtful("answered with a vector that is no base64 of floats", "bad_reply")
+            raise _Undecodable(str(doubtful), doubtful.reason, doubtful.otherwise) from None
 
     def _remember(self, model: Any) -> None:
         if not isinstance(model, str) or not model:
             return
+        model = model[:200].encode("utf-8", "replace").decode()
         if self.served_model is not None and model != self.served_model:
             raise SpaceRefused(
                 f"the server at {self.endpoint_url} answered as model {self.served_model!r} first and as {model!r} "
@@ -220,4 +280,4 @@ def _lengths(model: dict[str, Any]) -> dict[str, int]:
         "context_length": model.get("max_model_len") or meta.get("n_ctx_train"),
         "embedding_length": meta.get("n_embd"),
     }
-    return {name: value for name, value in found.items() if type(value) is int}
+    return {name: value for name, value in found.items() if is_count(value)}

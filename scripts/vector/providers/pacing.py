@@ -87,7 +87,10 @@ def _unix_time(date: str) -> float | None:
 @dataclass(frozen=True)
 class HttpCounts:
     """What talking to a server took. `requests` were sent, `retries` of them again, `rate_limited` were turned away.
-    Bytes are those of bodies, after decompression. `seconds_waiting` adds up the pauses of all threads."""
+    Bytes are those of bodies, after decompression. `seconds_waiting` adds up the pauses of all threads.
+
+    `unusable_requests`, with so many texts and tokens, were or may have been paid for without a vector to show: the
+    reply could not be used, or did not come in time. Tokens are estimated where the server did not count them."""
 
     requests: int = 0
     retries: int = 0
@@ -95,6 +98,9 @@ class HttpCounts:
     bytes_sent: int = 0
     bytes_received: int = 0
     seconds_waiting: float = 0.0
+    unusable_requests: int = 0
+    unusable_texts: int = 0
+    unusable_tokens: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON; seconds rounded to milliseconds."""

@@ -38,9 +38,23 @@ class Kind(Enum):
 PATIENT = (Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.RATE_LIMITED)
 FOR_GOOD = (Kind.TOO_LONG, Kind.BATCH_TOO_LARGE)
 
+_ITEMS = r"(inputs?|items|texts|sentences|strings|documents|elements|embeddings)"
 _BATCH = re.compile(
-    r"array (is )?too (long|large)|maximum length 2048|batch size.{0,20}(>|exceed|maximum)|tokens per request"
-    r"|too many (inputs|items|texts|sentences|strings)|max(imum)?.{0,20}(batch|inputs)\b|request too large for",
+    r"array (is )?too (long|large)|maximum length 2048|batch.?size.{0,20}(>|exceed|maximum)|tokens per request"
+    rf"|too many {_ITEMS}|max(imum)?.{{0,20}}(batch|inputs)\b|request too large for"
+    rf"|batch.{{0,60}}(larger|greater|more|bigger) than|(at most|no more than|up to|maximum of) \d+ {_ITEMS}"
+    rf"|batch (is )?too (large|big)|{_ITEMS} (per|in a|in one) (request|batch|call)|limit of \d+ {_ITEMS}"
+    rf"|in one batch|batch.?size limit|{_ITEMS}.{{0,40}}(at most|exceeds? the (maximum|limit) of) \d+\b(?! *tokens)"
+    r"|(?<!length )should not be (larger|greater|more) than \d+\b(?! *tokens)",
+    re.IGNORECASE,
+)
+# The number of texts that such a message allows; of tokens it says nothing here.
+_TOLD_LIMIT = re.compile(
+    rf"(?:larger|greater|more|bigger) than (\d{{1,6}})\b(?! *tokens)"
+    rf"|(?:at most|no more than|up to|maximum of|limit of|maximum:?|limit:?) (\d{{1,6}}) "
+    rf"(?:{_ITEMS}|requests can be|per (?:request|batch))"
+    rf"|{_ITEMS}.{{0,40}}(?:at most|(?:maximum|limit) of) (\d{{1,6}})\b(?! *tokens)|batch.?size limit is (\d{{1,6}})\b"
+    r"|max(?:imum)? (?:allowed )?batch size(?: is| of|:)? (\d{1,6})\b|maximum length (\d{1,6})\b",
     re.IGNORECASE,
 )
 _TOO_LONG = re.compile(
@@ -62,12 +76,22 @@ _BAD_KEY = re.compile(r"(invalid|incorrect|missing|expired).{0,20}(api.?key|toke
 @dataclass(frozen=True)
 class Failure:
     """A try that brought nothing. `message` is the server's, or ours of the wire; `told` the seconds to wait that the
-    server asked for; `status` that of HTTP, None where there was no answer."""
+    server asked for; `status` that of HTTP, None where there was no answer. `perhaps_paid` says that the server may
+    have done the work: it answered as if, or was at it when the wait was over."""
 
     kind: Kind
     message: str
     status: int | None = None
     told: float | None = None
+    perhaps_paid: bool = False
+
+
+class BatchRefused(InputRefused):
+    """Too many texts in one request. `largest` is the number that the server allows, where it says so."""
+
+    def __init__(self, message: str, largest: int | None):
+        super().__init__(message, Kind.BATCH_TOO_LARGE.value)
+        self.largest = largest
 
 
 class Doubtful(InputRefused):
@@ -106,14 +130,30 @@ def judge(status: int, message: str) -> Kind:
     return Kind.REFUSED if status >= 400 else Kind.FATAL
 
 
+def told_batch_limit(message: str) -> int | None:
+    """The number of texts that a refusal says a request may have; None where it says none."""
+    found = _TOLD_LIMIT.search(message)
+    number = next((group for group in found.groups() if group and group.isdecimal()), "0") if found else "0"
+    return int(number) or None
+
+
 def error_message(content: bytes) -> str:
     """The server's own words on one line, however it wraps them: {"error": "..."} (Ollama, TEI), {"error":
-    {"message": "...", "code": "..."}} (OpenAI, llama.cpp), {"message": "..."} (vLLM), {"detail": ...} (FastAPI)."""
+    {"message": "...", "code": "..."}} (OpenAI, llama.cpp), {"message": "..."} (vLLM), {"detail": ...} (FastAPI).
+
+    Whatever the bytes are, the words are text that can be stored: what is no JSON, or nested too deeply to be read, is
+    taken as it stands, and what is no character of Unicode is replaced.
+    """
     text = content.decode("utf-8", "replace")
     try:
-        body: Any = json.loads(text)
-    except ValueError:
-        body = None
+        message = _words(json.loads(text), text)
+    except (ValueError, RecursionError):
+        message = text
+    # JSON may hold lone surrogates, which no database takes; some take no NUL.
+    return " ".join(message.replace("\0", " ").split())[:2000].encode("utf-8", "replace").decode()
+
+
+def _words(body: Any, text: str) -> str:
     words: Any = body
     for key in ("error", "message", "detail"):
         if isinstance(words, Mapping) and words.get(key):
@@ -122,5 +162,5 @@ def error_message(content: bytes) -> str:
             if isinstance(words, str) and isinstance(code, str) and code not in words:
                 words = f"{words} ({code})"
     if words is None:
-        words = text
-    return " ".join((words if isinstance(words, str) else json.dumps(words)).split())[:2000]
+        return text
+    return words if isinstance(words, str) else json.dumps(words)

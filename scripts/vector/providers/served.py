@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
+from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused, VectorError
 from vector.providers.base import (
     EmbeddingProvider,
     EmbeddingReply,
@@ -21,26 +20,21 @@ from vector.providers.base import (
     PartlyRefused,
     PreprocessPolicy,
     estimated_tokens,
+    reply_tokens,
     unit_length,
     utf8,
 )
 from vector.providers.http import HttpClient
 from vector.providers.pacing import Clock, HttpPolicy
 from vector.providers.refusals import Doubtful
+from vector.providers.replies import plausible_tokens, reply_limit
 
 PROBE = "probe"  # the text that tells a bad text from a bad server
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A server's reply, read but not checked: one row a text, each of any length; tokens of all texts together."""
-
-    rows: list[Any]
-    tokens: int | None
-
-
 class HttpProvider(EmbeddingProvider):
-    """Embeds through an HttpClient; a protocol says how to ask (`_ask`). `policy` and `clock` are for tests."""
+    """Embeds through an HttpClient; a protocol says how to ask (`_send`) and how to read the answer (`_told_tokens`,
+    `_rows`). `policy` and `clock` are for tests."""
 
     in_process = False
     model_digest: str | None = None
@@ -71,8 +65,17 @@ class HttpProvider(EmbeddingProvider):
         """The client of the server that the environment names; `model` is for messages. Sends nothing yet."""
 
     @abstractmethod
-    def _ask(self, texts: Sequence[str], tries: int | None = None) -> Answer:
-        """One request; raises what HttpClient.post raises, and Doubtful for a reply that is not of the protocol."""
+    def _send(self, texts: Sequence[str], tries: int | None = None) -> dict[str, Any]:
+        """One request, by `_post`; raises what HttpClient.post raises."""
+
+    @abstractmethod
+    def _told_tokens(self, body: dict[str, Any]) -> Any:
+        """The tokens of the request as the server counts them: whatever it says."""
+
+    @abstractmethod
+    def _rows(self, body: dict[str, Any], count: int) -> list[Any]:
+        """One row a text, in their order, each whatever it may be. Raises Doubtful for a reply that is not of the
+        protocol, ProviderError for one that nothing can be made of."""
 
     def embed(self, texts: Sequence[str]) -> EmbeddingReply:
         """The vectors of texts, in as few requests as the server's limits allow. Token counts are known only of a text
@@ -96,6 +99,9 @@ class HttpProvider(EmbeddingProvider):
                     kept += [len(kept) + position for position in error.kept]
                     done.append(error.reply)
                 raise PartlyRefused(str(error), error.reason, self._joined(done), kept) from None
+            except VectorError:
+                self._count_unusable(texts[: sum(len(reply.vectors) for reply in done)], done)
+                raise
         return self._joined(done)
 
     def interrupt(self) -> None:
@@ -111,7 +117,7 @@ class HttpProvider(EmbeddingProvider):
         return ModelDescription(digest=self.model_digest, served_model=self.served_model)
 
     def metrics(self) -> dict[str, Any]:
-        """Requests, retries, rate_limited, bytes_sent, bytes_received, seconds_waiting so far."""
+        """The fields of HttpCounts, so far."""
         return self._client.counters.read().to_dict()
 
     def _parts(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -142,7 +148,7 @@ class HttpProvider(EmbeddingProvider):
 
     def _embed_part(self, texts: Sequence[str]) -> EmbeddingReply:
         try:
-            return self._checked(texts, self._ask(texts))
+            return self._asked(texts)
         except Doubtful as error:
             manner = self._manner()
             self._blame(error)
@@ -161,16 +167,55 @@ class HttpProvider(EmbeddingProvider):
     def _blame(self, error: Doubtful) -> None:
         """Returns when the texts are to blame; raises ProviderError when the server fails with another text too."""
         try:
-            self._checked([PROBE], self._ask([PROBE], tries=1))
+            reply = self._asked([PROBE], tries=1)
         except InputRefused:
             raise error.otherwise from None
+        self._count_unusable([PROBE], [reply])
 
-    def _checked(self, texts: Sequence[str], answer: Answer) -> EmbeddingReply:
+    def _asked(self, texts: Sequence[str], tries: int | None = None) -> EmbeddingReply:
+        """The checked reply to one request; what was paid for and is no good is counted."""
+        body = self._send(texts, tries)
+        tokens = plausible_tokens(self._told_tokens(body), texts)
+        try:
+            return self._checked(texts, self._rows(body, len(texts)), tokens)
+        except PartlyRefused as error:
+            # The tokens that the server told are those of all; they go with the vectors that are good.
+            kept = set(error.kept)
+            bad = [text for position, text in enumerate(texts) if position not in kept]
+            self._add_unusable(0, bad, 0 if tokens is not None else sum(map(estimated_tokens, bad)))
+            raise
+        except VectorError:
+            self._add_unusable(1, texts, tokens)
+            raise
+
+    def _post(self, path: str, payload: dict[str, Any], texts: Sequence[str], tries: int | None) -> dict[str, Any]:
+        """The answer to a request with these texts, of no more bytes than their vectors can have."""
+
+        def on_unusable() -> bool:
+            self._add_unusable(1, texts, None)
+            return self.may_repeat is None or self.may_repeat(texts)
+
+        return self._client.post(path, payload, tries, reply_limit(len(texts), self._dimensions), on_unusable)
+
+    def _add_unusable(self, requests: int, texts: Sequence[str], tokens: int | None) -> None:
+        if tokens is None:
+            tokens = sum(map(estimated_tokens, texts))
+        self._client.counters.add(unusable_requests=requests, unusable_texts=len(texts), unusable_tokens=tokens)
+
+    def _count_unusable(self, texts: Sequence[str], replies: Sequence[EmbeddingReply]) -> None:
+        """Good replies to these texts, one after the other, that nobody gets."""
+        start = 0
+        for reply in replies:
+            end = start + len(reply.vectors)
+            self._add_unusable(1, texts[start:end], reply_tokens(reply, texts[start:end]))
+            start = end
+
+    def _checked(self, texts: Sequence[str], found: Sequence[Any], tokens: int | None) -> EmbeddingReply:
         """The reply, when it holds a good vector of the space's dimensions for every text; if for some, PartlyRefused.
         A zero vector is no good: it has no direction."""
-        if len(answer.rows) != len(texts):
-            raise self._doubtful(f"answered {len(texts)} texts with {len(answer.rows)} vectors", "bad_reply")
-        rows = [_as_vector(row) for row in answer.rows]
+        if len(found) != len(texts):
+            raise self._doubtful(f"answered {len(texts)} texts with {len(found)} vectors", "bad_reply")
+        rows = [_as_vector(row) for row in found]
         good = [
             position
             for position, row in enumerate(rows)
@@ -186,15 +231,15 @@ class HttpProvider(EmbeddingProvider):
         if len(good) == len(texts):
             unknown: list[int | None] = [None] * len(texts)
             # A server that cuts long texts by itself counts what is left; only one that refuses them is believed.
-            counted = [answer.tokens] if len(texts) == 1 and self.refuses_long_texts else unknown
-            return EmbeddingReply(vectors, list(counted), list(counted), answer.tokens)
+            counted = [tokens] if len(texts) == 1 and self.refuses_long_texts else unknown
+            return EmbeddingReply(vectors, list(counted), list(counted), tokens)
         bad = next(position for position in range(len(texts)) if position not in good)
         what = f"answered text {bad + 1} of {len(texts)} with a vector {_fault(rows[bad])}"
         doubtful = self._doubtful(what, "bad_vector")
         if not good:
             raise doubtful
         missing: list[int | None] = [None] * len(good)
-        reply = EmbeddingReply(vectors, missing, list(missing), answer.tokens)
+        reply = EmbeddingReply(vectors, missing, list(missing), tokens)
         raise PartlyRefused(str(doubtful), doubtful.reason, reply, good)
 
     def _doubtful(self, what: str, reason: str) -> Doubtful:
@@ -206,7 +251,10 @@ class HttpProvider(EmbeddingProvider):
 
 
 def _as_vector(row: Any) -> np.ndarray | None:
-    """The float32 vector of shape (dimensions,), which may be empty or hold NaN; None when it is no list of numbers."""
+    """The float32 vector of shape (dimensions,), which may be empty or hold NaN; None when it is no list of numbers.
+    numpy would take texts and true for numbers; null is what servers write for NaN."""
+    if isinstance(row, list) and not set(map(type, row)) <= {int, float, type(None)}:
+        return None
     try:
         with np.errstate(over="ignore"):  # too large for float32 is infinity, which is refused as such
             vector = np.asarray(row, dtype=np.float32)

@@ -46,7 +46,7 @@ def locate_model(model_name: str) -> tuple[Path, Path, str]:
     """The weights, the tokenizer and the model's digest ("sha256:" and the hex digest of the weights' file).
 
     The default model's files are those of an installed distribution, found without importing it, and must have the
-    pinned hashes. Any other name is a folder, absolute or under VECTOR_STATIC_HOME, that holds model.safetensors and
+    pinned hashes. Any other name is a folder in VECTOR_STATIC_HOME that holds model.safetensors and
     tokenizer.json. Raises ConfigurationError when a file is missing or is not the pinned one.
     """
     if model_name == DEFAULT_MODEL:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
+import logging
+import os
+import re
 import socket
+import ssl
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -14,7 +21,15 @@ from requests.adapters import HTTPAdapter
 
 from vector.errors import ConfigurationError
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+logger = logging.getLogger(__name__)
+
+# Those that requests reads, in its order, and OpenSSL's own.
+CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+# What the path of a server's URL may show. Anything else may be a token.
+PLAIN_SEGMENTS = frozenset(
+    "ai api compatible compatible-mode compat-mode embed embeddings engines gateway inference llm models ollama openai"
+    " proxy serving-endpoints".split()
+)
 
 
 def split_credentials(url: str, variable: str, example: str) -> tuple[str, tuple[str, str] | None]:
@@ -32,6 +47,35 @@ def split_credentials(url: str, variable: str, example: str) -> tuple[str, tuple
     if parts.username is None:
         return clean, None
     return clean, (unquote(parts.username), unquote(parts.password or ""))
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name is of this machine's own network."""
+    name = (host or "").rstrip(".").lower()
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def shown_url(url: str) -> str:
+    """A URL as it may be shown and stored: without user, query and fragment, and of its path the common words only."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    path = "/".join("***" if _may_be_secret(segment) else segment for segment in parts.path.split("/"))
+    with suppress(ValueError):
+        host = f"{host}:{parts.port}" if parts.port else host
+    return f"{parts.scheme}://{host}{path}"
+
+
+def secret_segments(url: str) -> list[str]:
+    """What `shown_url` leaves out of the path, as it is written there and decoded."""
+    segments = [segment for segment in urlsplit(url).path.split("/") if _may_be_secret(segment)]
+    return [form for segment in segments for form in (segment, unquote(segment))]
+
+
+def _may_be_secret(segment: str) -> bool:
+    return bool(segment) and segment.lower() not in PLAIN_SEGMENTS and not re.fullmatch(r"v\d{1,2}", segment)
 
 
 class Credentials(requests.auth.AuthBase):
@@ -61,6 +105,13 @@ class Credentials(requests.auth.AuthBase):
     def __repr__(self) -> str:
         return f"Credentials({', '.join(self._headers)})"
 
+    def __bool__(self) -> bool:
+        return bool(self._headers)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """These are secrets, too."""
+        self._secrets |= {secret for secret in secrets if secret}
+
     def scrub(self, message: str) -> str:
         """The message without the secrets, should a server have repeated them."""
         for secret in sorted(self._secrets, key=len, reverse=True):
@@ -69,14 +120,43 @@ class Credentials(requests.auth.AuthBase):
 
 
 def open_session(url: str, credentials: Credentials) -> requests.Session:
-    """A session for the server at `url`, for many threads, whose requests `Deadline` can cut."""
+    """A session for the server at `url`, for many threads, whose requests `Deadline` can cut. Warns when a key would
+    be sent where others can read it. Raises ConfigurationError when the file of certificates that the environment names
+    is none."""
     session = requests.Session()
     session.auth = credentials
-    if urlsplit(url).hostname in LOOPBACK:
+    loopback = is_loopback(urlsplit(url).hostname)
+    secure = urlsplit(url).scheme == "https"
+    if secure and (bundle := _ca_bundle()):
+        session.verify = bundle
+    if loopback:
         session.trust_env = False  # a proxy cannot reach this machine's loopback address
+    elif credentials and not secure:
+        logger.warning(
+            "the key or password for %s is sent over http://, where anyone on the way can read it: use https://",
+            shown_url(url),
+        )
     for scheme in ("http://", "https://"):
         session.mount(scheme, _CuttableAdapter(pool_maxsize=64))
     return session
+
+
+def _ca_bundle() -> str | None:
+    """The file or folder of certificates that the environment names for every server; None for the usual ones."""
+    variable = next((name for name in CA_BUNDLES if os.environ.get(name)), None)
+    if variable is None:
+        return None
+    path = Path(os.environ[variable])
+    if not path.exists():
+        raise ConfigurationError(f"{variable} names {path}, which does not exist: correct it, or unset it")
+    try:
+        if path.is_file():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"{variable} names {path}, which cannot be read as certificates (PEM): {type(error).__name__}"
+        ) from None
+    return str(path)
 
 
 class Deadline:
