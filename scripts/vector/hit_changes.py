@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from vector.candidates import current_texts
-from vector.contracts.ledgers import Column
+from vector.contracts.ledgers import key_column
 from vector.contracts.models import VectorRetrieval, VectorRetrievalHit
 from vector.engines.filters import SearchFilters, naive_utc
 from vector.retrieval import FoundChunk
@@ -166,7 +166,7 @@ def _own_score(components: dict[str, Any], score: float) -> float | None:
 
 def _chunks_now(store: VectorStore, embedding_space_id: str, chunk_ids: Sequence[str]) -> dict[str, _ChunkNow]:
     engine = store.engine
-    with engine.staged([Column("chunk_id", "", "text")], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
+    with engine.staged([key_column("chunk_id")], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
         rows = engine.query(
             "select chunk.chunk_id, chunk.source_id, chunk.content_sha256, chunk.created_utc, chunk.updated_utc,"
             " chunk.retired_utc, chunk.policy_json, version.created_utc, source.created_utc, source.updated_utc,"
@@ -188,7 +188,7 @@ def _policies_before(store: VectorStore, searched: datetime, source_ids: set[str
     if not source_ids:
         return {}
     engine = store.engine
-    with engine.staged([Column("source_id", "", "text")], [(each,) for each in sorted(source_ids)]) as staged:
+    with engine.staged([key_column("source_id")], [(each,) for each in sorted(source_ids)]) as staged:
         rows = engine.query(
             "select distinct chunk.source_id, chunk.policy_json"
             f" from {staged} as staged inner join {engine.table('chunk')} as chunk"
@@ -212,7 +212,7 @@ def _passing(store: VectorStore, embedding_space_id: str, filters: SearchFilters
         return current
     engine = store.engine
     conditions, values = engine.filter_conditions(filters)
-    with engine.staged([Column("chunk_id", "", "text")], [(chunk_id,) for chunk_id in current]) as staged:
+    with engine.staged([key_column("chunk_id")], [(chunk_id,) for chunk_id in current]) as staged:
         rows = engine.query(
             f"select searched.chunk_id from {engine.table('chunk')} as searched inner join {staged} as staged"
             f" on staged.chunk_id = searched.chunk_id where {' and '.join(conditions)}",

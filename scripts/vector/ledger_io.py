@@ -71,6 +71,8 @@ def _require_text(ledger: Ledger, column: Column, value: Any) -> None:
     require_storable_text(value, about)
     if not value and column.name in ledger.key:
         raise InvalidRecord(f"{about}: is empty")
+    if column.is_ascii and not value.isascii():
+        raise InvalidRecord(f"{about}: {value[:40]!r} is no id or digest: it is not ASCII")
     # A character is one or two code units of UTF-16, and most texts are far from the limit.
     if column.length is not None and 2 * len(value) > column.length:
         units = len(value.encode("utf-16-le")) // 2
