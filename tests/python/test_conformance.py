@@ -2,7 +2,6 @@
 VECTOR_TEST_SQLSERVER names one (`make test-sqlserver`), see live.py."""
 
 import json
-import os
 import random
 import signal
 import threading
@@ -62,9 +61,9 @@ def store(warehouse):
 
 
 def needs(warehouse, feature):
-    """Skips a test of a feature that the server under test is said to lack."""
+    """Skips a test of a feature that the server under test lacks."""
     if warehouse.engine == "sqlserver" and feature in live.WITHOUT:
-        pytest.skip(f"not covered: VECTOR_TEST_SQLSERVER_WITHOUT names {feature}")
+        pytest.skip(f"not covered: {live.FEATURES[feature]}")
 
 
 def test_a_second_build_and_embed_write_nothing_but_their_run(warehouse):
@@ -306,7 +305,7 @@ def test_killed_while_embedding_then_complete(warehouse):
 def test_sessions_that_create_one_space_at_once_write_one_row(warehouse):
     if warehouse.engine == "duckdb":
         pytest.skip("DuckDB has one writing process; threads of one are in test_store.py")
-    needs(warehouse, "concurrency")
+    needs(warehouse, "locks")
     ready = threading.Barrier(8)
 
     def create(_):
@@ -325,15 +324,16 @@ def test_sessions_that_create_one_space_at_once_write_one_row(warehouse):
 def test_concurrent_builds_do_not_break_each_other(warehouse):
     if warehouse.engine == "duckdb":
         pytest.skip("DuckDB has one writing process")
-    needs(warehouse, "concurrency")
+    needs(warehouse, "locks")
     before = live.ledger_rows(warehouse, "job", "run")
-    pids = []
-    for _ in range(2):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0 if warehouse.build("--select", "source_registry", "chunk", "chunk_version").success else 1)
-        pids.append(pid)
-    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+    chosen = ("run", "--select", "source_registry", "chunk", "chunk_version")
+    builds = [warehouse.start_dbt(*chosen) for _ in range(2)]
+    try:
+        said = [build.communicate(timeout=300)[0] for build in builds]
+    finally:
+        for build in builds:
+            build.kill()
+    assert [build.returncode for build in builds] == [0, 0], said
     assert live.ledger_rows(warehouse, "job", "run") == before
 
 
@@ -383,7 +383,7 @@ def test_what_is_pending_is_queued_once(warehouse, store):
 def test_sessions_that_queue_the_same_work_at_once_queue_one_job(warehouse):
     if warehouse.engine == "duckdb":
         pytest.skip("DuckDB has one writing process; threads of one are in test_queue.py")
-    needs(warehouse, "concurrency")
+    needs(warehouse, "locks")
     ready = threading.Barrier(8)
 
     def enqueue(_):
@@ -407,7 +407,7 @@ def test_sessions_that_queue_the_same_work_at_once_queue_one_job(warehouse):
 def test_2000_jobs_by_8_processes_of_which_a_third_is_killed(warehouse):
     if warehouse.engine == "duckdb":
         pytest.skip("DuckDB has one writing process; its threads are killed in test_worker.py")
-    needs(warehouse, "concurrency")
+    needs(warehouse, "locks")
     expected = enqueue_work(warehouse)
     options = ("worker", "--once", "--lease-seconds", "5", "--backoff-seconds", "0.01")
     workers = [start_worker(warehouse, *options, "--worker-id", f"w{n}") for n in range(8)]
@@ -432,7 +432,6 @@ def test_2000_jobs_by_8_processes_of_which_a_third_is_killed(warehouse):
 def test_the_second_search_reads_no_vector_again(warehouse, store):
     if warehouse.engine == "duckdb":
         pytest.skip("DuckDB compares vectors itself")
-    needs(warehouse, "rowversion")
     (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
     request = SearchRequest(space.embedding_space_id, np.ones(space.dimensions, np.float32), "cosine", 5)
     first, _ = store.engine.search(request)
