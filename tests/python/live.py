@@ -1,8 +1,8 @@
 """Where the conformance suite finds a SQL Server, and how it leaves no trace on it.
 
 VECTOR_TEST_SQLSERVER is an ODBC connection string, or `target:<name>`, an output of the user's own dbt profile.
-VECTOR_TEST_SQLSERVER_WITHOUT names features that a server of another make lacks, separated by commas: applock,
-rowversion, concurrency. They are switched off, and their tests reported as not covered.
+VECTOR_TEST_SQLSERVER_WITHOUT names features that a server of another make lacks, separated by commas: rowversion,
+concurrency. Their tests are reported as not covered.
 """
 
 import os
@@ -63,8 +63,6 @@ def use_sqlserver(project: ScratchProject) -> None:
         output["password"] = f"{{{{ env_var('{_PASSWORD}') }}}}"
     profile = {"vector_runtime": {"target": "sqlserver", "outputs": {"sqlserver": output}}}
     (project.folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
-    lacking = [name for name in ("applock", "rowversion") if name in WITHOUT]
-    project.edit("dbt_project.yml", "  sqlserver_without: []", f"  sqlserver_without: {lacking}")
 
 
 def open_store(project: ScratchProject) -> VectorStore:
