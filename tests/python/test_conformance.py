@@ -18,6 +18,7 @@ from support import ScratchProject
 from test_sql_parity import as_pinned, hostile_cases
 
 from vector.chunking import Chunker, ChunkingPolicy
+from vector.contracts.ledgers import Column, key_column
 from vector.contracts.models import JobType, VectorChunk, VectorEmbedding, compute_content_hash
 from vector.engines.base import SearchRequest
 from vector.engines.filters import SearchFilters
@@ -162,7 +163,10 @@ def _write_pages(project, cases, page, policy):
     project.write_rows("chunk_policy", [row, {**policy, "source_type": "*"}])
 
 
+LONG_TEXTS = ["é" * 4001, "日本\U0001f680 " * 5000, "z日" * 600_000]
 HOSTILE_TEXTS = [
+    *LONG_TEXTS,
+    "\t\r\n\x01\x1f\u2028 controls",
     "emoji 🚀 family 👨‍👩‍👧",
     "trailing blanks   ",
     " ",
@@ -175,10 +179,81 @@ HOSTILE_TEXTS = [
 
 def test_all_unicode_survives(store):
     for text in HOSTILE_TEXTS:
-        (chunk,) = Chunker(ChunkingPolicy()).chunk(text, f"unicode:{compute_content_hash(text)[:8]}", "lake_text")
+        policy = ChunkingPolicy(chunk_size=10_000_000)
+        (chunk,) = Chunker(policy).chunk(text, f"unicode:{compute_content_hash(text)[:8]}", "lake_text")
         store.save_chunk(chunk)
         assert store.get_chunk(chunk.chunk_id).content == text
         assert not store.save_chunk(chunk)
+
+
+def staged_cases(engine):
+    """Columns of every kind, and rows of their edges; the first is all NULL."""
+    vector = np.random.default_rng(1).normal(size=1998).astype(np.float32)
+    vector[:4] = [1e-45, 3.4028235e38, -0.0, 1 / 3]
+    columns = [
+        Column("n", "", "integer"), key_column("chunk_id"), key_column("embedding_space_id"), key_column("source_id"),
+        Column("content", "", "text"), Column("score", "", "real"), Column("flag", "", "boolean"),
+        Column("at_utc", "", "utc"), Column("tags_json", "", "json"), Column("vector", "", "vector"),
+    ]  # fmt: skip
+    leap = datetime(2024, 2, 29, 23, 59, 58, 123456)
+    edges = [
+        ("a" * 64, "b" * 36, "日" * 400, LONG_TEXTS[2], 0.1, True, leap, "{}", vector),
+        ("b", "", "it's ", LONG_TEXTS[1], 1.7976931348623157e308, False, datetime(1, 1, 1), '["é"]', -vector),
+        ("c", "c", "🚀" * 200, "", 5e-324, True, datetime(9999, 12, 31, 23, 59, 59, 999999), "null", vector[:1]),
+        *((f"{i:064}", None, f"?{i}", text, i / 7, None, datetime(2026, 1, 1, 0, 0, 0, i), "[]", vector[i : i + 2])
+          for i, text in enumerate(HOSTILE_TEXTS)),
+    ]  # fmt: skip
+    rows = [(0, *[None] * 9), *((n + 1, *each) for n, each in enumerate(edges))]
+    # More values than a statement may have parameters.
+    rows += [(n, f"{n:064}", *[None] * 8) for n in range(len(rows), 3000)]
+    rows[1] = (2**63 - 1, *rows[1][1:])
+    rows[2] = (-(2**63), *rows[2][1:])
+    return columns, [(*row[:-1], None if row[-1] is None else engine.encode_vector(row[-1])) for row in rows]
+
+
+def test_what_is_staged_is_what_was_given(store):
+    """By content, whatever the driver makes of parameters."""
+    engine = store.engine
+    columns, rows = staged_cases(engine)
+    names = ", ".join(column.name for column in columns)
+    with engine.staged(columns, rows) as staged:
+        found = {row[0]: row for row in engine.query(f"select {names} from {staged} as staged where 1 = ?", [1])}
+    assert len(found) == len(rows)
+    for given in rows:
+        got = found[given[0]]
+        assert got[:-1] == given[:-1]
+        if given[-1] is not None:
+            vectors = [np.asarray(engine.decode_vector(row[-1]), np.float32).tobytes() for row in (got, given)]
+            assert vectors[0] == vectors[1]
+    with engine.staged(columns, []) as staged:
+        assert engine.query(f"select {names} from {staged} as staged") == []
+
+
+def test_an_error_leaves_no_transaction_and_no_part_of_it(store):
+    """Whatever the session says about errors: the next transaction works, and counts its rows."""
+    if store.engine.name == "sqlserver":
+        store.engine.execute("set xact_abort on")
+    (chunk,) = Chunker().chunk("a text that is refused once", "refused:1", "lake_text")
+    wrong = VectorEmbedding.create_new(chunk.chunk_id, "0" * 36, chunk.content_sha256, [1.0])
+    columns, rows = [key_column("chunk_id")], [(chunk.chunk_id,), (chunk.chunk_id,)]
+
+    def refused():
+        store.engine.execute(
+            f"update {store.engine.table('source_registry')} set title = 'lost' where source_id is not null"
+        )
+        with store.engine.staged(columns, rows) as staged:
+            store.engine.execute(
+                f"insert into {store.engine.table('chunk')} (chunk_id) select chunk_id from {staged} as staged"
+            )
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        store.engine.atomically(refused)
+    assert store.engine.explain_constraint(caught.value)
+    assert not [source for source in store.list_sources() if source.title == "lost"]
+    with pytest.raises(InvalidRecord):
+        store.save_embedding(wrong)
+    assert store.save_chunk(chunk).inserted == 1
+    assert store.save_chunk(chunk).unchanged == 1
 
 
 @pytest.mark.parametrize("text", ["lone \ud83d surrogate", "nul \0 character"])

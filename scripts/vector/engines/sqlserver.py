@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import orjson
 
 from vector.contracts.ledgers import Column
 from vector.engines import sqlserver_errors, sqlserver_queue, sqlserver_search
@@ -217,8 +218,9 @@ class SqlServerEngine:
         return f"#{checked_identifier(name, 'table')}"
 
     def encode_vector(self, vector: np.ndarray) -> Any:
-        """A float32 vector as a JSON array; numpy writes the shortest text that reads back as the same float32."""
-        return f"[{','.join(np.asarray(vector, dtype=np.float32).astype(str))}]"
+        """A float32 vector as a JSON array; each number is the shortest text that reads back as the same float32."""
+        numbers = np.ascontiguousarray(vector, dtype=np.float32)
+        return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY).decode("ascii")
 
     def decode_vector(self, value: Any) -> list[float]:
         """A stored vector as a list of floats."""
