@@ -189,7 +189,8 @@ class ScratchProject:
 
     def start(self, script: str, *arguments: str) -> subprocess.Popen:
         """Starts scripts/<script>.py in a process of its own."""
-        command = [sys.executable, str(PROJECT_DIR / "scripts" / f"{script}.py"), *arguments, *self._location(arguments)]
+        program = [sys.executable, str(PROJECT_DIR / "scripts" / f"{script}.py")]
+        command = [*program, *arguments, *self._location(arguments)]
         return subprocess.Popen(
             command, cwd=self.folder, env={**clean_copy(os.environ), **self.environment}, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, encoding="utf-8",

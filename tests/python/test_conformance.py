@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 import live
 import numpy as np
 import pytest
+import yaml
 from queue_support import handlers
 from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
 from support import ScratchProject
@@ -80,6 +81,84 @@ def test_a_full_refresh_loses_nothing(warehouse):
     assert live.ledger_rows(warehouse) == before
 
 
+JSON_COMMANDS = (
+    ("coverage",), ("verify",), ("failures",), ("embed", "--plan"), ("embed",), ("search", QUESTION, "--no-log"),
+    ("spaces", "list"), ("spaces", "history"), ("jobs", "list"), ("replay", "--last", "1"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reference(warehouse, tmp_path_factory):
+    """The same project on DuckDB, at the same point."""
+    project = ScratchProject(tmp_path_factory.mktemp("reference") / "project")
+    project.build()
+    project.embed()
+    assert project.vector("search", QUESTION).exit_code == 0
+    return project
+
+
+def shape(value):
+    """A JSON value with a type in place of each value; None is of any type, and a list has that of its elements."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    if isinstance(value, list):
+        merged = None
+        for each in value:
+            merged = merge(merged, shape(each))
+        return [merged]
+    return None if value is None else type(value).__name__
+
+
+def merge(one, other):
+    """The shape that both are of; of two that differ, a text that shows them."""
+    if one is None or other is None or one == other:
+        return other if one is None else one
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {key: merge(one.get(key), other.get(key)) for key in sorted({*one, *other})}
+    if isinstance(one, list) and isinstance(other, list):
+        return [merge(one[0], other[0])]
+    return f"{one} and {other}"
+
+
+def differences(shapes, path=""):
+    """Where a merged shape holds two types."""
+    if isinstance(shapes, dict):
+        return [found for key, each in shapes.items() for found in differences(each, f"{path}.{key}")]
+    if isinstance(shapes, list):
+        return differences(shapes[0], f"{path}[]")
+    return [f"{path}: {shapes}"] if shapes and " and " in shapes else []
+
+
+def mart_rows(project):
+    """{mart: its rows as objects, as JSON would have them}."""
+    opened = live.open_store(project)
+    try:
+        found = {}
+        for path in sorted((project.folder / "models" / "marts").glob("*.sql")):
+            names = [
+                column["name"]
+                for column in yaml.safe_load(path.with_suffix(".yml").read_text("utf-8"))["models"][0]["columns"]
+            ]
+            sql = f"select {', '.join(names)} from {opened.engine.table(path.stem)}"
+            found[path.stem] = [dict(zip(names, row, strict=True)) for row in opened.engine.query(sql)]
+        return found
+    finally:
+        opened.close()
+
+
+def test_commands_and_marts_give_the_types_of_duckdb(warehouse, request):
+    """Numbers are numbers, and whole ones whole, key by key."""
+    if warehouse.engine == "duckdb":
+        pytest.skip("what the other engine is compared with")
+    reference = request.getfixturevalue("reference")
+    assert differences(merge(shape(mart_rows(warehouse)), shape(mart_rows(reference)))) == []
+    for command in JSON_COMMANDS:
+        answers = [project.vector(*command, "--json") for project in (warehouse, reference)]
+        assert [answer.exit_code for answer in answers] == [0, 0], (command, answers)
+        merged = merge(*(shape(json.loads(answer.stdout)) for answer in answers))
+        assert (command, differences(merged)) == (command, [])
+
+
 def test_every_dbt_test_is_green(warehouse):
     done = warehouse.dbt("test")
     assert done.success, done.output
@@ -105,6 +184,46 @@ def test_changed_vanished_and_returned_sources(warehouse):
     assert json.loads(warehouse.vector("embed", "--json").stdout)["spaces"][0]["requests"] == 0
     done = warehouse.test()
     assert done.success, done.output
+
+
+@pytest.mark.parametrize(
+    ("page_id", "said"),
+    [
+        ("x" * 396, f'source_id "page:{"x" * 75}..." is longer than the 400 characters of its column'),
+        ("🚀" * 198, f'source_id "page:{"🚀" * 75}..." is longer than the 400 characters of its column'),
+        ("apollo ", 'source_id "page:apollo " ends in a blank'),
+        ("new ", 'source_id "page:new " ends in a blank'),
+    ],
+    ids=["long", "astral", "like another", "blank"],
+)
+def test_an_id_that_does_not_fit_stops_the_build(warehouse, page_id, said):
+    """Cut, or without its blank, it would be the id of another source."""
+    rows = warehouse.rows("page")
+    before = live.ledger_rows(warehouse)
+    warehouse.write_rows("page", [*rows, {**rows[0], "page_id": page_id}])
+    try:
+        warehouse.build("--select", "page")
+        done = warehouse.dbt("run", "--select", "source_registry", "chunk")
+        assert not done.success
+        assert [said in line for line in done.output.splitlines() if "source_registry: " in line][-1]
+        assert done.ended("skipped") == {"chunk"}
+        assert live.ledger_rows(warehouse) == before
+    finally:
+        warehouse.write_rows("page", rows)
+        warehouse.build("--select", "page")
+
+
+def test_the_longest_id_that_fits_is_a_source(warehouse):
+    rows = warehouse.rows("page")
+    try:
+        warehouse.write_rows("page", [*rows, *({**rows[0], "page_id": each} for each in ("y" * 395, "🚀" * 197))])
+        warehouse.build("--select", "page", "source_registry")
+        opened = live.open_store(warehouse)
+        assert {"page:" + "y" * 395, "page:" + "🚀" * 197} <= {source.source_id for source in opened.list_sources()}
+        opened.close()
+    finally:
+        warehouse.write_rows("page", rows)
+        warehouse.build()
 
 
 def test_the_pinned_texts_have_their_chunks(warehouse):
@@ -529,8 +648,6 @@ def test_the_second_search_reads_no_vector_again(warehouse, store):
 def test_a_wrong_setting_is_one_clear_line(warehouse, tmp_path, key, value, expected):
     if warehouse.engine == "duckdb":
         pytest.skip("the settings of a server; DuckDB's are in test_bad_input.py")
-    import yaml
-
     profile = yaml.safe_load((warehouse.folder / "profiles.yml").read_text(encoding="utf-8"))
     profile["vector_runtime"]["outputs"]["sqlserver"].update({key: value, "retries": 1, "login_timeout": 5})
     (tmp_path / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
