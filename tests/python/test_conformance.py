@@ -83,7 +83,7 @@ def test_a_full_refresh_loses_nothing(warehouse):
 
 JSON_COMMANDS = (
     ("coverage",), ("verify",), ("failures",), ("embed", "--plan"), ("embed",), ("search", QUESTION, "--no-log"),
-    ("spaces", "list"), ("spaces", "history"), ("jobs", "list"), ("replay", "--last", "1"),
+    ("spaces", "list"), ("spaces", "history"), ("jobs", "list"), ("replay", "--since", "2020-01-01"),
 )  # fmt: skip
 
 
