@@ -40,10 +40,11 @@
             from (
                 select
                     cast([key] as int) as position,
-                    case [type]
-                        when 1 then {{ json_string('[value]') }}
-                        when 3 then cast([value] as nvarchar(max)) collate Latin1_General_100_BIN2
-                        else cast(try_cast([value] as bigint) as nvarchar(max)) collate Latin1_General_100_BIN2
+                    case
+                        when [type] = 1 then {{ json_string('[value]') }}
+                        when [type] = 3 then cast([value] as nvarchar(max)) collate Latin1_General_100_BIN2
+                        when [value] not like N'%[^-0-9]%'
+                            then cast(try_cast([value] as bigint) as nvarchar(max)) collate Latin1_General_100_BIN2
                     end as content
                 from openjson(case when left({{ array }}, 1) = N'[' then {{ array }} end)
                 where [type] in (1, 2, 3)

@@ -5,6 +5,7 @@ the same rows as the native SQL: the demo's, hostile ones, and ledgers that some
 """
 
 import json
+import re
 import shutil
 from collections import Counter
 from typing import Any
@@ -13,7 +14,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import LEDGERS, drop_constraints
+from support import LEDGERS, PROJECT_DIR, drop_constraints
 from test_sql_parity import HOSTILE
 from tsql.project import compiled_project
 from tsql.to_duckdb import teach, to_duckdb
@@ -156,6 +157,15 @@ def warehouse(kept_project, native, tmp_path_factory):
 def test_a_view_gives_the_native_rows(warehouse, native, view):
     rows = _same_rows(warehouse, native[view], _translated(view), without=("vector",))
     assert rows > 0
+
+
+def test_no_mart_counts_in_decimals():
+    """1.0 is an exact number to SQL Server, and what is made of it a numeric of many digits; 1.0e0 is a float."""
+    marts = [path.stem for path in (PROJECT_DIR / "models" / "marts").glob("*.sql")]
+    exact = re.compile(r"(?<![\w.])\d+\.\d+(?![\de])\s*[*/]|[*/]\s*\d+\.\d+(?![\de])|\bas (?:decimal|numeric)\b")
+    found = {name: exact.findall(compiled_project()[name].sql) for name in marts}
+    # A score's text is rounded that way.
+    assert {name: each for name, each in found.items() if each} == {"retrieval_quality": ["as decimal"]}
 
 
 def test_tags_are_canonical_on_both(warehouse, native):
