@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support import LEDGERS
 
+from vector.contracts.models import EmbeddingSpace
 from vector.engines.duckdb import DuckDBEngine
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "sqlserver.md"
@@ -83,9 +84,12 @@ def test_embed_writes_what_an_embedder_may(project, written):
 
 
 def test_a_worker_writes_what_a_worker_may(project, written):
+    with project.store() as store:
+        store.save_embedding_space(EmbeddingSpace.create_new("hash", "draft", 8, space_key="draft", is_active=False))
+    written.clear()
     run(project, "enqueue", "EMBED_CHUNKS", "--input", '{"space_key": "hash"}')
     run(project, "worker", "--once")
-    run(project, "spaces", "retire", "hash")
+    run(project, "spaces", "retire", "draft")
     assert {("insert", "run"), ("insert", "space_publication")} <= written
     assert written <= granted()["vector_worker"]
 
