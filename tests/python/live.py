@@ -28,11 +28,18 @@ CONNECTION = os.environ.get("VECTOR_TEST_SQLSERVER", "")
 BACKEND = os.environ.get("VECTOR_TEST_SQLSERVER_BACKEND", "")
 FEATURES = {
     "locks": "row locks that others skip (READPAST) or wait for (UPDLOCK)",
-    "decimals": "decimal arithmetic of SQL Server's own scales",
+    "decimals": "SQL Server's scales of decimals, and its floats",
+    "nul": "the character U+0000 in a text",
+    "utf16": "texts counted in UTF-16",
+}
+# The unit tests of dbt that need a feature.
+UNIT_TESTS = {
+    "decimals": ("eval_rank_overlap_by_hand", "retrieval_quality_query_by_hand", "space_comparison_by_hand"),
+    "nul": ("document_says_why_it_cannot_be_chunked",),
 }
 WITHOUT = {name.strip() for name in os.environ.get("VECTOR_TEST_SQLSERVER_WITHOUT", "").split(",") if name.strip()}
 # What `select @@version` of a stand-in says, and what it lacks.
-STANDINS = {"Babelfish": {"locks", "decimals"}}
+STANDINS = {"Babelfish": {"locks", "decimals", "nul", "utf16"}}
 SKIPPED = "VECTOR_TEST_SQLSERVER is not set: give an ODBC connection string, or target:<name> of your dbt profile"
 
 STANDIN_MACROS = Path(__file__).with_name("standin") / "macros.jinja"

@@ -3,6 +3,7 @@ VECTOR_TEST_SQLSERVER names one (`make test-sqlserver`), see live.py."""
 
 import json
 import random
+import re
 import signal
 import threading
 import time
@@ -160,8 +161,18 @@ def test_commands_and_marts_give_the_types_of_duckdb(warehouse, request):
 
 
 def test_every_dbt_test_is_green(warehouse):
-    done = warehouse.dbt("test")
+    lacking = live.WITHOUT if warehouse.engine == "sqlserver" else ()
+    left_out = [name for feature in lacking for name in live.UNIT_TESTS.get(feature, ())]
+    done = warehouse.dbt("test", *(["--exclude", *left_out] if left_out else []))
     assert done.success, done.output
+
+
+@pytest.mark.parametrize("feature", live.UNIT_TESTS)
+def test_the_unit_tests_of_a_feature_are_green(warehouse, feature):
+    needs(warehouse, feature)
+    done = warehouse.dbt("test", "--select", *live.UNIT_TESTS[feature])
+    assert done.success, done.output
+    assert len(done.results) == len(live.UNIT_TESTS[feature])
 
 
 def test_changed_vanished_and_returned_sources(warehouse):
@@ -198,6 +209,8 @@ def test_changed_vanished_and_returned_sources(warehouse):
 )
 def test_an_id_that_does_not_fit_stops_the_build(warehouse, page_id, said):
     """Cut, or without its blank, it would be the id of another source."""
+    if not page_id.isascii():
+        needs(warehouse, "utf16")
     rows = warehouse.rows("page")
     before = live.ledger_rows(warehouse)
     warehouse.write_rows("page", [*rows, {**rows[0], "page_id": page_id}])
@@ -205,7 +218,7 @@ def test_an_id_that_does_not_fit_stops_the_build(warehouse, page_id, said):
         warehouse.build("--select", "page")
         done = warehouse.dbt("run", "--select", "source_registry", "chunk")
         assert not done.success
-        assert [said in line for line in done.output.splitlines() if "source_registry: " in line][-1]
+        assert any(said in line for line in done.output.splitlines() if "source_registry: " in line), done.output
         assert done.ended("skipped") == {"chunk"}
         assert live.ledger_rows(warehouse) == before
     finally:
@@ -641,7 +654,7 @@ def test_the_second_search_reads_no_vector_again(warehouse, store):
     [
         ("password", "wrong", "login was refused"),
         ("server", "host.invalid", "cannot be reached"),
-        ("database", "no_such_database", "database does not exist"),
+        ("database", "no_such_database", "database .*does not exist"),
         ("driver", "No Such Driver", "not installed"),
     ],
 )
@@ -649,10 +662,12 @@ def test_a_wrong_setting_is_one_clear_line(warehouse, tmp_path, key, value, expe
     if warehouse.engine == "duckdb":
         pytest.skip("the settings of a server; DuckDB's are in test_bad_input.py")
     profile = yaml.safe_load((warehouse.folder / "profiles.yml").read_text(encoding="utf-8"))
+    if key == "driver" and profile["vector_runtime"]["outputs"]["sqlserver"]["backend"] == "mssql-python":
+        pytest.skip("a wrong ODBC driver: mssql-python brings its own")
     profile["vector_runtime"]["outputs"]["sqlserver"].update({key: value, "retries": 1, "login_timeout": 5})
     (tmp_path / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
     done = warehouse.vector("coverage", "--profiles-dir", str(tmp_path))
     assert done.exit_code == 2
-    assert expected in done.stderr
+    assert re.search(expected, done.stderr)
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
