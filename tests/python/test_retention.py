@@ -114,8 +114,8 @@ def test_thousands_are_deleted_in_batches_and_all_of_them(project, aged):
     """More rows than a batch has, of searches with hits and without."""
     with project.connect() as connection:
         connection.execute(
-            "insert into retrieval select retrieval.* replace (cast(uuid() as varchar) as retrieval_id) from retrieval, range(4500)"
-            " where retrieval_id = ?",
+            "insert into retrieval select retrieval.* replace (cast(uuid() as varchar) as retrieval_id)"
+            " from retrieval, range(4500) where retrieval_id = ?",
             [aged["user"]],
         )
     kept = left(project) - {
