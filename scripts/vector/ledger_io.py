@@ -12,7 +12,6 @@ from vector.contracts.ledgers import Column, Ledger
 from vector.engines.base import Engine, key_match
 from vector.errors import InvalidRecord
 
-
 # How columns are called that name something; macros/ledger/ledger_unfit_value.sql has the same.
 _IDENTIFYING = ("_id", "_key", "_type", "_version")
 
