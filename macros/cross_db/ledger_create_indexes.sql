@@ -14,16 +14,7 @@
     {%- if clustered -%}
         {% do run_query(ledger_create_index_sql(relation, clustered, 'clustered')) %}
     {%- endif -%}
-    {%- for index in indexes if 'row_version' not in index.columns or ledger_engine_columns() -%}
+    {%- for index in indexes -%}
         {% do run_query(ledger_create_index_sql(relation, index.columns, 'nonclustered')) %}
     {%- endfor -%}
-{%- endmacro %}
-
-{% macro ledger_create_index_sql(relation, columns, kind) -%}
-    {%- set name = ('cx_' if kind == 'clustered' else 'ix_') ~ relation.identifier ~ '_' ~ columns | join('_') | replace(' ', '_') -%}
-    if not exists (
-        select 1 from sys.indexes
-        where name = N'{{ name }}' and object_id = object_id(N'{{ relation.include(database=false) }}')
-    )
-    create {{ kind }} index {{ name }} on {{ relation.include(database=false) }} ({{ columns | join(', ') }})
 {%- endmacro %}

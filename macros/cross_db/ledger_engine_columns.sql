@@ -11,6 +11,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_engine_columns() -%}
-    {%- set stamped = config.get('meta', {}).get('row_version') and 'rowversion' not in var('sqlserver_without') -%}
-    {{ return(['row_version rowversion not null'] if stamped else []) }}
+    {{ return(['row_version rowversion not null'] if config.get('meta', {}).get('row_version') else []) }}
 {%- endmacro %}

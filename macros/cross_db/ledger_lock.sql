@@ -10,7 +10,6 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_lock(relation) -%}
-    {%- if 'applock' in var('sqlserver_without') -%} {{ return('') }} {%- endif -%}
     {#- By `statement`, which begins the transaction that owns the lock; run_query would not. -#}
     {%- call statement('ledger_lock') -%}
         declare @got int;

@@ -1,4 +1,4 @@
-{#- Seconds from one time to another, to the millisecond. -#}
+{#- Seconds from one time to another, to the millisecond, as a double. -#}
 {% macro seconds_between(earlier, later) -%}
     {{ return(adapter.dispatch('seconds_between')(earlier, later)) }}
 {%- endmacro %}
@@ -8,5 +8,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__seconds_between(earlier, later) -%}
-    (1.0 * datediff_big(millisecond, {{ earlier }}, {{ later }}) / 1000)
+    (1.0e0 * datediff_big(millisecond, {{ earlier }}, {{ later }}) / 1000)
 {%- endmacro %}

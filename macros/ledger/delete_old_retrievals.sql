@@ -1,5 +1,6 @@
 {#-
-    Deletes logged searches older than so many days, each whole: its hits, then the search. Searches of a run
+    Deletes logged searches older than so many days, each whole: its hits, then the search, and some thousand rows in a
+    transaction, so that a server keeps row locks and whoever searches meanwhile goes on. Searches of a run
     (RETRIEVE_TEST, DRIFT_TEST) and those that answer a question of `eval_query` stay, as marts compare them over time,
     unless `evaluations` is true. `dry_run` only counts.
 
@@ -16,7 +17,9 @@
     {%- if dry_run -%}
         {% do log("Would delete " ~ found ~ ".", info=true) %}
     {%- else -%}
-        {% do delete_children_first(old_hits_delete_sql(old), old_retrievals_delete_sql(old)) %}
+        {%- for last_id in run_query(old_retrievals_batches_sql(old)).columns[0].values() -%}
+            {% do delete_children_first(old_hits_delete_sql(old, last_id), old_retrievals_delete_sql(old, last_id)) %}
+        {%- endfor -%}
         {% do log("Deleted " ~ found ~ ".", info=true) %}
     {%- endif -%}
 {%- endmacro %}
@@ -71,12 +74,38 @@
         ) as hit_count
 {%- endmacro %}
 
-{% macro old_hits_delete_sql(old) -%}
-    delete from {{ ref('retrieval_hit') }}
-    where retrieval_id in (select retrieval_id from {{ ref('retrieval') }} where {{ old }})
+{#- The last id of each batch, in the order of ids. A batch is of whole searches with 2,000 rows or little more: SQL
+    Server locks the whole table from 5,000 rows of a statement on. -#}
+{% macro old_retrievals_batches_sql(old) -%}
+    select max(numbered.retrieval_id) as last_id
+    from (
+        select
+            counted.retrieval_id,
+            {{ ceil_divide('sum(counted.row_count) over (order by counted.retrieval_id rows unbounded preceding)', '2000') }}
+                as batch_number
+        from (
+            select
+                retrieval.retrieval_id,
+                1 + count(hit.retrieval_id) as row_count
+            from {{ ref('retrieval') }} as retrieval
+            left join {{ ref('retrieval_hit') }} as hit
+                on retrieval.retrieval_id = hit.retrieval_id
+            where retrieval.retrieval_id in (select retrieval_id from {{ ref('retrieval') }} where {{ old }})
+            group by retrieval.retrieval_id
+        ) as counted
+    ) as numbered
+    group by numbered.batch_number
+    order by last_id
 {%- endmacro %}
 
-{% macro old_retrievals_delete_sql(old) -%}
+{% macro old_hits_delete_sql(old, last_id) -%}
+    delete from {{ ref('retrieval_hit') }}
+    where retrieval_id in (
+        select retrieval_id from {{ ref('retrieval') }} where retrieval_id <= '{{ last_id }}' and {{ old }}
+    )
+{%- endmacro %}
+
+{% macro old_retrievals_delete_sql(old, last_id) -%}
     delete from {{ ref('retrieval') }}
-    where {{ old }}
+    where retrieval_id <= '{{ last_id }}' and {{ old }}
 {%- endmacro %}

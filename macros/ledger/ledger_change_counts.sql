@@ -1,9 +1,13 @@
-{#- How many rows of a ledger's SQL are new and how many change one that is there: {inserted, updated}. -#}
+{#-
+    How many rows of a ledger's SQL are new and how many change one that is there: {inserted, updated}. A row that does
+    not fit the ledger's columns is an error that shows it: nothing is written.
+-#}
 {% macro ledger_change_counts(relation, sql, unique_key) -%}
     {%- set query -%}
         select
             count(*) as total_count,
-            count(ledger.{{ unique_key[0] }}) as updated_count
+            count(ledger.{{ unique_key[0] }}) as updated_count,
+            min({{ ledger_unfit_value() }}) as unfit_value
         from (
             {{ sql }}
         ) as change
@@ -11,6 +15,11 @@
             on {{ ledger_key_match('ledger', 'change', unique_key) }}
     {%- endset -%}
     {%- set row = run_query(query).rows[0] -%}
+    {%- if row[2] is not none -%}
+        {% do exceptions.raise_compiler_error(
+            model.name ~ ": " ~ row[2].replace('\n', '\\n').replace('\r', '\\r')
+            ~ ". Correct it in the source, or in the model that reads it; nothing was written.") %}
+    {%- endif -%}
     {%- set total = row[0] | int -%}
     {%- set updated = row[1] | int -%}
     {{ return({'inserted': total - updated, 'updated': updated}) }}

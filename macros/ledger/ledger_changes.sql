@@ -28,6 +28,8 @@ from {{ current }} as current_row
     on current_row.{{ unique_key }} = ledger_row.{{ unique_key }}
 where
     ledger_row.{{ unique_key }} is null
+    {# SQL Server finds the id without its blank: the row is selected, and the ledger refuses it. -#}
+    or current_row.{{ unique_key }} like '% '
     {%- if retire %}
     or (
         current_row.{{ unique_key }} is null
@@ -40,7 +42,8 @@ where
         current_row.{{ unique_key }} is not null
         and (
             {%- for column in compare %}
-            {{ is_distinct('current_row.' ~ column, 'ledger_row.' ~ column) }}{{ ' or' if not loop.last }}
+            {{ is_distinct('current_row.' ~ column, 'ledger_row.' ~ column, model.columns.get(column, {}).get('data_type', 'text')) }}
+            {{- ' or' if not loop.last }}
             {%- endfor %}
         )
     )

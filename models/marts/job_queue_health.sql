@@ -73,8 +73,8 @@ final as (
         depths.oldest_due_seconds,
         cast(coalesce(recent_runs.succeeded_count, 0) as integer) as succeeded_run_count,
         cast(coalesce(recent_runs.failed_count, 0) as integer) as failed_run_count,
-        1.0 * coalesce(recent_runs.succeeded_count, 0) / {{ var('queue_window_hours') }} as jobs_per_hour,
-        round(100.0 * recent_runs.failed_count / recent_runs.run_count, 2) as failure_percent,
+        1.0e0 * coalesce(recent_runs.succeeded_count, 0) / {{ var('queue_window_hours') }} as jobs_per_hour,
+        round(100.0e0 * recent_runs.failed_count / recent_runs.run_count, 2) as failure_percent,
         recent_runs.average_seconds
     from depths
     left join recent_runs

@@ -20,7 +20,7 @@ parsed as (
         {{ json_text('payload_json', '$.title') }} as title,
         {{ json_text('payload_json', '$.body.text') }} as body_text,
         {{ json_text('payload_json', '$.lang') }} as language,
-        {{ json_object('payload_json', '$.tags') }} as tags_array_json
+        {{ json_scalar_array('payload_json', '$.tags') }} as tags_array_json
     from source
 
 ),
@@ -40,7 +40,7 @@ final as (
         end as content,
         concat(
             '{"lang":', {{ json_string_or_null('language') }},
-            ',"tags":', coalesce(tags_array_json, '[]'), '}'
+            ',"tags":', tags_array_json, '}'
         ) as tags_json,
         fetched_utc as updated_utc
     from parsed

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vector.contracts.ledgers import Column
+from vector.contracts.ledgers import key_column
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import SearchHit, SearchRequest
 from vector.engines.filters import SearchFilters
@@ -17,7 +17,7 @@ from vector.rerankers import load_reranker, reranked
 from vector.search_policy import SearchPolicy
 from vector.store import VectorStore
 
-_KEY = Column("chunk_id", "", "text")
+_KEY = key_column("chunk_id")
 
 
 @dataclass(frozen=True)

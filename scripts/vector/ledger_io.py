@@ -12,6 +12,9 @@ from vector.contracts.ledgers import Column, Ledger
 from vector.engines.base import Engine, key_match
 from vector.errors import InvalidRecord
 
+# How columns are called that name something; macros/ledger/ledger_unfit_value.sql has the same.
+_IDENTIFYING = ("_id", "_key", "_type", "_version")
+
 
 class ConstraintRefusal(InvalidRecord):
     """A constraint of the database refused a record."""
@@ -73,6 +76,10 @@ def _require_text(ledger: Ledger, column: Column, value: Any) -> None:
     require_storable_text(value, about)
     if not value and column.name in ledger.key:
         raise InvalidRecord(f"{about}: is empty")
+    if value.endswith(" ") and column.name.endswith(_IDENTIFYING):
+        raise InvalidRecord(f"{about}: {value[-40:]!r} ends in a blank; SQL Server takes it for the same without")
+    if column.is_ascii and not value.isascii():
+        raise InvalidRecord(f"{about}: {value[:40]!r} is no id or digest: it is not ASCII")
     # A character is one or two code units of UTF-16, and most texts are far from the limit.
     if column.length is not None and 2 * len(value) > column.length:
         units = len(value.encode("utf-16-le")) // 2

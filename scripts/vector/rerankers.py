@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vector.errors import ConfigurationError
-from vector.project_vars import project_var
+from vector.project.variables import project_var
 
 GROUP = "vector.rerankers"
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from vector import ledger_io
 from vector.contracts import ledgers
-from vector.contracts.ledgers import Column
+from vector.contracts.ledgers import key_column
 from vector.contracts.models import VectorRetrievalHit
 from vector.engines.base import Engine
 from vector.errors import InvalidRecord
 
-_KEY = (Column("chunk_id", "", "text"), Column("content_sha256", "", "text"))
+_KEY = (key_column("chunk_id"), key_column("content_sha256"))
 
 
 def keep_versions(engine: Engine, pairs: Iterable[tuple[str, str]]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from evaluation import Warehouse, open_warehouse
+from live_report import pytest_runtest_logreport, pytest_unconfigure  # noqa: F401
 from support import VECTOR, ScratchProject
 
 from vector.chunking import Chunker, ChunkingPolicy

@@ -1,15 +1,20 @@
 """Where the conformance suite finds a SQL Server, and how it leaves no trace on it.
 
 VECTOR_TEST_SQLSERVER is an ODBC connection string, or `target:<name>`, an output of the user's own dbt profile.
-VECTOR_TEST_SQLSERVER_WITHOUT names features that a server of another make lacks, separated by commas: applock,
-rowversion, concurrency. They are switched off, and their tests reported as not covered.
+VECTOR_TEST_SQLSERVER_BACKEND is the driver, pyodbc or mssql-python; without it, the one that is installed.
+VECTOR_TEST_SQLSERVER_WITHOUT names features of FEATURES that a server of another make lacks, separated by commas: their
+tests are not run. A stand-in that is known lacks its own without being told, and dbt builds on it with the macros of
+standin/, which are no part of the project.
 """
 
 import os
 import re
 import secrets
+import shutil
+from pathlib import Path
 from typing import Any
 
+import live_report as report
 import yaml
 from support import PROJECT_DIR, ScratchProject
 
@@ -20,8 +25,24 @@ from vector.project.profile import load_target
 from vector.store import VectorStore
 
 CONNECTION = os.environ.get("VECTOR_TEST_SQLSERVER", "")
+BACKEND = os.environ.get("VECTOR_TEST_SQLSERVER_BACKEND", "")
+FEATURES = {
+    "locks": "row locks that others skip (READPAST) or wait for (UPDLOCK)",
+    "decimals": "SQL Server's scales of decimals, and its floats",
+    "nul": "the character U+0000 in a text",
+    "utf16": "texts counted in UTF-16",
+}
+# The unit tests of dbt that need a feature.
+UNIT_TESTS = {
+    "decimals": ("eval_rank_overlap_by_hand", "retrieval_quality_query_by_hand", "space_comparison_by_hand"),
+    "nul": ("document_says_why_it_cannot_be_chunked",),
+}
 WITHOUT = {name.strip() for name in os.environ.get("VECTOR_TEST_SQLSERVER_WITHOUT", "").split(",") if name.strip()}
+# What `select @@version` of a stand-in says, and what it lacks.
+STANDINS = {"Babelfish": {"locks", "decimals", "nul", "utf16"}}
 SKIPPED = "VECTOR_TEST_SQLSERVER is not set: give an ODBC connection string, or target:<name> of your dbt profile"
+
+STANDIN_MACROS = Path(__file__).with_name("standin") / "macros.jinja"
 
 # Where the scratch profile finds the password: it is not written to a file.
 _PASSWORD = "LIVE_SUITE_PASSWORD"
@@ -51,7 +72,7 @@ def sqlserver_output(connection: str, schema: str) -> dict[str, Any]:
     server, _, port = output["server"].removeprefix("tcp:").partition(",")
     output.update(server=server, port=int(port or 1433))
     output.setdefault("driver", "ODBC Driver 18 for SQL Server")
-    output["backend"] = installed_backend(output["driver"])
+    output["backend"] = BACKEND or installed_backend(output["driver"])
     return output
 
 
@@ -63,8 +84,31 @@ def use_sqlserver(project: ScratchProject) -> None:
         output["password"] = f"{{{{ env_var('{_PASSWORD}') }}}}"
     profile = {"vector_runtime": {"target": "sqlserver", "outputs": {"sqlserver": output}}}
     (project.folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
-    lacking = [name for name in ("applock", "rowversion") if name in WITHOUT]
-    project.edit("dbt_project.yml", "  sqlserver_without: []", f"  sqlserver_without: {lacking}")
+    if unknown := WITHOUT - FEATURES.keys():
+        raise ValueError(f"VECTOR_TEST_SQLSERVER_WITHOUT: {', '.join(unknown)}; known are {', '.join(FEATURES)}")
+    report.driver = output["backend"]
+    report.server = server_version(project)
+    for name, lacking in STANDINS.items():
+        if name in report.server:
+            WITHOUT.update(lacking)
+            use_standin_macros(project.folder)
+
+
+def server_version(project: ScratchProject) -> str:
+    """What the server says of itself, in its first line."""
+    engine = engine_for_target(load_target(project.folder, project.folder))
+    try:
+        return str(engine.query("select cast(@@version as nvarchar(400))")[0][0]).splitlines()[0].strip()
+    finally:
+        engine.close()
+
+
+def use_standin_macros(folder: Path) -> None:
+    """Puts a stand-in's macros over those of dbt-sqlserver and of the project, in a copy of the project only."""
+    macros = folder / "macros" / "zz_standin" / "standin.sql"
+    macros.parent.mkdir(exist_ok=True)
+    shutil.copy(STANDIN_MACROS, macros)
+    (folder / "macros" / "cross_db" / "ledger_create_index_sql.sql").unlink()
 
 
 def open_store(project: ScratchProject) -> VectorStore:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -177,7 +178,7 @@ class ScratchProject:
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
-            exit_code = main([*arguments, *self._location])
+            exit_code = main([*arguments, *self._location(arguments)])
         return Command(exit_code, out.getvalue(), err.getvalue())
 
     def embed(self, *arguments: str) -> str:
@@ -188,15 +189,27 @@ class ScratchProject:
 
     def start(self, script: str, *arguments: str) -> subprocess.Popen:
         """Starts scripts/<script>.py in a process of its own."""
-        command = [sys.executable, str(PROJECT_DIR / "scripts" / f"{script}.py"), *arguments, *self._location]
+        program = [sys.executable, str(PROJECT_DIR / "scripts" / f"{script}.py")]
+        command = [*program, *arguments, *self._location(arguments)]
         return subprocess.Popen(
             command, cwd=self.folder, env={**clean_copy(os.environ), **self.environment}, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, encoding="utf-8",
         )  # fmt: skip
 
-    @property
-    def _location(self) -> list[str]:
-        return ["--project-dir", str(self.folder), "--profiles-dir", str(self.folder)]
+    def start_dbt(self, *arguments: str) -> subprocess.Popen:
+        """Starts dbt in a process of its own, whose files are not those of this one."""
+        target = self.folder / f"target-{secrets.token_hex(4)}"
+        where = [*self._location(()), "--target-path", str(target), "--log-path", str(target)]
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name("dbt")), *arguments, *where], cwd=self.folder,
+            env={**clean_copy(os.environ), **self.environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )  # fmt: skip
+
+    def _location(self, given: Sequence[str]) -> list[str]:
+        """Where the project and its profile are, as options; what a test says itself stands."""
+        options = {"--project-dir": str(self.folder), "--profiles-dir": str(self.folder)}
+        return [part for name, value in options.items() if name not in given for part in (name, value)]
 
     # Rows
 

@@ -108,3 +108,24 @@ def refused(project, arguments, told):
     assert not done.success
     assert told in done.output
     assert left(project) == before
+
+
+def test_thousands_are_deleted_in_batches_and_all_of_them(project, aged):
+    """More rows than a batch has, of searches with hits and without."""
+    with project.connect() as connection:
+        connection.execute(
+            "insert into retrieval select retrieval.* replace (cast(uuid() as varchar) as retrieval_id)"
+            " from retrieval, range(4500) where retrieval_id = ?",
+            [aged["user"]],
+        )
+    kept = left(project) - {
+        row[0]
+        for row in project.query(
+            "select retrieval_id from retrieval where run_id is null"
+            " and eval_query_id is null"
+            " and created_utc < now()::timestamp - interval 90 days"
+        )
+    }
+    done = delete_old(project, "{days: 90}")
+    assert "Deleted 4501 searches and 3 hits" in done.output
+    assert left(project) == kept

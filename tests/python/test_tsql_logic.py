@@ -5,6 +5,7 @@ the same rows as the native SQL: the demo's, hostile ones, and ledgers that some
 """
 
 import json
+import re
 import shutil
 from collections import Counter
 from typing import Any
@@ -13,10 +14,12 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import LEDGERS, drop_constraints
+from support import LEDGERS, PROJECT_DIR, drop_constraints
 from test_sql_parity import HOSTILE
 from tsql.project import compiled_project
 from tsql.to_duckdb import teach, to_duckdb
+
+from vector.contracts.identity import canonical_json
 
 VIEWS = (
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
@@ -118,6 +121,8 @@ PAYLOADS = [
     '{"title": null, "body": {"text": null}}', '{"body": {"text": "no title"}}', '{"title": "no text", "body": {}}',
     '{"title": 7, "body": {"text": true}}',
     r'{"title": "a \"quoted\" \\ one", "lang": "x\ty", "tags": ["a"], "body": {"text": "line\r\nline\rline"}}',
+    r'{"tags" : [ "mission", "moon\u0020", "caf\u00e9", "\ud83d\ude80", "a\/b", "q\"", 7, -0, true, false ]}',
+    '{"tags": ["x", null, 1.50, 1e2, {"a": [1, 2]}, ["y"], 12345678901234567890]}', '{"tags": "alone"}', '{"tags": {}}',
 ]  # fmt: skip
 
 
@@ -161,10 +166,55 @@ def test_a_view_gives_the_native_rows(warehouse, native, view):
     assert rows > 0
 
 
+def test_no_mart_counts_in_decimals():
+    """1.0 is an exact number to SQL Server, and what is made of it a numeric of many digits; 1.0e0 is a float."""
+    marts = [path.stem for path in (PROJECT_DIR / "models" / "marts").glob("*.sql")]
+    exact = re.compile(r"(?<![\w.])\d+\.\d+(?![\de])\s*[*/]|[*/]\s*\d+\.\d+(?![\de])|\bas (?:decimal|numeric)\b")
+    found = {name: exact.findall(compiled_project()[name].sql) for name in marts}
+    # A score's text is rounded that way.
+    assert {name: each for name, each in found.items() if each} == {"retrieval_quality": ["as decimal"]}
+
+
+def test_tags_are_canonical_on_both(warehouse, native):
+    for sql in (native["stg_page"], _translated("stg_page")):
+        tags = [text for (text,) in warehouse.execute(f"select tags_json from ({sql})").fetchall()]
+        assert {text for text in tags if text != canonical_json(json.loads(text))} == set()
+        spelled = '{"lang":null,"tags":["mission","moon ","café","🚀","a/b","q\\"",7,0,true,false]}'
+        assert {spelled, '{"lang":null,"tags":["x"]}', '{"lang":null,"tags":[]}'} <= set(tags)
+
+
 @pytest.mark.parametrize("ledger", CHANGES)
 def test_a_ledgers_changes_are_the_native_ones(warehouse, native, ledger):
     rows = _same_rows(warehouse, native[ledger], _translated(ledger))
     assert rows > 0
+
+
+def test_a_price_changed_in_its_seventh_digit_is_a_change(warehouse):
+    """As a text SQL Server gives six digits of a float, so numbers are compared as numbers."""
+    ledger, seed = (f"warehouse.vector.{name}" for name in ("embedding_space", "embedding_space_seed"))
+    columns = "description, price_per_million_tokens"
+    kept = {
+        table: warehouse.execute(f"select {columns} from {table} where space_key = 'hash'").fetchone()
+        for table in (ledger, seed)
+    }
+
+    def changed(price):
+        for table, value in ((ledger, 1.234567), (seed, price)):
+            _write(table, (kept[seed][0], value))
+        return "hash" in {key for (key,) in warehouse.execute(f"select space_key from ({sql})").fetchall()}
+
+    def _write(table, values):
+        warehouse.execute(
+            f"update {table} set description = ?, price_per_million_tokens = ? where space_key = 'hash'", values
+        )
+
+    sql = _translated("embedding_space")
+    try:
+        assert not changed(1.234567)
+        assert changed(1.2345671)
+    finally:
+        for table, values in kept.items():
+            _write(table, values)
 
 
 def test_every_data_test_finds_the_native_rows(warehouse, native):

@@ -55,8 +55,9 @@ def job_row(**changes):
 
 
 def sent(connection, pattern):
-    """The calls whose statement has the pattern."""
-    return [call for call in connection.calls if re.search(pattern, call.get("sql", ""))]
+    """The calls whose statement has the pattern, without the count that the engine asks for."""
+    calls = [{**call, "sql": call.get("sql", "").removesuffix("; select @@rowcount")} for call in connection.calls]
+    return [call for call in calls if re.search(pattern, call["sql"])]
 
 
 def claimed():
@@ -102,7 +103,7 @@ def test_a_claim_stays_below_the_limit_of_parameters(jobs, connection):
 
 
 def test_open_work_is_looked_for_under_range_locks(jobs, connection, server):
-    server.answers.insert(0, (r"inner join #vector_staged_\d+ as staged on open_job", [job_row(dedupe_key="k")]))
+    server.answers.insert(0, (r"as json_row\) as staged on open_job", [job_row(dedupe_key="k")]))
     assert jobs.enqueue(JobType.EMBED_CHUNKS, {}, dedupe_key="k").job_id == JOB_ID
     (insert,) = sent(connection, r"^insert into \[vector\]\.\[job\]")
     assert re.search(

@@ -100,6 +100,8 @@ def test_a_duckdb_ism_in_a_model_fails_the_gate(tmp_path):
         ("ORDER BY without TOP", "select a from t order by a"),
         ("ORDER BY without TOP", "select a from (select a from t order by a) as s"),
         ("a CTE inside a subquery", "select a from (with s as (select 1 as a) select a from s) as s"),
+        ("the SET option nocount", "set nocount on; update t set a = 1"),
+        ("the SET option xact_abort", "set xact_abort on"),
         ("upper-case name", "select A from t"),
         ("upper-case name", 'select "Title" from t'),
         ("beyond ASCII that is not N''", "select 'é' as a"),
@@ -131,6 +133,7 @@ def test_a_violation_is_found(rule, sql):
         "with s as (select 1 as a) select a from s union all select 2 as a",
         "create table t (a varchar(36) collate Latin1_General_100_BIN2 not null, constraint pk_t primary key (a))",
         "create view v as with s as (select 1 as a) select a from s",
+        "update t set language = 'en' where a = 1",
     ],
 )
 def test_good_t_sql_passes(sql):

@@ -11,7 +11,7 @@ from vector.commands.wording import excerpt, one_line
 from vector.contracts.models import VectorRetrieval
 from vector.errors import ConfigurationError
 from vector.jobs.query_set import space_of_key
-from vector.profile import find_project_dir
+from vector.project.profile import find_project_dir
 from vector.replay import HitChange, Replay, logged_since, replay
 from vector.rerankers import listed_rerankers
 from vector.store import VectorStore

@@ -34,6 +34,11 @@ class Column:
     needed: bool = False
     shapes: tuple[type, ...] = ()
 
+    @property
+    def is_ascii(self) -> bool:
+        """Whether it holds UUIDs or SHA-256 in hex, which SQL Server keeps as varchar."""
+        return self.kind == "text" and self.length in (36, 64)
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -158,6 +163,11 @@ def _column(name: str, annotation: Any) -> Column:
     if issubclass(kind, Enum):
         return Column(name, name, "text", kind, _LENGTHS.get(name), needed)
     return Column(name, name, _KINDS[kind], length=_LENGTHS.get(name), needed=needed)
+
+
+def key_column(name: str) -> Column:
+    """The column of an id or a digest, alone: for rows that are staged to be looked up."""
+    return Column(name, name, "text", length=_LENGTHS[name])
 
 
 def _ledger(table: str, record: type, key: str, mutable: str = "") -> Ledger:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -180,6 +181,23 @@ class Engine(Protocol):
     def close(self) -> None:
         """Closes the connection."""
         ...
+
+
+def decimal_columns(cursor: Any) -> tuple[int, ...]:
+    """The positions of a result's exact numbers (decimal, numeric), which a driver gives as Decimal."""
+    return tuple(i for i, column in enumerate(cursor.description or ()) if column[1] is Decimal)
+
+
+def as_plain_numbers(row: Sequence[Any], decimals: Sequence[int]) -> tuple:
+    """The row with the exact numbers at these positions as int, where they have no decimal places, or float: what
+    DuckDB gives, and JSON knows."""
+    if not decimals:
+        return tuple(row)
+    values = list(row)
+    for i in decimals:
+        if values[i] is not None:
+            values[i] = int(values[i]) if values[i].as_tuple().exponent >= 0 else float(values[i])
+    return tuple(values)
 
 
 def key_match(left: str, right: str, key: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """SQL Server 2019 to 2025 and Azure SQL, through pyodbc or mssql-python.
 
-Vectors are JSON arrays of float32 numbers in their shortest exact form. Rows go in through a temporary table and one
-set-based statement. Connections are opened by dbt-sqlserver itself, so the scripts log in exactly as dbt does.
+Vectors are JSON arrays of float32 numbers in their shortest exact form. Rows go in as one JSON parameter and by one
+set-based statement (sqlserver_staging). Connections are opened by dbt-sqlserver itself, so the scripts log in exactly
+as dbt does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -16,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import orjson
 
 from vector.contracts.ledgers import Column
 from vector.engines import sqlserver_errors, sqlserver_queue, sqlserver_search
@@ -24,12 +27,15 @@ from vector.engines.base import (
     Result,
     SearchHit,
     SearchRequest,
+    as_plain_numbers,
     checked_identifier,
     checked_relations,
+    decimal_columns,
     key_match,
 )
 from vector.engines.filters import SearchFilters, filter_conditions
-from vector.engines.sqlserver_values import inlined, staged_type
+from vector.engines.sqlserver_staging import StagedRows, staged_rows
+from vector.engines.sqlserver_values import inlined
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
 from vector.project.relations import Relations
@@ -40,6 +46,12 @@ _ATTEMPTS = 5
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
+
+# A literal, which is left alone; a parameter's mark; the name of staged rows.
+_PARTS = re.compile(r"(?P<literal>N?'(?:[^']|'')*')|(?P<mark>\?)|(?P<staged>\bvector_staged_\d+\b)")
+_WRITES = ("insert", "update", "delete")
+# Right whatever SET NOCOUNT is, of which a driver's own count knows nothing.
+_COUNT = "; select @@rowcount"
 
 
 class SqlServerEngine:
@@ -60,16 +72,13 @@ class SqlServerEngine:
         self.connection = connection
         self._reconnect = reconnect
         self._materialized: dict[str, str] = {}
-        self._native_tables: dict[int, str | None] = {}
+        self._staged: dict[str, StagedRows] = {}
         self.relations = checked_relations(relations or Relations(schema))
         self.schema = self.relations.home.schema
         self._in_transaction = False
         self._locks: list[str] = []
         self._staged_count = 0
         self.cache = VectorCache.from_environment()
-        # pyodbc 5 sends str as nvarchar; FreeTDS cannot take parameter arrays.
-        driver = str(getattr(connection, "getinfo", lambda code: "")(6) or "")  # SQL_DRIVER_NAME
-        self._fast = type(connection).__module__.startswith("pyodbc") and "tds" not in driver.lower()
 
     @property
     def location(self) -> str:
@@ -95,36 +104,68 @@ class SqlServerEngine:
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         with self._executed(sql, parameters) as cursor:
-            return [tuple(row) for row in cursor.fetchall()]
+            decimals = decimal_columns(cursor)
+            return [as_plain_numbers(row, decimals) for row in cursor.fetchall()]
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
         """The rows of a select, a block at a time."""
         with self._executed(sql, parameters) as cursor:
+            decimals = decimal_columns(cursor)
             while rows := cursor.fetchmany(_BLOCK):
-                yield from map(tuple, rows)
+                yield from (as_plain_numbers(row, decimals) for row in rows)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; the number of rows it wrote."""
-        with self._executed(sql, parameters) as cursor:
-            return max(cursor.rowcount, 0)
+        if sql.startswith(_WRITES):
+            ((count,),) = self._rows(sql + _COUNT, parameters)
+            return int(count)
+        with self._executed(sql, parameters):
+            return 0
 
     @contextmanager
     def _executed(self, sql: str, parameters: Sequence[Any]) -> Iterator[Any]:
-        """The cursor of an executed statement. Raises ConfigurationError when the login may not run it."""
+        """The cursor of an executed statement, at its first result that has columns, if it has one.
+
+        Raises ConfigurationError when the login may not run it.
+        """
+        sql, values = self._with_staged(sql, parameters)
         cursor = self.connection.cursor()
         try:
-            cursor.execute(sql, *([tuple(parameters)] if parameters else []))
+            cursor.execute(sql, *([tuple(values)] if values else []))
+            while cursor.description is None and cursor.nextset():
+                pass
             yield cursor
-        except Exception as error:
-            if sqlserver_errors.lacks_permission(error):
+        except BaseException as error:
+            self._end_implicit_transaction(failed=True)
+            if isinstance(error, Exception) and sqlserver_errors.lacks_permission(error):
                 raise ConfigurationError(
                     f"schema {self.schema}: the login lacks a right: {str(error)[:300]}; grant the role it is for"
                     " (docs/sqlserver.md, Grants)"
                 ) from None
             raise
         finally:
-            cursor.close()
+            with suppress(Exception):  # of a connection that is lost
+                cursor.close()
         self._end_implicit_transaction()
+
+    def _with_staged(self, sql: str, parameters: Sequence[Any]) -> tuple[str, list[Any]]:
+        """The statement with the staged rows that it names in place, and their payloads among its parameters."""
+        if not any(name in sql for name in self._staged):
+            return sql, list(parameters)
+        given = iter(parameters)
+        values = []
+
+        def put_in(part: re.Match[str]) -> str:
+            if part["literal"]:
+                return part[0]
+            if part["mark"]:
+                values.append(next(given))
+                return "?"
+            staged = self._staged[part[0]]
+            values.append(staged.payload)
+            return staged.relation
+
+        return _PARTS.sub(put_in, sql), [*values, *given]
 
     def atomically(self, work: Callable[[], Result]) -> Result:
         """Runs `work` in a transaction; again, a bounded number of times, after a deadlock or throttling."""
@@ -145,54 +186,26 @@ class SqlServerEngine:
 
     @contextmanager
     def staged(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-        """The rows as a temporary table of this session."""
-        values = [tuple(row) for row in rows]
+        """The rows as a relation that a statement of this engine may read, under the name that is given.
+
+        Raises InvalidRecord for a value that its column's kind does not have.
+        """
         self._staged_count += 1
-        name = f"#vector_staged_{self._staged_count}"
-        definitions = ", ".join(
-            f"{checked_identifier(column.name, 'column')} {staged_type(column, [row[i] for row in values])} null"
-            for i, column in enumerate(columns)
-        )
-        self.execute(f"create table {name} ({definitions})")
+        name = f"vector_staged_{self._staged_count}"
+        self._staged[name] = staged_rows(columns, rows)
         try:
-            if values:
-                self._insert_many(name, len(columns), values)
             yield name
         finally:
-            # After an error the transaction, and the table with it, may be gone.
-            with suppress(Exception):
-                self.execute(f"drop table if exists {name}")
+            del self._staged[name]
 
     def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Appends the staged rows whose key the table does not have; the number of rows appended."""
         names = ", ".join(columns)
         match = key_match("ledger", "staged", key)
-        inserted = self.execute(
+        return self.execute(
             f"insert into {self.table(table)} ({names}) select {names} from {staged} as staged"
             f" where not exists (select 1 from {self.table(table)} as ledger where {match})"
         )
-        if table == "embedding":
-            self._insert_native(staged, match)
-        return inserted
-
-    def native_table(self, dimensions: int) -> str | None:
-        """The table of the vectors of this length as VECTOR(n), where `create_native_vectors` has made it."""
-        if dimensions not in self._native_tables:
-            name = f"embedding_vector_{dimensions}"
-            self._native_tables[dimensions] = None if self.missing_relations([name]) else self.table(name)
-        return self._native_tables[dimensions]
-
-    def _insert_native(self, staged: str, match: str) -> None:
-        for (dimensions,) in self.query(f"select distinct dimensions from {staged}"):
-            native = self.native_table(int(dimensions))
-            if native:
-                self.execute(
-                    f"insert into {native} (embedding_id, vector)"
-                    f" select ledger.embedding_id, cast(ledger.vector as vector({int(dimensions)}))"
-                    f" from {self.table('embedding')} as ledger inner join {staged} as staged on {match}"
-                    f" where ledger.dimensions = {int(dimensions)} and not exists"
-                    f" (select 1 from {native} as native where native.embedding_id = ledger.embedding_id)"
-                )
 
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
@@ -216,8 +229,9 @@ class SqlServerEngine:
         return f"#{checked_identifier(name, 'table')}"
 
     def encode_vector(self, vector: np.ndarray) -> Any:
-        """A float32 vector as a JSON array; numpy writes the shortest text that reads back as the same float32."""
-        return f"[{','.join(np.asarray(vector, dtype=np.float32).astype(str))}]"
+        """A float32 vector as a JSON array; each number is the shortest text that reads back as the same float32."""
+        numbers = np.ascontiguousarray(vector, dtype=np.float32)
+        return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY).decode("ascii")
 
     def decode_vector(self, value: Any) -> list[float]:
         """A stored vector as a list of floats."""
@@ -251,7 +265,7 @@ class SqlServerEngine:
         return sqlserver_errors.refused_by_constraint(error)
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
-        """Exact search: in the database where it keeps the space's vectors as VECTOR(n), else over a local copy."""
+        """Exact search, over a local copy of the space's vectors or in blocks."""
         return sqlserver_search.search(self, request)
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
@@ -267,7 +281,8 @@ class SqlServerEngine:
     def exclusive(self, name: str) -> Iterator[bool]:
         """A lock of the session, by sp_getapplock, that ends with it at the latest; whether it is held.
 
-        Where the server has no such locks, nothing is locked: a message in the log says so.
+        Raises ConfigurationError when the server has no such locks, or does not let this login have one: work that
+        needs a lock is not done without.
         """
         resource = f"vector:{self.schema}:{name}"
         held = self._lock(resource)
@@ -330,16 +345,19 @@ class SqlServerEngine:
     def _lock(self, resource: str) -> bool:
         try:
             ((result,),) = self._rows(
-                "set nocount on; declare @result int;"
-                " exec @result = sp_getapplock @Resource = ?, @LockMode = 'Exclusive', @LockOwner = 'Session',"
-                " @LockTimeout = 0; select @result",
+                "declare @result int; exec @result = sp_getapplock @Resource = ?, @LockMode = 'Exclusive',"
+                " @LockOwner = 'Session', @LockTimeout = 0; select @result",
                 [resource],
             )
         except Exception as error:
-            if "sp_getapplock" not in str(error):
+            if not sqlserver_errors.lacks_procedure(error):
                 raise
-            logger.warning("%s has no application locks: nothing keeps two sessions apart", self.location)
-            return True
+            raise ConfigurationError(
+                f"{self.location} has no application locks (sp_getapplock), without which nothing keeps two sessions"
+                " apart; use a server that has them"
+            ) from None
+        if int(result) < -1:  # -1: another session holds it
+            raise ConfigurationError(f"sp_getapplock of {resource} gave {result}: the lock could not be asked for")
         return int(result) >= 0
 
     def _may_reconnect(self, error: Exception) -> bool:
@@ -355,22 +373,16 @@ class SqlServerEngine:
             if not self._lock(resource):
                 raise ConfigurationError(f"the connection was lost, and another session has taken {resource} since")
 
-    def _end_implicit_transaction(self) -> None:
-        # A caller's connection may have autocommit off: no transaction of ours may stay open behind a statement.
-        if not self._in_transaction and not self.connection.autocommit:
+    def _end_implicit_transaction(self, failed: bool = False) -> None:
+        # A caller's connection may have autocommit off: no transaction of ours may stay open behind a statement, and
+        # none that an error has doomed.
+        if self._in_transaction or self.connection.autocommit:
+            return
+        if not failed:
             self.connection.commit()
-
-    def _insert_many(self, name: str, width: int, rows: list[tuple]) -> None:
-        cursor = self.connection.cursor()
-        try:
-            if self._fast:
-                cursor.fast_executemany = True
-            cursor.executemany(f"insert into {name} values ({', '.join('?' * width)})", rows)
-        finally:
-            cursor.close()
-        ((count,),) = self.query(f"select count(*) from {name}")
-        if count != len(rows):
-            raise ConfigurationError(f"the driver staged {count} of {len(rows)} rows; use another driver version")
+            return
+        with suppress(Exception):  # the server may have rolled back, or be gone
+            self.connection.rollback()
 
 
 def quoted(name: str) -> str:

@@ -40,7 +40,7 @@ def connect(target: Target, relations: Relations) -> SqlServerEngine:
     try:
         handle = open_connection()
     except Exception as error:
-        raise ConfigurationError(f"target {target.name}: {_explained(error, target)}") from None
+        raise ConfigurationError(f"target {target.name}: {explained(error, target)}") from None
     return SqlServerEngine(handle, reconnect=open_connection, relations=relations)
 
 
@@ -59,8 +59,9 @@ def installed_backend(driver: str | None = None) -> str:
 
 
 _EXPLANATIONS = (
-    (("18456", "login failed"), "the login was refused: check user, password and `authentication`"),
-    (("4060", "cannot open database"), "the database does not exist, or the login may not open it"),
+    # A wrong database comes with 18456 too, which says only that the login has failed because of it.
+    (("(4060)", "cannot open database"), "the database does not exist, or the login may not open it"),
+    (("(18456)", "login failed"), "the login was refused: check user, password and `authentication`"),
     (("im002", "can't open lib", "data source name not found"), "the ODBC driver of `driver` is not installed"),
     (("certificate", "ssl"), "the server's certificate is not trusted; set `trust_cert: true` only if you trust it"),
     (("failed to load the driver",), "mssql-python's driver needs the system's libltdl7 and libgssapi-krb5-2 (apt)"),
@@ -90,7 +91,8 @@ def _secrets(settings: Mapping[str, Any]) -> list[str]:
     return sorted(forms - {""}, key=len, reverse=True)
 
 
-def _explained(error: Exception, target: Target) -> str:
+def explained(error: Exception, target: Target) -> str:
+    """What went wrong while connecting, in one line without a secret of the target."""
     message = str(error)
     for secret in _secrets(target.settings):
         message = message.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""Exact search on SQL Server: by VECTOR_DISTANCE in the database, over a local copy, or in blocks."""
+"""Exact search on SQL Server: over a local copy of the vectors, or in blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vector.contracts.ledgers import Column
+from vector.contracts.ledgers import key_column
 from vector.engines.base import SearchHit, SearchRequest
 from vector.engines.vector_cache import CachedVectors
 
@@ -23,19 +23,12 @@ _BLOCK = 2000
 def search(engine: SqlServerEngine, request: SearchRequest) -> tuple[list[SearchHit], int]:
     """The best hits, best first, ties by chunk id; and the number of vectors compared. Filters are answered by the
     server in every case."""
-    native = engine.native_table(len(request.vector))
-    if native:
-        return _search_in_database(engine, request, native)
     source = CurrentVectors(engine, request.embedding_space_id, len(request.vector))
     chunk_ids = _filtered_chunks(engine, request)
     cached = engine.cache.current(source) if _has_row_versions(engine) else None
     if cached is not None:
         return cached.best(request.vector, request.distance_metric, request.top_k, chunk_ids)
     return _search_in_blocks(source, request, chunk_ids)
-
-
-# VECTOR_DISTANCE is smaller for the nearer; `dot` is the negative inner product.
-_SCORES = {"cosine": "1 - found.distance", "dot": "-found.distance", "euclidean": "-found.distance"}
 
 
 def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
@@ -66,28 +59,6 @@ def current_fingerprint(engine: SqlServerEngine, embedding_space_id: str) -> str
         [embedding_space_id],
     )
     return f"{int(count)}-{int(total)}"
-
-
-def _search_in_database(engine: SqlServerEngine, request: SearchRequest, native: str) -> tuple[list[SearchHit], int]:
-    conditions, values = engine.filter_conditions(request.filters)
-    candidates = (
-        f"from {engine.table('embedding_current')} as searched inner join {native} as native"
-        " on native.embedding_id = searched.embedding_id"
-        f" where {' and '.join(['searched.embedding_space_id = ?', *conditions])}"
-    )
-    parameters = [request.embedding_space_id, *values]
-    distance = (
-        f"vector_distance('{request.distance_metric}', native.vector,"
-        f" cast(cast(? as varchar(max)) as vector({len(request.vector)})))"
-    )
-    rows = engine.query(
-        f"select found.chunk_id, found.input_content_sha256, {_SCORES[request.distance_metric]} as score"
-        f" from (select top (?) searched.chunk_id, searched.input_content_sha256, {distance} as distance {candidates}"
-        " order by distance, searched.chunk_id) as found order by found.distance, found.chunk_id",
-        [request.top_k, engine.encode_vector(request.vector), *parameters],
-    )
-    ((compared,),) = engine.query(f"select count(*) {candidates}", parameters)
-    return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows], int(compared)
 
 
 def _filtered_chunks(engine: SqlServerEngine, request: SearchRequest) -> list[str] | None:
@@ -170,8 +141,7 @@ class CurrentVectors:
         if chunk_ids is None:
             yield from self._read(f"{sql} where searched.embedding_space_id = ?")
             return
-        key = Column("chunk_id", "", "text")
-        with self.engine.staged([key], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
+        with self.engine.staged([key_column("chunk_id")], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
             yield from self._read(
                 f"{sql} inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
                 " where searched.embedding_space_id = ?"

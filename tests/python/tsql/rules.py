@@ -177,6 +177,22 @@ def nested_cte(found: Sequence[Token]) -> Iterator[str]:
             yield _at(found, i, "a CTE inside a subquery")
 
 
+SESSION_OPTIONS = frozenset(
+    """
+    ansi_defaults ansi_nulls ansi_padding ansi_warnings arithabort concat_null_yields_null context_info datefirst
+    dateformat deadlock_priority implicit_transactions language lock_timeout nocount noexec nonumeric_roundabort
+    numeric_roundabort parseonly quoted_identifier rowcount showplan_all statistics textsize transaction xact_abort
+    """.split()
+)
+
+
+def session_option(found: Sequence[Token]) -> Iterator[str]:
+    """A SET option may outlive its statement: under NOCOUNT no row is counted any more."""
+    for i, token in enumerate(found):
+        if token.lower == "set" and _text(found, i + 1).lower() in SESSION_OPTIONS and _text(found, i + 2) != "=":
+            yield _at(found, i, f"the SET option {found[i + 1].text}, which may outlive its statement")
+
+
 def upper_case(found: Sequence[Token]) -> Iterator[str]:
     for i, token in enumerate(found):
         if token.kind in ("word", "quoted") and token.name != token.name.lower() and not _word(found, i - 1, "collate"):
@@ -224,8 +240,8 @@ def beyond_ascii(found: Sequence[Token]) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     forbidden_words, forbidden_symbols, forbidden_functions, string_split_with_ordinal, null_safe_comparison, create_or,
-    duckdb_ddl, unguarded_len, hash_of_utf16, collation_in_a_cast, key_without_collation, nested_cte, upper_case,
-    text_beyond_ascii, reserved_names,
+    duckdb_ddl, unguarded_len, hash_of_utf16, collation_in_a_cast, key_without_collation, nested_cte, session_option,
+    upper_case, text_beyond_ascii, reserved_names,
 )  # fmt: skip
 VIEW_RULES: tuple[Rule, ...] = (order_without_top, beyond_ascii)
 

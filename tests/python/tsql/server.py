@@ -64,13 +64,16 @@ class CannedServer:
         if "select top 0 * from (" in text:
             return Answer(_selected_names(sql[text.index("select top 0") :]))
         if "as total_count" in text:
-            return Answer(("total_count", "updated_count"), [tuple(self.changes.get(_found(_LEDGER, sql), (0, 0)))])
+            counts = tuple(self.changes.get(_found(_LEDGER, sql), (0, 0)))
+            return Answer(("total_count", "updated_count", "unfit_value"), [(*counts, None)])
         if "'actual' as" in text:
             # No row is as expected: equal to no row.
             selected = text[text.rindex("union all") : text.rindex("'expected' as")]
             return Answer([*dict.fromkeys(re.findall(r'"(\w+)"', selected)), "actual_or_expected"])
         if "as retrieval_count" in text:
             return Answer(("retrieval_count", "hit_count"), [(2, 9)])
+        if "as last_id" in text:
+            return Answer(("last_id",), [("5f",), ("f0",)])
         if "as should_warn" in text:
             return Answer(("failures", "should_warn", "should_error"), [(0, "false", "false")])
         if "from sys.schemas" in text and "select  name as [schema]" in text:

@@ -3,7 +3,7 @@ meaning where the same word means another thing there.
 
 A text is UTF-16 in SQL Server. Under a collation whose name has no SC, as our BIN2, positions and lengths count its
 units, and those of an astral character are two; under an SC collation they count code points, as DuckDB does. NVARCHAR
-is equal to itself with blanks after it.
+is equal to itself with blanks after it. A FLOAT as text keeps six digits.
 """
 
 import duckdb
@@ -17,6 +17,9 @@ MACROS = r"""
         else length(x) + len(list_filter(string_split(x, ''), lambda c: strlen(c) = 4)) end;
     create macro tsql_charindex(needle, x) as
         case when strpos(x, needle) = 0 then 0 else tsql_units(left(x, strpos(x, needle) - 1)) + 1 end;
+    create macro tsql_text(x) as
+        case when typeof(x) in ('DOUBLE', 'FLOAT') then format('{:.6g}', try_cast(cast(x as varchar) as double))
+        else cast(x as varchar) end;
     create macro tsql_reverse(x) as
         array_to_string(list_reverse(string_split(x, '')), '');
     create macro tsql_datetimeoffset(x) as
@@ -185,6 +188,8 @@ def _without_key(json: exp.Expression, path: exp.Expression, value: exp.Expressi
 def _plain_types(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.National):
         return exp.Literal.string(node.name)
+    if type(node) is exp.Cast and node.to.this in exp.DataType.TEXT_TYPES:
+        return _call("tsql_text", node.this)
     if isinstance(node, exp.DataType) and node.this in exp.DataType.TEXT_TYPES:
         return exp.DataType.build("varchar", dialect="duckdb")
     # sqlglot reads FLOAT and REAL alike; of FLOAT(53) it keeps the 53.

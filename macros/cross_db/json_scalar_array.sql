@@ -1,0 +1,55 @@
+{#-
+    The texts, truth values and integers of the JSON array at a path, as a JSON array without blanks: the bytes that
+    Python's json.dumps(..., separators=(',', ':'), ensure_ascii=False) gives, whatever way the column's own text spells
+    them. Nulls, fractions, integers of more than 64 bits and nested values are left out; `[]` where there is no array.
+-#}
+{% macro json_scalar_array(column, path) -%}
+    {{ return(adapter.dispatch('json_scalar_array')(column, path)) }}
+{%- endmacro %}
+
+{% macro default__json_scalar_array(column, path) -%}
+    {%- set array = "json_extract(" ~ column ~ ", '" ~ path ~ "')" -%}
+    concat(
+        '[',
+        (
+            select
+                string_agg(
+                    case
+                        when element.type = 'VARCHAR' then {{ json_string("element.value ->> '$'") }}
+                        when element.type = 'BOOLEAN' then element.value ->> '$'
+                        else cast(try_cast(element.value ->> '$' as bigint) as varchar)
+                    end,
+                    ',' order by cast(element.key as bigint)
+                )
+            from json_each(
+                case when json_valid({{ column }}) and json_type({{ array }}) = 'ARRAY' then {{ array }} end
+            ) as element
+            where element.type in ('VARCHAR', 'BOOLEAN', 'BIGINT', 'UBIGINT')
+        ),
+        ']'
+    )
+{%- endmacro %}
+
+{% macro sqlserver__json_scalar_array(column, path) -%}
+    {%- set array = "json_query(case when isjson(" ~ column ~ ") = 1 then " ~ column ~ " end, '" ~ path ~ "')" -%}
+    {#- OPENJSON's types: 1 is a text, 2 a number, 3 a truth value. -#}
+    concat(
+        N'[',
+        (
+            select string_agg(element.content, N',') within group (order by element.position)
+            from (
+                select
+                    cast([key] as int) as position,
+                    case
+                        when [type] = 1 then {{ json_string('[value]') }}
+                        when [type] = 3 then cast([value] as nvarchar(max)) collate Latin1_General_100_BIN2
+                        when [value] not like N'%[^-0-9]%'
+                            then cast(try_cast([value] as bigint) as nvarchar(max)) collate Latin1_General_100_BIN2
+                    end as content
+                from openjson(case when left({{ array }}, 1) = N'[' then {{ array }} end)
+                where [type] in (1, 2, 3)
+            ) as element
+        ),
+        N']'
+    )
+{%- endmacro %}

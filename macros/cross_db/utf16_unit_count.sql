@@ -1,0 +1,12 @@
+{#- Length of a text in UTF-16 code units, trailing blanks included: what SQL Server counts as a column's length. -#}
+{% macro utf16_unit_count(text) -%}
+    {{ return(adapter.dispatch('utf16_unit_count')(text)) }}
+{%- endmacro %}
+
+{% macro default__utf16_unit_count(text) -%}
+    (length({{ text }}) + length(regexp_replace({{ text }}, '[\x{0}-\x{FFFF}]', '', 'g')))
+{%- endmacro %}
+
+{% macro sqlserver__utf16_unit_count(text) -%}
+    (datalength(cast({{ text }} as nvarchar(max))) / 2)
+{%- endmacro %}
