@@ -367,16 +367,18 @@ def test_an_error_leaves_no_transaction_and_no_part_of_it(store):
         store.engine.execute("set xact_abort on")
     (chunk,) = Chunker().chunk("a text that is refused once", "refused:1", "lake_text")
     wrong = VectorEmbedding.create_new(chunk.chunk_id, "0" * 36, chunk.content_sha256, [1.0])
-    columns, rows = [key_column("chunk_id")], [(chunk.chunk_id,), (chunk.chunk_id,)]
+    version = [key_column("chunk_id"), key_column("content_sha256"), Column("content", "", "text")]
+    version.append(Column("created_utc", "", "utc"))
+    names = ", ".join(column.name for column in version)
+    twice = [(chunk.chunk_id, chunk.content_sha256, chunk.content, datetime(2026, 1, 1))] * 2
 
     def refused():
         store.engine.execute(
             f"update {store.engine.table('source_registry')} set title = 'lost' where source_id is not null"
         )
-        with store.engine.staged(columns, rows) as staged:
-            store.engine.execute(
-                f"insert into {store.engine.table('chunk')} (chunk_id) select chunk_id from {staged} as staged"
-            )
+        with store.engine.staged(version, twice) as staged:
+            table = store.engine.table("chunk_version")
+            store.engine.execute(f"insert into {table} ({names}) select {names} from {staged} as staged")
 
     with pytest.raises(Exception) as caught:  # noqa: PT011
         store.engine.atomically(refused)
