@@ -4,8 +4,13 @@
 {%- endmacro %}
 
 {% macro default__blank_class() -%}
-    {%- for first, last in blank_ranges() -%}
-        {{ '\\x{' ~ '%x' % first ~ '}' }}{{ '-\\x{' ~ '%x' % last ~ '}' if last > first }}
+    {#- By hand, as dbt v2 formats no hexadecimal number. -#}
+    {%- set digits = '0123456789ABCDEF' -%}
+    {%- for range_ends in blank_ranges() -%}
+        {%- for code_point in range_ends | unique -%}
+            {{ '-' if not loop.first }}{{ '\\x{' }}
+            {%- for place in (4096, 256, 16, 1) -%} {{ digits[code_point // place % 16] }} {%- endfor -%} {{ '}' }}
+        {%- endfor -%}
     {%- endfor -%}
 {%- endmacro %}
 
