@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vector.errors import ConfigurationError
-from vector.project.variables import project_var
+from vector.project.variables import load_variables
 
 GROUP = "vector.rerankers"
 
@@ -29,7 +29,7 @@ def is_entry_point(name: str) -> bool:
 
 def listed_rerankers(project_dir: Path) -> frozenset[str]:
     """Those that `rerankers` in dbt_project.yml lists. Raises ConfigurationError when it is no list of texts."""
-    found = project_var(project_dir, DBT_VAR, [])
+    found = load_variables(project_dir).get(DBT_VAR, [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         where = f"{DBT_VAR} in {project_dir / 'dbt_project.yml'}"
         raise ConfigurationError(f"{where} is {found!r}; make it a list of module:function")
