@@ -97,6 +97,7 @@ def test_the_log_and_errors_of_a_command_are_a_line_each(capsys):
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(output.LineFormatter())
     logger = logging.getLogger("tested")
+    logger.propagate = False  # xdist cannot send what pytest would capture of it
     logger.addHandler(handler)
     logger.warning("job %s failed", HOSTILE)
     shared.say(f"error: {HOSTILE}")
