@@ -20,6 +20,7 @@ from support import ScratchProject
 from test_sql_parity import as_pinned, hostile_cases
 
 from vector.chunking import Chunker, ChunkingPolicy
+from vector.contracts.identity import is_blank
 from vector.contracts.ledgers import Column, key_column
 from vector.contracts.models import JobType, VectorChunk, VectorEmbedding, compute_content_hash
 from vector.engines.base import SearchRequest
@@ -172,7 +173,8 @@ def test_the_unit_tests_of_a_feature_are_green(warehouse, feature):
     needs(warehouse, feature)
     done = warehouse.dbt("test", "--select", *live.UNIT_TESTS[feature])
     assert done.success, done.output
-    assert len(done.results) == len(live.UNIT_TESTS[feature])
+    tested = [result for result in done.results if result.node.resource_type == "unit_test"]
+    assert len(tested) == len(live.UNIT_TESTS[feature])
 
 
 def test_changed_vanished_and_returned_sources(warehouse):
@@ -311,6 +313,8 @@ HOSTILE_TEXTS = [
 
 def test_all_unicode_survives(store):
     for text in HOSTILE_TEXTS:
+        if is_blank(text):
+            continue  # no chunk
         policy = ChunkingPolicy(chunk_size=10_000_000)
         (chunk,) = Chunker(policy).chunk(text, f"unicode:{compute_content_hash(text)[:8]}", "lake_text")
         store.save_chunk(chunk)

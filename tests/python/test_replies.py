@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from misbehaving_server import MODEL, MisbehavingServer
 from urllib3.response import HTTPResponse
 
-from vector.engines.sqlserver_connection import _explained
+from vector.engines.sqlserver_connection import explained
 from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused, VectorError
 from vector.providers import PartlyRefused, estimated_tokens
 from vector.providers.azure_openai import AzureOpenAIProvider
@@ -535,7 +535,7 @@ def test_a_password_is_in_no_message_of_a_driver(password):
     target = SimpleNamespace(name="t", settings={"Password": password})
     escaped = "{" + password.replace("}", "}}") + "}"
     for echoed in (password, escaped, repr(password)):
-        told = _explained(Exception(f"invalid connection string attribute near PWD={echoed};Encrypt=yes"), target)
+        told = explained(Exception(f"invalid connection string attribute near PWD={echoed};Encrypt=yes"), target)
         if len(password.strip("; }{='")) > 2:
             assert password not in told.replace("***", "")
             assert password.replace("}", "}}") not in told.replace("***", "")

@@ -424,7 +424,7 @@ def test_vectors_are_verified_as_they_are_stored(engine, connection, server):
 def test_the_database_is_named_by_server_and_database(engine, server):
     server.answers[:0] = [(r"serverproperty", [("server", "warehouse")]), (r"from sys\.objects", [])]
     with pytest.raises(
-        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 14 more; run `dbt build`"
+        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 15 more; run `dbt build`"
     ):
         VectorStore(engine=engine)
 
@@ -446,7 +446,7 @@ def test_values_are_parameters_and_never_part_of_a_statement(engine, connection,
 
 def test_what_the_commands_list_is_read_in_words_of_both_engines(engine, connection, server):
     server.answers.insert(
-        0, (r"as spaces inner join", [("one", "hash", "hash", None, 8, "cosine", 1, SPACE, "live", False, 4, 1, 2, 1)])
+        0, (r"as spaces inner join", [("one", "hash", "hash", None, 8, "cosine", 1, SPACE, "live", 4, 1, 2, 1)])
     )
     server.answers.insert(0, (r"from sys\.objects", [(RELATION,), *((name,) for name in RELATIONS)]))
     store = VectorStore(engine=engine)
