@@ -39,7 +39,7 @@
             select string_agg(element.content, N',') within group (order by element.position)
             from (
                 select
-                    cast([key] as int) as position,
+                    cast([key] collate Latin1_General_100_BIN2 as int) as position,
                     case
                         when [type] = 1 then {{ json_string('[value]') }}
                         when [type] = 3 then cast([value] as nvarchar(max)) collate Latin1_General_100_BIN2

@@ -70,6 +70,8 @@ REQUIRED = {
     EmbeddingCanary: "embedding_space_id canary_index canary_sha256 vector vector_sha256",
     EmbeddingFailure: "embedding_failure_id chunk_id embedding_space_id input_content_sha256 reason error_message",
     EmbeddingSpace: "embedding_space_id provider model_name dimensions",
+    EvaluationInterval: "evaluation_interval_id evaluation_id baseline_evaluation_id metric query_count estimate"
+    " ci_lower ci_upper p_value replicate_count seed",
     SpacePublication: "publication_id publication_number embedding_space_id action published_by",
     VectorChunk: "chunk_id source_type source_ref offsets content content_sha256 byte_count policy",
     VectorEmbedding: "embedding_id chunk_id embedding_space_id input_content_sha256 vector vector_sha256",
@@ -84,6 +86,7 @@ OPTIONAL = {
     EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc unknown_token_share",
     EmbeddingSpace: "model_tag model_digest normalize_flag distance_metric preprocess_policy transform_ref description "
     "is_active created_utc space_key updated_utc price_per_million_tokens",
+    EvaluationInterval: "created_utc",
     SpacePublication: "previous_space_id evidence note published_utc",
     VectorChunk: "source_id created_utc managed_by retired_utc updated_utc",
     VectorEmbedding: "run_id created_utc input_tokens used_tokens truncated_flag tokens_estimated_flag",
@@ -455,6 +458,7 @@ NOT_NONE = {
     EmbeddingCanary: {},
     EmbeddingFailure: {"attempt_count": 1},
     EmbeddingSpace: {"normalize_flag": True, "distance_metric": "cosine", "is_active": True},
+    EvaluationInterval: {},
     SpacePublication: {},
     VectorChunk: {"managed_by": "python"},
     VectorEmbedding: {},
@@ -468,6 +472,7 @@ SET_TO_NOW = {
     EmbeddingCanary: {"created_utc"},
     EmbeddingFailure: {"created_utc", "last_failed_utc"},
     EmbeddingSpace: {"created_utc"},
+    EvaluationInterval: {"created_utc"},
     SpacePublication: {"published_utc"},
     VectorChunk: {"created_utc"},
     VectorEmbedding: {"created_utc"},
