@@ -7,6 +7,7 @@ may have written is read by vector.extraction_process.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -90,6 +91,9 @@ def html_text(html: str) -> str:
         raise SourceUnreadable("HTML: the elements are nested too deeply to be read") from None
 
 
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
 def _hide_ampersands(tree: Any) -> str:
     """Puts a character that the texts do not have in the place of every `&`, and gives it: the parser has unescaped the
     texts, and inscriptis would do so again, once for each table that a text is in."""
@@ -98,7 +102,8 @@ def _hide_ampersands(tree: Any) -> str:
     for element in tree.iter():
         for part in ("text", "tail"):
             if "&" in (getattr(element, part) or ""):
-                setattr(element, part, getattr(element, part).replace("&", stand_in))
+                text = _CONTROLS.sub("\ufffd", getattr(element, part))  # lxml reads them, and takes none
+                setattr(element, part, text.replace("&", stand_in))
     return stand_in
 
 

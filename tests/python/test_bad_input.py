@@ -211,7 +211,7 @@ def test_a_database_that_another_process_has_is_busy_on_every_system(tmp_path, m
             "model",
             "unknown embedding provider 'nowhere'; known are azure_openai, hash, ollama, onnx, openai, static",
         ),
-        ("onnx", "/no/such/folder", "no model.onnx or onnx/model.onnx in /no/such/folder"),
+        ("onnx", "/no/such/folder", "set VECTOR_ONNX_HOME to the folder that holds it"),
     ],
 )
 def test_a_space_that_cannot_be_served(project, provider, model, message):

@@ -31,6 +31,7 @@ def folder(tmp_path) -> Path:
     (project / ".ci").mkdir()
     for name in ("Makefile", "profiles.example.yml", "pyproject.toml", ".ci/run"):
         shutil.copy(PROJECT_DIR / name, project / name)
+    shutil.copytree(PROJECT_DIR / "requirements", project / "requirements")
     shutil.copytree(project / ".venv", project / ".venv-v2")
     for venv, tools in ((".venv", "python dbt vector ruff sqlfluff"), (".venv-v2", "dbt-core-experimental-parser")):
         for tool in tools.split():

@@ -78,7 +78,7 @@ def test_what_a_constraint_refuses_is_an_invalid_record_and_not_written(store, s
             VectorJob.create_new(JobType.DRIFT_TEST, {}, max_attempts=0),
             "job: CHECK constraint failed .*max_attempts >= 1",
         ),
-        (store.save_job, VectorJob.create_new(JobType.DRIFT_TEST, None), "job: NOT NULL .*input_json"),
+        (store.save_job, VectorJob.create_new(JobType.DRIFT_TEST, None), "job .*: input_json is null; give a value"),
         (store.save_run, VectorRun.create_new("unknown", "w"), "run: .*foreign key.*job_id: unknown"),
         (
             store.save_retrieval,
@@ -234,7 +234,7 @@ def test_a_store_needs_a_connection_and_the_schema():
         VectorStore()
     with pytest.raises(
         ConfigurationError,
-        match="^an in-memory database: schema vector lacks embedding_space, job, run and 13 more; run `dbt build`",
+        match="^an in-memory database: schema vector lacks embedding_space, job, run and 15 more; run `dbt build`",
     ):
         VectorStore(connection=duckdb.connect())
     with pytest.raises(ConfigurationError, match="schema a; drop lacks embedding_space"):
