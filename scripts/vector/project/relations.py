@@ -106,6 +106,7 @@ class _Kept:
 
     @classmethod
     def read(cls, folder: Path) -> _Kept:
+        """What the folder has; empty where it has none that can be read."""
         try:
             content = json.loads((folder / FILE).read_text(encoding="utf-8"))
             kept = cls(content["manifest"], tuple(content["targets"]))
@@ -118,10 +119,12 @@ class _Kept:
             return cls()
 
     def with_built(self, built: dict[str, Any], stamp: list[int]) -> _Kept:
+        """The same with this target's relations in place of its earlier ones."""
         others = [each for each in self.targets if _identity(each) != _identity(built)]
         return _Kept(stamp, (built, *others))
 
     def write(self, folder: Path) -> None:
+        """Puts it into the folder, whole or not at all."""
         # A folder that cannot be written to costs the time to read the manifest again, no more.
         with suppress(OSError):
             text = json.dumps({"manifest": self.manifest, "targets": self.targets}, indent=1, ensure_ascii=False)
