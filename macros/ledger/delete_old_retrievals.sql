@@ -46,20 +46,20 @@
         (
             run_id is null
             and eval_query_id is null
-            and created_utc < {{ as_timestamp("'" ~ before ~ "'") }}
+            and created_utc < cast('{{ before }}' as {{ dbt.type_timestamp() | lower }})
         )
         {%- if evaluations %}
         or (
             run_id is null
             and eval_query_id is not null
-            and created_utc < {{ as_timestamp("'" ~ before[:10] ~ " 00:00:00'") }}
+            and created_utc < cast('{{ before[:10] }} 00:00:00' as {{ dbt.type_timestamp() | lower }})
         )
         or run_id in (
             select of_run.run_id
             from {{ ref('retrieval') }} as of_run
             where of_run.run_id is not null
             group by of_run.run_id
-            having max(of_run.created_utc) < {{ as_timestamp("'" ~ before ~ "'") }}
+            having max(of_run.created_utc) < cast('{{ before }}' as {{ dbt.type_timestamp() | lower }})
         )
         {%- endif %}
     )

@@ -187,10 +187,11 @@ def test_rows_of_the_seed():
         policy_of_row(("v", 10, 10, 5, "sentences", None))
 
 
-def test_an_unreadable_tokenizer_is_named(tmp_path):
+def test_an_unreadable_tokenizer_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("VECTOR_ONNX_HOME", str(tmp_path.parent))
     (tmp_path / "model.onnx").write_bytes(b"")
     (tmp_path / "tokenizer.json").write_text(json.dumps({"no": "tokenizer"}))
-    policy = SplitterPolicy(10, 0, tokenizer=str(tmp_path))
+    policy = SplitterPolicy(10, 0, tokenizer=tmp_path.name)
     with pytest.raises(ConfigurationError, match="cannot be read from"):
         list(policy.windows("text"))
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ _SCHEMA = re.compile(r"schema_id\('(\w+)'\)")
 _NAME = re.compile(r"t\.name = '(\w+)'")
 _OBJECT = re.compile(r"object_id\(n?'(?:[^']*[.])?\"(\w+)\"'", re.IGNORECASE)
 _UNIT_TEST = re.compile(r'"node_id": "unit_test\.\w+\.(\w+)\.')
+_MODEL = re.compile(r'"node_id": "model\.\w+\.(\w+)"')
 _LEDGER = re.compile(r'left join (?:"\w+"\.)?"\w+"\."(\w+)" as ledger')
 
 
@@ -61,6 +63,15 @@ class CannedServer:
             return Answer(("name", "name", "max_length", "scale"), rows)
         if "sp_describe_first_result_set" in text:
             return Answer(("name",), [(column[0],) for column in self.columns.get(_found(_UNIT_TEST, sql), ())])
+        if "dm_exec_describe_first_result_set" in text:
+            # The columns of a model with a contract, which are those of the native build.
+            columns = self.columns.get(_found(_MODEL, sql) or _found(_UNIT_TEST, sql), ())
+            return Answer(
+                ("is_hidden", "name", "system_type_name", "error_number", "error_message"),
+                [(False, name, type, None, None) for name, type, _, _ in columns],
+            )
+        if "dbt_sbq_tmp" in text:
+            return _contract_columns(sql[text.index("select * from (") : text.index("dbt_sbq_tmp")])
         if "select top 0 * from (" in text:
             return Answer(_selected_names(sql[text.index("select top 0") :]))
         if "as total_count" in text:
@@ -85,6 +96,14 @@ class CannedServer:
         held = self.relations.get(schema, {})
         rows = [("analytics", relation, schema, kind) for relation, kind in held.items() if name in ("", relation)]
         return Answer(("database", "name", "schema", "table_type"), rows)
+
+
+def _contract_columns(sql: str) -> Answer:
+    """A row of nothing, of the types that the contract casts its columns to."""
+    casts = re.findall(r"cast\(null as (\w+)(?:\(\w+\))?\)\s+as (\w+)", sql, re.IGNORECASE)
+    times = ("datetime2", "timestamp")
+    row = tuple(datetime.min if type.lower() in times else "" for type, _ in casts)
+    return Answer([name for _, name in casts], [row])
 
 
 def _found(pattern: re.Pattern, sql: str) -> str:
