@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from support import best_of, parser, print_header, print_table, text_of
 
-import vector.extraction_process as extraction_process
-from vector.extraction import extract_text
-from vector.extraction_process import ExtractionProcess
-from vector.limits import ExtractionLimits
-from vector.splitting import SplitterPolicy
+import vector.chunking.extraction_process as extraction_process
+from vector.chunking.extraction import extract_text
+from vector.chunking.extraction_process import ExtractionProcess
+from vector.chunking.limits import ExtractionLimits
+from vector.chunking.splitting import SplitterPolicy
 
 LENGTHS = (1_000, 10_000, 100_000)
 POLICY = SplitterPolicy(chunk_size=800, overlap=100, max_chunks_per_source=1_000_000)

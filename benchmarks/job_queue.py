@@ -20,11 +20,11 @@ from support import best_of, fill_chunks, parser, print_header, print_table, scr
 from vector import jobs
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.embedding import EmbedOptions, embed_space
-from vector.engines.duckdb import DuckDBEngine
+from vector.engines.duckdb.engine import DuckDBEngine
 from vector.jobs import Handler
-from vector.queue import JobQueue, JobRequest
+from vector.jobs.queue import JobQueue, JobRequest
+from vector.jobs.worker import Worker, WorkerOptions
 from vector.store import VectorStore
-from vector.worker import Worker, WorkerOptions
 
 BARE = "bare statements"
 TRANSFORMER = {

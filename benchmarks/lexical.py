@@ -27,10 +27,10 @@ from support import (
     zipfian_texts,
 )
 
-from vector.retrieval import search
-from vector.search_policy import SearchPolicy
+from vector.search.policy import SearchPolicy
+from vector.search.search import search
+from vector.search.tokens import Analyzer
 from vector.store import VectorStore
-from vector.tokens import Analyzer
 
 TOP_K = 10
 QUESTION = "word40 word400 word4000"

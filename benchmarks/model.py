@@ -31,9 +31,9 @@ from support import PROJECT_DIR, Warehouse, best_of, parser, print_header, print
 
 from vector.contracts.models import EmbeddingSpace, VectorChunk, compute_content_hash
 from vector.embedding import embed_space
-from vector.pinning import pin_or_check
 from vector.providers import PreprocessPolicy, open_provider
-from vector.retrieval import search
+from vector.search.search import search
+from vector.spaces.pinning import pin_or_check
 from vector.store import VectorStore
 
 TRANSFORMER = {

@@ -28,10 +28,10 @@ from support import PROJECT_DIR, Warehouse, parser, print_header, print_table, s
 
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import embed_space
-from vector.language import NEUTRAL
 from vector.providers import open_provider
-from vector.retrieval import Question, embed_question, search_question
-from vector.search_policy import SearchPolicy
+from vector.search.language import NEUTRAL
+from vector.search.policy import SearchPolicy
+from vector.search.search import Question, embed_question, search_question
 from vector.store import VectorStore
 
 # nDCG@10 and recall@100 of whole documents, from the README of the collections. Those of BM25 are what bm25s gives with

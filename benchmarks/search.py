@@ -33,7 +33,7 @@ from support import (
 from vector.engines.base import SearchRequest
 from vector.engines.filters import SearchFilters
 from vector.providers.hash import HashProvider
-from vector.retrieval import search
+from vector.search.search import search
 from vector.store import VectorStore
 
 TOP_K = 10

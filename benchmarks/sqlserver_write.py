@@ -23,7 +23,7 @@ from support import best_of, parser, print_header, print_table, unit_vectors
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.ledgers import CHUNK, EMBEDDING, LEDGERS, Column, Ledger
 from vector.contracts.models import EmbeddingSpace, VectorEmbedding
-from vector.engines.sqlserver import SqlServerEngine
+from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import ConfigurationError
 from vector.store import VectorStore
 

@@ -1,6 +1,6 @@
 {#-
     The one normalisation of source texts, version `newline-1`: CRLF and lone CR become LF; nothing else changes.
-    scripts/vector/chunking.py has the same in Python.
+    scripts/vector/chunking/windows.py has the same in Python.
 -#}
 {% macro normalize_text(text) -%}
     {%- set line_feed = character(10) -%}

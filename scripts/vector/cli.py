@@ -18,10 +18,10 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from vector import __version__
-from vector.calls import CallsGivenUp
 from vector.commands import embed, failures, inspect, jobs, replay, report, search, spaces, worker
 from vector.commands.output import OutputLost, flush, log_to_stderr, prepare_streams, print_json
 from vector.commands.shared import leave, say
+from vector.embedding.model_calls import CallsGivenUp
 from vector.errors import VectorError
 
 

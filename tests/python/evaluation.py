@@ -21,8 +21,8 @@ from vector.contracts.models import (
     VectorRetrievalHit,
     VectorRun,
 )
-from vector.engines.duckdb import DuckDBEngine
-from vector.intervals import measure_run
+from vector.engines.duckdb.engine import DuckDBEngine
+from vector.evaluation.intervals import measure_run
 from vector.store import VectorStore
 
 METRICS = ("nDCG@10", "RR", "P@10", "R@10", "R@100")

@@ -20,7 +20,7 @@ from support import PROJECT_DIR, ScratchProject
 
 from vector.contracts.ledgers import LEDGERS
 from vector.engines import engine_for_target
-from vector.engines.sqlserver_connection import installed_backend
+from vector.engines.sqlserver.connection import installed_backend
 from vector.project.profile import load_target
 from vector.store import VectorStore
 

@@ -8,10 +8,10 @@ import duckdb
 
 from vector import jobs
 from vector.contracts.models import JobType
-from vector.engines.duckdb import DuckDBEngine
+from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import InvalidRecord
 from vector.jobs import Handler, JobStopped
-from vector.queue import JobQueue
+from vector.jobs.queue import JobQueue
 from vector.store import VectorStore
 
 EFFECT = "queue_test_effect"

@@ -10,7 +10,7 @@ from queue_support import create_effects, effects, handlers
 from support import PROJECT_DIR, clean_copy
 
 from vector.contracts.models import JobType
-from vector.queue import JobQueue, JobRequest
+from vector.jobs.queue import JobQueue, JobRequest
 
 JOBS = 2000
 ATTEMPTS = 3

@@ -7,10 +7,10 @@ import duckdb
 import pytest
 from documents import examples
 
-from vector.evaluating import evaluate
+from vector.evaluation.evaluate import evaluate
 from vector.providers import open_provider
-from vector.retrieval import search
-from vector.search_policy import SearchPolicy
+from vector.search.policy import SearchPolicy
+from vector.search.search import search
 
 CHANGED = ("noticed a faint object in Taurus", "noticed an unknown, faint object in the constellation Taurus")
 

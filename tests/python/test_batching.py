@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vector.batching import LONG_CALL, MEASURED_CALLS, Batches, BatchSizer, batches_of, even_size
+from vector.embedding.batching import LONG_CALL, MEASURED_CALLS, Batches, BatchSizer, batches_of, even_size
+from vector.embedding.writer import FIRST_RETRY, LAST_RETRY, retry_delay, token_columns
 from vector.providers.base import EmbeddingReply, estimated_tokens_of
-from vector.writing import FIRST_RETRY, LAST_RETRY, retry_delay, token_columns
 
 # Items are their own tokens.
 sizes = st.lists(st.integers(1, 50), max_size=60)

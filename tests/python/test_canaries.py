@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vector.canaries import CANARIES, CanaryCalls, compare
 from vector.contracts.identity import canonical_json, compute_content_hash, require_storable_text
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import InputRefused, ProviderError
 from vector.providers.base import PreprocessPolicy, estimated_tokens
 from vector.providers.hash import HashProvider
 from vector.providers.onnx import locate_model
+from vector.spaces.canaries import CANARIES, CanaryCalls, compare
 
 COUNT = len(CANARIES)
 

@@ -9,9 +9,9 @@ from signal import SIGINT, SIGKILL, SIGTERM
 import pytest
 from support import PROJECT_DIR, ScratchProject, read_csv
 
-from vector.canaries import CANARIES
 from vector.errors import InputRefused, ProviderError
 from vector.providers.hash import HashProvider
+from vector.spaces.canaries import CANARIES
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def test_what_a_model_finished_before_it_failed_is_never_asked_for_again(project
             providers.append(FragileProvider(space, **fragility))
             return providers[-1]
 
-        monkeypatch.setattr("vector.embedding.open_provider", opened)
+        monkeypatch.setattr("vector.embedding.run.open_provider", opened)
 
     use(calls=5)
     done = project.vector("embed", "--quiet")
@@ -334,7 +334,9 @@ def test_a_refused_text_is_quarantined_until_it_changes(project, pages, monkeypa
     pages |= {f"kind-{i}": article(f"Kind {i}", "A text that any model reads.") for i in range(5)}
     pages["odd"] = article("Odd", "A text with a #forbidden# word.")
     publish(project, pages)
-    monkeypatch.setattr("vector.embedding.open_provider", lambda space: FragileProvider(space, refused="#forbidden#"))
+    monkeypatch.setattr(
+        "vector.embedding.run.open_provider", lambda space: FragileProvider(space, refused="#forbidden#")
+    )
 
     done = project.vector("embed", "--json")
     summary = json.loads(done.stdout)["spaces"][0]

@@ -18,13 +18,13 @@ from test_sql_parity import (
     policies,
 )
 
-from vector import sources
+from vector.chunking import sources
+from vector.chunking.sources import SourceDocument, cut
 from vector.chunking import ChunkingPolicy
 from vector.contracts import ledgers
 from vector.contracts.models import SourceStatus
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
-from vector.jobs import chunk_source
-from vector.sources import SourceDocument, cut
+from vector.jobs.handlers import chunk_source
 from vector.store import VectorStore
 
 # When a row was written, which alone may differ between the two paths.
@@ -229,7 +229,7 @@ def test_a_failure_half_way_leaves_all_as_it_was(project, monkeypatch):
         chunk(store, "note:1", {"text": TEXT})
     before = project.contents("job", "run")
     with project.store() as store, monkeypatch.context() as patch:
-        patch.setattr("vector.sources.keep_versions", lambda *_: 1 / 0)
+        patch.setattr("vector.chunking.sources.keep_versions", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             chunk(store, "note:1", {"text": TEXT[:900]})
     assert project.contents("job", "run") == before

@@ -27,11 +27,11 @@ from vector.engines.base import SearchRequest
 from vector.engines.filters import SearchFilters
 from vector.engines.vector_cache import similarity
 from vector.errors import InvalidRecord
+from vector.jobs.queue import JobQueue
 from vector.providers import open_provider
-from vector.queue import JobQueue
-from vector.replay import replay
-from vector.retrieval import search
-from vector.search_policy import SearchPolicy
+from vector.search.policy import SearchPolicy
+from vector.search.replay import replay
+from vector.search.search import search
 
 LATER = datetime(9000, 1, 1, tzinfo=timezone.utc)
 QUESTION = "Which moon has geysers?"

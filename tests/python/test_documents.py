@@ -4,11 +4,11 @@ import csv
 
 import pytest
 
+from vector.chunking.sources import SourceDocument, cut, store_source
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import VectorChunk
 from vector.errors import InvalidRecord
-from vector.sources import SourceDocument, cut, store_source
 
 STAGING = "models/staging/stg_event.sql"
 EVENT = {

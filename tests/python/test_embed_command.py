@@ -10,14 +10,14 @@ import pytest
 from misbehaving_server import MODEL, MisbehavingServer
 from support import HASH_SPACE, PROJECT_DIR, read_csv
 
-from vector.canaries import CANARIES
 from vector.commands import embed as embed_command
 from vector.commands import embed_report
-from vector.commands.wording import duration, money
-from vector.planning import EmbedOptions, EmbedPlan
+from vector.embedding.plan import EmbedOptions, EmbedPlan
+from vector.embedding.writer import EmbedSummary
 from vector.providers.hash import HashProvider
 from vector.providers.openai import OpenAIProvider
-from vector.writing import EmbedSummary
+from vector.spaces.canaries import CANARIES
+from vector.wording import duration, money
 
 SERVED = {**HASH_SPACE, "space_key": "served", "provider": "openai", "model_name": MODEL}
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from job_support import context_of, run_job
 
+from vector.embedding.open_models import OpenModels
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.jobs import embed_chunks, reembed_space
-from vector.open_models import OpenModels
+from vector.jobs.handlers import embed_chunks, reembed_space
 from vector.providers.hash import HashProvider
 from vector.store import VectorStore
 
@@ -158,9 +158,9 @@ def _run_in_a_session_of_its_own(store, given):
 def test_a_model_in_the_process_stays_open_between_jobs(store, other, monkeypatch):
     opened = []
     monkeypatch.setattr(
-        "vector.embedding.open_provider", lambda space: opened.append(HashProvider(space)) or opened[-1]
+        "vector.embedding.run.open_provider", lambda space: opened.append(HashProvider(space)) or opened[-1]
     )
-    monkeypatch.setattr("vector.jobs.embed_chunks.OPEN_MODELS", OpenModels())
+    monkeypatch.setattr("vector.jobs.handlers.embed_chunks.OPEN_MODELS", OpenModels())
     metrics = [run_job(store, embed_chunks, "EMBED_CHUNKS", {"space_key": "other", "limit": 5}) for _ in range(2)]
     assert len(opened) == 1
     assert [each["canary_texts"] > 0 for each in metrics] == [True, False]

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vector.canaries import CANARIES
 from vector.contracts.models import EmbeddingCanary
 from vector.embedding import EmbedOptions, embed_space
 from vector.errors import InvalidRecord, ProviderError, SpaceRefused
-from vector.pinning import pin_or_check, refuse_another_model, refuse_swapped_model
 from vector.providers.base import PreprocessPolicy
 from vector.providers.hash import HashProvider
+from vector.spaces.canaries import CANARIES
+from vector.spaces.pinning import pin_or_check, refuse_another_model, refuse_swapped_model
 
 COUNT = len(CANARIES)
 POLICY = PreprocessPolicy()

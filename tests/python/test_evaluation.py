@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ir_measures import RR, P, R, nDCG
 from scipy import stats
 
-from vector import intervals
+from vector.evaluation import intervals
 
 MEASURES = (nDCG @ 10, RR, P @ 10, R @ 10, R @ 100)
 # Each example fills the log and reads the views.

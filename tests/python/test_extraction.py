@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vector.chunking.extraction import check_json_path, extract_text, extractor_versions, format_of_file
+from vector.chunking.lake import checked_lake_path, find_lake_file, read_lake_text
+from vector.chunking.limits import ExtractionLimits
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
-from vector.extraction import check_json_path, extract_text, extractor_versions, format_of_file
-from vector.lake import checked_lake_path, find_lake_file, read_lake_text
-from vector.limits import ExtractionLimits
-from vector.performing import is_permanent
+from vector.jobs.performing import is_permanent
 
 LIMITS = ExtractionLimits(seconds=60, memory_mb=1024, input_mb=16, output_mb=16)
 
@@ -221,7 +221,7 @@ def test_what_may_be_mended_is_tried_again_and_names_no_local_path(lake, monkeyp
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, **options)
 
-    monkeypatch.setattr("vector.lake.os.stat", denied)
+    monkeypatch.setattr("vector.chunking.lake.os.stat", denied)
     with pytest.raises(SourceUnreadable, match="path 'a.txt': Permission denied$") as raised:
         find_lake_file("a.txt")
     assert not is_permanent(raised.value)

@@ -19,7 +19,7 @@ import pytest
 from support import PROJECT_DIR, ScratchProject, clean_copy
 
 from vector.engines import engine_for_target
-from vector.engines.duckdb import DuckDBEngine
+from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import DatabaseFailed
 from vector.project.profile import load_target
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from vector.contracts.models import compute_content_hash
 from vector.errors import ConfigurationError
-from vector.language import known_languages, search_language, stop_words
-from vector.lexical import K1, B, LexicalIndexes, build_index
 from vector.providers import open_provider
 from vector.providers.hash import HashProvider
-from vector.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
-from vector.retrieval import Question, embed_question, search, search_question
-from vector.search_policy import SearchPolicy
-from vector.tokens import Analyzer
+from vector.search.language import known_languages, search_language, stop_words
+from vector.search.lexical import K1, B, LexicalIndexes, build_index
+from vector.search.policy import SearchPolicy
+from vector.search.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
+from vector.search.search import Question, embed_question, search, search_question
+from vector.search.tokens import Analyzer
 
 tokenise = Analyzer().tokens
 IDS = st.lists(st.sampled_from("abcdefgh"), unique=True)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from support import PROJECT_DIR, drop_constraints
 
-from vector.canaries import CANARIES
 from vector.embedding import EmbedOptions, embed_space
 from vector.providers.base import EmbeddingProvider, EmbeddingReply
-from vector.verify import verify_vectors
+from vector.spaces.canaries import CANARIES
+from vector.store.verify import verify_vectors
 
 FOREIGN_KEY, CHECK, DUPLICATE = "[Ff]oreign key", "CHECK constraint", "Duplicate key"
 
@@ -358,7 +358,7 @@ def test_no_transaction_is_open_while_the_model_is_called(project, monkeypatch):
     idle = threading.Event()
     idle.set()
     provider = WatchfulProvider(idle)
-    monkeypatch.setattr("vector.embedding.open_provider", lambda space: provider)
+    monkeypatch.setattr("vector.embedding.run.open_provider", lambda space: provider)
     with project.store() as store:
         atomically = store.engine.atomically
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from vector.errors import InputRefused, SpaceRefused
-from vector.pinning import pin_or_check
 from vector.providers import PartlyRefused, PreprocessPolicy, discover_models, open_provider
+from vector.spaces.pinning import pin_or_check
 
 TEXTS = [
     "The river flooded the valley after days of rain.",

@@ -13,14 +13,14 @@ import pytest
 from support import PROJECT_DIR
 from tokenizers import Tokenizer
 
-from vector.canaries import CANARIES
 from vector.chunking import ChunkingPolicy, chunk_text, normalize_text
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob, VectorRun
 from vector.errors import ConfigurationError, ProviderError
-from vector.pinning import PinResult
 from vector.providers.hash import HashProvider
 from vector.providers.onnx import locate_model
-from vector.runs import _is_abandoned
+from vector.spaces.canaries import CANARIES
+from vector.spaces.pinning import PinResult
+from vector.store.runs import _is_abandoned
 from vector.store import VectorStore
 
 
@@ -87,7 +87,7 @@ def test_calls_in_flight_when_another_fails_are_stored(project, monkeypatch):
         connection.execute("delete from embedding")
     providers = []
     monkeypatch.setattr(
-        "vector.embedding.open_provider", lambda space: providers.append(SlowProvider(space)) or providers[-1]
+        "vector.embedding.run.open_provider", lambda space: providers.append(SlowProvider(space)) or providers[-1]
     )
     assert project.vector("embed").exit_code == 3
     called = len(providers[0].seen) // 10
@@ -114,8 +114,8 @@ class VanishingProvider(HashProvider):
 def test_what_a_server_answered_before_it_went_is_stored(project, monkeypatch):
     with project.connect() as connection:
         connection.execute("delete from embedding")
-    monkeypatch.setattr("vector.embedding.open_provider", VanishingProvider)
-    monkeypatch.setattr("vector.embedding.pin_or_check", lambda *_: PinResult(False, None, 0, 0, 0, 0.0, 1.0))
+    monkeypatch.setattr("vector.embedding.run.open_provider", VanishingProvider)
+    monkeypatch.setattr("vector.embedding.run.pin_or_check", lambda *_: PinResult(False, None, 0, 0, 0, 0.0, 1.0))
     assert project.vector("embed").exit_code == 0
     assert project.query("select count(*) from embedding_pending") == [(0,)]
 
@@ -132,9 +132,9 @@ def test_a_model_that_changed_under_its_name_fills_and_searches_no_space(project
 
     with project.connect() as connection:
         connection.execute("delete from embedding")
-    monkeypatch.setattr("vector.embedding.open_provider", FirstModel)
+    monkeypatch.setattr("vector.embedding.run.open_provider", FirstModel)
     assert project.vector("embed", "--limit", "5").exit_code == 0
-    monkeypatch.setattr("vector.embedding.open_provider", OtherModel)
+    monkeypatch.setattr("vector.embedding.run.open_provider", OtherModel)
     done = project.vector("embed")
     assert done.exit_code == 4
     assert "sha256:ffff" in done.stderr
@@ -189,8 +189,8 @@ def test_runs_of_processes_that_are_gone_are_closed(project, worker, age, closed
 def test_on_windows_no_process_is_looked_for(monkeypatch):
     """There os.kill with any signal but two ends the process."""
     killed = []
-    monkeypatch.setattr("vector.runs.sys.platform", "win32")
-    monkeypatch.setattr("vector.runs.os.kill", lambda *arguments: killed.append(arguments))
+    monkeypatch.setattr("vector.store.runs.sys.platform", "win32")
+    monkeypatch.setattr("vector.store.runs.os.kill", lambda *arguments: killed.append(arguments))
     now = datetime.now(timezone.utc)
     for number, age, abandoned in ((999_999, 1, False), (999_999, 25, True), (os.getpid(), 0, True)):
         worker = f"{socket.gethostname()}:{number}"

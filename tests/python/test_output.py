@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import PROJECT_DIR, Command, clean_copy, clean_environment
 
+from vector import wording
 from vector.cli import main
-from vector.commands import output, shared, wording
+from vector.commands import output, shared
 
 ALL = [chr(point) for point in range(sys.maxunicode + 1)]
 # Format characters that words are spelt with, or that are seen.

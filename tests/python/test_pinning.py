@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from misbehaving_server import MODEL, MisbehavingServer
 
-from vector.canaries import CANARIES, compare
 from vector.contracts.identity import compute_content_hash
 from vector.providers.onnx import locate_model
+from vector.spaces.canaries import CANARIES, compare
 
 COUNT = len(CANARIES)
 

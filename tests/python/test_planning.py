@@ -6,10 +6,10 @@ import pytest
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import VectorSourceRegistry
+from vector.embedding.pending import read_fresh_texts
+from vector.embedding.plan import plan_space
 from vector.embedding import EmbedOptions, embed_space
 from vector.errors import InputRefused
-from vector.pending import read_fresh_texts
-from vector.planning import plan_space
 from vector.providers.hash import HashProvider
 
 BATCH, LIMIT = 4, 80
@@ -28,7 +28,7 @@ class Counting(HashProvider):
 @pytest.fixture
 def provider(monkeypatch):
     monkeypatch.setattr(Counting, "asked", Counter())
-    monkeypatch.setattr("vector.embedding.open_provider", Counting)
+    monkeypatch.setattr("vector.embedding.run.open_provider", Counting)
     return Counting
 
 
@@ -89,7 +89,7 @@ class Refusing(HashProvider):
 
 
 def test_the_chunks_of_a_refused_text_are_quarantined_by_one_query(store, monkeypatch):
-    monkeypatch.setattr("vector.embedding.open_provider", Refusing)
+    monkeypatch.setattr("vector.embedding.run.open_provider", Refusing)
     space = new_space(store)
     write_notes(store, ["again"] * 30)
     asked, query = [], store.engine.query
@@ -108,7 +108,7 @@ def test_the_chunks_of_a_refused_text_are_quarantined_by_one_query(store, monkey
 
 @pytest.mark.parametrize("page", [1, 3, 16, 1000])
 def test_a_plan_is_read_once_page_by_page(store, monkeypatch, page):
-    monkeypatch.setattr("vector.pending.PAGE", page)
+    monkeypatch.setattr("vector.embedding.pending.PAGE", page)
     space = new_space(store)
     plan = plan_space(store, space)
     texts = [(text.byte_count, text.content_sha256) for text in read_fresh_texts(store, plan.texts_to_embed)]
@@ -118,7 +118,7 @@ def test_a_plan_is_read_once_page_by_page(store, monkeypatch, page):
 
 @pytest.mark.parametrize(("page", "times"), [(1, 1), (7, 2), (30, 3), (20_000, 2)])
 def test_a_lost_connection_neither_skips_nor_repeats_a_text(store, provider, fragile, monkeypatch, page, times):
-    monkeypatch.setattr("vector.pending.PAGE", page)
+    monkeypatch.setattr("vector.embedding.pending.PAGE", page)
     space = new_space(store)
     fragile(times)
     summary = embed_space(store, space, EmbedOptions(limit=LIMIT, batch_size=BATCH))
@@ -128,7 +128,7 @@ def test_a_lost_connection_neither_skips_nor_repeats_a_text(store, provider, fra
 
 
 def test_a_lost_connection_does_not_skip_vectors_that_are_there(store, provider, fragile, monkeypatch):
-    monkeypatch.setattr("vector.pending.PAGE", 8)  # two reused texts a page
+    monkeypatch.setattr("vector.embedding.pending.PAGE", 8)  # two reused texts a page
     space = new_space(store)
     write_notes(store, range(20))
     embed_space(store, space)
@@ -143,7 +143,7 @@ def test_a_lost_connection_does_not_skip_vectors_that_are_there(store, provider,
 
 
 def test_a_lost_connection_does_not_raise_a_limit(store, provider, fragile, monkeypatch):
-    monkeypatch.setattr("vector.pending.PAGE", 5)
+    monkeypatch.setattr("vector.embedding.pending.PAGE", 5)
     space = new_space(store)
     fragile(1)
     summary = embed_space(store, space, EmbedOptions(limit=30, batch_size=BATCH))

@@ -16,7 +16,7 @@ from support import PROJECT_DIR, ScratchProject, clean_copy
 
 from vector.commands.progress import INTERVAL, RATE_WINDOW, ProgressLines, shown_progress
 from vector.commands.shared import say
-from vector.writing import EmbedSummary
+from vector.embedding.writer import EmbedSummary
 
 
 @pytest.fixture

@@ -15,15 +15,15 @@ from job_support import run_job
 from support import PROJECT_DIR, ScratchProject
 
 from vector.contracts.models import JobStatus, PublicationAction, SpacePublication
-from vector.data_tests import DataTests, run_data_tests
 from vector.embedding import embed_space
-from vector.engines.duckdb import DuckDBEngine
+from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import ConfigurationError, PublicationRefused
-from vector.evaluating import evaluate
-from vector.gate import GateOptions, check_gate, roll_back
-from vector.jobs import retrieve_test
-from vector.publishing import History, default_space, retire, status_of, switch
-from vector.search_policy import SearchPolicy
+from vector.evaluation.data_tests import DataTests, run_data_tests
+from vector.evaluation.evaluate import evaluate
+from vector.evaluation.gate import GateOptions, check_gate, roll_back
+from vector.jobs.handlers import retrieve_test
+from vector.search.policy import SearchPolicy
+from vector.spaces.publications import History, default_space, retire, status_of, switch
 from vector.store import VectorStore
 
 GREEN = DataTests(passed=40)
@@ -545,7 +545,7 @@ KILLED = """
 import os, signal, sys
 from vector import cli
 from vector.store import VectorStore
-from vector.data_tests import DataTests
+from vector.evaluation.data_tests import DataTests
 save = VectorStore.save_space_publication
 def killed(self, publication):
     if {after}:

@@ -12,15 +12,15 @@ from job_support import context_of, run_job
 from vector.contracts.models import JobStatus
 from vector.embedding import embed_space
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.evaluating import evaluate
-from vector.intervals import scores_of
-from vector.jobs import drift_test, retrieve_test
-from vector.jobs.drift_test import jaccard, overlap
-from vector.performing import is_permanent
-from vector.queue import JobQueue
-from vector.search_policy import SearchPolicy
+from vector.evaluation.evaluate import evaluate
+from vector.evaluation.intervals import scores_of
+from vector.jobs.handlers import drift_test, retrieve_test
+from vector.jobs.handlers.drift_test import jaccard, overlap
+from vector.jobs.performing import is_permanent
+from vector.jobs.queue import JobQueue
+from vector.jobs.worker import Worker, WorkerOptions
+from vector.search.policy import SearchPolicy
 from vector.store import VectorStore
-from vector.worker import Worker, WorkerOptions
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_json_may_write_a_whole_number_with_a_point(store, answerable):
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
 def test_questions_are_asked_by_the_policy(store, answerable, other_space, policy, monkeypatch):
     if policy.get("mode") == "lexical":
-        monkeypatch.setattr("vector.jobs.query_set.open_provider", None)  # no model is needed, and none is opened
+        monkeypatch.setattr("vector.evaluation.questions.open_provider", None)  # no model is needed, and none is opened
     expected = SearchPolicy(**{"per_source": 1, **policy}).in_warehouse(store.engine).asked_json(20)
     metrics = retrieve(store, query_set="tiny", top_k=20, **policy)
     assert metrics["policy"] == expected

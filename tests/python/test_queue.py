@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given
 from queue_support import NOON, Clock, handlers, memory_store, queue
 
-from vector.clock import DatabaseClock
 from vector.contracts.json_column import UnreadableJson
 from vector.contracts.ledgers import JOB, LEDGERS
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
-from vector.engines.duckdb import DuckDBEngine
+from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import InvalidRecord
 from vector.jobs import validated_input
-from vector.performing import ActiveJob
-from vector.queue import Backoff, JobQueue, JobRequest
-from vector.runs import close_abandoned_runs, recorded_run
+from vector.jobs.clock import DatabaseClock
+from vector.jobs.performing import ActiveJob
+from vector.jobs.queue import Backoff, JobQueue, JobRequest
+from vector.store.runs import close_abandoned_runs, recorded_run
 from vector.store import VectorStore
 
 EMBED, CHUNK, DRIFT = JobType.EMBED_CHUNKS, JobType.CHUNK_SOURCE, JobType.DRIFT_TEST
@@ -415,7 +415,7 @@ def test_the_databases_time_is_asked_for_twice_a_minute(store, monkeypatch):
             asked.append(now[0])
             return (NOON + timedelta(seconds=2 * now[0])).replace(tzinfo=None)
 
-    monkeypatch.setattr("vector.clock.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vector.jobs.clock.time.monotonic", lambda: now[0])
     clock = DatabaseClock(Engine())
     assert clock() == NOON
     now[0] = 29.0
@@ -449,7 +449,7 @@ def test_a_transaction_that_another_session_crosses_is_done_again(store):
 
 
 def test_a_conflict_without_end_is_an_error(store, monkeypatch):
-    monkeypatch.setattr("vector.engines.duckdb.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("vector.engines.duckdb.engine.time.sleep", lambda seconds: None)
     rival = store.engine.another()
     rival.execute("create table memory.vector.counted as select 1 as n")
     rival.connection.execute("begin")

@@ -7,7 +7,7 @@ import pytest
 from queue_support import create_effects, do, effects, empty_queue, handlers
 
 from vector.cli import main
-from vector.queue import JobQueue
+from vector.jobs.queue import JobQueue
 
 WORKER = ("worker", "--once", "--backoff-seconds", "0")
 

@@ -17,8 +17,8 @@ from support import HASH_SPACE, PROJECT_DIR, ScratchProject, clean_copy, clean_e
 
 from vector.engines import engine_for_target
 from vector.engines.base import checked_relations
-from vector.engines.duckdb import DuckDBEngine
-from vector.engines.sqlserver import quoted as quoted_by_sqlserver
+from vector.engines.duckdb.engine import DuckDBEngine
+from vector.engines.sqlserver.engine import quoted as quoted_by_sqlserver
 from vector.errors import ConfigurationError
 from vector.project.profile import Target, load_target
 from vector.project.relations import FILE, Relation, Relations, find_relations

@@ -7,15 +7,15 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-import vector.replay
+import vector.search.replay
 from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
 from vector.errors import ConfigurationError, InputRefused, ProviderError
 from vector.providers.hash import HashProvider
-from vector.redaction import REDACTED, redaction_is_set
-from vector.replay import logged_since, replay
-from vector.rerankers import listed_rerankers
-from vector.retrieval import search
-from vector.search_policy import SearchPolicy
+from vector.search.policy import SearchPolicy
+from vector.search.redaction import REDACTED, redaction_is_set
+from vector.search.replay import logged_since, replay
+from vector.search.rerankers import listed_rerankers
+from vector.search.search import search
 
 QUESTION = "the orbit of a moon"
 NOW = datetime.now(timezone.utc)

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from misbehaving_server import MODEL, MisbehavingServer
 from urllib3.response import HTTPResponse
 
-from vector.engines.sqlserver_connection import explained
+from vector.engines.sqlserver.connection import explained
 from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused, VectorError
 from vector.providers import PartlyRefused, estimated_tokens
 from vector.providers.azure_openai import AzureOpenAIProvider

@@ -17,11 +17,11 @@ from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
 
 from vector import files
-from vector.commands.wording import printable
-from vector.engines.duckdb import DuckDBEngine
+from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import ConfigurationError
 from vector.report import gather, page
 from vector.store import VectorStore
+from vector.wording import printable
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from vector.contracts.models import VectorEmbedding, compute_content_hash
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.providers.base import EmbeddingReply
 from vector.providers.hash import HashProvider
-from vector.retrieval import search
-from vector.search_policy import SearchPolicy
+from vector.search.policy import SearchPolicy
+from vector.search.search import search
 
 METRICS = ("cosine", "dot", "euclidean")
 TYPES = ("page", "entity", "event", "none of these")

@@ -9,12 +9,12 @@ from support import clean_environment
 
 from vector.cli import main
 from vector.contracts.models import compute_content_hash
-from vector.engines import duckdb_search
+from vector.engines.duckdb import search as duckdb_search
 from vector.engines.filters import SearchFilters
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.providers.hash import HashProvider
-from vector.retrieval import search
-from vector.search_policy import SearchPolicy
+from vector.search.policy import SearchPolicy
+from vector.search.search import search
 
 EVERYTHING = 100_000
 

@@ -14,7 +14,7 @@ from support import HASH_SPACE, PROJECT_DIR
 from test_llama_server import missing
 
 from vector.providers import DiscoveredModel
-from vector.seed import SpaceSeed
+from vector.spaces.seed import SpaceSeed
 
 SEED = "seeds/embedding_space_seed.csv"
 

@@ -8,12 +8,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from vector.chunking.policies import policy_of_row
+from vector.chunking.splitting import CHARACTERS_PER_TOKEN, SplitterPolicy
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.identity import generate_chunk_id, is_blank
 from vector.errors import ConfigurationError
-from vector.policies import policy_of_row
 from vector.providers.onnx import DEFAULT_MODEL, locate_model
-from vector.splitting import CHARACTERS_PER_TOKEN, SplitterPolicy
 
 # Sentences, headings, lists, code, other scripts, joined emoji, and any character that can be stored.
 pieces = st.sampled_from(

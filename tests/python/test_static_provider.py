@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support import PROJECT_DIR
 
 from vector.errors import ConfigurationError, InputRefused, SpaceRefused
-from vector.evaluating import evaluate
+from vector.evaluation.evaluate import evaluate
 from vector.providers import open_provider, token_counter
 from vector.providers import static as static_module
 

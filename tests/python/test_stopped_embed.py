@@ -9,11 +9,11 @@ import pytest
 from misbehaving_server import MisbehavingServer
 from served import ServedSpace
 
-from vector.canaries import CANARIES
 from vector.embedding import EmbedOptions, embed_space
 from vector.errors import ProviderError
 from vector.providers.base import EmbeddingReply, PartlyRefused
 from vector.providers.hash import HashProvider
+from vector.spaces.canaries import CANARIES
 
 SIZE = 4
 OPTIONS = ("--limit", 4 * SIZE, "--batch-size", SIZE, "--concurrency", 2)
@@ -118,7 +118,7 @@ def test_the_good_vectors_of_a_call_under_way_that_is_partly_refused_are_stored(
     space = store.get_or_create_embedding_space("hash", "hash", 16, space_key="other")
     opened = []
     monkeypatch.setattr(
-        "vector.embedding.open_provider", lambda space: opened.append(PartlyRefusing(space)) or opened[-1]
+        "vector.embedding.run.open_provider", lambda space: opened.append(PartlyRefusing(space)) or opened[-1]
     )
     with pytest.raises(ProviderError, match="the model is gone"):
         embed_space(store, space, EmbedOptions(limit=2 * SIZE, batch_size=SIZE))

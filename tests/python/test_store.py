@@ -26,7 +26,7 @@ from vector.contracts.models import (
     compute_vector_hash,
 )
 from vector.errors import InvalidRecord
-from vector.ledger_io import SaveResult
+from vector.store.ledger_io import SaveResult
 from vector.store import VectorStore
 
 ADDED, UNCHANGED, CHANGED = SaveResult(inserted=1), SaveResult(unchanged=1), SaveResult(updated=1)

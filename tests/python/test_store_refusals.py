@@ -21,7 +21,7 @@ from vector.contracts.models import (
     compute_content_hash,
 )
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.ledger_io import SaveResult
+from vector.store.ledger_io import SaveResult
 from vector.store import VectorStore
 
 ADDED = SaveResult(inserted=1)

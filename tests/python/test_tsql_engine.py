@@ -17,18 +17,18 @@ from vector.commands.failures import RELATION, open_failures
 from vector.commands.spaces import covered_spaces
 from vector.contracts.ledgers import EMBEDDING_SPACE, Column, key_column
 from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorJob, compute_vector_hash
+from vector.embedding.pending import materialize_plan, read_fresh_texts
+from vector.embedding.plan import EmbedOptions
 from vector.engines import engine_for_connection
 from vector.engines.base import SearchRequest
 from vector.engines.filters import SearchFilters
-from vector.engines.sqlserver import SqlServerEngine
-from vector.engines.sqlserver_staging import staged_rows
+from vector.engines.sqlserver.engine import SqlServerEngine
+from vector.engines.sqlserver.staging import staged_rows
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.pending import materialize_plan, read_fresh_texts
-from vector.pinning import refuse_another_model
-from vector.planning import EmbedOptions
 from vector.providers.hash import HashProvider
+from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
-from vector.verify import verify_vectors
+from vector.store.verify import verify_vectors
 
 HOSTILE = "'; drop table chunk; -- 日本"
 VECTOR = Column("vector", "vector", "vector")
@@ -80,7 +80,7 @@ def connection(server):
 
 @pytest.fixture
 def engine(connection, monkeypatch):
-    monkeypatch.setattr("vector.engines.sqlserver.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("vector.engines.sqlserver.engine.time.sleep", lambda seconds: None)
     # The stand-in is not called pyodbc here, as it is where dbt imports it.
     monkeypatch.setattr(pyodbc.Connection, "__module__", "pyodbc")
     return engine_for_connection(connection)
@@ -575,7 +575,7 @@ def test_the_fingerprint_of_the_current_chunks_reads_no_text(engine, connection,
 
 
 def test_a_lost_connection_is_opened_anew_with_its_temporary_tables(server, connection, monkeypatch):
-    monkeypatch.setattr("vector.engines.sqlserver.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("vector.engines.sqlserver.engine.time.sleep", lambda seconds: None)
     again = pyodbc.Connection(server.answer, autocommit=True)
     engine = SqlServerEngine(connection, reconnect=lambda: again)
     engine.materialize("plan", "select chunk_id from chunk where chunk_id = ?", ["a-1"])
@@ -597,7 +597,7 @@ def test_a_lost_connection_is_opened_anew_with_its_temporary_tables(server, conn
 def losing(server, monkeypatch):
     """An engine, and its connections so far: one more each time that one is lost. An answer of the server that is
     `_lost()` loses it."""
-    monkeypatch.setattr("vector.engines.sqlserver.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("vector.engines.sqlserver.engine.time.sleep", lambda seconds: None)
     opened = []
 
     def connect():
@@ -641,7 +641,7 @@ def test_a_select_in_a_transaction_is_not_asked_again_alone(losing, server):
 
 
 def test_pages_of_a_plan_go_on_where_they_were_after_a_lost_connection(losing, server, monkeypatch):
-    monkeypatch.setattr("vector.pending.PAGE", 1)
+    monkeypatch.setattr("vector.embedding.pending.PAGE", 1)
     engine, opened = losing
     sizes = iter([(5, "a"), (5, "b"), _lost(), (None, None)])
     texts = iter([("a", "text", "c1"), ("b", "text", "c2"), ("c", "longer", "c3")])

@@ -5,8 +5,8 @@ from mssql_python import exceptions as mssql_python
 from support import PROJECT_DIR
 from tsql.driver import pyodbc
 
-from vector.engines.sqlserver_connection import explained
-from vector.engines.sqlserver_errors import (
+from vector.engines.sqlserver.connection import explained
+from vector.engines.sqlserver.errors import (
     is_lost_connection,
     is_transient,
     lacks_permission,

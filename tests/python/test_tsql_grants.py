@@ -8,7 +8,7 @@ import pytest
 from support import LEDGERS
 
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.duckdb import DuckDBEngine
+from vector.engines.duckdb.engine import DuckDBEngine
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "sqlserver.md"
 _TABLE = re.compile(r'(?:\w+\.|"\w+"\.|\[\w+\]\.)*["\[]?(\w+)["\]]?')

@@ -7,12 +7,12 @@ from tsql.driver import pyodbc
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
 
+from vector.chunking.sources import cut, read_document, store_source
 from vector.contracts.ledgers import EMBEDDING_SPACE
 from vector.contracts.models import EmbeddingSpace, VectorJob, VectorRun
-from vector.engines.sqlserver import SqlServerEngine
+from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import ConfigurationError
-from vector.jobs import chunk_source, drift_test, retrieve_test
-from vector.sources import cut, read_document, store_source
+from vector.jobs.handlers import chunk_source, drift_test, retrieve_test
 from vector.store import VectorStore
 
 

@@ -10,11 +10,11 @@ from tsql.rules import violations
 
 from vector.contracts.ledgers import EMBEDDING_SPACE, SPACE_PUBLICATION
 from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePublication
-from vector.data_tests import DataTests
-from vector.engines.sqlserver import SqlServerEngine
+from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import PublicationRefused
-from vector.gate import GateOptions, check_gate
-from vector.publishing import History, default_space, retire, status_of, switch
+from vector.evaluation.data_tests import DataTests
+from vector.evaluation.gate import GateOptions, check_gate
+from vector.spaces.publications import History, default_space, retire, status_of, switch
 from vector.store import VectorStore
 
 SEEDS = ("eval_query", "eval_judgment", "publish_threshold")

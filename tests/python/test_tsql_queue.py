@@ -12,10 +12,10 @@ from tsql.rules import violations
 
 from vector.contracts.ledgers import JOB
 from vector.contracts.models import JobType, VectorJob
-from vector.engines.sqlserver import SqlServerEngine
+from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import ConfigurationError
-from vector.queue import ClaimedJob
-from vector.queue_records import run_of
+from vector.jobs.queue import ClaimedJob
+from vector.jobs.queue_records import run_of
 from vector.store import VectorStore
 
 JOB_ID, RUN_ID = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"

@@ -14,7 +14,7 @@ from vector.providers import open_provider
 from vector.providers.base import PreprocessPolicy
 from vector.providers.onnx import DEFAULT_MODEL
 from vector.providers.unknown_tokens import MOST_UNKNOWN, UnknownTokens
-from vector.retrieval import embed_question
+from vector.search.search import embed_question
 
 # Each would have had the vector of all the others.
 UNKNOWN = {

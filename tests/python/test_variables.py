@@ -9,7 +9,7 @@ from support import clean_environment
 
 from vector.errors import ConfigurationError
 from vector.project.variables import load_variables
-from vector.redaction import redaction_is_set
+from vector.search.redaction import redaction_is_set
 
 TOP = "vars:\n  redact_queries: false\n"
 OWN = "vars:\n  vector_runtime:\n    redact_queries: true\n"

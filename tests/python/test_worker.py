@@ -15,13 +15,13 @@ from queue_work import check_work, enqueue_work, finished, open_jobs, start_work
 from served import ServedSpace
 
 from vector.contracts.models import JobStatus, JobType, RunStatus
-from vector.engines.duckdb import DuckDBEngine
+from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import ConfigurationError
-from vector.ledger_io import ConstraintRefusal
-from vector.performing import Outcome
-from vector.queue import Backoff, JobQueue, JobRequest
+from vector.jobs.performing import Outcome
+from vector.jobs.queue import Backoff, JobQueue, JobRequest
+from vector.jobs.worker import Worker, WorkerOptions
+from vector.store.ledger_io import ConstraintRefusal
 from vector.store import VectorStore
-from vector.worker import Worker, WorkerOptions
 
 EMBED, DRIFT = JobType.EMBED_CHUNKS, JobType.DRIFT_TEST
 
@@ -141,7 +141,7 @@ def test_a_worker_that_lost_its_lease_writes_no_outcome(store, jobs, monkeypatch
 
     job = jobs.enqueue(EMBED, {"n": 0})
     rival = JobQueue(VectorStore(engine=store.engine.another()), "rival", lease_seconds=60)
-    monkeypatch.setattr("vector.heartbeats._PER_LEASE", 0.4)  # every 0.5 s, for a lease of 0.2 s
+    monkeypatch.setattr("vector.jobs.heartbeats._PER_LEASE", 0.4)  # every 0.5 s, for a lease of 0.2 s
     with handlers(deaf):
         first = worker(store, lease_seconds=0.2)
         thread = threading.Thread(target=first.run)
@@ -206,7 +206,7 @@ def test_a_stop_lets_running_jobs_end_and_begins_no_other(store, jobs):
 
 @pytest.mark.parametrize("polite", [True, False])
 def test_what_does_not_end_in_time_goes_back_into_the_queue(store, jobs, polite, monkeypatch):
-    monkeypatch.setattr("vector.worker._GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("vector.jobs.worker._GRACE_SECONDS", 0.2)
     job = jobs.enqueue(EMBED, {"n": 0, "seconds": 3, "polite": polite}, max_attempts=1)
     stopped = worker(store, loop=True, drain_seconds=0.2)
     thread = threading.Thread(target=stopped.run)
@@ -226,7 +226,7 @@ def test_what_does_not_end_in_time_goes_back_into_the_queue(store, jobs, polite,
 
 
 def test_a_release_that_fails_keeps_no_other_job_from_its_own(store, jobs, monkeypatch, caplog):
-    monkeypatch.setattr("vector.worker._GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("vector.jobs.worker._GRACE_SECONDS", 0.1)
     jobs.enqueue_many(JobRequest(EMBED, {"n": n, "seconds": 2}) for n in range(3))
     release, asked = JobQueue.release, []
 

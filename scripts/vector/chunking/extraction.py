@@ -75,7 +75,7 @@ def html_text(html: str) -> str:
         from lxml.etree import ParserError
         from lxml.html import HTMLParser, document_fromstring
 
-        from vector.html_layout import layout
+        from vector.chunking.html_layout import layout
     if not html.strip():
         return ""
     # By default, libxml2 silently leaves out what is nested deeper than 256 elements. What the document declares of

@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vector.chunking.extraction import extract_text
+from vector.chunking.limits import MEGABYTE, ExtractionLimits, exceeded
+from vector.chunking.splitting import SplitterPolicy
 from vector.errors import ConfigurationError, ExtractionLimit, InvalidRecord, SourceUnreadable
-from vector.extraction import extract_text
-from vector.limits import MEGABYTE, ExtractionLimits, exceeded
-from vector.splitting import SplitterPolicy
 
 # What is told to the worker by its name; any other error is a source that cannot be read.
 ERRORS = {each.__name__: each for each in (ConfigurationError, ExtractionLimit, InvalidRecord, SourceUnreadable)}

@@ -19,10 +19,10 @@ from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from vector.chunking.extraction_child import ERRORS
+from vector.chunking.limits import ExtractionLimits, exceeded
+from vector.chunking.splitting import SplitterPolicy
 from vector.errors import SourceUnreadable, VectorError
-from vector.extraction_child import ERRORS
-from vector.limits import ExtractionLimits, exceeded
-from vector.splitting import SplitterPolicy
 
 # How often the worker is asked whether it must end.
 _POLL_SECONDS = 0.1

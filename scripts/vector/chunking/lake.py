@@ -7,8 +7,8 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
+from vector.chunking.limits import ExtractionLimits
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable, VectorError
-from vector.limits import ExtractionLimits
 
 VARIABLE = "VECTOR_LAKE_DIR"
 

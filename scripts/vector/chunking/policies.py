@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vector.chunking import ChunkingPolicy
+from vector.chunking.splitting import SplitterPolicy
+from vector.chunking.windows import ChunkingPolicy
 from vector.errors import ConfigurationError, UnusableInput
-from vector.splitting import SplitterPolicy
-from vector.store import VectorStore
+from vector.store.store import VectorStore
 
 _COLUMNS = "policy_version, chunk_size, overlap, max_chunks_per_source, method, tokenizer"
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from vector import ledger_io
-from vector.checks import checked_chunk
-from vector.chunking import Chunker, ChunkingPolicy, CutText, normalize_text
+from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
 from vector.contracts.identity import canonical_json, compute_content_hash, is_blank
 from vector.contracts.json_column import parsed_json
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.store import VectorStore
-from vector.versions import keep_versions
+from vector.store import ledger_io
+from vector.store.checks import checked_chunk
+from vector.store.store import VectorStore
+from vector.store.versions import keep_versions
 
 
 @dataclass(frozen=True)

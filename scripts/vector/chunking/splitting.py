@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-from vector.chunking import ChunkingPolicy
+from vector.chunking.windows import ChunkingPolicy
 from vector.errors import ConfigurationError
 
 METHODS = ("sentences", "markdown")

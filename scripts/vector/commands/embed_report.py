@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vector.commands.wording import counted, duration, money, one_line
-from vector.planning import EmbedOptions, EmbedPlan
-from vector.writing import EmbedSummary
+from vector.embedding.plan import EmbedOptions, EmbedPlan
+from vector.embedding.writer import EmbedSummary
+from vector.wording import counted, duration, money, one_line
 
 REASONS = {
     "space_new": "in a space that has no vector yet",

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from vector.commands.shared import add_command, open_store, print_result
-from vector.commands.wording import counted, excerpt
 from vector.errors import ConfigurationError
-from vector.store import VectorStore
+from vector.store.store import VectorStore
+from vector.wording import counted, excerpt
 
 HELP = """examples:
   %(prog)s                          in every space, by reason

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from vector.commands.shared import add_command, open_store, print_result, print_table
-from vector.commands.wording import excerpt
-from vector.verify import verify_vectors
+from vector.store.verify import verify_vectors
+from vector.wording import excerpt
 
 
 def add_to(commands: Any) -> None:

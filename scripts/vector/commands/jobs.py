@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, say, seconds
-from vector.commands.wording import excerpt, one_line
 from vector.contracts.json_column import parsed_json
 from vector.contracts.models import JobStatus, JobType, VectorJob
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.queue import JobQueue, JobRequest
-from vector.runs import this_worker
+from vector.jobs.queue import JobQueue, JobRequest
+from vector.store.runs import this_worker
+from vector.wording import excerpt, one_line
 
 ENQUEUE_HELP = """examples:
   %(prog)s EMBED_CHUNKS --input '{"space_key": "minilm"}' --dedupe-key embed:minilm

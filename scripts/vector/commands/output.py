@@ -10,8 +10,8 @@ import traceback
 from contextlib import suppress
 from typing import Any, TextIO
 
-from vector.commands.wording import json_text, one_line, printable
 from vector.errors import VectorError
+from vector.wording import json_text, one_line, printable
 
 # Characters of a record of the log that are shown of it.
 LOGGED = 4000

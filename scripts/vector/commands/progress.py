@@ -15,8 +15,8 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from vector.commands.wording import one_line
-from vector.writing import EmbedSummary
+from vector.embedding.writer import EmbedSummary
+from vector.wording import one_line
 
 # Seconds between two lines, and those over which the rate is taken: texts become longer as a run goes on.
 INTERVAL = 5.0

@@ -18,15 +18,15 @@ from vector.commands.shared import (
     table,
 )
 from vector.contracts.models import EmbeddingSpace, PublicationAction
-from vector.coverage import in_words, is_complete
-from vector.data_tests import DataTests, run_data_tests
 from vector.errors import ConfigurationError, PublicationRefused
-from vector.evaluating import evaluate
-from vector.gate import Gate, GateOptions, check_gate, roll_back
-from vector.jobs.query_set import DEFAULT_TOP_K, space_of_key
+from vector.evaluation.data_tests import DataTests, run_data_tests
+from vector.evaluation.evaluate import evaluate
+from vector.evaluation.gate import Gate, GateOptions, check_gate, roll_back
+from vector.evaluation.questions import DEFAULT_TOP_K, space_of_key
 from vector.project.profile import find_profiles_dir, find_project_dir, load_target
-from vector.publishing import retire, status_of, switch
-from vector.search_policy import BY_SOURCE
+from vector.search.policy import BY_SOURCE
+from vector.spaces.coverage import in_words, is_complete
+from vector.spaces.publications import retire, status_of, switch
 
 EVALUATE_HELP = """examples:
   %(prog)s new

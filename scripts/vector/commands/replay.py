@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from vector.commands.shared import add_command, moment, open_store, positive, print_result
-from vector.commands.wording import excerpt, one_line
 from vector.contracts.models import VectorRetrieval
 from vector.errors import ConfigurationError
-from vector.jobs.query_set import space_of_key
+from vector.evaluation.questions import space_of_key
 from vector.project.profile import find_project_dir
-from vector.replay import HitChange, Replay, logged_since, replay
-from vector.rerankers import listed_rerankers
-from vector.store import VectorStore
+from vector.search.replay import HitChange, Replay, logged_since, replay
+from vector.search.rerankers import listed_rerankers
+from vector.store.store import VectorStore
+from vector.wording import excerpt, one_line
 
 HELP = """examples:
   %(prog)s 7f1f9a52-54d1-4a3a-9a5b-0c8c0e3f6a11

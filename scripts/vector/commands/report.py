@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from vector.commands.shared import add_command, open_store, print_result, say
-from vector.commands.wording import counted
 from vector.errors import ConfigurationError
 from vector.files import checked_destination, is_stdout, write_whole
 from vector.project.profile import find_project_dir
 from vector.report.gather import gather
 from vector.report.page import render
+from vector.wording import counted
 
 HELP = """examples:
   %(prog)s --out report.html                           all spaces

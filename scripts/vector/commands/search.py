@@ -17,14 +17,14 @@ from vector.commands.shared import (
     say,
     searched_space,
 )
-from vector.commands.wording import excerpt
 from vector.contracts.models import EmbeddingSpace
 from vector.project.profile import find_project_dir
 from vector.providers import open_provider
-from vector.redaction import redaction_is_set
-from vector.retrieval import SearchResult, search
-from vector.search_policy import SearchPolicy
-from vector.store import VectorStore
+from vector.search.policy import SearchPolicy
+from vector.search.redaction import redaction_is_set
+from vector.search.search import SearchResult, search
+from vector.store.store import VectorStore
+from vector.wording import excerpt
 
 HELP = """examples:
   %(prog)s "Which moon has geysers?"

@@ -15,14 +15,14 @@ from typing import Any, NoReturn
 import yaml
 
 from vector.commands.output import print_json, print_text
-from vector.commands.wording import one_line, printable
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
 from vector.project.profile import load_target
-from vector.publishing import History, default_space
-from vector.search_policy import MODES, SearchPolicy
-from vector.store import VectorStore
+from vector.search.policy import MODES, SearchPolicy
+from vector.spaces.publications import History, default_space
+from vector.store.store import VectorStore
+from vector.wording import one_line, printable
 
 Run = Callable[[argparse.Namespace], int]
 

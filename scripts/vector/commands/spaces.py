@@ -9,12 +9,12 @@ from typing import Any
 
 from vector.commands import publishing
 from vector.commands.shared import add_command, open_store, print_result, say, table
-from vector.commands.wording import one_line
 from vector.errors import ProviderError
 from vector.project.profile import find_project_dir
 from vector.providers import DiscoveredModel, discover_models
-from vector.seed import SpaceSeed
-from vector.store import VectorStore
+from vector.spaces.seed import SpaceSeed
+from vector.store.store import VectorStore
+from vector.wording import one_line
 
 LIST_HELP = """With --json, one object: {"rows": [...]}, each with the keys space_key, provider, model_name, model_tag,
 dimensions, distance_metric, is_active, embedding_space_id, status, chunks, current, pending, quarantined,

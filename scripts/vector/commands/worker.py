@@ -22,12 +22,12 @@ from vector.commands.shared import (
     say,
     seconds,
 )
-from vector.commands.wording import one_line
 from vector.contracts.models import JobType
-from vector.performing import Outcome
-from vector.queue import LEASE_SECONDS, Backoff, JobQueue
-from vector.runs import this_worker
-from vector.worker import Worker, WorkerOptions
+from vector.jobs.performing import Outcome
+from vector.jobs.queue import LEASE_SECONDS, Backoff, JobQueue
+from vector.jobs.worker import Worker, WorkerOptions
+from vector.store.runs import this_worker
+from vector.wording import one_line
 
 HELP = """examples:
   %(prog)s --once                   do what is due, then end; for cron, or after dbt build

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.pending import PendingText
+from vector.embedding.pending import PendingText
 from vector.providers.base import EmbeddingProvider, EmbeddingReply, PreprocessPolicy, check_reply
 
 

@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass
 
 from vector.contracts.models import EmbeddingSpace
-from vector.pinning import PinResult
 from vector.providers.base import EmbeddingProvider
+from vector.spaces.pinning import PinResult
 
 
 @dataclass(frozen=True)

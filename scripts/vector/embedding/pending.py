@@ -9,10 +9,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.store import VectorStore
+from vector.store.store import VectorStore
 
 if TYPE_CHECKING:
-    from vector.planning import EmbedOptions
+    from vector.embedding.plan import EmbedOptions
 
 PLAN = "vector_embedding_plan"
 # Texts that are read at a time: each page reads the whole chunk table once.

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from vector.batching import batches_of, even_size
 from vector.contracts.models import EmbeddingSpace
+from vector.embedding.batching import batches_of, even_size
+from vector.embedding.pending import PLAN, materialize_plan, read_fresh_texts
+from vector.embedding.throughput import EarlierRuns, earlier_runs
 from vector.errors import ConfigurationError
-from vector.history import EarlierRuns, earlier_runs
-from vector.pending import PLAN, materialize_plan, read_fresh_texts
 from vector.providers import provider_class, token_counter
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, estimated_tokens_of
-from vector.store import VectorStore
+from vector.store.store import VectorStore
 
 # Up to so many texts a plan counts tokens with the model's own tokenizer, where it is in this process.
 COUNTED_TEXTS = 10_000

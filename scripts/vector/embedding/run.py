@@ -13,16 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 
-from vector.batching import Batches, BatchSizer, Halves
-from vector.calls import CallsGivenUp, ModelCalls
-from vector.canaries import CANARIES, CanaryCalls
 from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
-from vector.errors import InputRefused, ModelMissing, ProviderError, SpaceBusy, SpaceRefused
-from vector.history import earlier_runs
-from vector.open_models import OpenModel, OpenModels
-from vector.pending import PendingText, read_fresh_texts, read_reused_texts
-from vector.pinning import pin_or_check, refuse_swapped_model
-from vector.planning import (
+from vector.embedding.batching import Batches, BatchSizer, Halves
+from vector.embedding.model_calls import CallsGivenUp, ModelCalls
+from vector.embedding.open_models import OpenModel, OpenModels
+from vector.embedding.pending import PendingText, read_fresh_texts, read_reused_texts
+from vector.embedding.plan import (
     EmbedOptions,
     EmbedPlan,
     cost_of,
@@ -30,6 +26,9 @@ from vector.planning import (
     plan_space,
     refuse_unpriced,
 )
+from vector.embedding.throughput import earlier_runs
+from vector.embedding.writer import EmbedSummary, Writer
+from vector.errors import InputRefused, ModelMissing, ProviderError, SpaceBusy, SpaceRefused
 from vector.providers import open_provider
 from vector.providers.base import (
     PartlyRefused,
@@ -38,9 +37,10 @@ from vector.providers.base import (
     estimated_tokens_of,
     reply_tokens,
 )
-from vector.runs import recorded_run, running_elsewhere
-from vector.store import VectorStore
-from vector.writing import EmbedSummary, Writer
+from vector.spaces.canaries import CANARIES, CanaryCalls
+from vector.spaces.pinning import pin_or_check, refuse_swapped_model
+from vector.store.runs import recorded_run, running_elsewhere
+from vector.store.store import VectorStore
 
 __all__ = ["EmbedOptions", "EmbedSummary", "embed_space"]
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from vector.contracts.models import EmbeddingFailure, EmbeddingSpace
+from vector.embedding.pending import PendingText
+from vector.embedding.plan import cost_of
 from vector.errors import UNCERTAIN_REASONS, InputRefused
-from vector.pending import PendingText
-from vector.planning import cost_of
 from vector.providers.base import EmbeddingReply, PreprocessPolicy, estimated_tokens_of
 from vector.providers.unknown_tokens import MOST_UNKNOWN
-from vector.store import VectorStore
-from vector.vector_batch import VectorBatch
+from vector.store.store import VectorStore
+from vector.store.vector_batch import VectorBatch
 
 # A text that no model refused is due again after so long, doubled with each failure.
 FIRST_RETRY = timedelta(hours=1)

@@ -17,11 +17,11 @@ def engine_for_connection(connection: Any, schema: str = "vector") -> Engine:
     """
     module = type(connection).__module__.partition(".")[0]
     if module in ("duckdb", "_duckdb"):
-        from vector.engines.duckdb import DuckDBEngine
+        from vector.engines.duckdb.engine import DuckDBEngine
 
         return DuckDBEngine(connection, schema)
     if module in ("pyodbc", "mssql_python"):
-        from vector.engines.sqlserver import SqlServerEngine
+        from vector.engines.sqlserver.engine import SqlServerEngine
 
         return SqlServerEngine(connection, schema)
     raise ConfigurationError(
@@ -37,9 +37,9 @@ def engine_for_target(target: Target) -> Engine:
     the relations are.
     """
     if target.type == "duckdb":
-        from vector.engines.duckdb_connection import connect
+        from vector.engines.duckdb.connection import connect
     elif target.type == "sqlserver":
-        from vector.engines.sqlserver_connection import connect
+        from vector.engines.sqlserver.connection import connect
     else:
         raise ConfigurationError(
             f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb and sqlserver"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, JobType, VectorJob, VectorRun
-from vector.jobs import retrieve_test
-from vector.jobs.query_set import policy_keys
-from vector.runs import recorded_run
-from vector.search_policy import BY_SOURCE, SearchPolicy
-from vector.store import VectorStore
+from vector.evaluation.questions import policy_keys
+from vector.jobs.handlers import retrieve_test
+from vector.search.policy import BY_SOURCE, SearchPolicy
+from vector.store.runs import recorded_run
+from vector.store.store import VectorStore
 
 
 @dataclass

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePublication
-from vector.coverage import coverage_of, in_words
-from vector.data_tests import DataTests
 from vector.errors import PublicationRefused
-from vector.publishing import History, known_space, switch
-from vector.quality_gate import Check, quality_checks
-from vector.store import VectorStore
+from vector.evaluation.data_tests import DataTests
+from vector.evaluation.quality_gate import Check, quality_checks
+from vector.spaces.coverage import coverage_of, in_words
+from vector.spaces.publications import History, known_space, switch
+from vector.store.store import VectorStore
 
 
 @dataclass(frozen=True)

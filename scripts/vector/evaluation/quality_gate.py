@@ -12,10 +12,10 @@ from vector.contracts.json_column import json_object
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.intervals import of_difference, of_mean, scores_of
-from vector.jobs.query_set import DEFAULT_TOP_K
-from vector.search_policy import BY_SOURCE, MODES
-from vector.store import VectorStore
+from vector.evaluation.intervals import of_difference, of_mean, scores_of
+from vector.evaluation.questions import DEFAULT_TOP_K
+from vector.search.policy import BY_SOURCE, MODES
+from vector.store.store import VectorStore
 
 _SEED = "seeds/evaluation/publish_threshold.csv"
 

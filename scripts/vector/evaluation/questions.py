@@ -10,9 +10,9 @@ from vector.contracts.models import EmbeddingSpace
 from vector.errors import ConfigurationError, InvalidRecord, UnusableInput
 from vector.jobs.progress import keep_going
 from vector.providers import open_provider
-from vector.retrieval import search
-from vector.search_policy import BY_SOURCE, SearchPolicy
-from vector.store import VectorStore
+from vector.search.policy import BY_SOURCE, SearchPolicy
+from vector.search.search import search
+from vector.store.store import VectorStore
 
 # Hits a question: as many sources, as there is one hit a source by default, as the deepest metric looks at.
 DEFAULT_TOP_K = 100

@@ -16,7 +16,7 @@ from typing import Any
 from vector.contracts.json_column import UnreadableJson
 from vector.contracts.models import JobType, VectorJob, VectorRun
 from vector.errors import InvalidRecord
-from vector.store import VectorStore
+from vector.store.store import VectorStore
 
 
 class JobStopped(Exception):

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from vector.performing import ActiveJob
-from vector.queue import JobQueue
+from vector.jobs.performing import ActiveJob
+from vector.jobs.queue import JobQueue
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from vector import ledger_io
-from vector.clock import DatabaseClock
 from vector.contracts.ledgers import JOB, utc_of
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
 from vector.engines.base import ClaimRequest
 from vector.errors import ConfigurationError
-from vector.queue_records import (
+from vector.jobs.clock import DatabaseClock
+from vector.jobs.queue_records import (
     Backoff,
     ClaimedJob,
     JobRequest,
@@ -36,7 +35,8 @@ from vector.queue_records import (
     types_among,
     values,
 )
-from vector.store import VectorStore
+from vector.store import ledger_io
+from vector.store.store import VectorStore
 
 __all__ = ["LEASE_SECONDS", "Backoff", "ClaimedJob", "JobQueue", "JobRequest"]
 

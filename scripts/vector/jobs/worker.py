@@ -21,11 +21,11 @@ from typing import Any
 
 from vector.contracts.models import JobType
 from vector.errors import DatabaseBusy
-from vector.health import HealthFile
-from vector.heartbeats import Heartbeats
-from vector.performing import ActiveJob, Outcome
-from vector.queue import LEASE_SECONDS, Backoff, ClaimedJob, JobQueue
-from vector.store import VectorStore
+from vector.jobs.health import HealthFile
+from vector.jobs.heartbeats import Heartbeats
+from vector.jobs.performing import ActiveJob, Outcome
+from vector.jobs.queue import LEASE_SECONDS, Backoff, ClaimedJob, JobQueue
+from vector.store.store import VectorStore
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from vector.commands.wording import counted, excerpt, printable
 from vector.errors import ConfigurationError
 from vector.report import gather
 from vector.report.gather import Report
+from vector.wording import counted, excerpt, printable
 
 TEXT = 200  # characters of an error or another text
 ENGINES = {"duckdb": "DuckDB", "sqlserver": "SQL Server"}

@@ -1,0 +1,1 @@
+"""How a question is answered: candidates, their ranking, and the log."""

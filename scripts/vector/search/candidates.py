@@ -12,10 +12,10 @@ from vector.contracts.ledgers import key_column
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import SearchHit, SearchRequest
 from vector.engines.filters import SearchFilters
-from vector.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
-from vector.rerankers import load_reranker, reranked
-from vector.search_policy import SearchPolicy
-from vector.store import VectorStore
+from vector.search.policy import SearchPolicy
+from vector.search.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
+from vector.search.rerankers import load_reranker, reranked
+from vector.store.store import VectorStore
 
 _KEY = key_column("chunk_id")
 

@@ -29,8 +29,8 @@ import numpy as np
 from vector.engines.base import Engine, SearchHit
 from vector.engines.vector_cache import default_folder, only_a_copy, private_folder, top_rows
 from vector.errors import ConfigurationError
-from vector.language import NEUTRAL, stemmer_version
-from vector.tokens import VERSION, Analyzer
+from vector.search.language import NEUTRAL, stemmer_version
+from vector.search.tokens import VERSION, Analyzer
 
 K1, B = 1.5, 0.75
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.language import NEUTRAL, known_languages, search_language
-from vector.ranking import RRF_K
+from vector.search.language import NEUTRAL, known_languages, search_language
+from vector.search.ranking import RRF_K
 
 MODES = ("dense", "lexical", "hybrid")
 
@@ -134,6 +134,6 @@ BY_SOURCE = SearchPolicy(per_source=1)
 
 
 def _bm25(language: str | None) -> dict[str, Any]:
-    from vector.lexical import K1, B
+    from vector.search.lexical import K1, B
 
     return {"k1": K1, "b": B, **({} if language in (None, NEUTRAL) else {"language": language})}

@@ -13,11 +13,11 @@ from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetri
 from vector.engines.filters import SearchFilters, naive_utc
 from vector.errors import ConfigurationError, ProviderError, SpaceRefused, UnusableVector, VectorError
 from vector.providers import EmbeddingProvider, open_provider
-from vector.redaction import is_redacted
-from vector.rerankers import DBT_VAR, GROUP, is_entry_point
-from vector.retrieval import FoundChunk, Question, embed_question, search_question
-from vector.search_policy import SearchPolicy
-from vector.store import VectorStore
+from vector.search.policy import SearchPolicy
+from vector.search.redaction import is_redacted
+from vector.search.rerankers import DBT_VAR, GROUP, is_entry_point
+from vector.search.search import FoundChunk, Question, embed_question, search_question
+from vector.store.store import VectorStore
 
 # What float32 sums of another order may differ by.
 VECTOR_TOLERANCE = 1e-5

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from vector.candidates import Asked, Candidate, choose, chunk_details
 from vector.contracts.identity import is_blank, require_storable_text
 from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetrievalHit
 from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
-from vector.pinning import refuse_another_model
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
 from vector.providers.unknown_tokens import MOST_UNKNOWN
-from vector.redaction import redacted, redaction_is_set
-from vector.search_policy import DENSE, SearchPolicy, is_count
-from vector.store import VectorStore
+from vector.search.candidates import Asked, Candidate, choose, chunk_details
+from vector.search.policy import DENSE, SearchPolicy, is_count
+from vector.search.redaction import redacted, redaction_is_set
+from vector.spaces.pinning import refuse_another_model
+from vector.store.store import VectorStore
 
 logger = logging.getLogger(__name__)
 

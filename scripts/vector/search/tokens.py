@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import chain
 
-from vector.language import NEUTRAL, stemmer, stop_words
+from vector.search.language import NEUTRAL, stemmer, stop_words
 
 # What a change of these rules changes: indexes of another version are built anew.
 VERSION = 2

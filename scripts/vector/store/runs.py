@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, JobStatus, JobType, RunStatus, VectorJob, VectorRun
-from vector.store import VectorStore
+from vector.store.store import VectorStore
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vector import ledger_io
-from vector.checks import checked_canary, checked_chunk, checked_embedding, checked_retrieval, checked_space
 from vector.contracts import ledgers
 from vector.contracts.ledgers import Column
 from vector.contracts.models import (
@@ -37,10 +35,12 @@ from vector.contracts.models import (
 from vector.engines import engine_for_connection
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.ledger_io import ConstraintRefusal, SaveResult
-from vector.lexical import LexicalIndexes
-from vector.vector_batch import VectorBatch
-from vector.versions import hits_of_versions, keep_versions, require_versions
+from vector.search.lexical import LexicalIndexes
+from vector.store import ledger_io
+from vector.store.checks import checked_canary, checked_chunk, checked_embedding, checked_retrieval, checked_space
+from vector.store.ledger_io import ConstraintRefusal, SaveResult
+from vector.store.vector_batch import VectorBatch
+from vector.store.versions import hits_of_versions, keep_versions, require_versions
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vector.contracts.identity import compute_vector_hash
-from vector.store import VectorStore
+from vector.store.store import VectorStore
 
 
 def verify_vectors(store: VectorStore) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from vector import ledger_io
 from vector.contracts import ledgers
 from vector.contracts.ledgers import key_column
 from vector.contracts.models import VectorRetrievalHit
 from vector.engines.base import Engine
 from vector.errors import InvalidRecord
+from vector.store import ledger_io
 
 _KEY = (key_column("chunk_id"), key_column("content_sha256"))
 

@@ -12,14 +12,14 @@ from hostile_documents import DOCUMENTS, REFUSED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import vector.extraction_process as extraction_process
+import vector.chunking.extraction_process as extraction_process
+from vector.chunking.extraction import check_json_path, extract_text
+from vector.chunking.extraction_process import ExtractionProcess, Stopped
+from vector.chunking.limits import ExtractionLimits
+from vector.chunking.splitting import SplitterPolicy
 from vector.contracts.models import JobStatus, JobType, SourceStatus
 from vector.errors import ConfigurationError, ExtractionLimit, InvalidRecord, SourceUnreadable
-from vector.extraction import check_json_path, extract_text
-from vector.extraction_process import ExtractionProcess, Stopped
-from vector.limits import ExtractionLimits
-from vector.queue import JobQueue
-from vector.splitting import SplitterPolicy
+from vector.jobs.queue import JobQueue
 
 LIMITS = ExtractionLimits(seconds=60, memory_mb=1024, input_mb=16, output_mb=16)
 TIGHT = replace(LIMITS, seconds=1, memory_mb=300, output_mb=4)

@@ -11,8 +11,8 @@ from vector.contracts.json_column import MOST_LEVELS, UnreadableJson, json_objec
 from vector.contracts.models import JobStatus, JobType
 from vector.engines.filters import SearchFilters
 from vector.errors import InvalidRecord, VectorError
-from vector.queue import JobQueue
-from vector.search_policy import SearchPolicy
+from vector.jobs.queue import JobQueue
+from vector.search.policy import SearchPolicy
 
 # DuckDB takes these for JSON.
 HOSTILE = {

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 
 from vector.contracts.ledgers import Column
-from vector.engines import duckdb_queue, duckdb_search
 from vector.engines.base import (
     ClaimRequest,
     Result,
@@ -26,7 +25,9 @@ from vector.engines.base import (
     checked_relations,
     key_match,
 )
-from vector.engines.duckdb_sessions import Sessions
+from vector.engines.duckdb import queue as duckdb_queue
+from vector.engines.duckdb import search as duckdb_search
+from vector.engines.duckdb.sessions import Sessions
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseFailed
 from vector.project.relations import Relations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vector.engines.base import SearchHit, SearchRequest
 
 if TYPE_CHECKING:
-    from vector.engines.duckdb import DuckDBEngine
+    from vector.engines.duckdb.engine import DuckDBEngine
 
 _SCORES = {
     "cosine": "list_cosine_similarity({vector}, cast(? as float[]))",

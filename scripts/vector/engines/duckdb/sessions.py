@@ -18,7 +18,7 @@ import duckdb
 from vector.errors import DatabaseFailed
 
 if TYPE_CHECKING:
-    from vector.engines.duckdb import DuckDBEngine
+    from vector.engines.duckdb.engine import DuckDBEngine
 
 _STORED = "what was committed before is stored"
 
@@ -93,7 +93,7 @@ class Sessions:
 
     def joined(self, settings: Mapping[str, Any]) -> tuple[int, duckdb.DuckDBPyConnection]:
         """The current opening, and a connection of it."""
-        from vector.engines.duckdb import session
+        from vector.engines.duckdb.engine import session
 
         with self._lock:
             return self.opening, session(self._first.connection, settings)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from vector.engines.sqlserver import SqlServerEngine
+from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import ConfigurationError
 from vector.project.profile import Target
 from vector.project.relations import Relations

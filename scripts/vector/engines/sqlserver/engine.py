@@ -21,7 +21,6 @@ import numpy as np
 import orjson
 
 from vector.contracts.ledgers import Column
-from vector.engines import sqlserver_errors, sqlserver_queue, sqlserver_search
 from vector.engines.base import (
     ClaimRequest,
     Result,
@@ -34,8 +33,11 @@ from vector.engines.base import (
     key_match,
 )
 from vector.engines.filters import SearchFilters, filter_conditions
-from vector.engines.sqlserver_staging import StagedRows, staged_rows
-from vector.engines.sqlserver_values import inlined
+from vector.engines.sqlserver import errors as sqlserver_errors
+from vector.engines.sqlserver import queue as sqlserver_queue
+from vector.engines.sqlserver import search as sqlserver_search
+from vector.engines.sqlserver.staging import StagedRows, staged_rows
+from vector.engines.sqlserver.values import inlined
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError
 from vector.project.relations import Relations

@@ -14,7 +14,7 @@ from vector.engines.base import SearchHit, SearchRequest
 from vector.engines.vector_cache import CachedVectors
 
 if TYPE_CHECKING:
-    from vector.engines.sqlserver import SqlServerEngine
+    from vector.engines.sqlserver.engine import SqlServerEngine
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000

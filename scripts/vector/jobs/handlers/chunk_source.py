@@ -23,11 +23,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from vector.chunking import ChunkingPolicy
-from vector.contracts.identity import compute_content_hash
-from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
-from vector.errors import InvalidRecord, SourceUnreadable
-from vector.extraction import (
+from vector.chunking.extraction import (
     FORMATS,
     LONGEST_JSON_PATH,
     VALUE_FORMATS,
@@ -35,15 +31,19 @@ from vector.extraction import (
     extractor_versions,
     format_of_file,
 )
-from vector.extraction_process import ExtractionProcess, Stopped
+from vector.chunking.extraction_process import ExtractionProcess, Stopped
+from vector.chunking.lake import checked_lake_path, find_lake_file, read_lake_text
+from vector.chunking.limits import ExtractionLimits
+from vector.chunking.policies import named_policy, policy_of_type
+from vector.chunking.sources import SourceDocument, cut, read_document, store_source, store_unreadable
+from vector.chunking.splitting import SplitterPolicy
+from vector.chunking import ChunkingPolicy
+from vector.contracts.identity import compute_content_hash
+from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
+from vector.errors import InvalidRecord, SourceUnreadable
 from vector.jobs import JobStopped
-from vector.jobs.input_schema import checked_input, require_storable
-from vector.lake import checked_lake_path, find_lake_file, read_lake_text
-from vector.limits import ExtractionLimits
-from vector.policies import named_policy, policy_of_type
-from vector.sources import SourceDocument, cut, read_document, store_source, store_unreadable
-from vector.splitting import SplitterPolicy
-from vector.store import VectorStore
+from vector.jobs.handlers.input_schema import checked_input, require_storable
+from vector.store.store import VectorStore
 
 _ID = {"type": "string", "minLength": 1, "maxLength": 400}
 SCHEMA = {

@@ -25,14 +25,12 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
-from vector import ledger_io
 from vector.contracts import ledgers
 from vector.contracts.models import VectorRetrieval
 from vector.engines.filters import SearchFilters
 from vector.errors import InvalidRecord, UnusableInput
-from vector.intervals import measure_run
-from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
-from vector.jobs.query_set import (
+from vector.evaluation.intervals import measure_run
+from vector.evaluation.questions import (
     DEFAULT_TOP_K,
     POLICY,
     QUERY_SET,
@@ -44,8 +42,10 @@ from vector.jobs.query_set import (
     read_questions,
     space_of_key,
 )
-from vector.search_policy import BY_SOURCE
-from vector.store import VectorStore
+from vector.jobs.handlers.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
+from vector.search.policy import BY_SOURCE
+from vector.store import ledger_io
+from vector.store.store import VectorStore
 
 _RUN_ID = {"type": "string", "minLength": 1, "maxLength": 36, "description": "the run_id of a RETRIEVE_TEST"}
 SCHEMA = {

@@ -16,13 +16,13 @@ import time
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
+from vector.embedding.open_models import OPEN_MODELS
 from vector.embedding import EmbedOptions, EmbedSummary, embed_space
 from vector.errors import InvalidRecord, SpaceBusy, UnusableInput
-from vector.jobs.input_schema import SPACE_KEY, checked_input
+from vector.evaluation.questions import space_of_key
+from vector.jobs.handlers.input_schema import SPACE_KEY, checked_input
 from vector.jobs.progress import keep_going
-from vector.jobs.query_set import space_of_key
-from vector.open_models import OPEN_MODELS
-from vector.store import VectorStore
+from vector.store.store import VectorStore
 
 # Seconds between two looks whether the space is free.
 WAIT = 1.0

@@ -15,12 +15,12 @@ from numbers import Real
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.coverage import coverage_of
 from vector.embedding import EmbedOptions
-from vector.jobs.embed_chunks import active_space, embed_in_turn
-from vector.jobs.input_schema import SPACE_KEY, checked_input
+from vector.jobs.handlers.embed_chunks import active_space, embed_in_turn
+from vector.jobs.handlers.input_schema import SPACE_KEY, checked_input
 from vector.jobs.progress import keep_going
-from vector.store import VectorStore
+from vector.spaces.coverage import coverage_of
+from vector.store.store import VectorStore
 
 SCHEMA = {
     "type": "object",

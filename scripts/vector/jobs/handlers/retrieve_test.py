@@ -19,11 +19,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from vector.coverage import coverage_of
 from vector.errors import UnusableInput
-from vector.intervals import measure_run
-from vector.jobs.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
-from vector.jobs.query_set import (
+from vector.evaluation.intervals import measure_run
+from vector.evaluation.questions import (
     DEFAULT_TOP_K,
     POLICY,
     QUERY_SET,
@@ -34,7 +32,9 @@ from vector.jobs.query_set import (
     read_questions,
     space_of_key,
 )
-from vector.search_policy import BY_SOURCE, SearchPolicy
+from vector.jobs.handlers.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
+from vector.search.policy import BY_SOURCE, SearchPolicy
+from vector.spaces.coverage import coverage_of
 
 SCHEMA = {
     "type": "object",
