@@ -17,11 +17,10 @@ from collections.abc import Callable
 import duckdb
 from support import best_of, fill_chunks, parser, print_header, print_table, scratch_warehouse
 
-from vector import jobs
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.embedding import EmbedOptions, embed_space
 from vector.engines.duckdb.engine import DuckDBEngine
-from vector.jobs import Handler
+from vector.jobs.handlers import HANDLERS, Handler
 from vector.jobs.queue import JobQueue, JobRequest
 from vector.jobs.worker import Worker, WorkerOptions
 from vector.store import VectorStore
@@ -42,14 +41,14 @@ def main() -> None:
     arguments.add_argument("--chunks", type=int, default=400, metavar="N", help="embedded")
     arguments.add_argument("--chunks-a-job", type=int, default=100, metavar="N")
     given = arguments.parse_args()
-    jobs.HANDLERS.update({each: Handler(each, lambda given: given, lambda context: {}) for each in JobType})
+    HANDLERS.update({each: Handler(each, lambda given: given, lambda context: {}) for each in JobType})
     print_header(f"The queue, {given.jobs:,} empty jobs")
     with scratch_warehouse() as warehouse:
         warehouse.build()
         with warehouse.connect() as connection:
             rows = _measure(connection, given.jobs, given.repetitions)
     print_table(["what", "jobs/s", "of the bare statements"], rows)
-    jobs.HANDLERS.clear()
+    HANDLERS.clear()
     with scratch_warehouse() as warehouse:
         warehouse.build()
         with warehouse.connect() as connection:

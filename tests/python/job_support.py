@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from vector.contracts.models import JobType, VectorJob, VectorRun
+from vector.jobs.context import JobContext
 from vector.store import VectorStore
 
 
@@ -19,6 +20,8 @@ class StandInContext:
 
     def heartbeat(self):
         self.heartbeats.append(len(self.heartbeats) + 1)
+
+    keep_going = JobContext.keep_going
 
     def should_stop(self):
         self.asked += 1

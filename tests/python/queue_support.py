@@ -6,11 +6,11 @@ from datetime import datetime, timedelta, timezone
 
 import duckdb
 
-from vector import jobs
 from vector.contracts.models import JobType
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import InvalidRecord
-from vector.jobs import Handler, JobStopped
+from vector.jobs.context import JobStopped
+from vector.jobs.handlers import HANDLERS, Handler
 from vector.jobs.queue import JobQueue
 from vector.store import VectorStore
 
@@ -41,13 +41,13 @@ def validate(input_json):
 @contextmanager
 def handlers(run=lambda context: {}):
     """The same handler for every kind of job, instead of the real ones."""
-    kept = dict(jobs.HANDLERS)
-    jobs.HANDLERS.update({each: Handler(each, validate, run) for each in JobType})
+    kept = dict(HANDLERS)
+    HANDLERS.update({each: Handler(each, validate, run) for each in JobType})
     try:
         yield
     finally:
-        jobs.HANDLERS.clear()
-        jobs.HANDLERS.update(kept)
+        HANDLERS.clear()
+        HANDLERS.update(kept)
 
 
 @contextmanager

@@ -18,9 +18,8 @@ from test_sql_parity import (
     policies,
 )
 
-from vector.chunking import sources
+from vector.chunking import ChunkingPolicy, sources
 from vector.chunking.sources import SourceDocument, cut
-from vector.chunking import ChunkingPolicy
 from vector.contracts import ledgers
 from vector.contracts.models import SourceStatus
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable

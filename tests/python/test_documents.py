@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from vector.chunking.sources import SourceDocument, cut, store_source
 from vector.chunking import Chunker, ChunkingPolicy
+from vector.chunking.sources import SourceDocument, cut, store_source
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import VectorChunk
 from vector.errors import InvalidRecord

@@ -53,7 +53,7 @@ def test_a_worker_that_must_end_keeps_what_was_answered(store, other, monkeypatc
     class Stopped(Exception):
         pass
 
-    monkeypatch.setattr("vector.jobs.JobStopped", Stopped, raising=False)
+    monkeypatch.setattr("vector.jobs.context.JobStopped", Stopped, raising=False)
     monkeypatch.setattr("vector.providers.hash.HashProvider.preferred_batch_size", 16)
     monkeypatch.setattr("vector.providers.hash.HashProvider.largest_batch_size", 16, raising=False)
     context = context_of(store, "EMBED_CHUNKS", {"space_key": "other"}, stop_after=3)
@@ -89,7 +89,7 @@ def test_a_stopped_reembedding_goes_on_where_it_was(store, other, monkeypatch):
     class Stopped(Exception):
         pass
 
-    monkeypatch.setattr("vector.jobs.JobStopped", Stopped, raising=False)
+    monkeypatch.setattr("vector.jobs.context.JobStopped", Stopped, raising=False)
     given = reembed_space.validate({"space_key": "other", "piece_chunks": 50})
     context = context_of(store, "REEMBED_SPACE", given, stop_after=10)
     with pytest.raises(Stopped):

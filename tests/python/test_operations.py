@@ -20,8 +20,8 @@ from vector.providers.hash import HashProvider
 from vector.providers.onnx import locate_model
 from vector.spaces.canaries import CANARIES
 from vector.spaces.pinning import PinResult
-from vector.store.runs import _is_abandoned
 from vector.store import VectorStore
+from vector.store.runs import _is_abandoned
 
 
 def test_a_space_is_switched_off_described_anew_and_switched_on(project):

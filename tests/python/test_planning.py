@@ -6,9 +6,9 @@ import pytest
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import VectorSourceRegistry
+from vector.embedding import EmbedOptions, embed_space
 from vector.embedding.pending import read_fresh_texts
 from vector.embedding.plan import plan_space
-from vector.embedding import EmbedOptions, embed_space
 from vector.errors import InputRefused
 from vector.providers.hash import HashProvider
 

@@ -138,7 +138,7 @@ def test_a_stopped_test_says_how_far_it_came(store, answerable, monkeypatch):
     class Stopped(Exception):
         pass
 
-    monkeypatch.setattr("vector.jobs.JobStopped", Stopped, raising=False)
+    monkeypatch.setattr("vector.jobs.context.JobStopped", Stopped, raising=False)
     given = retrieve_test.validate({"space_key": "hash", "query_set": "tiny"})
     context = context_of(store, "RETRIEVE_TEST", given, stop_after=2)
     with pytest.raises(Stopped, match="after 1 questions"):

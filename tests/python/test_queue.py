@@ -19,12 +19,12 @@ from vector.contracts.ledgers import JOB, LEDGERS
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import InvalidRecord
-from vector.jobs import validated_input
 from vector.jobs.clock import DatabaseClock
+from vector.jobs.handlers import validated_input
 from vector.jobs.performing import ActiveJob
 from vector.jobs.queue import Backoff, JobQueue, JobRequest
-from vector.store.runs import close_abandoned_runs, recorded_run
 from vector.store import VectorStore
+from vector.store.runs import close_abandoned_runs, recorded_run
 
 EMBED, CHUNK, DRIFT = JobType.EMBED_CHUNKS, JobType.CHUNK_SOURCE, JobType.DRIFT_TEST
 

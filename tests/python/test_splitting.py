@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from vector.chunking import Chunker, ChunkingPolicy
 from vector.chunking.policies import policy_of_row
 from vector.chunking.splitting import CHARACTERS_PER_TOKEN, SplitterPolicy
-from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.identity import generate_chunk_id, is_blank
 from vector.errors import ConfigurationError
 from vector.providers.onnx import DEFAULT_MODEL, locate_model

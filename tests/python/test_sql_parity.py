@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vector.chunking.sources import SourceDocument, cut
 from vector.chunking import Chunker, ChunkingPolicy, chunk_text, normalize_text
+from vector.chunking.sources import SourceDocument, cut
 from vector.contracts.identity import BLANKS, canonical_json, compute_content_hash, is_blank
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import InvalidRecord

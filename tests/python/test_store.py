@@ -26,8 +26,8 @@ from vector.contracts.models import (
     compute_vector_hash,
 )
 from vector.errors import InvalidRecord
-from vector.store.ledger_io import SaveResult
 from vector.store import VectorStore
+from vector.store.ledger_io import SaveResult
 
 ADDED, UNCHANGED, CHANGED = SaveResult(inserted=1), SaveResult(unchanged=1), SaveResult(updated=1)
 

@@ -21,8 +21,8 @@ from vector.contracts.models import (
     compute_content_hash,
 )
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.store.ledger_io import SaveResult
 from vector.store import VectorStore
+from vector.store.ledger_io import SaveResult
 
 ADDED = SaveResult(inserted=1)
 

@@ -7,7 +7,7 @@ from typing import Any
 from vector.chunking.splitting import SplitterPolicy
 from vector.chunking.windows import ChunkingPolicy
 from vector.errors import ConfigurationError, UnusableInput
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 _COLUMNS = "policy_version, chunk_size, overlap, max_chunks_per_source, method, tokenizer"
 

@@ -16,9 +16,8 @@ from vector.contracts.identity import canonical_json, compute_content_hash, is_b
 from vector.contracts.json_column import parsed_json
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.store import ledger_io
+from vector.store import VectorStore, ledger_io
 from vector.store.checks import checked_chunk
-from vector.store.store import VectorStore
 from vector.store.versions import keep_versions
 
 

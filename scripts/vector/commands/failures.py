@@ -9,7 +9,8 @@ from typing import Any
 
 from vector.commands.shared import add_command, open_store, print_result
 from vector.errors import ConfigurationError
-from vector.store.store import VectorStore
+from vector.store import VectorStore
+from vector.store.spaces import space_of_key
 from vector.wording import counted, excerpt
 
 HELP = """examples:
@@ -108,10 +109,7 @@ def open_failures(store: VectorStore, space_key: str | None = None) -> list[dict
         raise ConfigurationError(f"{store.engine.location}: there is no {RELATION} yet; run `dbt build` first")
     where, parameters = "", []
     if space_key is not None:
-        if store.get_embedding_space_by_key(space_key) is None:
-            known = ", ".join(space.space_key or "" for space in store.list_embedding_spaces(active_only=False))
-            raise ConfigurationError(f"no space is called {space_key!r}; there are {known}")
-        where, parameters = " where space_key = ?", [space_key]
+        where, parameters = " where space_key = ?", [space_of_key(store, space_key).space_key]
     rows = store.engine.query(
         f"select {', '.join(COLUMNS)} from {store.engine.table(RELATION)}{where}"
         " order by reason, space_key, source_id, chunk_index, chunk_id",

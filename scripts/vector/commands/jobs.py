@@ -15,6 +15,7 @@ from vector.contracts.models import JobStatus, JobType, VectorJob
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.jobs.queue import JobQueue, JobRequest
 from vector.store.runs import this_worker
+from vector.store.spaces import space_of_key
 from vector.wording import excerpt, one_line
 
 ENQUEUE_HELP = """examples:
@@ -90,9 +91,7 @@ def _enqueue(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(f"--dedupe-key is for one job, the file has {len(inputs)}")
 
     def enqueue(queue: JobQueue) -> list[tuple[VectorJob, bool]]:
-        space = queue.store.get_embedding_space_by_key(arguments.space) if arguments.space else None
-        if arguments.space and space is None:
-            raise ConfigurationError(f"no embedding space is called {arguments.space!r}; see `vector spaces`")
+        space = space_of_key(queue.store, arguments.space) if arguments.space else None
         asked = queue.clock()
         jobs = queue.enqueue_many(
             JobRequest(

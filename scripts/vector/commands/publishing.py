@@ -22,11 +22,12 @@ from vector.errors import ConfigurationError, PublicationRefused
 from vector.evaluation.data_tests import DataTests, run_data_tests
 from vector.evaluation.evaluate import evaluate
 from vector.evaluation.gate import Gate, GateOptions, check_gate, roll_back
-from vector.evaluation.questions import DEFAULT_TOP_K, space_of_key
+from vector.evaluation.questions import DEFAULT_TOP_K
 from vector.project.profile import find_profiles_dir, find_project_dir, load_target
 from vector.search.policy import BY_SOURCE
 from vector.spaces.coverage import in_words, is_complete
 from vector.spaces.publications import retire, status_of, switch
+from vector.store.spaces import space_of_key
 
 EVALUATE_HELP = """examples:
   %(prog)s new

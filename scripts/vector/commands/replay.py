@@ -9,11 +9,11 @@ from typing import Any
 from vector.commands.shared import add_command, moment, open_store, positive, print_result
 from vector.contracts.models import VectorRetrieval
 from vector.errors import ConfigurationError
-from vector.evaluation.questions import space_of_key
 from vector.project.profile import find_project_dir
 from vector.search.replay import HitChange, Replay, logged_since, replay
 from vector.search.rerankers import listed_rerankers
-from vector.store.store import VectorStore
+from vector.store import VectorStore
+from vector.store.spaces import space_of_key
 from vector.wording import excerpt, one_line
 
 HELP = """examples:

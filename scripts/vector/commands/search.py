@@ -23,7 +23,7 @@ from vector.providers import open_provider
 from vector.search.policy import SearchPolicy
 from vector.search.redaction import redaction_is_set
 from vector.search.search import SearchResult, search
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 from vector.wording import excerpt
 
 HELP = """examples:

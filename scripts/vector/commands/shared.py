@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, NoReturn
@@ -21,13 +21,11 @@ from vector.errors import ConfigurationError
 from vector.project.profile import load_target
 from vector.search.policy import MODES, SearchPolicy
 from vector.spaces.publications import History, default_space
-from vector.store.store import VectorStore
+from vector.store import VectorStore
+from vector.store.spaces import ACTIVATE, SEED, active_space_of_key
 from vector.wording import one_line, printable
 
 Run = Callable[[argparse.Namespace], int]
-
-SEED = "seeds/embedding_space_seed.csv"
-ACTIVATE = f"set is_active to true in {SEED} and run `dbt build`"
 
 
 def add_command(
@@ -169,29 +167,14 @@ def open_store(arguments: argparse.Namespace) -> VectorStore:
 def chosen_spaces(store: VectorStore, keys: Sequence[str] | None) -> list[EmbeddingSpace]:
     """The active spaces of these keys, in their order, or all. Raises ConfigurationError when none is active, or one
     of the keys is unknown or of an inactive space."""
-    spaces = store.list_embedding_spaces(active_only=False)
     if keys:
-        by_key = {space.space_key: space for space in spaces}
-        return [_active_space(by_key, key) for key in dict.fromkeys(keys)]
+        return [active_space_of_key(store, key) for key in dict.fromkeys(keys)]
+    spaces = store.list_embedding_spaces(active_only=False)
     if active := [space for space in spaces if space.is_active]:
         return active
     resting = ", ".join(space.space_key or "" for space in spaces)
     mend = f"{ACTIVATE}, for one of {resting}" if resting else f"add a row to {SEED} and run `dbt build`"
     raise ConfigurationError(f"no embedding space is active; {mend}")
-
-
-def _active_space(by_key: Mapping[str | None, EmbeddingSpace], key: str) -> EmbeddingSpace:
-    space = by_key.get(key)
-    if space is None:
-        raise ConfigurationError(f"no space is called {key!r}; {_known(by_key.values())}")
-    if not space.is_active:
-        raise ConfigurationError(f"space {key} is inactive: {ACTIVATE}")
-    return space
-
-
-def _known(spaces: Iterable[EmbeddingSpace]) -> str:
-    keys = [f"{space.space_key}{'' if space.is_active else ' (inactive)'}" for space in spaces]
-    return f"spaces are {', '.join(keys)}" if keys else f"there is none yet: add a row to {SEED} and run `dbt build`"
 
 
 def searched_space(store: VectorStore, key: str | None) -> EmbeddingSpace:

@@ -13,7 +13,7 @@ from vector.errors import ProviderError
 from vector.project.profile import find_project_dir
 from vector.providers import DiscoveredModel, discover_models
 from vector.spaces.seed import SpaceSeed
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 from vector.wording import one_line
 
 LIST_HELP = """With --json, one object: {"rows": [...]}, each with the keys space_key, provider, model_name, model_tag,

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.store.store import VectorStore
-
-if TYPE_CHECKING:
-    from vector.embedding.plan import EmbedOptions
+from vector.embedding.options import EmbedOptions
+from vector.store import VectorStore
 
 PLAN = "vector_embedding_plan"
 # Texts that are read at a time: each page reads the whole chunk table once.

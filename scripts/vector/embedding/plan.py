@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding.batching import batches_of, even_size
+from vector.embedding.options import EmbedOptions
 from vector.embedding.pending import PLAN, materialize_plan, read_fresh_texts
 from vector.embedding.throughput import EarlierRuns, earlier_runs
 from vector.errors import ConfigurationError
 from vector.providers import provider_class, token_counter
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, estimated_tokens_of
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 # Up to so many texts a plan counts tokens with the model's own tokenizer, where it is in this process.
 COUNTED_TEXTS = 10_000
-
-
-@dataclass(frozen=True)
-class EmbedOptions:
-    """What to embed and how. None leaves the choice to the provider, or does not restrict.
-
-    `limit` is in chunks. `chunk_ids` and `source_ids` name what alone is embedded, if it is pending. `retry_failed`
-    adds the quarantined texts. After `max_seconds`, or before a request that might raise the cost above `max_cost`
-    (in the space's currency), no further request is sent; what was sent is stored.
-    """
-
-    limit: int | None = None
-    batch_size: int | None = None
-    concurrency: int | None = None
-    retry_failed: bool = False
-    chunk_ids: Sequence[str] | None = None
-    source_ids: Sequence[str] | None = None
-    max_seconds: float | None = None
-    max_cost: float | None = None
 
 
 @dataclass(frozen=True)

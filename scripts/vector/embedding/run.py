@@ -17,9 +17,9 @@ from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
 from vector.embedding.batching import Batches, BatchSizer, Halves
 from vector.embedding.model_calls import CallsGivenUp, ModelCalls
 from vector.embedding.open_models import OpenModel, OpenModels
+from vector.embedding.options import EmbedOptions
 from vector.embedding.pending import PendingText, read_fresh_texts, read_reused_texts
 from vector.embedding.plan import (
-    EmbedOptions,
     EmbedPlan,
     cost_of,
     first_batches,
@@ -39,8 +39,8 @@ from vector.providers.base import (
 )
 from vector.spaces.canaries import CANARIES, CanaryCalls
 from vector.spaces.pinning import pin_or_check, refuse_swapped_model
+from vector.store import VectorStore
 from vector.store.runs import recorded_run, running_elsewhere
-from vector.store.store import VectorStore
 
 __all__ = ["EmbedOptions", "EmbedSummary", "embed_space"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vector.contracts.json_column import json_object, number_in
 from vector.contracts.models import EmbeddingSpace
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 _RUNS = 5
 

@@ -16,7 +16,7 @@ from vector.embedding.plan import cost_of
 from vector.errors import UNCERTAIN_REASONS, InputRefused
 from vector.providers.base import EmbeddingReply, PreprocessPolicy, estimated_tokens_of
 from vector.providers.unknown_tokens import MOST_UNKNOWN
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 from vector.store.vector_batch import VectorBatch
 
 # A text that no model refused is due again after so long, doubled with each failure.

@@ -1,32 +1,19 @@
-"""Evaluation by hand: the job RETRIEVE_TEST without a queue."""
+"""Judged questions, asked in a space and measured: what RETRIEVE_TEST and `vector spaces evaluate` do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
-from vector.contracts.models import EmbeddingSpace, JobType, VectorJob, VectorRun
-from vector.evaluation.questions import policy_keys
-from vector.jobs.handlers import retrieve_test
+from vector.contracts.models import EmbeddingSpace, JobType
+from vector.errors import UnusableInput
+from vector.evaluation.intervals import measure_run
+from vector.evaluation.questions import DEFAULT_TOP_K, ask, read_questions
 from vector.search.policy import BY_SOURCE, SearchPolicy
+from vector.spaces.coverage import coverage_of
+from vector.store import VectorStore
 from vector.store.runs import recorded_run
-from vector.store.store import VectorStore
-
-
-@dataclass
-class _ByHand:
-    """What a handler sees of its worker: here there is no lease, and Ctrl-C ends the process."""
-
-    store: VectorStore
-    job: VectorJob
-    run: VectorRun
-
-    def heartbeat(self) -> None:
-        """Nothing to extend."""
-
-    def should_stop(self) -> bool:
-        """Never asked to stop."""
-        return False
 
 
 def evaluate(
@@ -36,16 +23,57 @@ def evaluate(
     top_k: int | None = None,
     policy: SearchPolicy = BY_SOURCE,
 ) -> dict[str, Any]:
-    """Asks the judged questions in the space by the policy, logged under a run of their own; the metrics of
-    RETRIEVE_TEST and the `run_id`. Without a policy, chunks rank by their vectors, one
+    """Asks the judged questions in the space by the policy, logged under a run of their own, as the job RETRIEVE_TEST
+    is without a queue; the metrics of `measured` and the `run_id`. Without a policy, chunks rank by their vectors, one
     hit a source. A reranker may be any function, as in a search.
 
-    Raises ConfigurationError when there are no judged questions, and as vector.retrieval.search does.
+    Raises as `measured` does.
     """
-    given = {"space_key": space.space_key, "query_set": query_set, "top_k": top_k}
-    chosen = retrieve_test.validate({name: value for name, value in given.items() if value is not None})
-    with recorded_run(store, JobType.RETRIEVE_TEST, {**chosen, **policy_keys(policy)}, space.embedding_space_id) as run:
-        job = store.get_job(run.job_id)
-        assert job is not None
-        run.metrics = retrieve_test.measured(_ByHand(store, job, run), chosen, policy)
+    top_k = DEFAULT_TOP_K if top_k is None else top_k
+    given = {"space_key": space.space_key, "top_k": top_k, "source_types": [], **_job_keys(policy)}
+    if query_set is not None:
+        given["query_set"] = query_set
+    with recorded_run(store, JobType.RETRIEVE_TEST, given, space.embedding_space_id) as run:
+        run.metrics = measured(store, run.run_id, space, query_set, top_k, (), policy)
     return {"run_id": run.run_id, **run.metrics}
+
+
+def measured(
+    store: VectorStore,
+    run_id: str,
+    space: EmbeddingSpace,
+    query_set: str | None,
+    top_k: int,
+    source_types: Sequence[str],
+    policy: SearchPolicy,
+    before_each: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Asks and measures. Metrics: `policy`, as it was asked; `coverage` of the chunks that may be found, as
+    vector.spaces.coverage.coverage_of gives it, at the first question; `mean`, by metric, over the questions.
+
+    `before_each` is told before a question how many were asked. Raises UnusableInput when no question is judged, and as
+    read_questions and vector.retrieval.search do.
+    """
+    policy = policy.in_warehouse(store.engine)
+    questions = read_questions(store, query_set)
+    judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
+    if not judged:
+        raise UnusableInput("none of the questions has a relevant judgment; add some to the seed eval_judgment")
+    coverage = coverage_of(store, space, list(source_types))
+    ask(store, run_id, space, judged, top_k, source_types, policy, before_each)
+    return {
+        "space_key": space.space_key,
+        "query_set": query_set,
+        "top_k": top_k,
+        "policy": policy.asked_json(top_k),
+        "coverage": coverage,
+        "query_count": len(judged),
+        "queries_without_judgments": len(questions) - len(judged),
+        "mean": measure_run(store, run_id),
+    }
+
+
+def _job_keys(policy: SearchPolicy) -> dict[str, Any]:
+    """The keys of a job's input for the policy: hits a source, and what is not the default."""
+    given = {each.name: getattr(policy, each.name) for each in fields(policy) if each.name != "rrf_k"}
+    return {name: value for name, value in given.items() if name == "per_source" or value != getattr(BY_SOURCE, name)}

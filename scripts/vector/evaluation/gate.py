@@ -13,7 +13,7 @@ from vector.evaluation.data_tests import DataTests
 from vector.evaluation.quality_gate import Check, quality_checks
 from vector.spaces.coverage import coverage_of, in_words
 from vector.spaces.publications import History, known_space, switch
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from vector.contracts.models import EvaluationInterval
 from vector.engines.base import Engine
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 REPLICATES = 10_000
 SEED = 1

@@ -15,7 +15,7 @@ from vector.errors import ConfigurationError
 from vector.evaluation.intervals import of_difference, of_mean, scores_of
 from vector.evaluation.questions import DEFAULT_TOP_K
 from vector.search.policy import BY_SOURCE, MODES
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 _SEED = "seeds/evaluation/publish_threshold.csv"
 

@@ -13,10 +13,11 @@ from functools import partial
 
 from vector.contracts.json_column import UnreadableJson
 from vector.errors import ExtractionLimit, InvalidRecord, SpaceRefused, UnusableInput
-from vector.jobs import JobContext, JobStopped, handler_of
+from vector.jobs.context import JobContext, JobStopped
+from vector.jobs.handlers import handler_of
 from vector.jobs.queue import ClaimedJob, JobQueue
+from vector.store import VectorStore
 from vector.store.ledger_io import ConstraintRefusal
-from vector.store.store import VectorStore
 
 logger = logging.getLogger(__name__)
 

@@ -35,8 +35,7 @@ from vector.jobs.queue_records import (
     types_among,
     values,
 )
-from vector.store import ledger_io
-from vector.store.store import VectorStore
+from vector.store import VectorStore, ledger_io
 
 __all__ = ["LEASE_SECONDS", "Backoff", "ClaimedJob", "JobQueue", "JobRequest"]
 

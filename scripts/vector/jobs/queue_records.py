@@ -11,8 +11,8 @@ from typing import Any
 from vector.contracts.ledgers import RUN
 from vector.contracts.models import JobType, RunStatus, VectorJob, VectorRun
 from vector.errors import InvalidRecord
-from vector.jobs import validated_input
-from vector.store.store import VectorStore
+from vector.jobs.handlers import validated_input
+from vector.store import VectorStore
 
 _LONGEST_ERROR = 8000
 

@@ -25,7 +25,7 @@ from vector.jobs.health import HealthFile
 from vector.jobs.heartbeats import Heartbeats
 from vector.jobs.performing import ActiveJob, Outcome
 from vector.jobs.queue import LEASE_SECONDS, Backoff, ClaimedJob, JobQueue
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from vector.contracts.json_column import json_object, number_in
 from vector.contracts.models import JobType
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 from vector.wording import excerpt
 
 Row = dict[str, Any]

@@ -12,10 +12,11 @@ from vector.contracts.ledgers import key_column
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import SearchHit, SearchRequest
 from vector.engines.filters import SearchFilters
+from vector.search.lexical import indexes_of
 from vector.search.policy import SearchPolicy
 from vector.search.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
 from vector.search.rerankers import load_reranker, reranked
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 _KEY = key_column("chunk_id")
 
@@ -93,7 +94,7 @@ def _dense(asked: Asked, size: int) -> tuple[list[Candidate], int]:
 
 def _lexical(asked: Asked, size: int) -> tuple[list[Candidate], int]:
     engine, space_id = asked.store.engine, asked.space.embedding_space_id
-    index = asked.store.lexical.current(engine, space_id, asked.policy.language)
+    index = indexes_of(asked.store).current(engine, space_id, asked.policy.language)
     only = None
     if asked.filters:
         conditions, values = engine.filter_conditions(asked.filters)

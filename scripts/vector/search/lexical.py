@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from vector.engines.vector_cache import default_folder, only_a_copy, private_fol
 from vector.errors import ConfigurationError
 from vector.search.language import NEUTRAL, stemmer_version
 from vector.search.tokens import VERSION, Analyzer
+from vector.store import VectorStore
 
 K1, B = 1.5, 0.75
 
@@ -141,6 +143,22 @@ class LexicalIndexes:
                     shutil.rmtree(earlier, ignore_errors=True)
                 with suppress(OSError):  # another process has stored the same
                     os.rename(Path(made) / path.name, path)
+
+
+# A store's, as long as it lives.
+_INDEXES: WeakKeyDictionary[VectorStore, LexicalIndexes] = WeakKeyDictionary()
+
+
+def indexes_of(store: VectorStore) -> LexicalIndexes:
+    """The indexes that searches of this store use."""
+    if store not in _INDEXES:
+        _INDEXES[store] = LexicalIndexes.from_environment()
+    return _INDEXES[store]
+
+
+def use_indexes(store: VectorStore, indexes: LexicalIndexes) -> None:
+    """Has searches of this store use other indexes than those of the environment."""
+    _INDEXES[store] = indexes
 
 
 def _write(folder: Path, index: LexicalIndex) -> None:

@@ -17,7 +17,7 @@ from vector.search.policy import SearchPolicy
 from vector.search.redaction import is_redacted
 from vector.search.rerankers import DBT_VAR, GROUP, is_entry_point
 from vector.search.search import FoundChunk, Question, embed_question, search_question
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 # What float32 sums of another order may differ by.
 VECTOR_TOLERANCE = 1e-5

@@ -21,7 +21,7 @@ from vector.search.candidates import Asked, Candidate, choose, chunk_details
 from vector.search.policy import DENSE, SearchPolicy, is_count
 from vector.search.redaction import redacted, redaction_is_set
 from vector.spaces.pinning import refuse_another_model
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
 

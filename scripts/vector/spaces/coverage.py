@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vector.contracts.models import EmbeddingSpace
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 _COUNTS = {"chunks": "chunk", "current": "current", "pending": "pending", "quarantined": "quarantined"}
 

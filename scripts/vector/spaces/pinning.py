@@ -17,8 +17,8 @@ from vector.contracts.models import EmbeddingCanary, EmbeddingSpace
 from vector.errors import InvalidRecord, ProviderError, SpaceRefused, VectorError
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy
 from vector.spaces.canaries import CANARIES, MAX_NORM_ERROR, MIN_COSINE, CanaryCalls, Comparison, compare
+from vector.store import VectorStore
 from vector.store.ledger_io import ConstraintRefusal
-from vector.store.store import VectorStore
 
 # A space may refuse long texts; with fewer canaries than these a model would hardly be told from another.
 MIN_CANARIES = 8

@@ -12,9 +12,9 @@ from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePublication
 from vector.errors import ConfigurationError, PublicationRefused
+from vector.store import VectorStore
 from vector.store.ledger_io import ConstraintRefusal
 from vector.store.runs import this_worker
-from vector.store.store import VectorStore
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import UnusableInput
 from vector.store.store import VectorStore
 
-SPACE_SEED = "seeds/vector/embedding_space.csv"
+SEED = "seeds/embedding_space_seed.csv"
+ACTIVATE = f"set is_active to true in {SEED} and run `dbt build`"
 
 
 def space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
@@ -17,9 +16,14 @@ def space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
     for space in spaces:
         if space.space_key == space_key:
             return space
-    raise UnusableInput(f"no space is called {space_key!r}; {_listed(spaces)}")
-
-
-def _listed(spaces: Iterable[EmbeddingSpace]) -> str:
     keys = [f"{space.space_key}{'' if space.is_active else ' (inactive)'}" for space in spaces]
-    return f"spaces are {', '.join(keys)}" if keys else f"there is none yet: add a row to {SPACE_SEED}, run `dbt build`"
+    known = f"spaces are {', '.join(keys)}" if keys else f"there is none yet: add a row to {SEED} and run `dbt build`"
+    raise UnusableInput(f"no space is called {space_key!r}; {known}")
+
+
+def active_space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
+    """The space. Raises UnusableInput when there is none, or it is inactive: nothing is pending in it then."""
+    space = space_of_key(store, space_key)
+    if not space.is_active:
+        raise UnusableInput(f"space {space_key} is inactive: {ACTIVATE}")
+    return space

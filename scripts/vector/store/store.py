@@ -35,7 +35,6 @@ from vector.contracts.models import (
 from vector.engines import engine_for_connection
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError, InvalidRecord
-from vector.search.lexical import LexicalIndexes
 from vector.store import ledger_io
 from vector.store.checks import checked_canary, checked_chunk, checked_embedding, checked_retrieval, checked_space
 from vector.store.ledger_io import ConstraintRefusal, SaveResult
@@ -74,7 +73,6 @@ class VectorStore:
             raise ConfigurationError(
                 f"{self.engine.location}: schema {self.engine.schema} lacks {named}; run `dbt build` first"
             )
-        self.lexical = LexicalIndexes.from_environment()
 
     # Embedding spaces
 

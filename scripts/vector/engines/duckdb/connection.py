@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from vector.engines.duckdb.engine import DuckDBEngine, first_line, set_option
-from vector.engines.duckdb.sessions import Sessions
+from vector.engines.duckdb.engine import DuckDBEngine, first_line
+from vector.engines.duckdb.sessions import Sessions, set_option
 from vector.errors import ConfigurationError, DatabaseBusy
 from vector.project.profile import Target
 from vector.project.relations import Relations

@@ -27,7 +27,7 @@ from vector.engines.base import (
 )
 from vector.engines.duckdb import queue as duckdb_queue
 from vector.engines.duckdb import search as duckdb_search
-from vector.engines.duckdb.sessions import Sessions
+from vector.engines.duckdb.sessions import Sessions, session
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseFailed
 from vector.project.relations import Relations
@@ -361,14 +361,6 @@ class DuckDBEngine:
         self.connection.close()
 
 
-def session(connection: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
-    """A further session: a cursor of DuckDB is a connection, without the settings of the first."""
-    cursor = connection.cursor()
-    for name, value in settings.items():
-        set_option(cursor, name, value)
-    return cursor
-
-
 def quoted(name: str) -> str:
     """A name as DuckDB quotes it, whatever it holds."""
     return '"' + name.replace('"', '""') + '"'
@@ -377,11 +369,6 @@ def quoted(name: str) -> str:
 def _folded(name: str) -> bytes:
     """A name as DuckDB compares it: letters of ASCII in any case, quoted or not."""
     return name.encode().lower()
-
-
-def set_option(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:
-    """Sets a setting of DuckDB for a session. Raises ConfigurationError for what is no name."""
-    connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
 
 
 def first_line(message: object) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vector.engines.base import SearchHit, SearchRequest
-
-if TYPE_CHECKING:
-    from vector.engines.duckdb.engine import DuckDBEngine
+from vector.engines.base import Engine, SearchHit, SearchRequest
 
 _SCORES = {
     "cosine": "list_cosine_similarity({vector}, cast(? as float[]))",
@@ -20,7 +17,7 @@ _SCORES = {
 _VERSION_HASH = "hash(chunk_id, {sha256})"
 
 
-def search(engine: DuckDBEngine, request: SearchRequest) -> tuple[list[SearchHit], int]:
+def search(engine: Engine, request: SearchRequest) -> tuple[list[SearchHit], int]:
     """The best hits, best first, ties by chunk id; and the number of vectors compared.
 
     The vectors of `embedding_current` are told from stale and retired ones by a hash of a chunk's id and text. Two that
@@ -45,7 +42,7 @@ def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
     return f"list_contains(coalesce(try_cast({found} as varchar[]), [{text}]), ?)", [pointer, pointer, value]
 
 
-def _by_hash(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[Any]]:
+def _by_hash(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
     conditions, values = engine.filter_conditions(request.filters)
     current = (
         f"select {_VERSION_HASH.format(sha256='content_sha256')} from {engine.table('chunk')} as searched"
@@ -59,7 +56,7 @@ def _by_hash(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[An
     return _best_of(compared), [request.vector.tolist(), request.embedding_space_id, *values, request.top_k]
 
 
-def _by_view(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[Any]]:
+def _by_view(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
     conditions, values = engine.filter_conditions(request.filters)
     score = _SCORES[request.distance_metric].format(vector="searched.vector")
     compared = (
@@ -78,7 +75,7 @@ def _best_of(compared: str) -> str:
     )
 
 
-def _query(engine: DuckDBEngine, sql: str, parameters: list[Any]) -> list[tuple]:
+def _query(engine: Engine, sql: str, parameters: list[Any]) -> list[tuple]:
     # Left to itself, DuckDB may build the hash join on the side of the embeddings, copying every vector.
     ((disabled,),) = engine.query("select current_setting('disabled_optimizers')")
     engine.execute("set disabled_optimizers = ?", [",".join(filter(None, [disabled, "build_side_probe_side"]))])
@@ -88,7 +85,7 @@ def _query(engine: DuckDBEngine, sql: str, parameters: list[Any]) -> list[tuple]
         engine.execute("set disabled_optimizers = ?", [disabled])
 
 
-def _all_current(engine: DuckDBEngine, rows: list[tuple]) -> bool:
+def _all_current(engine: Engine, rows: list[tuple]) -> bool:
     """Whether each found chunk is current and has the text of its vector; by the key's index."""
     chunk_ids = [row[0] for row in rows]
     current = dict(

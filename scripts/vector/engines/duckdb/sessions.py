@@ -10,15 +10,13 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import duckdb
 
+from vector.engines.base import checked_identifier
 from vector.errors import DatabaseFailed
-
-if TYPE_CHECKING:
-    from vector.engines.duckdb.engine import DuckDBEngine
 
 _STORED = "what was committed before is stored"
 
@@ -30,6 +28,15 @@ _TOO_LITTLE = ("could not allocate", "failed to pin", "failed to allocate", "out
 _FULL = ("No space left", "not enough space", "Disk quota exceeded", "File too large")
 
 
+class Session(Protocol):
+    """What has a connection with the database, and can leave it."""
+
+    connection: duckdb.DuckDBPyConnection
+
+    def leave(self) -> None:
+        """Closes what it has open in a database that has failed."""
+
+
 class Sessions:
     """All sessions with a database; without `reopen`, which gives a new first connection, it cannot be opened anew."""
 
@@ -39,10 +46,10 @@ class Sessions:
         self._reopen = reopen
         self._closed = False  # by a failure, and not open again
         self._lock = threading.Lock()
-        self._engines: WeakSet[DuckDBEngine] = WeakSet()
-        self._first: DuckDBEngine | None = None
+        self._engines: WeakSet[Session] = WeakSet()
+        self._first: Session | None = None
 
-    def add(self, engine: DuckDBEngine) -> int:
+    def add(self, engine: Session) -> int:
         """Takes a session up; the opening that it is of. The first one has the connection that the others come from."""
         self._engines.add(engine)
         self._first = self._first or engine
@@ -93,10 +100,21 @@ class Sessions:
 
     def joined(self, settings: Mapping[str, Any]) -> tuple[int, duckdb.DuckDBPyConnection]:
         """The current opening, and a connection of it."""
-        from vector.engines.duckdb.engine import session
-
         with self._lock:
             return self.opening, session(self._first.connection, settings)
+
+
+def session(connection: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
+    """A further session: a cursor of DuckDB is a connection, without the settings of the first."""
+    cursor = connection.cursor()
+    for name, value in settings.items():
+        set_option(cursor, name, value)
+    return cursor
+
+
+def set_option(connection: duckdb.DuckDBPyConnection, name: str, value: Any) -> None:
+    """Sets a setting of DuckDB for a session. Raises ConfigurationError for what is no name."""
+    connection.execute(f"set {checked_identifier(name, 'setting')} = ?", [value])
 
 
 def _reason(error: Exception) -> str:

@@ -268,7 +268,7 @@ class SqlServerEngine:
 
     def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
         """Exact search, over a local copy of the space's vectors or in blocks."""
-        return sqlserver_search.search(self, request)
+        return sqlserver_search.search(self, self.cache, request)
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
         """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""

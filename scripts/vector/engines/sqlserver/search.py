@@ -5,27 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vector.contracts.ledgers import key_column
-from vector.engines.base import SearchHit, SearchRequest
-from vector.engines.vector_cache import CachedVectors
-
-if TYPE_CHECKING:
-    from vector.engines.sqlserver.engine import SqlServerEngine
+from vector.engines.base import Engine, SearchHit, SearchRequest
+from vector.engines.vector_cache import CachedVectors, VectorCache
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
 
 
-def search(engine: SqlServerEngine, request: SearchRequest) -> tuple[list[SearchHit], int]:
+def search(engine: Engine, cache: VectorCache, request: SearchRequest) -> tuple[list[SearchHit], int]:
     """The best hits, best first, ties by chunk id; and the number of vectors compared. Filters are answered by the
     server in every case."""
     source = CurrentVectors(engine, request.embedding_space_id, len(request.vector))
     chunk_ids = _filtered_chunks(engine, request)
-    cached = engine.cache.current(source) if _has_row_versions(engine) else None
+    cached = cache.current(source) if _has_row_versions(engine) else None
     if cached is not None:
         return cached.best(request.vector, request.distance_metric, request.top_k, chunk_ids)
     return _search_in_blocks(source, request, chunk_ids)
@@ -48,7 +45,7 @@ def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
     )
 
 
-def current_fingerprint(engine: SqlServerEngine, embedding_space_id: str) -> str:
+def current_fingerprint(engine: Engine, embedding_space_id: str) -> str:
     """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
     # Both are SHA-256 as hexadecimal digits; what is not is left out of the sum, not of the count.
     bits = "coalesce(try_convert(bigint, try_convert(binary(8), left({}, 16), 2)), 0)"
@@ -61,7 +58,7 @@ def current_fingerprint(engine: SqlServerEngine, embedding_space_id: str) -> str
     return f"{int(count)}-{int(total)}"
 
 
-def _filtered_chunks(engine: SqlServerEngine, request: SearchRequest) -> list[str] | None:
+def _filtered_chunks(engine: Engine, request: SearchRequest) -> list[str] | None:
     """Ids of the chunks that pass the filters; None where there are none."""
     conditions, values = engine.filter_conditions(request.filters)
     if not conditions:
@@ -90,7 +87,7 @@ def _search_in_blocks(
     return best, compared
 
 
-def _has_row_versions(engine: SqlServerEngine) -> bool:
+def _has_row_versions(engine: Engine) -> bool:
     """Whether both ledgers stamp their rows; a server that only speaks the protocol may not."""
     ((count,),) = engine.query(
         "select count(*) from sys.columns where name = 'row_version' and object_id in (object_id(?), object_id(?))",
@@ -102,7 +99,7 @@ def _has_row_versions(engine: SqlServerEngine) -> bool:
 class CurrentVectors:
     """The current vectors of one space, as the local copy reads them."""
 
-    def __init__(self, engine: SqlServerEngine, embedding_space_id: str, dimensions: int):
+    def __init__(self, engine: Engine, embedding_space_id: str, dimensions: int):
         self.engine = engine
         self.space = embedding_space_id
         self.dimensions = dimensions

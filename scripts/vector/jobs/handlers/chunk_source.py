@@ -23,6 +23,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
+from vector.chunking import ChunkingPolicy
 from vector.chunking.extraction import (
     FORMATS,
     LONGEST_JSON_PATH,
@@ -37,13 +38,12 @@ from vector.chunking.limits import ExtractionLimits
 from vector.chunking.policies import named_policy, policy_of_type
 from vector.chunking.sources import SourceDocument, cut, read_document, store_source, store_unreadable
 from vector.chunking.splitting import SplitterPolicy
-from vector.chunking import ChunkingPolicy
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
 from vector.errors import InvalidRecord, SourceUnreadable
-from vector.jobs import JobStopped
+from vector.jobs.context import JobContext, JobStopped
 from vector.jobs.handlers.input_schema import checked_input, require_storable
-from vector.store.store import VectorStore
+from vector.store import VectorStore
 
 _ID = {"type": "string", "minLength": 1, "maxLength": 400}
 SCHEMA = {
@@ -129,7 +129,7 @@ def _with_json_settings(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def run(context: Any) -> dict[str, Any]:
+def run(context: JobContext) -> dict[str, Any]:
     """Chunks the source of the job and gives metrics: counts of chunks by what became of them, the text's length in
     code points, the policy, and the registry's status.
 

@@ -30,22 +30,21 @@ from vector.contracts.models import VectorRetrieval
 from vector.engines.filters import SearchFilters
 from vector.errors import InvalidRecord, UnusableInput
 from vector.evaluation.intervals import measure_run
-from vector.evaluation.questions import (
-    DEFAULT_TOP_K,
+from vector.evaluation.questions import DEFAULT_TOP_K, ask, ranked_sources, read_questions
+from vector.jobs.context import JobContext
+from vector.jobs.handlers.input_schema import (
     POLICY,
     QUERY_SET,
+    SOURCE_TYPES,
+    SPACE_KEY,
     TOP_K,
-    ask,
     check_policy,
+    checked_input,
     policy_of,
-    ranked_sources,
-    read_questions,
-    space_of_key,
 )
-from vector.jobs.handlers.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
 from vector.search.policy import BY_SOURCE
-from vector.store import ledger_io
-from vector.store.store import VectorStore
+from vector.store import VectorStore, ledger_io
+from vector.store.spaces import space_of_key
 
 _RUN_ID = {"type": "string", "minLength": 1, "maxLength": 36, "description": "the run_id of a RETRIEVE_TEST"}
 SCHEMA = {
@@ -83,7 +82,7 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def run(context: Any) -> dict[str, Any]:
+def run(context: JobContext) -> dict[str, Any]:
     """Asks, or reads what was asked, and compares. Metrics: the input, `top_k`, `filters`, and `policy`, or of two runs
     `policy_a`, `policy_b` and the keys of their spaces; `queries`, by question id, and `mean`, each with `overlap@10`
     and `jaccard`, null and left out of the mean where both found nothing.
@@ -98,17 +97,29 @@ def run(context: Any) -> dict[str, Any]:
     return {**echoed, **asked, **_compared(*rankings)}
 
 
-def _asked(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, list[str]]]]:
+def _asked(context: JobContext, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, list[str]]]]:
     """How the questions were asked in both spaces, and the rankings of each."""
     spaces = [space_of_key(context.store, given[key]) for key in ("space_key_a", "space_key_b")]
     questions = read_questions(context.store, given.get("query_set"))
     policy = policy_of(given).in_warehouse(context.store.engine)
     top_k, source_types = given["top_k"], given["source_types"]
-    rankings = [ask(context, space, questions, top_k, source_types, policy) for space in spaces]
+    rankings = [
+        ask(
+            context.store,
+            context.run.run_id,
+            space,
+            questions,
+            top_k,
+            source_types,
+            policy,
+            before_each=lambda asked: context.keep_going(f"{asked} questions"),
+        )
+        for space in spaces
+    ]
     return {"filters": SearchFilters(tuple(source_types)).to_json(), "policy": policy.asked_json(top_k)}, rankings
 
 
-def _logged(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, list[str]]]]:
+def _logged(context: JobContext, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, list[str]]]]:
     """How both runs asked, and the rankings of each."""
     store, run_ids = context.store, [given["run_id_a"], given["run_id_b"]]
     searches = [_questions_of(store, run_id) for run_id in run_ids]

@@ -16,13 +16,12 @@ import time
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
-from vector.embedding.open_models import OPEN_MODELS
 from vector.embedding import EmbedOptions, EmbedSummary, embed_space
-from vector.errors import InvalidRecord, SpaceBusy, UnusableInput
-from vector.evaluation.questions import space_of_key
+from vector.embedding.open_models import OPEN_MODELS
+from vector.errors import InvalidRecord, SpaceBusy
+from vector.jobs.context import JobContext
 from vector.jobs.handlers.input_schema import SPACE_KEY, checked_input
-from vector.jobs.progress import keep_going
-from vector.store.store import VectorStore
+from vector.store.spaces import active_space_of_key
 
 # Seconds between two looks whether the space is free.
 WAIT = 1.0
@@ -50,14 +49,14 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def run(context: Any) -> dict[str, Any]:
+def run(context: JobContext) -> dict[str, Any]:
     """Embeds and gives the metrics that embed.py records. When the worker must end, what the model has answered is
     stored before JobStopped is raised.
 
     Raises UnusableInput when there is no such active space, and as vector.embedding.embed_space does.
     """
     given = validate(context.job.input_json)
-    space = active_space(context.store, given["space_key"])
+    space = active_space_of_key(context.store, given["space_key"])
     options = EmbedOptions(
         limit=given.get("limit"), chunk_ids=given.get("chunk_ids"), source_ids=given.get("source_ids")
     )
@@ -65,7 +64,7 @@ def run(context: Any) -> dict[str, Any]:
     return dict(context.run.metrics or {})
 
 
-def embed_in_turn(context: Any, space: EmbeddingSpace, options: EmbedOptions) -> EmbedSummary:
+def embed_in_turn(context: JobContext, space: EmbeddingSpace, options: EmbedOptions) -> EmbedSummary:
     """Embeds; while another job or embed.py is at work in the space, waits for it. Two at once would both pay for a
     text that both have, and one alone keeps the model busy."""
     while True:
@@ -79,19 +78,11 @@ def embed_in_turn(context: Any, space: EmbeddingSpace, options: EmbedOptions) ->
                 models=OPEN_MODELS,
             )
         except SpaceBusy:
-            keep_going(context, "waiting for its turn")
+            context.keep_going("waiting for its turn")
             time.sleep(WAIT)
 
 
-def active_space(store: VectorStore, space_key: str) -> EmbeddingSpace:
-    """The space. Raises UnusableInput when there is none, or it is not active: nothing is pending in it then."""
-    space = space_of_key(store, space_key)
-    if not space.is_active:
-        raise UnusableInput(f"space {space_key} is not active; set its is_active to true and run `dbt build`")
-    return space
-
-
-def stop_between_batches(context: Any) -> Any:
+def stop_between_batches(context: JobContext) -> Any:
     """A callback for embed_space's progress: once, when asked to, stops. The worker extends the lease meanwhile."""
     stopped = False
 
@@ -100,6 +91,6 @@ def stop_between_batches(context: Any) -> Any:
         # What is under way when it stops is stored, with progress of its own.
         if not stopped and context.should_stop():
             stopped = True
-            keep_going(context, f"{summary.written} vectors")
+            context.keep_going(f"{summary.written} vectors")
 
     return on_progress

@@ -16,11 +16,12 @@ from typing import Any
 
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedOptions
-from vector.jobs.handlers.embed_chunks import active_space, embed_in_turn
+from vector.jobs.context import JobContext
+from vector.jobs.handlers.embed_chunks import embed_in_turn
 from vector.jobs.handlers.input_schema import SPACE_KEY, checked_input
-from vector.jobs.progress import keep_going
 from vector.spaces.coverage import coverage_of
-from vector.store.store import VectorStore
+from vector.store import VectorStore
+from vector.store.spaces import active_space_of_key
 
 SCHEMA = {
     "type": "object",
@@ -43,14 +44,14 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     return checked_input(input_json, SCHEMA, "REEMBED_SPACE")
 
 
-def run(context: Any) -> dict[str, Any]:
+def run(context: JobContext) -> dict[str, Any]:
     """Embeds piece after piece until nothing is pending. Metrics: the counts of embed.py summed over the pieces,
     `pieces`, `pending` (chunks that are left, as they were added or refused meanwhile) and `quarantined_in_space`.
 
     Raises UnusableInput when there is no such active space, and as vector.embedding.embed_space does.
     """
     given = validate(context.job.input_json)
-    space = active_space(context.store, given["space_key"])
+    space = active_space_of_key(context.store, given["space_key"])
     totals: dict[str, Any] = {"pieces": 0}
     options = EmbedOptions(limit=given["piece_chunks"])
     while True:
@@ -63,7 +64,7 @@ def run(context: Any) -> dict[str, Any]:
         # A piece that could do nothing would come again.
         if summary.planned < given["piece_chunks"] or not summary.written + summary.quarantined:
             break
-        keep_going(context, f"{totals['pieces']} pieces")
+        context.keep_going(f"{totals['pieces']} pieces")
     return {**totals, **_left(context.store, space)}
 
 

@@ -19,22 +19,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from vector.errors import UnusableInput
-from vector.evaluation.intervals import measure_run
-from vector.evaluation.questions import (
-    DEFAULT_TOP_K,
+from vector.evaluation.evaluate import measured
+from vector.evaluation.questions import DEFAULT_TOP_K
+from vector.jobs.context import JobContext
+from vector.jobs.handlers.input_schema import (
     POLICY,
     QUERY_SET,
+    SOURCE_TYPES,
+    SPACE_KEY,
     TOP_K,
-    ask,
     check_policy,
+    checked_input,
     policy_of,
-    read_questions,
-    space_of_key,
 )
-from vector.jobs.handlers.input_schema import SOURCE_TYPES, SPACE_KEY, checked_input
-from vector.search.policy import BY_SOURCE, SearchPolicy
-from vector.spaces.coverage import coverage_of
+from vector.search.policy import BY_SOURCE
+from vector.store.spaces import space_of_key
 
 SCHEMA = {
     "type": "object",
@@ -58,35 +57,16 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def run(context: Any) -> dict[str, Any]:
-    """Asks and measures by the job's input: the metrics of `measured`."""
+def run(context: JobContext) -> dict[str, Any]:
+    """Asks and measures by the job's input: the metrics of vector.evaluation.evaluate.measured."""
     given = validate(context.job.input_json)
-    return measured(context, given, policy_of(given))
-
-
-def measured(context: Any, given: dict[str, Any], policy: SearchPolicy) -> dict[str, Any]:
-    """Asks and measures. Metrics: `policy`, as it was asked; `coverage` of the chunks that may be found, as
-    vector.coverage.coverage_of gives it, at the first question; `mean`, by metric, over the questions.
-
-    Raises UnusableInput when the space or its questions are missing, and as read_questions and vector.retrieval.search
-    do.
-    """
-    store = context.store
-    policy = policy.in_warehouse(store.engine)
-    space = space_of_key(store, given["space_key"])
-    questions = read_questions(store, given.get("query_set"))
-    judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
-    if not judged:
-        raise UnusableInput("none of the questions has a relevant judgment; add some to the seed eval_judgment")
-    coverage = coverage_of(store, space, given["source_types"])
-    ask(context, space, judged, given["top_k"], given["source_types"], policy)
-    return {
-        "space_key": space.space_key,
-        "query_set": given.get("query_set"),
-        "top_k": given["top_k"],
-        "policy": policy.asked_json(given["top_k"]),
-        "coverage": coverage,
-        "query_count": len(judged),
-        "queries_without_judgments": len(questions) - len(judged),
-        "mean": measure_run(store, context.run.run_id),
-    }
+    return measured(
+        context.store,
+        context.run.run_id,
+        space_of_key(context.store, given["space_key"]),
+        given.get("query_set"),
+        given["top_k"],
+        given["source_types"],
+        policy_of(given),
+        before_each=lambda asked: context.keep_going(f"{asked} questions"),
+    )
