@@ -31,7 +31,7 @@ DAY = datetime(2026, 5, 1, 10, tzinfo=timezone.utc)
 
 T = TypeVar("T")
 
-# Question to the hits' chunks, best first; question to the judged sources' grades.
+# EvalQuery to the hits' chunks, best first; question to the judged sources' grades.
 Run = Mapping[str, Sequence[str]]
 Judgments = Mapping[str, Mapping[str, int]]
 

@@ -13,7 +13,7 @@ from vector.chunking.extraction import check_json_path, extract_text, extractor_
 from vector.chunking.lake import checked_lake_path, find_lake_file, read_lake_text
 from vector.chunking.limits import ExtractionLimits
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
-from vector.jobs.performing import is_permanent
+from vector.jobs.active_jobs import is_permanent
 
 LIMITS = ExtractionLimits(seconds=60, memory_mb=1024, input_mb=16, output_mb=16)
 

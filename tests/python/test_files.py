@@ -12,7 +12,7 @@ from support import PROJECT_DIR, clean_copy
 
 from vector import files
 from vector.errors import ConfigurationError
-from vector.jobs.health import HealthFile
+from vector.jobs.worker import HealthFile
 
 CONTENT = b"<p>the page</p>"
 

@@ -21,7 +21,7 @@ from vector.errors import ConfigurationError, PublicationRefused
 from vector.evaluation.data_tests import DataTests, run_data_tests
 from vector.evaluation.evaluate import evaluate
 from vector.evaluation.gate import GateOptions, check_gate, roll_back
-from vector.jobs.handlers import retrieve_test
+from vector.jobs.handlers import retrieve as retrieve_test
 from vector.search.policy import SearchPolicy
 from vector.spaces.publications import History, default_space, retire, status_of, switch
 from vector.store import VectorStore

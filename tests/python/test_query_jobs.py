@@ -14,9 +14,10 @@ from vector.embedding import embed_space
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.evaluation.evaluate import evaluate
 from vector.evaluation.intervals import scores_of
-from vector.jobs.handlers import drift_test, retrieve_test
-from vector.jobs.handlers.drift_test import jaccard, overlap
-from vector.jobs.performing import is_permanent
+from vector.jobs.active_jobs import is_permanent
+from vector.jobs.handlers import drift as drift_test
+from vector.jobs.handlers import retrieve as retrieve_test
+from vector.jobs.handlers.drift import jaccard, overlap
 from vector.jobs.queue import JobQueue
 from vector.jobs.worker import Worker, WorkerOptions
 from vector.search.policy import SearchPolicy

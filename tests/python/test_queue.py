@@ -19,10 +19,10 @@ from vector.contracts.ledgers import JOB, LEDGERS
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import InvalidRecord
-from vector.jobs.clock import DatabaseClock
+from vector.jobs.active_jobs import ActiveJob
 from vector.jobs.handlers import validated_input
-from vector.jobs.performing import ActiveJob
 from vector.jobs.queue import Backoff, JobQueue, JobRequest
+from vector.jobs.queue_records import DatabaseClock
 from vector.store import VectorStore
 from vector.store.runs import close_abandoned_runs, recorded_run
 
@@ -415,7 +415,7 @@ def test_the_databases_time_is_asked_for_twice_a_minute(store, monkeypatch):
             asked.append(now[0])
             return (NOON + timedelta(seconds=2 * now[0])).replace(tzinfo=None)
 
-    monkeypatch.setattr("vector.jobs.clock.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vector.jobs.queue_records.time.monotonic", lambda: now[0])
     clock = DatabaseClock(Engine())
     assert clock() == NOON
     now[0] = 29.0

@@ -17,7 +17,7 @@ from vector.commands.failures import RELATION, open_failures
 from vector.commands.spaces import covered_spaces
 from vector.contracts.ledgers import EMBEDDING_SPACE, Column, key_column
 from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorJob, compute_vector_hash
-from vector.embedding.pending import materialize_plan, read_fresh_texts
+from vector.embedding.pending import read_fresh_texts, store_plan
 from vector.embedding.plan import EmbedOptions
 from vector.engines import engine_for_connection
 from vector.engines.base import SearchRequest
@@ -493,7 +493,9 @@ def test_canaries_are_written_as_json_and_compared_by_parameters(engine, connect
 
 
 def test_a_materialized_select_holds_no_parameter(engine, connection):
-    engine.materialize("pending", "select chunk_id from [vector].[embedding_pending] where space_key = ?", ["minilm"])
+    engine.create_temporary(
+        "pending", "select chunk_id from [vector].[embedding_pending] where space_key = ?", ["minilm"]
+    )
     drop, select = [call for call in connection.calls if "sql" in call]
     assert drop["sql"] == "drop table if exists #pending"
     assert select["sql"].startswith("select * into #pending from (select chunk_id")
@@ -504,7 +506,7 @@ def test_a_materialized_select_holds_no_parameter(engine, connection):
 @pytest.mark.parametrize("value", [HOSTILE, "a b", "it's", "é'", 1.5, None, datetime(2026, 1, 1)])
 def test_a_materialized_select_takes_ids_and_numbers_only(engine, connection, value):
     with pytest.raises(ConfigurationError, match="neither an id nor a number"):
-        engine.materialize("pending", "select chunk_id from [vector].[chunk] where chunk_id = ?", [value])
+        engine.create_temporary("pending", "select chunk_id from [vector].[chunk] where chunk_id = ?", [value])
     assert not any("select" in call.get("sql", "") for call in connection.calls)
 
 
@@ -578,7 +580,7 @@ def test_a_lost_connection_is_opened_anew_with_its_temporary_tables(server, conn
     monkeypatch.setattr("vector.engines.sqlserver.engine.time.sleep", lambda seconds: None)
     again = pyodbc.Connection(server.answer, autocommit=True)
     engine = SqlServerEngine(connection, reconnect=lambda: again)
-    engine.materialize("plan", "select chunk_id from chunk where chunk_id = ?", ["a-1"])
+    engine.create_temporary("plan", "select chunk_id from chunk where chunk_id = ?", ["a-1"])
     lost = [pyodbc.OperationalError("08S01", "[08S01] Communication link failure")]
 
     def work():
@@ -658,7 +660,7 @@ def test_pages_of_a_plan_go_on_where_they_were_after_a_lost_connection(losing, s
     server.answers[:0] = [(r"select min\(final", next_of(sizes)), (r"select chunk\.content_sha256", next_of(texts))]
     store = VectorStore(engine=engine)
     space = EmbeddingSpace.create_new("hash", "hash", 2)
-    materialize_plan(store, space, EmbedOptions())
+    store_plan(store, space, EmbedOptions())
     assert [text.content_sha256 for text in read_fresh_texts(store, 3)] == ["a", "b", "c"]
 
     made, *bounds = [call for call in opened[1].calls if "#vector_embedding_plan" in call.get("sql", "")]

@@ -12,7 +12,9 @@ from vector.contracts.ledgers import EMBEDDING_SPACE
 from vector.contracts.models import EmbeddingSpace, VectorJob, VectorRun
 from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import ConfigurationError
-from vector.jobs.handlers import chunk_source, drift_test, retrieve_test
+from vector.jobs.handlers import chunk_source
+from vector.jobs.handlers import drift as drift_test
+from vector.jobs.handlers import retrieve as retrieve_test
 from vector.store import VectorStore
 
 

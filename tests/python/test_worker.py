@@ -17,7 +17,7 @@ from served import ServedSpace
 from vector.contracts.models import JobStatus, JobType, RunStatus
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import ConfigurationError
-from vector.jobs.performing import Outcome
+from vector.jobs.active_jobs import Outcome
 from vector.jobs.queue import Backoff, JobQueue, JobRequest
 from vector.jobs.worker import Worker, WorkerOptions
 from vector.store import VectorStore
@@ -141,7 +141,7 @@ def test_a_worker_that_lost_its_lease_writes_no_outcome(store, jobs, monkeypatch
 
     job = jobs.enqueue(EMBED, {"n": 0})
     rival = JobQueue(VectorStore(engine=store.engine.another()), "rival", lease_seconds=60)
-    monkeypatch.setattr("vector.jobs.heartbeats._PER_LEASE", 0.4)  # every 0.5 s, for a lease of 0.2 s
+    monkeypatch.setattr("vector.jobs.active_jobs._PER_LEASE", 0.4)  # every 0.5 s, for a lease of 0.2 s
     with handlers(deaf):
         first = worker(store, lease_seconds=0.2)
         thread = threading.Thread(target=first.run)

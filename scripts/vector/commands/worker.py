@@ -23,7 +23,7 @@ from vector.commands.shared import (
     seconds,
 )
 from vector.contracts.models import JobType
-from vector.jobs.performing import Outcome
+from vector.jobs.active_jobs import Outcome
 from vector.jobs.queue import LEASE_SECONDS, Backoff, JobQueue
 from vector.jobs.worker import Worker, WorkerOptions
 from vector.store.runs import this_worker

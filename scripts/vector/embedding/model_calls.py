@@ -70,7 +70,7 @@ class ModelCalls:
         """What it brought is taken care of."""
         del self._batches[call]
 
-    def ended(self, seconds: float) -> set[Future]:
+    def finished_within(self, seconds: float) -> set[Future]:
         """The calls that have ended, after a wait of so many seconds at most for the first one."""
         return wait(self._batches, timeout=seconds, return_when=FIRST_COMPLETED).done
 

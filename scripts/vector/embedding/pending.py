@@ -31,7 +31,7 @@ class PendingText:
         return len(self.content.encode())
 
 
-def materialize_plan(store: VectorStore, space: EmbeddingSpace, options: EmbedOptions) -> None:
+def store_plan(store: VectorStore, space: EmbeddingSpace, options: EmbedOptions) -> None:
     """Keeps the plan's rows in a temporary table: chunk_id, input_content_sha256, byte_count, pending_reason, is_reused
     and text_number, which counts from 1 the texts that have a vector in the space already, then the others, shortest
     first."""
@@ -48,7 +48,7 @@ def materialize_plan(store: VectorStore, space: EmbeddingSpace, options: EmbedOp
     if chosen is not None:
         condition = f" where chunk_id in ({', '.join('?' * len(chosen))})" if chosen else " where 1 = 0"
         parameters += chosen
-    engine.materialize(
+    engine.create_temporary(
         PLAN,
         "select pending.*, dense_rank() over"
         " (order by pending.is_reused desc, pending.byte_count, pending.input_content_sha256) as text_number from"
@@ -114,7 +114,7 @@ _UP_TO = "(pending.byte_count < ? or (pending.byte_count = ? and pending.input_c
 
 def _pages(store: VectorStore, size: int, is_reused: bool) -> Iterator[_Page]:
     """The plan's texts that have a vector in the space, or those that have none, in pages of so many."""
-    plan = store.engine.materialized(PLAN)
+    plan = store.engine.temporary_table(PLAN)
     condition, parameters = f"pending.is_reused = {int(is_reused)} and {_AFTER}", [-1, -1, ""]
     while True:
         ((byte_count, content_sha256),) = store.engine.query(
@@ -135,7 +135,8 @@ def _pages(store: VectorStore, size: int, is_reused: bool) -> Iterator[_Page]:
 def _read_texts(store: VectorStore, page: _Page) -> Iterable[PendingText]:
     """The texts of a page with the chunks that wait for each."""
     rows = store.engine.query(
-        f"select chunk.content_sha256, chunk.content, chunk.chunk_id from {store.engine.materialized(PLAN)} as pending"
+        "select chunk.content_sha256, chunk.content, chunk.chunk_id"
+        f" from {store.engine.temporary_table(PLAN)} as pending"
         f" inner join {store.engine.table('chunk')} as chunk"
         " on chunk.chunk_id = pending.chunk_id and chunk.content_sha256 = pending.input_content_sha256"
         f" where {page.condition} order by pending.text_number, chunk.chunk_id",
@@ -156,7 +157,7 @@ def _read_vectors(store: VectorStore, space: EmbeddingSpace, page: _Page) -> dic
         f" from {engine.table('embedding')} as embedding inner join"
         " (select same.input_content_sha256, min(same.embedding_id) as embedding_id"
         f" from {engine.table('embedding')} as same"
-        f" inner join (select distinct pending.input_content_sha256 from {engine.materialized(PLAN)} as pending"
+        f" inner join (select distinct pending.input_content_sha256 from {engine.temporary_table(PLAN)} as pending"
         f" where {page.condition}) as pending"
         " on pending.input_content_sha256 = same.input_content_sha256"
         " where same.embedding_space_id = ? group by same.input_content_sha256) as chosen"

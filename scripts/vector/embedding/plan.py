@@ -8,7 +8,7 @@ from typing import Any
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding.batching import batches_of, even_size
 from vector.embedding.options import EmbedOptions
-from vector.embedding.pending import PLAN, materialize_plan, read_fresh_texts
+from vector.embedding.pending import PLAN, read_fresh_texts, store_plan
 from vector.embedding.throughput import EarlierRuns, earlier_runs
 from vector.errors import ConfigurationError
 from vector.providers import provider_class, token_counter
@@ -63,8 +63,8 @@ def plan_space(
     """What is pending in the space, kept in a temporary table of this session for embed_space to read. Not `priced`,
     it has no tokens, requests, cost and seconds."""
     options = options or EmbedOptions()
-    materialize_plan(store, space, options)
-    plan = store.engine.materialized(PLAN)
+    store_plan(store, space, options)
+    plan = store.engine.temporary_table(PLAN)
     reasons = store.engine.query(f"select pending_reason, count(*) from {plan} group by pending_reason order by 1")
     by_reason = {reason: int(count) for reason, count in reasons}
     texts = f"(select distinct input_content_sha256, byte_count, is_reused from {plan}) as texts"

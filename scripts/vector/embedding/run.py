@@ -227,7 +227,7 @@ class _Run:
                 self.calls.begin(texts)
             if not self.calls:
                 break
-            if ended := self.calls.ended(LOOK):
+            if ended := self.calls.finished_within(LOOK):
                 self._store_done(ended)
             else:
                 self.writer.flush()  # whoever watches may want to stop

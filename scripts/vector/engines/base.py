@@ -115,11 +115,11 @@ class Engine(Protocol):
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
         ...
 
-    def materialize(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
+    def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
         ...
 
-    def materialized(self, name: str) -> str:
+    def temporary_table(self, name: str) -> str:
         """What to read a temporary table by."""
         ...
 

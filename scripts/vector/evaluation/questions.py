@@ -17,7 +17,7 @@ DEFAULT_TOP_K = 100
 
 
 @dataclass(frozen=True)
-class Question:
+class EvalQuery:
     """A question of the seed `eval_query`; `judgments` are the grades of sources."""
 
     query_id: str
@@ -25,7 +25,7 @@ class Question:
     judgments: dict[str, int] = field(default_factory=dict)
 
 
-def read_questions(store: VectorStore, query_set: str | None) -> list[Question]:
+def read_questions(store: VectorStore, query_set: str | None) -> list[EvalQuery]:
     """The questions of a set, or of all, by id, with their judgments.
 
     Raises ConfigurationError when the seeds are not built, UnusableInput when there is no such question.
@@ -42,7 +42,7 @@ def read_questions(store: VectorStore, query_set: str | None) -> list[Question]:
     ):
         judgments.setdefault(query_id, {})[source_id] = int(relevance)
     questions = [
-        Question(query_id, text, judgments.get(query_id, {}))
+        EvalQuery(query_id, text, judgments.get(query_id, {}))
         for query_id, text, of_set in rows
         if query_set in (None, of_set)
     ]
@@ -56,7 +56,7 @@ def ask(
     store: VectorStore,
     run_id: str,
     space: EmbeddingSpace,
-    questions: Iterable[Question],
+    questions: Iterable[EvalQuery],
     top_k: int,
     source_types: Iterable[str] = (),
     policy: SearchPolicy = BY_SOURCE,

@@ -17,23 +17,23 @@ from vector.contracts.ledgers import JOB, utc_of
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
 from vector.engines.base import ClaimRequest
 from vector.errors import ConfigurationError
-from vector.jobs.clock import DatabaseClock
 from vector.jobs.queue_records import (
     Backoff,
     ClaimedJob,
+    DatabaseClock,
     JobRequest,
     and_types,
     counted_to_spaces,
-    ended,
+    end_columns,
     job_type_of,
+    job_type_values,
     message,
     new_job,
+    run_columns,
+    run_columns_if_storable,
     run_of,
     stored,
-    told,
-    told_if_storable,
     types_among,
-    values,
 )
 from vector.store import VectorStore, ledger_io
 
@@ -138,7 +138,7 @@ class JobQueue:
             f"select {names} from {self._job} where status in ('NEW', 'FAILED') and available_utc <= ?"
             f" and attempt_count < max_attempts{and_types(job_types)} order by priority desc, available_utc, job_id"
             " offset 0 rows fetch next ? rows only",
-            [stored(self.clock()), *values(job_types), count],
+            [stored(self.clock()), *job_type_values(job_types), count],
         )
         return [self._job_of(row) for row in rows]
 
@@ -157,7 +157,7 @@ class JobQueue:
         now = self.clock()
         request = ClaimRequest(
             self.worker_id, min(count, _LARGEST_CLAIM), stored(now), stored(now + self.lease), JOB.column_names,
-            tuple(values(job_types)),
+            tuple(job_type_values(job_types)),
         )  # fmt: skip
 
         def write() -> tuple[list[VectorJob], int]:
@@ -210,7 +210,7 @@ class JobQueue:
                     most, error = 0, f"{error}, nor did the worker before it; the job may have ended both"
             changes = self._failed_changes(error, now, None if attempts >= most else now)
             # A heartbeat may have come in between, so the time is looked at again.
-            taken += self._settle(job_id, run_id, changes, ended(RunStatus.FAILED, now, error), lapsed_by=now)
+            taken += self._settle(job_id, run_id, changes, end_columns(RunStatus.FAILED, now, error), lapsed_by=now)
         return taken
 
     # While a job runs
@@ -246,7 +246,7 @@ class JobQueue:
         run = replace(claimed.run, metrics={**(claimed.run.metrics or {}), **(metrics or {})} or None)
         changes = {**_NO_LEASE, "status": JobStatus.SUCCEEDED.value, "completed_utc": now}
         return self._settle(
-            claimed.job.job_id, run.run_id, changes, {**told(run), **ended(RunStatus.SUCCEEDED, now, None)}
+            claimed.job.job_id, run.run_id, changes, {**run_columns(run), **end_columns(RunStatus.SUCCEEDED, now, None)}
         )
 
     def fail(self, claimed: ClaimedJob, error: BaseException | str, *, retry: bool = True) -> bool:
@@ -260,14 +260,14 @@ class JobQueue:
             job.job_id,
             claimed.run.run_id,
             self._failed_changes(text, stored(now), available),
-            {**told_if_storable(claimed.run), **ended(RunStatus.FAILED, stored(now), text)},
+            {**run_columns_if_storable(claimed.run), **end_columns(RunStatus.FAILED, stored(now), text)},
         )
 
     def release(self, claimed: ClaimedJob) -> bool:
         """Puts a job back that its worker cannot finish, as if it had not been claimed; the run stays, as FAILED."""
         changes = {**_NO_LEASE, "status": JobStatus.NEW.value, "attempt_count": claimed.job.attempt_count - 1}
         error = f"released: worker {self.worker_id} stopped before the job ended"
-        run = {**told_if_storable(claimed.run), **ended(RunStatus.FAILED, stored(self.clock()), error)}
+        run = {**run_columns_if_storable(claimed.run), **end_columns(RunStatus.FAILED, stored(self.clock()), error)}
         return self._settle(claimed.job.job_id, claimed.run.run_id, changes, run)
 
     def _failed_changes(self, error: str, now: datetime, available: datetime | None) -> dict[str, Any]:
@@ -285,7 +285,7 @@ class JobQueue:
         rows = self.engine.query(
             f"select {', '.join(JOB.column_names)} from {self._job}{where}"
             " order by created_utc desc, job_id offset 0 rows fetch next ? rows only",
-            [*([status] if status else []), *values(job_types), count],
+            [*([status] if status else []), *job_type_values(job_types), count],
         )
         return [self._job_of(row) for row in rows]
 
@@ -299,7 +299,7 @@ class JobQueue:
             where = f"job_id = ? and status in {_OPEN} and by_hand_flag is null"
             cancelled = self._update(self._job, changes, where, [job_id])
             if cancelled:
-                closed = ended(RunStatus.FAILED, now, "cancelled")
+                closed = end_columns(RunStatus.FAILED, now, "cancelled")
                 self._update(self._run, closed, "job_id = ? and status = 'RUNNING'", [job_id])
             return cancelled
 
@@ -333,7 +333,7 @@ class JobQueue:
         rows = self.engine.query(
             f"select job_id from {self._job} where status = 'DEADLETTER' and cancelled_utc is null"
             f" and by_hand_flag is null{and_types(job_types)} order by created_utc, job_id",
-            values(job_types),
+            job_type_values(job_types),
         )
         return [job_id for (job_id,) in rows if self.retry(job_id)]
 

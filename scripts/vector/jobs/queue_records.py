@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -10,11 +11,14 @@ from typing import Any
 
 from vector.contracts.ledgers import RUN
 from vector.contracts.models import JobType, RunStatus, VectorJob, VectorRun
+from vector.engines.base import Engine
 from vector.errors import InvalidRecord
 from vector.jobs.handlers import validated_input
 from vector.store import VectorStore
 
 _LONGEST_ERROR = 8000
+# Seconds for which an answer of the database is carried on by this process's own clock.
+_FRESH = 30.0
 
 
 @dataclass(frozen=True)
@@ -103,21 +107,21 @@ def run_of(job: VectorJob) -> VectorRun:
     )  # fmt: skip
 
 
-def told(run: VectorRun) -> dict[str, Any]:
+def run_columns(run: VectorRun) -> dict[str, Any]:
     """What the handler has set on its run: endpoint, model, options, metrics."""
     row = dict(zip(RUN.column_names, RUN.to_row(run), strict=True))
     return {name: row[name] for name in RUN.mutable}
 
 
-def told_if_storable(run: VectorRun) -> dict[str, Any]:
+def run_columns_if_storable(run: VectorRun) -> dict[str, Any]:
     """The same of a run that has failed; nothing, where a value among it is one that cannot be stored."""
     try:
-        return told(run)
+        return run_columns(run)
     except InvalidRecord:
         return {}
 
 
-def ended(status: RunStatus, now: datetime, error: str | None) -> dict[str, Any]:
+def end_columns(status: RunStatus, now: datetime, error: str | None) -> dict[str, Any]:
     """The columns of a run that ends now."""
     return {"status": status.value, "error": error, "completed_utc": now}
 
@@ -133,7 +137,7 @@ def stored(moment: datetime) -> datetime:
     return moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
-def values(job_types: Sequence[JobType]) -> list[str]:
+def job_type_values(job_types: Sequence[JobType]) -> list[str]:
     """The kinds of job as the ledger names them."""
     return [JobType(each).value for each in job_types]
 
@@ -146,3 +150,21 @@ def types_among(job_types: Sequence[JobType]) -> str:
 def and_types(job_types: Sequence[JobType]) -> str:
     """What restricts a select further to these kinds of job; nothing for none."""
     return f" and {types_among(job_types)}" if job_types else ""
+
+
+class DatabaseClock:
+    """The clock that all workers share, whatever those of their machines say: called, it gives the database's time as an
+    aware UTC datetime, and asks for it twice a minute at most."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._asked = 0.0
+        self._answer: datetime | None = None
+
+    def __call__(self) -> datetime:
+        """The time now."""
+        since = time.monotonic() - self._asked
+        if self._answer is None or since > _FRESH:
+            self._answer = self._engine.utc_now().replace(tzinfo=timezone.utc)
+            self._asked, since = time.monotonic(), 0.0
+        return self._answer + timedelta(seconds=since)

@@ -148,7 +148,7 @@ class DuckDBEngine:
             with self.busy, _interruptible():
                 yield
         except duckdb.Error as error:
-            if (told := self._sessions.told(error, self._opening)) is error:
+            if (told := self._sessions.error_of(error, self._opening)) is error:
                 raise
             raise told from error
 
@@ -259,11 +259,11 @@ class DuckDBEngine:
             f"update {self.table(table)} as ledger set {settings} from {staged} as staged where {match}"
         )
 
-    def materialize(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
+    def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
         self.execute(f"create or replace temp table {checked_identifier(name, 'table')} as {select}", parameters)
 
-    def materialized(self, name: str) -> str:
+    def temporary_table(self, name: str) -> str:
         """What to read a temporary table by."""
         return f'temp."{checked_identifier(name, "table")}"'
 

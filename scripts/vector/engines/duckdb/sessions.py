@@ -55,7 +55,7 @@ class Sessions:
         self._first = self._first or engine
         return self.opening
 
-    def told(self, error: Exception, opening: int) -> Exception:
+    def error_of(self, error: Exception, opening: int) -> Exception:
         """The error to raise for one of a statement: DatabaseFailed where it ended the database, which is opened anew
         first, or where memory or disk is too small."""
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):

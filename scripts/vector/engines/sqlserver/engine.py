@@ -73,7 +73,7 @@ class SqlServerEngine:
         `relations` all are in the schema, under their own names."""
         self.connection = connection
         self._reconnect = reconnect
-        self._materialized: dict[str, str] = {}
+        self._temporary: dict[str, str] = {}
         self._staged: dict[str, StagedRows] = {}
         self.relations = checked_relations(relations or Relations(schema))
         self.schema = self.relations.home.schema
@@ -217,16 +217,16 @@ class SqlServerEngine:
             f"update ledger set {settings} from {self.table(table)} as ledger inner join {staged} as staged on {match}"
         )
 
-    def materialize(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
+    def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
-        target = self.materialized(name)
+        target = self.temporary_table(name)
         self.execute(f"drop table if exists {target}")
         # With parameters the driver would prepare the statement, and a temporary table made inside a prepared
         # statement ends with it. Hence literals.
-        self._materialized[name] = f"select * into {target} from ({inlined(select, parameters)}) as kept"
-        self.execute(self._materialized[name])
+        self._temporary[name] = f"select * into {target} from ({inlined(select, parameters)}) as kept"
+        self.execute(self._temporary[name])
 
-    def materialized(self, name: str) -> str:
+    def temporary_table(self, name: str) -> str:
         """What to read a temporary table by."""
         return f"#{checked_identifier(name, 'table')}"
 
@@ -369,7 +369,7 @@ class SqlServerEngine:
         with suppress(Exception):
             self.connection.close()
         self.connection = self._reconnect()
-        for statement in self._materialized.values():  # temporary tables went with the old connection
+        for statement in self._temporary.values():  # temporary tables went with the old connection
             self.execute(statement)
         for resource in self._locks:  # so did the locks
             if not self._lock(resource):

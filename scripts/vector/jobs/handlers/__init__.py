@@ -32,8 +32,8 @@ _MODULES = {
     JobType.CHUNK_SOURCE: "chunk_source",
     JobType.EMBED_CHUNKS: "embed_chunks",
     JobType.REEMBED_SPACE: "reembed_space",
-    JobType.RETRIEVE_TEST: "retrieve_test",
-    JobType.DRIFT_TEST: "drift_test",
+    JobType.RETRIEVE_TEST: "retrieve",
+    JobType.DRIFT_TEST: "drift",
 }
 
 # Those that were asked for: a module is imported when its first job is.
