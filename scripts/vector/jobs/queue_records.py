@@ -153,8 +153,8 @@ def and_types(job_types: Sequence[JobType]) -> str:
 
 
 class DatabaseClock:
-    """The clock that all workers share, whatever those of their machines say: called, it gives the database's time as an
-    aware UTC datetime, and asks for it twice a minute at most."""
+    """The clock that all workers share, whatever those of their machines say: called, it gives the database's time as
+    an aware UTC datetime, and asks for it twice a minute at most."""
 
     def __init__(self, engine: Engine):
         self._engine = engine
