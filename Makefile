@@ -66,7 +66,7 @@ build: $(VENV)/.installed-demo profiles.yml ## dbt build on your profile's targe
 # The last line of `make test` is pytest's closing line.
 test: test-lint test-parse test-dbt test-python ## Prove it: lint, strict parse, dbt build and docs, pytest
 
-lint: test-lint ## Ruff and sqlfluff
+lint: test-lint ## Ruff, mypy, import-linter and sqlfluff
 
 format: $(VENV)/.installed-test ## Format Python and fix what the linters can fix
 	$(BIN)/ruff check --fix
@@ -85,7 +85,7 @@ lock: $(LOCK_VENV)/.installed ## Write requirements/*.txt anew (UPGRADE=--upgrad
 	$(COMPILE) requirements/parser.in -o requirements/parser.txt
 
 clean: ## Remove what was built or installed; profiles.yml and warehouse.duckdb stay
-	rm -rf $(call removable,VENV) $(call removable,V2_VENV) $(call removable,LOCK_VENV) target logs build .pytest_cache .hypothesis .ruff_cache scripts/*.egg-info
+	rm -rf $(call removable,VENV) $(call removable,V2_VENV) $(call removable,LOCK_VENV) target logs build .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache scripts/*.egg-info
 	find scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stages of `make test`, in order. Each runs alone too.
@@ -99,6 +99,8 @@ test-lint: $(VENV)/.installed-test scratch
 	@printf '\n== lint\n'
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(TEST_ENV) $(BIN)/sqlfluff lint --disable-progress-bar models tests
 
 test-parse: $(V2_VENV)/.installed scratch

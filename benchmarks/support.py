@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +259,7 @@ def parser(description: str | None, repetitions: int) -> argparse.ArgumentParser
 
 def print_header(title: str) -> None:
     """What was measured, where and when."""
-    moment = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     versions = f"Python {platform.python_version()}, DuckDB {duckdb.__version__}"
     print(f"\n{title}\n{moment}, {os.cpu_count()} cores, {versions}\n")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from vector.store import VectorStore
 
 METRICS = ("nDCG@10", "RR", "P@10", "R@10", "R@100")
 EXACT = 1e-9
-DAY = datetime(2026, 5, 1, 10, tzinfo=timezone.utc)
+DAY = datetime(2026, 5, 1, 10, tzinfo=UTC)
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 
@@ -15,7 +15,7 @@ from vector.jobs.queue import JobQueue
 from vector.store import VectorStore
 
 EFFECT = "queue_test_effect"
-NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
 class Clock:

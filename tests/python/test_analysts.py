@@ -1,7 +1,7 @@
 """What docs/analysts.md shows, over a project that was built, embedded, searched, changed, built and embedded again."""
 
 import shutil
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import duckdb
 import pytest
@@ -18,7 +18,7 @@ CHANGED = ("noticed a faint object in Taurus", "noticed an unknown, faint object
 # Nothing passes these: no text has the word, no source is so young, no hit is so near.
 VAIN = (
     ("Betelgeuse", {"policy": SearchPolicy(mode="lexical")}),
-    ("Which moon has geysers?", {"updated_from": datetime(2999, 1, 1, tzinfo=timezone.utc)}),
+    ("Which moon has geysers?", {"updated_from": datetime(2999, 1, 1, tzinfo=UTC)}),
     ("the weather of tomorrow", {"policy": SearchPolicy(min_score=0.99)}),
 )
 

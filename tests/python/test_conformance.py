@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import live
 import numpy as np
@@ -33,7 +33,7 @@ from vector.search.policy import SearchPolicy
 from vector.search.replay import replay
 from vector.search.search import search
 
-LATER = datetime(9000, 1, 1, tzinfo=timezone.utc)
+LATER = datetime(9000, 1, 1, tzinfo=UTC)
 QUESTION = "Which moon has geysers?"
 
 
@@ -463,7 +463,7 @@ def test_search_equals_numpy(warehouse, store, metric, source_types):
         SearchFilters(tags=(("lang", "en"),)),
         SearchFilters(("page",), tags=(("tags", "moon"), ("lang", "en"))),
         SearchFilters(source_ids=("page:apollo", "it's 日本"), updated_from=datetime(2000, 1, 1)),
-        SearchFilters(updated_before=datetime(2000, 1, 1, tzinfo=timezone.utc)),
+        SearchFilters(updated_before=datetime(2000, 1, 1, tzinfo=UTC)),
     ],
 )
 def test_filters_are_what_python_would_filter(warehouse, store, filters):
@@ -475,7 +475,7 @@ def test_filters_are_what_python_would_filter(warehouse, store, filters):
             (not filters.source_types or source.source_type in filters.source_types)
             and (not filters.source_ids or source.source_id in filters.source_ids)
             and all(value == tags.get(key) or value in (tags.get(key) or ()) for key, value in filters.tags)
-            and (not filters.updated_from or updated >= filters.updated_from.replace(tzinfo=timezone.utc))
+            and (not filters.updated_from or updated >= filters.updated_from.replace(tzinfo=UTC))
             and (not filters.updated_before or updated < filters.updated_before)
         )
 

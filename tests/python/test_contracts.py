@@ -8,7 +8,7 @@ import struct
 import types
 import typing
 import uuid
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
 
@@ -51,7 +51,7 @@ from vector.contracts.models import (
 )
 from vector.errors import InvalidRecord
 
-NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 RECORDS = [
     EmbeddingCanary,
     EmbeddingFailure,
@@ -486,9 +486,9 @@ SET_TO_NOW = {
 
 @pytest.mark.parametrize("cls", RECORDS)
 def test_defaults(cls):
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     record = cls(**required_values(cls))
-    after = datetime.now(timezone.utc)
+    after = datetime.now(UTC)
     found = {name: getattr(record, name) for name in OPTIONAL[cls].split()}
     times = {name: found.pop(name) for name in SET_TO_NOW[cls]}
     assert found == {name: NOT_NONE[cls].get(name) for name in found}

@@ -5,7 +5,7 @@ import math
 import sys
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -256,7 +256,7 @@ def test_the_index_is_built_once_and_again_when_a_chunk_changes(store, space, re
 
     chunk = store.get_chunk(first[0])
     assert chunk.chunk_id in lexical(chunk.content)
-    store.save_chunk(replace(chunk, retired_utc=datetime.now(timezone.utc)))
+    store.save_chunk(replace(chunk, retired_utc=datetime.now(UTC)))
     assert chunk.chunk_id not in lexical(chunk.content)
     assert len(reads) == 2
     # A new text has no vector yet: the space does not find it, by words or by vectors.
@@ -281,7 +281,7 @@ def test_the_index_is_kept_in_files_for_the_next_process(store, space, reads, le
     use_indexes(store, LexicalIndexes(tmp_path))
     assert lexical(QUESTION) == expected
     assert len(reads) == 2
-    store.save_chunk(replace(store.get_chunk(expected[0]), retired_utc=datetime.now(timezone.utc)))
+    store.save_chunk(replace(store.get_chunk(expected[0]), retired_utc=datetime.now(UTC)))
     assert expected[0] not in lexical(QUESTION)
     (now,) = (tmp_path / "lexical").iterdir()
     assert now.name != kept.name
@@ -300,7 +300,7 @@ def test_a_text_that_changes_under_the_index_is_not_found(store, space, lexical,
     """As if another session wrote between the fingerprint and the hits."""
     first = lexical(QUESTION)
     index = indexes_of(store).current(store.engine, space.embedding_space_id, "english")
-    store.save_chunk(replace(store.get_chunk(first[0]), retired_utc=datetime.now(timezone.utc)))
+    store.save_chunk(replace(store.get_chunk(first[0]), retired_utc=datetime.now(UTC)))
     monkeypatch.setattr(indexes_of(store), "current", lambda *arguments: index)
     assert lexical(QUESTION) == first[1:]
 

@@ -1,9 +1,9 @@
 """What CI and the demo install is named by version and hash, and is what pyproject.toml asks for."""
 
 import re
+import tomllib
 
 import pytest
-import tomllib
 import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
@@ -175,7 +175,7 @@ def test_runs_of_processes_that_are_gone_are_closed(project, worker, age, closed
             {},
             status=JobStatus.RUNNING,
             locked_by=worker,
-            locked_utc=datetime.now(timezone.utc) - age,
+            locked_utc=datetime.now(UTC) - age,
         )
         store.save_job(job)
         run = VectorRun.create_new(job.job_id, worker)
@@ -191,7 +191,7 @@ def test_on_windows_no_process_is_looked_for(monkeypatch):
     killed = []
     monkeypatch.setattr("vector.store.runs.sys.platform", "win32")
     monkeypatch.setattr("vector.store.runs.os.kill", lambda *arguments: killed.append(arguments))
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     for number, age, abandoned in ((999_999, 1, False), (999_999, 25, True), (os.getpid(), 0, True)):
         worker = f"{socket.gethostname()}:{number}"
         job = VectorJob.create_new(JobType.EMBED_CHUNKS, {}, locked_by=worker, locked_utc=now - timedelta(hours=age))

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from vector.search.rerankers import listed_rerankers
 from vector.search.search import search
 
 QUESTION = "the orbit of a moon"
-NOW = datetime.now(timezone.utc)
+NOW = datetime.now(UTC)
 POLICY = ("mode", "mmr", "per_source", "min_score", "rerank", "language")
 
 
@@ -142,7 +142,7 @@ def test_what_changed(store, space, ask, again):
     ids = [hit.chunk_id for hit in result.hits]
     retired, emptied, _, changed, *_ = [store.get_chunk(each) for each in ids]
     other = next(chunk for chunk in store.list_chunks() if chunk.chunk_id not in ids)
-    made = with_text(replace(other, chunk_id="f" * 64, created_utc=datetime.now(timezone.utc)), f"{QUESTION}?")
+    made = with_text(replace(other, chunk_id="f" * 64, created_utc=datetime.now(UTC)), f"{QUESTION}?")
     store.save_chunks([
         replace(retired, retired_utc=NOW + timedelta(hours=1)),
         with_text(emptied, "Another text without a vector."),
@@ -272,7 +272,7 @@ def test_a_log_that_makes_no_sense_is_not_replayed(store, ask, again, setting):
 
 
 def test_searches_of_a_space_without_evaluations(store, space, ask):
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     plain, judged = ask(), ask(eval_query_id="q01")
     other = store.get_or_create_embedding_space("hash", "other", 8, space_key="other")
     elsewhere = search(store, other, HashProvider(other), QUESTION)
@@ -289,7 +289,7 @@ def test_searches_of_a_space_without_evaluations(store, space, ask):
 
 
 def test_since_a_moment_the_latest_first(store, ask):
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     ids = [ask().retrieval.retrieval_id for _ in range(3)]
     assert [each.retrieval_id for each in logged_since(store, before)] == ids[::-1]
     assert [each.retrieval_id for each in logged_since(store, before, limit=1)] == ids[-1:]

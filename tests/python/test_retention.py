@@ -1,13 +1,13 @@
 """What retention deletes of the log, and what it keeps."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from vector.contracts.models import VectorRetrieval, VectorRetrievalHit
 from vector.embedding import embed_space
 
-NOW = datetime.now(timezone.utc)
+NOW = datetime.now(UTC)
 TODAY = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
 
 

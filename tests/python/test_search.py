@@ -3,7 +3,7 @@
 import json
 import random
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -134,7 +134,7 @@ def test_neither_stale_nor_retired_vectors_are_found(store, find):
 
     text = "Another text."
     changed = replace(first, content=text, content_sha256=compute_content_hash(text), byte_count=len(text))
-    store.save_chunks([changed, replace(second, retired_utc=datetime.now(timezone.utc))])
+    store.save_chunks([changed, replace(second, retired_utc=datetime.now(UTC))])
     assert not {first.chunk_id, second.chunk_id} & set(find(first.content))
     assert {chunk.chunk_id for chunk in others} <= set(find(first.content))
 

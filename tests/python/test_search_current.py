@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def with_text(chunk, text, retired=False):
         content=content,
         content_sha256=compute_content_hash(content),
         byte_count=len(content),
-        retired_utc=datetime(2030, 1, 1, tzinfo=timezone.utc) if retired else None,
+        retired_utc=datetime(2030, 1, 1, tzinfo=UTC) if retired else None,
     )
 
 

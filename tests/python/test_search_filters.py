@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from support import clean_environment
@@ -88,7 +88,7 @@ def test_an_array_has_no_keys(store, ask, sources):
 
 
 def test_dates_are_from_and_before(store, ask, sources):
-    moment = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
+    moment = datetime(2030, 1, 1, 12, tzinfo=UTC)
     one, two, three = sorted(of_chunks(store, sources))[:3]
     for n, source_id in enumerate((one, two, three)):
         store.save_source(replace(sources[source_id], source_updated_utc=moment + timedelta(days=n)))
@@ -155,7 +155,7 @@ def test_hashes_that_collide_find_nothing_stale(store, ask, monkeypatch):
     first, second, *_ = store.list_chunks("page:apollo")
     text = "Another text."
     changed = replace(first, content=text, content_sha256=compute_content_hash(text), byte_count=len(text))
-    store.save_chunks([changed, replace(second, retired_utc=datetime.now(timezone.utc))])
+    store.save_chunks([changed, replace(second, retired_utc=datetime.now(UTC))])
     honest = ask(first.content)
     monkeypatch.setattr(duckdb_search, "_VERSION_HASH", "hash(chunk_id, left({sha256}, 0))")
     collided = ask(first.content)
@@ -168,7 +168,7 @@ def test_hashes_that_collide_find_nothing_stale(store, ask, monkeypatch):
 def test_search_finds_what_the_view_has(store, space, ask, mode):
     """After changes of all kinds, every hit is a row of embedding_current, with the text that it has there."""
     chunks = store.list_chunks()
-    moment = datetime.now(timezone.utc)
+    moment = datetime.now(UTC)
     for n, chunk in enumerate(chunks):
         if n % 3 == 0:
             text = f"{chunk.content} and more"
@@ -269,7 +269,7 @@ def test_tags_may_be_a_mapping_and_moments_dates(ask, sources):
     assert ask(tags={"lang": "ja"}).hits == ask(tags=[("lang", "ja")]).hits
     assert ask(tags={"lang": "ja"}).retrieval.filters == {"tags": [["lang", "ja"]]}
     days = {"updated_from": date(2026, 1, 2), "updated_before": date(2026, 1, 3)}
-    moments = {name: datetime(day.year, day.month, day.day, tzinfo=timezone.utc) for name, day in days.items()}
+    moments = {name: datetime(day.year, day.month, day.day, tzinfo=UTC) for name, day in days.items()}
     assert ask(**days).retrieval.filters == ask(**moments).retrieval.filters
     assert ask(source_types=(kind for kind in ["page"])).hits == ask(source_types=["page"]).hits
 

@@ -1,6 +1,6 @@
 """Times of sources are UTC, whatever zone the session or the value has; what cannot be kept names its row."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import duckdb
 import pytest
@@ -89,7 +89,7 @@ def test_any_text_with_an_offset_is_converted(as_timestamp, given_moments, zone)
         connection.execute("create table given (moment varchar)")
         connection.executemany("insert into given values (?)", [(moment.isoformat(),) for moment in aware])
         kept = [row[0] for row in connection.execute(as_timestamp).fetchall()]
-    assert kept == [moment.astimezone(timezone.utc).replace(tzinfo=None) for moment in aware]
+    assert kept == [moment.astimezone(UTC).replace(tzinfo=None) for moment in aware]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import duckdb
 import pytest
@@ -88,7 +88,7 @@ def test_jobs_and_runs(store, space):
     assert store.get_job(job.job_id) == job
     assert store.get_run(run.run_id) == run
 
-    now = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=timezone.utc)
+    now = datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
     taken = replace(job, status=JobStatus.RUNNING, attempt_count=1, locked_by="worker-1", locked_utc=now)
     ended = replace(run, status=RunStatus.FAILED, error="boom", metrics={"seconds": 0.25}, completed_utc=now)
     assert [store.save_job(taken), store.save_run(ended)] == [CHANGED, CHANGED]
@@ -128,7 +128,7 @@ def test_sources_and_chunks(store):
 
 def test_list_chunks_counts_only_current_ones(store):
     retired, *current = Chunker(ChunkingPolicy(4, 0)).chunk("abcdefghijkl", "note:1", "note")
-    store.save_chunks([replace(retired, retired_utc=datetime.now(timezone.utc)), *current])
+    store.save_chunks([replace(retired, retired_utc=datetime.now(UTC)), *current])
     assert len(store.list_chunks("note:1", include_retired=True)) == 3
     assert len(store.list_chunks("note:1")) == 2
     assert len(store.list_chunks("note:1", limit=2)) == 2

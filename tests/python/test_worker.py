@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from misbehaving_server import MisbehavingServer
@@ -292,7 +292,7 @@ def test_the_health_file_tells_what_the_worker_does(store, jobs, tmp_path):
     assert [each["job_id"] for each in working["jobs"]] == [job.job_id]
     assert (working["worker_id"], working["poll_seconds"], idle["jobs"]) == ("worker-1", 0.05, [])
     assert (idle["counts"]["succeeded"], idle["trouble"]) == (1, None)
-    assert abs((datetime.now(timezone.utc) - datetime.fromisoformat(idle["time_utc"])).total_seconds()) < 5
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(idle["time_utc"])).total_seconds()) < 5
     assert reading(path)["state"] == "stopped"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
@@ -61,7 +61,7 @@ def cut(
     found = CutText([], capped=False, blank_char_count=None)
     if problem is None:
         found = Chunker(policy, windows).cut(text, document.source_id, document.source_type, document.source_ref)
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     source = VectorSourceRegistry(
         document.source_id,
         document.source_type,
@@ -110,7 +110,7 @@ def store_source(store: VectorStore, source: VectorSourceRegistry, chunks: Seque
     def work() -> StoredSource:
         _lock(store, source.source_id)
         saved_source = ledger_io.save(engine, ledgers.SOURCE_REGISTRY, [source])
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         gone = [
             replace(chunk, retired_utc=now, updated_utc=now)
             for chunk in store.list_chunks(source.source_id)
@@ -150,7 +150,7 @@ def store_unreadable(store: VectorStore, document: SourceDocument, reason: str) 
             title=document.title,
             tags=document.tags,
         )
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     store.save_source(replace(known, status=SourceStatus.ERROR, error_message=reason, updated_utc=now))
 
 
@@ -179,7 +179,7 @@ def read_document(
         content,
         title,
         _json_value(tags, f"document {source_id!r}: tags_json", as_dbt_stores_it),
-        None if updated is None else updated.replace(tzinfo=timezone.utc),
+        None if updated is None else updated.replace(tzinfo=UTC),
         managed_by="dbt",
     )
     policy = None if version is None else ChunkingPolicy(*map(int, sizes), version=version)

@@ -12,8 +12,8 @@ from vector.commands.embed_report import plans_text, summary_text
 from vector.commands.progress import Progress, shown_progress
 from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result, say
 from vector.contracts.models import EmbeddingSpace
-from vector.embedding import EmbedSummary, embed_space
-from vector.embedding.plan import EmbedOptions, EmbedPlan, plan_space, refuse_unpriced
+from vector.embedding import EmbedOptions, EmbedSummary, embed_space
+from vector.embedding.plan import EmbedPlan, plan_space, refuse_unpriced
 from vector.errors import DatabaseFailed, VectorError
 from vector.store import VectorStore
 from vector.store.runs import close_abandoned_runs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vector.embedding.plan import EmbedOptions, EmbedPlan
+from vector.embedding import EmbedOptions
+from vector.embedding.plan import EmbedPlan
 from vector.embedding.writer import EmbedSummary
 from vector.wording import counted, duration, money, one_line
 

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
@@ -134,7 +134,7 @@ class ProgressLines:
         left = summary.planned - _done(summary)
         line = {
             "event": "progress",
-            "utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "utc": datetime.now(UTC).isoformat(timespec="seconds"),
             "space_key": summary.space_key,
             "run_id": summary.run_id,
             "done": _done(summary),

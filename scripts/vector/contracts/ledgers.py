@@ -7,7 +7,7 @@ every other one under its own name.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from enum import Enum
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -100,8 +100,8 @@ def _stored(column: Column, value: Any) -> Any:
     if column.kind == "json":
         return value.text if isinstance(value, UnreadableJson) else canonical_json(value)
     if column.kind == "utc":
-        moment = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-        return moment.astimezone(timezone.utc).replace(tzinfo=None)
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).replace(tzinfo=None)
     return value
 
 
@@ -125,7 +125,7 @@ def utc_of(value: datetime | str) -> datetime:
     """A stored time as aware UTC. DuckDB gives one outside Python's years as text: it is taken as the nearest."""
     if isinstance(value, str):
         value = datetime.min if "(BC)" in value else datetime.max
-    return value.replace(tzinfo=timezone.utc)
+    return value.replace(tzinfo=UTC)
 
 
 # As the models of dbt declare them, where a test compares them. DuckDB would take any length, SQL Server would not.

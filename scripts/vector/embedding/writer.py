@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any
 
@@ -143,7 +143,7 @@ class Writer:
     def _failure(
         self, chunk_id: str, text: PendingText, error: InputRefused, known: EmbeddingFailure | None
     ) -> EmbeddingFailure:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         failure = known or EmbeddingFailure.create_new(
             chunk_id, self.space.embedding_space_id, text.content_sha256, error.reason, str(error), attempt_count=0
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timezone
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from vector.contracts.identity import require_storable_text
@@ -129,7 +129,7 @@ NO_FILTERS = SearchFilters()
 
 def naive_utc(moment: datetime) -> datetime:
     """The moment as the ledgers keep it: in UTC, without a time zone."""
-    return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def filter_conditions(

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vector.contracts.ledgers import RUN
@@ -134,7 +134,7 @@ def message(error: BaseException | str) -> str:
 
 def stored(moment: datetime) -> datetime:
     """The time as the ledgers hold it: naive UTC."""
-    return moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def job_type_values(job_types: Sequence[JobType]) -> list[str]:
@@ -165,6 +165,6 @@ class DatabaseClock:
         """The time now."""
         since = time.monotonic() - self._asked
         if self._answer is None or since > _FRESH:
-            self._answer = self._engine.utc_now().replace(tzinfo=timezone.utc)
+            self._answer = self._engine.utc_now().replace(tzinfo=UTC)
             self._asked, since = time.monotonic(), 0.0
         return self._answer + timedelta(seconds=since)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -255,7 +255,7 @@ class _Session:
             }
             for each in self.active
         ]
-        beat = datetime.fromtimestamp(self._heartbeats.last, timezone.utc).isoformat(timespec="milliseconds")
+        beat = datetime.fromtimestamp(self._heartbeats.last, UTC).isoformat(timespec="milliseconds")
         return {"jobs": jobs, "heartbeat_utc": beat}
 
     def close(self) -> None:
@@ -288,7 +288,7 @@ class HealthFile:
         if self._path is None:
             return
         content: Mapping[str, Any] = {
-            "time_utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "time_utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "state": state,
             "pid": os.getpid(),
             **self._always,

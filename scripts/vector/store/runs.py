@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vector.contracts.models import EmbeddingSpace, JobStatus, JobType, RunStatus, VectorJob, VectorRun
@@ -34,7 +34,7 @@ def recorded_run(
     What the caller sets on the run meanwhile (endpoint, model, options, metrics) is stored when it ends: as SUCCEEDED,
     or, on any exception, as FAILED with the error. The rows are written in transactions of their own.
     """
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     job = VectorJob.create_new(
         job_type,
         input_json,
@@ -101,14 +101,14 @@ def _close(store: VectorStore, job: VectorJob, run: VectorRun, error: str | None
 def _close_run(store: VectorStore, run: VectorRun, error: str | None) -> None:
     run.status = RunStatus.FAILED if error else RunStatus.SUCCEEDED
     run.error = error
-    run.completed_utc = datetime.now(timezone.utc)
+    run.completed_utc = datetime.now(UTC)
     store.save_run(run)
 
 
 def _close_job(store: VectorStore, job: VectorJob, error: str | None) -> None:
     # A job by hand has one attempt, so a failed one is given up.
     status = JobStatus.DEADLETTER if error else JobStatus.SUCCEEDED
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     store.save_job(replace(job, status=status, last_error=error, locked_by=None, locked_utc=None, completed_utc=now))
 
 
@@ -121,7 +121,7 @@ def _is_abandoned(job: VectorJob) -> bool:
     # On Windows os.kill would end the process instead of looking for it.
     if here and sys.platform != "win32":
         return not _is_alive(int(process))
-    return job.locked_utc is None or datetime.now(timezone.utc) - job.locked_utc > timedelta(days=1)
+    return job.locked_utc is None or datetime.now(UTC) - job.locked_utc > timedelta(days=1)
 
 
 def _is_alive(process: int) -> bool:

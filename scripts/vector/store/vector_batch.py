@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any
 
@@ -66,7 +66,7 @@ class VectorBatch:
             "vector": [encode_vector(vector) for vector in matrix],
             "vector_sha256": [hashlib.sha256(vector).hexdigest() for vector in matrix],
             "run_id": repeat(self.run_id),
-            "created_utc": repeat(datetime.now(timezone.utc).replace(tzinfo=None)),
+            "created_utc": repeat(datetime.now(UTC).replace(tzinfo=None)),
             "input_tokens": self.input_tokens,
             "used_tokens": self.used_tokens,
             "truncated_flag": self.truncated_flag,

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -134,5 +134,5 @@ def _boolean(value: Any) -> int:
 
 
 def _utc(value: datetime) -> str:
-    naive = value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value
+    naive = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
     return naive.isoformat(timespec="microseconds")

@@ -19,7 +19,7 @@ the source type and the policy version that it has anyway.
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -235,7 +235,7 @@ def _read(
     elif "path" in origin:
         file = find_lake_file(origin["path"])
         payload = read_lake_text(file, origin["path"], reader.limits)
-        changed = datetime.fromtimestamp(int(file.stat().st_mtime), timezone.utc)
+        changed = datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
         document = replace(document, source_updated_utc=changed)
     else:
         payload, document = _read_analytics(store, request, document)
