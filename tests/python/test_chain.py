@@ -157,7 +157,7 @@ def test_full_refresh_loses_no_row(project):
 def test_a_ledger_gets_the_column_that_its_contract_gets(project):
     before = project.query("select * from retrieval_hit order by all")
     metadata = column("metadata_json", "text")
-    project.edit("models/vector/retrieval_hit.yml", metadata, metadata + column("reviewed_by", "varchar(100)", "Who."))
+    project.edit("models/ledgers/retrieval_hit.yml", metadata, metadata + column("reviewed_by", "varchar(100)", "Who."))
     assert "Ledger retrieval_hit: added column reviewed_by" in project.build().output
     assert project.query("select * exclude (reviewed_by) from retrieval_hit order by all") == before
     assert project.query("select distinct reviewed_by from retrieval_hit") == [(None,)]
@@ -178,7 +178,7 @@ def test_a_contract_that_a_ledger_cannot_follow_stops_the_run(project, columns, 
     constraints = "        constraints:\n          - type: not_null\n" if not_null else ""
     metadata = column("metadata_json", "text")
     kept = metadata if not_null else ""
-    project.edit("models/vector/retrieval_hit.yml", metadata, kept + column(name, data_type, "Changed.") + constraints)
+    project.edit("models/ledgers/retrieval_hit.yml", metadata, kept + column(name, data_type, "Changed.") + constraints)
     done = project.dbt("run", "--select", "retrieval_hit+", "run")
     assert not done.success
     assert re.search(difference, done.output, re.IGNORECASE), done.output
@@ -196,7 +196,7 @@ def test_tags_and_titles_reach_the_registry_and_embed_nothing(project, pages):
     before = project.contents("source_registry", "job", "run")
     pages["dawn"]["tags"] = ["retagged"]
     # A title of its own, which is not the one that the content begins with.
-    project.edit("models/staging/stg_page.sql", "        title,\n        case", "        'T' as title,\n        case")
+    project.edit("models/demo/stg_page.sql", "        title,\n        case", "        'T' as title,\n        case")
     publish(project, pages)
     assert project.query("select title, tags_json from source_registry where source_id = 'page:dawn'") == [
         ("T", '{"lang":"en","tags":["retagged"]}')

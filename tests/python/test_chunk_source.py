@@ -347,7 +347,7 @@ def test_a_source_of_dbt_is_not_written_over(project):
 
 
 def test_json_that_python_would_write_otherwise_is_refused(project):
-    project.edit("models/staging/stg_page.sql", """',"table":"page"}')""", """', "table":"page"}')""")
+    project.edit("models/demo/stg_page.sql", """',"table":"page"}')""", """', "table":"page"}')""")
     project.dbt("run", "--select", "stg_page+")
     with project.store() as store, pytest.raises(InvalidRecord, match="source_ref_json is not canonical JSON"):
         refresh(store, "page:apollo")

@@ -244,7 +244,7 @@ def test_the_longest_id_that_fits_is_a_source(warehouse):
 def test_the_pinned_texts_have_their_chunks(warehouse):
     """Every hostile text through the views `document` and `chunk_window`, one policy after the other."""
     project = warehouse
-    project.edit("models/staging/stg_page.sql", "concat('page:', page_id)", "page_id")
+    project.edit("models/demo/stg_page.sql", "concat('page:', page_id)", "page_id")
     pages, events, entities, policies = (project.rows(name) for name in ("page", "event", "entity", "chunk_policy"))
     views = ("stg_page", "document", "chunk_window")
     cases = [case for case in hostile_cases() if "\0" not in case[1]]
@@ -266,7 +266,7 @@ def test_the_pinned_texts_have_their_chunks(warehouse):
             for source_id, _, _, _, answers in chosen:
                 assert (source_id, as_pinned(found.get(source_id, []))) == (source_id, answers)
     finally:
-        project.edit("models/staging/stg_page.sql", "page_id as source_id", "concat('page:', page_id) as source_id")
+        project.edit("models/demo/stg_page.sql", "page_id as source_id", "concat('page:', page_id) as source_id")
         for name, rows in (("page", pages), ("event", events), ("entity", entities), ("chunk_policy", policies)):
             project.write_rows(name, rows)
         project.build()

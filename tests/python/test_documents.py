@@ -10,7 +10,7 @@ from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import VectorChunk
 from vector.errors import InvalidRecord
 
-STAGING = "models/staging/stg_event.sql"
+STAGING = "models/demo/stg_event.sql"
 EVENT = {
     "source_id": "'event:1'", "source_type": "'event'", "source_ref_json": "'{}'", "title": "'A title'",
     "content": "'The text'", "tags_json": "'{}'", "updated_utc": "timestamp '2026-01-01'",

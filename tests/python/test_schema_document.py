@@ -33,7 +33,7 @@ def test_every_ledger_is_drawn_and_every_model_is_named():
 
 @pytest.mark.parametrize("ledger", LEDGERS)
 def test_a_ledger_has_the_columns_and_keys_that_are_drawn(ledger):
-    (model,) = yaml.safe_load((PROJECT_DIR / f"models/vector/{ledger}.yml").read_text(encoding="utf-8"))["models"]
+    (model,) = yaml.safe_load((PROJECT_DIR / f"models/ledgers/{ledger}.yml").read_text(encoding="utf-8"))["models"]
     drawn = ENTITIES[ledger]
     assert drawn.keys() | TIMES == {column["name"] for column in model["columns"]} | TIMES
     for sign, kind in KEYS.items():

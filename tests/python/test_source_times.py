@@ -137,8 +137,8 @@ select 'entity:late', 'entity', '{}', 'T', 'text', '{}', timestamptz '12000-01-0
 
 
 def test_builds_under_three_zones_write_once_and_name_what_cannot_be_kept(project):
-    project._write(project.folder / "models/staging/stg_event.sql", MIXED)
-    project._write(project.folder / "models/staging/stg_entity.sql", ZONED)
+    project._write(project.folder / "models/demo/stg_event.sql", MIXED)
+    project._write(project.folder / "models/demo/stg_entity.sql", ZONED)
     selected = ("run", "-s", "staging", "chunking", "source_registry", "chunk", "chunk_version", "chunk_catalog")
     written = None
     for zone in ZONES:

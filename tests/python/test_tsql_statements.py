@@ -275,7 +275,7 @@ def _model_names() -> set[str]:
 
 
 def _declared(ledger: str) -> dict:
-    (model,) = yaml.safe_load((PROJECT_DIR / f"models/vector/{ledger}.yml").read_text(encoding="utf-8"))["models"]
+    (model,) = yaml.safe_load((PROJECT_DIR / f"models/ledgers/{ledger}.yml").read_text(encoding="utf-8"))["models"]
     return model
 
 

@@ -48,8 +48,8 @@ def test_a_duckdb_ism_in_a_model_fails_the_gate(tmp_path):
     for name in ("macros", "models", "seeds", "tests/generic", "tests/invariants", "tests/fixtures"):
         shutil.copytree(PROJECT_DIR / name, scratch / name)
     shutil.copy(PROJECT_DIR / "dbt_project.yml", scratch)
-    _plant(scratch / "models/chunking/document.sql", "'newline-1' as", "'newline-1'::varchar as")
-    _plant(scratch / "models/vector/embedding_current.sql", "from final", "from final order by chunk_id limit 5")
+    _plant(scratch / "models/documents/document.sql", "'newline-1' as", "'newline-1'::varchar as")
+    _plant(scratch / "models/state/embedding_current.sql", "from final", "from final order by chunk_id limit 5")
 
     found = _complaints(compiled_nodes(tmp_path / "dbt", scratch), view_violations)
 

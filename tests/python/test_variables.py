@@ -128,7 +128,7 @@ def test_python_searches_read_the_project_that_dbt_would_find(folder, monkeypatc
 
 def test_dbt_finds_the_same_and_the_search_is_redacted(project):
     project.edit("dbt_project.yml", "  redact_queries: false\n", "  vector_runtime:\n    redact_queries: true\n")
-    project.edit("models/vector/space_status.sql", "with\n", "-- dbt says {{ var('redact_queries') }}\nwith\n")
+    project.edit("models/state/space_status.sql", "with\n", "-- dbt says {{ var('redact_queries') }}\nwith\n")
     compiled = project.dbt("compile", "--select", "space_status", "--no-populate-cache")
     assert "-- dbt says True" in (compiled.output + compiled.results[0].node.compiled_code)
     assert project.vector("search", "a secret question", "--json").exit_code == 0
