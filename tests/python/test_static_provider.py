@@ -347,7 +347,7 @@ def test_its_canaries_tell_it_from_a_changed_tokenizer(project, tmp_path, monkey
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(weights.read_bytes())
     (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
-    row = {**SEED_ROW, "model_name": str(folder)}
+    row = {**SEED_ROW, "model_name": folder.name}
     project.write_rows("embedding_space_seed", [*project.rows("embedding_space_seed"), row])
     project.build()
     project.embed("--space", "wordllama", "--limit", "5")
