@@ -125,7 +125,7 @@ test-sqlserver: $(VENV)/.installed-test scratch ## The conformance suite against
 		'Skipped: VECTOR_TEST_SQLSERVER is not set. Give it an ODBC connection string, or target:<name> of your' \
 		'dbt profile (docs/sqlserver.md).'
 	@test -z "$$VECTOR_TEST_SQLSERVER" \
-		|| $(BIN)/python -m pytest -rs -k sqlserver tests/python/test_conformance.py
+		|| $(BIN)/python -m pytest -rs -k sqlserver tests/python/engines/test_conformance.py
 
 # What they need.
 

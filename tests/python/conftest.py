@@ -57,6 +57,17 @@ class Project:
         return done.stdout
 
 
+# What runs dbt, directly or by one of these fixtures, has the marker dbt: `make test-fast` leaves it out.
+_BUILT = {"built_project", "kept_project"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that need what dbt has built."""
+    for item in items:
+        if _BUILT & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.dbt)
+
+
 @pytest.fixture(autouse=True)
 def no_files_in_the_developers_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies and indexes stay in memory, unless a test says otherwise."""

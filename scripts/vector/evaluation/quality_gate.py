@@ -153,7 +153,7 @@ def _compared(
         )
     if stale := _stale(engine, live, threshold, baseline):
         return failed(stale)
-    # As the mart space_comparison has it, which tests/python/test_evaluation.py compares.
+    # As the mart space_comparison has it, which tests/python/evaluation/test_evaluation.py compares.
     better = found.p_value < 0.05 and (space if found.ci_lower > 0 else live if found.ci_upper < 0 else None)
     if threshold.max_loss is None:
         passed, wanted = better is not live, "must not be significantly worse"

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 from misbehaving_server import MODEL, MisbehavingServer
+from pages import text_of, write_pages
 from support import HASH_SPACE, PROJECT_DIR, read_csv
 
 from vector.commands import embed as embed_command
@@ -49,16 +50,6 @@ def runs(project, *arguments, exit_code=0):
     return json.loads(done.stdout)["spaces"]
 
 
-def write_pages(project, **texts):
-    """Adds pages, or changes the text of those that there are."""
-    pages = {row["page_id"]: row for row in project.rows("page")}
-    for page_id, text in texts.items():
-        payload = {"title": "A page", "lang": "en", "tags": ["test"], "body": {"format": "plain", "text": text}}
-        pages[page_id] = {"page_id": page_id, "payload_json": json.dumps(payload), "fetched_utc": "2026-01-01"}
-    project.write_rows("page", list(pages.values()))
-    project.build()
-
-
 def times_paid(server, project, prefix=""):
     """How often the server was paid for each text of a chunk."""
     contents = project.query("select distinct content from chunk where retired_utc is null")
@@ -68,11 +59,6 @@ def times_paid(server, project, prefix=""):
 def all_tokens(run):
     """What a run pays for: the check of the model, too."""
     return run["input_tokens"] + run.get("canary_tokens", 0)
-
-
-def text_of(project, source_id):
-    ((text,),) = project.query("select content from chunk where source_id = ? and retired_utc is null", source_id)
-    return text
 
 
 def assert_same(plan, run):

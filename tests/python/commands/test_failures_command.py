@@ -4,8 +4,8 @@ import json
 
 import pytest
 from misbehaving_server import MODEL, MisbehavingServer
+from pages import text_of, write_pages
 from support import HASH_SPACE
-from test_embed_command import text_of, write_pages
 
 from vector.commands import failures
 from vector.errors import UNCERTAIN_REASONS

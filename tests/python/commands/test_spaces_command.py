@@ -11,7 +11,6 @@ import llama_server
 import pytest
 from misbehaving_server import MODEL, MisbehavingServer
 from support import HASH_SPACE, PROJECT_DIR
-from test_llama_server import missing
 
 from vector.providers import DiscoveredModel
 from vector.spaces.seed import SpaceSeed
@@ -162,7 +161,7 @@ def test_a_provider_without_a_server(project, provider):
     assert done.stderr.startswith("error: ")
 
 
-@pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+@pytest.mark.skipif(bool(llama_server.missing()), reason=f"not installed: {llama_server.missing()}")
 def test_discovered_on_a_real_server_built_embedded_and_found(project, tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     command = [sys.executable, str(Path(llama_server.__file__)), str(tmp_path / "minilm.gguf")]

@@ -642,7 +642,7 @@ def test_an_embedding_of_a_bad_vector_is_refused(vector):
 
 
 def test_columns_have_the_lengths_that_dbt_declares():
-    models_dir = Path(__file__).resolve().parents[2] / "models" / "vector"
+    models_dir = Path(__file__).resolve().parents[3] / "models" / "ledgers"
     for ledger in LEDGERS:
         (model,) = yaml.safe_load((models_dir / f"{ledger.table}.yml").read_text(encoding="utf-8"))["models"]
         declared = {

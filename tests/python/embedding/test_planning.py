@@ -37,7 +37,7 @@ def fragile(store, monkeypatch):
     """A function that makes every so manyth transaction lose its connection before it begins: as the SQL Server engine
     does then, the tables of the session are made anew."""
     engine = store.engine
-    made, materialize, atomically = {}, engine.materialize, engine.atomically
+    made, materialize, atomically = {}, engine.create_temporary, engine.atomically
 
     def remember(name, select, parameters=()):
         made[name] = (select, parameters)
@@ -54,7 +54,7 @@ def fragile(store, monkeypatch):
                     materialize(name, select, parameters)
             return atomically(work)
 
-        monkeypatch.setattr(engine, "materialize", remember)
+        monkeypatch.setattr(engine, "create_temporary", remember)
         monkeypatch.setattr(engine, "atomically", lost)
 
     return lose_every

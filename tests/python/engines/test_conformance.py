@@ -14,10 +14,10 @@ import live
 import numpy as np
 import pytest
 import yaml
+from parity import as_pinned, hostile_cases
 from queue_support import handlers
 from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
 from support import ScratchProject
-from test_sql_parity import as_pinned, hostile_cases
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.identity import is_blank

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tsql.driver import pyodbc
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
+from tsql.session import HOSTILE, RELATIONS, SPACE, Server
 
 from vector.commands.failures import RELATION, open_failures
 from vector.commands.spaces import covered_spaces
@@ -30,36 +31,7 @@ from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
 from vector.store.verify import verify_vectors
 
-HOSTILE = "'; drop table chunk; -- 日本"
 VECTOR = Column("vector", "vector", "vector")
-SPACE = "00000000-0000-0000-0000-000000000001"
-
-
-class Server:
-    """Answers by the first pattern that a statement has; an exception among the answers is raised."""
-
-    def __init__(self):
-        self.answers = [
-            (r"select @@trancount", [(0,)]),
-            (r"from sys\.objects", [(name,) for name in RELATIONS]),
-        ]
-
-    def answer(self, sql, parameters):
-        for pattern, answer in self.answers:
-            if re.search(pattern, sql):
-                if isinstance(answer, list) and answer and isinstance(answer[0], Exception):
-                    raise answer.pop(0)
-                rows = answer(parameters) if callable(answer) else answer
-                return pyodbc.Answer(["column"] * len(rows[0]) if rows else ["column"], rows)
-        reads = sql.startswith("select") and " into " not in sql or " output inserted." in sql
-        return pyodbc.Answer(["column"] if reads else [], [], 1)
-
-
-RELATIONS = (
-    "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure retrieval"
-    " retrieval_hit space_publication evaluation_interval embedding_state embedding_pending embedding_current"
-    " space_status search_setting"
-).split()
 
 
 @pytest.fixture
@@ -512,7 +484,7 @@ def test_a_materialized_select_takes_ids_and_numbers_only(engine, connection, va
 
 @pytest.mark.parametrize("name", ["chunk]; drop table x; --", "a b", "", "1a", "a.b"])
 def test_a_name_that_is_no_identifier_is_refused(engine, connection, name):
-    for use in (engine.table, engine.materialized):
+    for use in (engine.table, engine.temporary_table):
         with pytest.raises(ConfigurationError, match="not a plain SQL identifier"):
             use(name)
     if name:  # a schema may be called as dbt calls it: it is quoted

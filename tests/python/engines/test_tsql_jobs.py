@@ -2,10 +2,10 @@
 
 import pytest
 from job_support import StandInContext
-from test_tsql_engine import HOSTILE, SPACE, Server
 from tsql.driver import pyodbc
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
+from tsql.session import HOSTILE, SPACE, Server
 
 from vector.chunking.sources import cut, read_document, store_source
 from vector.contracts.ledgers import EMBEDDING_SPACE

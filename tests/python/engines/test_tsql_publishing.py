@@ -3,10 +3,10 @@
 from datetime import datetime
 
 import pytest
-from test_tsql_engine import Server
 from tsql.driver import pyodbc
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
+from tsql.session import Server
 
 from vector.contracts.ledgers import EMBEDDING_SPACE, SPACE_PUBLICATION
 from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePublication

@@ -5,10 +5,10 @@ import re
 
 import pytest
 from queue_support import NOON, Clock, handlers, queue
-from test_tsql_engine import HOSTILE, Server
 from tsql.driver import pyodbc
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
+from tsql.session import HOSTILE, Server
 
 from vector.contracts.ledgers import JOB
 from vector.contracts.models import JobType, VectorJob

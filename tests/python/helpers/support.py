@@ -15,14 +15,12 @@ from typing import Any
 
 import duckdb
 import pytest
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner
 
 from vector.cli import main
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.store import VectorStore
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
+PROJECT_DIR = Path(__file__).resolve().parents[3]
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
     "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval",
@@ -151,6 +149,9 @@ class ScratchProject:
 
     def dbt(self, *arguments: str) -> DbtRun:
         """Runs dbt in this process. A connection that dbt would keep open is closed: the file may be replaced next."""
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
         where = ["--project-dir", self.folder, "--profiles-dir", self.folder, "--target-path", self.folder / "target"]
         options = [*map(str, where), "--log-level", "none", "--log-level-file", "none", "--no-write-json"]
         messages: list[str] = []
@@ -165,6 +166,8 @@ class ScratchProject:
         return DbtRun(done.success, output, results)
 
     def _parsed(self, options: Sequence[str]) -> Any:
+        from dbt.cli.main import dbtRunner
+
         if self._manifest is None:
             with clean_environment():
                 self._manifest = dbtRunner().invoke(["parse", *options]).result

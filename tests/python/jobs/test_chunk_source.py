@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from job_support import run_job
-from test_sql_parity import (
+from parity import (
     HOSTILE,
     Warehouse,
     as_pinned,

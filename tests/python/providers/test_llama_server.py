@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,15 +25,7 @@ TEXTS = [
 TOO_LONG = "hello " * 600
 
 
-def is_missing(package):
-    try:
-        return not metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return True
-
-
-missing = [package for package in llama_server.PACKAGES if is_missing(package)]
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+pytestmark = pytest.mark.skipif(bool(llama_server.missing()), reason=f"not installed: {llama_server.missing()}")
 
 
 @pytest.fixture(scope="module")

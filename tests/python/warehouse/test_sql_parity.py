@@ -3,17 +3,28 @@
 What runs here is the SQL that dbt compiled from the models and macros, over tables of this file's texts.
 """
 
-import hashlib
 import json
 import logging
 import re
 import runpy
-from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from parity import (
+    FIXTURES,
+    HOSTILE,
+    Warehouse,
+    as_pinned,
+    characters,
+    few,
+    fill_documents,
+    hostile_cases,
+    json_characters,
+    names,
+    policies,
+)
 
 from vector.chunking import Chunker, ChunkingPolicy, chunk_text, normalize_text
 from vector.chunking.sources import SourceDocument, cut
@@ -21,54 +32,7 @@ from vector.contracts.identity import BLANKS, canonical_json, compute_content_ha
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import InvalidRecord
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
-
-# One fuzzed example is a whole table, so few examples are many texts. No deadline: the first query plans, a CI stalls.
-few = settings(max_examples=80, deadline=None)
-
-# Few letters, many blanks and line ends, so that cuts happen; then every character that has a UTF-8 form.
-characters = st.sampled_from("  \r\n\taé\u0301\u200d\u00ad\ufeff\u3000\x1c😀") | st.characters(
-    exclude_categories=["Cs"]
-)
 storable_characters = characters.filter(lambda character: character != "\0")
-# JSON strings in SQL escape these three control characters and no other; identity.py refuses the others.
-json_characters = st.sampled_from("\"\\' :{}\n\r\té😀") | st.characters(min_codepoint=0x20, exclude_categories=["Cs"])
-names = st.text(json_characters)
-
-
-class Warehouse:
-    """A database in memory: views of the compiled models over empty tables shaped as the built project's."""
-
-    def __init__(self, project, models, inputs):
-        manifest = json.loads((project.target_path / "manifest.json").read_text(encoding="utf-8"))
-        nodes = {node["name"]: node for node in manifest["nodes"].values()}
-        self.connection = duckdb.connect()
-        self.connection.execute(f"attach '{project.database_path}' as built (read_only)")
-        for name in inputs:
-            schema = nodes[name]["schema"]
-            self.connection.execute(f"create table {name} as select * from built.{schema}.{name} limit 0")
-        self.connection.execute("detach built")
-        for name in models:
-            compiled = (
-                project.target_path / "compiled" / nodes[name]["package_name"] / nodes[name]["original_file_path"]
-            )
-            sql = compiled.read_text(encoding="utf-8")
-            for parent in nodes[name]["depends_on"]["nodes"]:
-                assert manifest["nodes"][parent]["relation_name"] in sql
-                sql = sql.replace(manifest["nodes"][parent]["relation_name"], manifest["nodes"][parent]["name"])
-            self.connection.execute(f"create view {name} as {sql}")
-
-    def fill(self, table, rows):
-        """Replaces the table's rows by these dicts; columns that they do not name are null."""
-        self.connection.execute(f"delete from {table}")
-        for row in rows:
-            marks = ", ".join("?" * len(row))
-            self.connection.execute(f"insert into {table} ({', '.join(row)}) values ({marks})", list(row.values()))
-
-    def rows(self, sql):
-        cursor = self.connection.execute(sql)
-        columns = [column[0] for column in cursor.description]
-        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +110,6 @@ def test_json_string_equals_json_dumps(text_functions, texts):
     assert found == [json.dumps(text, ensure_ascii=False) for text in texts]
 
 
-@st.composite
-def policies(draw):
-    size = draw(st.integers(1, 24))
-    return ChunkingPolicy(
-        chunk_size=size,
-        overlap=draw(st.integers(0, size - 1)),
-        max_chunks_per_source=draw(st.integers(1, 8) | st.just(5000)),
-        version=draw(names),
-    )
-
-
 # A repeated text is long enough for several blocks of 32 windows and, at times, for several segments of 1,024.
 documents = st.lists(
     st.tuples(
@@ -172,33 +125,6 @@ LONG = (
     "quote'\"\\",
     ChunkingPolicy(chunk_size=4, overlap=3, max_chunks_per_source=5000, version='v"\\'),
 )
-
-
-def fill_documents(chunking, sources, default_policy=None):
-    """`sources` are (source_id, text, policy): a source type, and so a policy, for each. Without one, it is `*`'s."""
-    chunking.fill(
-        "document_input",
-        [
-            {"source_id": source_id, "source_type": f"type {position}", "source_ref_json": "{}", "content": text}
-            for position, (source_id, text, _) in enumerate(sources)
-        ],
-    )
-    typed = [(f"type {position}", policy) for position, (_, _, policy) in enumerate(sources)]
-    chunking.fill(
-        "chunk_policy",
-        [
-            {
-                "policy_version": policy.version,
-                "source_type": source_type,
-                "chunk_size": policy.chunk_size,
-                "overlap": policy.overlap,
-                "max_chunks_per_source": policy.max_chunks_per_source,
-                "is_active": True,
-            }
-            for source_type, policy in [*typed, ("*", default_policy)]
-            if policy is not None
-        ],
-    )
 
 
 @few
@@ -327,25 +253,6 @@ def test_space_ids_equal_the_reference(spaces, declared):
 
 
 # The pinned texts.
-
-HOSTILE = json.loads((FIXTURES / "hostile_texts.json").read_text(encoding="ascii"))
-
-
-def hostile_cases():
-    """(source_id, text, policy, entry, answers) for each text and policy."""
-    for entry in HOSTILE["texts"]:
-        text = "".join(piece * times for piece, times in entry["pieces"])
-        for version, answers in entry["policies"].items():
-            policy = ChunkingPolicy(**HOSTILE["policies"][version], version=version)
-            yield f"hostile:{entry['name']}", text, policy, entry, answers
-
-
-def as_pinned(chunks):
-    """Chunks as (start, end, id, hash), in the form that the fixture has them."""
-    if len(chunks) <= 8:
-        return {"count": len(chunks), "chunks": [list(chunk) for chunk in chunks]}
-    lines = "".join(" ".join(map(str, chunk)) + "\n" for chunk in chunks)
-    return {"count": len(chunks), "digest": hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def test_the_pinned_texts_are_those_of_their_generator():

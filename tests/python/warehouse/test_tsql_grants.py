@@ -2,15 +2,14 @@
 
 import re
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
-from support import LEDGERS
+from support import LEDGERS, PROJECT_DIR
 
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.duckdb.engine import DuckDBEngine
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "sqlserver.md"
+DOCS = PROJECT_DIR / "docs" / "sqlserver.md"
 _TABLE = re.compile(r'(?:\w+\.|"\w+"\.|\[\w+\]\.)*["\[]?(\w+)["\]]?')
 
 

@@ -14,8 +14,8 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parity import HOSTILE
 from support import LEDGERS, PROJECT_DIR, drop_constraints
-from test_sql_parity import HOSTILE
 from tsql.project import compiled_project
 from tsql.to_duckdb import teach, to_duckdb
 

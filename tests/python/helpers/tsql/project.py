@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-PROJECT_DIR = Path(__file__).resolve().parents[3]
+PROJECT_DIR = Path(__file__).resolve().parents[4]
 # What the profile reads from the environment; nothing is there, and nothing is asked.
 CONNECTION = {
     "VECTOR_SQLSERVER_HOST": "localhost",

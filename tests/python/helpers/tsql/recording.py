@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tsql.project import PROJECT_DIR, run_dbt
+from tsql.project import run_dbt
 from tsql.server import CannedServer
 
 _COMMENT = re.compile(r"/\* (\{.*?\}) \*/\s*", re.DOTALL)
@@ -56,7 +56,7 @@ def record(folder: Path, server: CannedServer, *arguments: str) -> Recording:
     done = run_dbt(
         *arguments,
         folder=folder,
-        PYTHONPATH=os.pathsep.join(map(str, [Path(__file__).parent / "driver", PROJECT_DIR / "tests" / "python"])),
+        PYTHONPATH=os.pathsep.join(map(str, [Path(__file__).parent / "driver", Path(__file__).parents[1]])),
         TSQL_ANSWERS=str(answers),
         TSQL_RECORDING=str(log),
     )
