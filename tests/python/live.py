@@ -108,7 +108,12 @@ def use_standin_macros(folder: Path) -> None:
     macros = folder / "macros" / "zz_standin" / "standin.sql"
     macros.parent.mkdir(exist_ok=True)
     shutil.copy(STANDIN_MACROS, macros)
-    (folder / "macros" / "cross_db" / "ledger_create_index_sql.sql").unlink()
+    # Of two macros of one name in a project dbt makes an error: the project's goes, the wording for T-SQL stays.
+    for name in re.findall(r"{% *macro (\w+)", macros.read_text(encoding="utf-8")):
+        replaced = folder / "macros" / "cross_db" / f"{name}.sql"
+        if replaced.exists():
+            kept = re.findall(r"{% *macro sqlserver__.*?endmacro -?%}", replaced.read_text(encoding="utf-8"), re.DOTALL)
+            replaced.write_text("\n".join(kept), encoding="utf-8")
 
 
 def open_store(project: ScratchProject) -> VectorStore:
