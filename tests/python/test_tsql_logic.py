@@ -124,7 +124,8 @@ PAYLOADS = [
     r'{"tags" : [ "mission", "moon\u0020", "caf\u00e9", "\ud83d\ude80", "a\/b", "q\"", 7, -0, true, false ]}',
     '{"tags": ["x", null, 1.50, 1e2, {"a": [1, 2]}, ["y"], 12345678901234567890]}', '{"tags": "alone"}', '{"tags": {}}',
     '{"title": 1.50, "lang": -1E+02, "body": {"text": -0}, "tags": [-0, -0.0, "1.50", "-1e2"]}',
-    '{"title": {"of": "1.5"}, "lang": ["en"], "body": {"text": "a 1.50 in a \\"text\\" \\\\"}, "tags": ["\\u001f\\u000B\\b"]}',
+    '{"title": {"of": "1.5"}, "lang": ["en"], "body": {"text": "a 1.50 in a \\"text\\" \\\\"},'
+    ' "tags": ["\\u001f\\u000B\\b"]}',
 ]  # fmt: skip
 
 

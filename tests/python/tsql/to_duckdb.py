@@ -1,9 +1,9 @@
 """T-SQL run on DuckDB: sqlglot translates what the dialects word differently, and what follows gives DuckDB T-SQL's
 meaning where the same word means another thing there.
 
-OPENJSON gives a number as it is written. A text is UTF-16 in SQL Server. Under a collation whose name has no SC, as our BIN2, positions and lengths count its
-units, and those of an astral character are two; under an SC collation they count code points, as DuckDB does. NVARCHAR
-is equal to itself with blanks after it. A FLOAT as text keeps six digits.
+OPENJSON gives a number as it is written. A text is UTF-16 in SQL Server. Under a collation whose name has no SC, as
+our BIN2, positions and lengths count its units, and those of an astral character are two; under an SC collation they
+count code points, as DuckDB does. NVARCHAR is equal to itself with blanks after it. A FLOAT as text keeps six digits.
 """
 
 import duckdb
