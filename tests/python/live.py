@@ -30,7 +30,7 @@ FEATURES = {
     "locks": "row locks that others skip (READPAST) or wait for (UPDLOCK)",
     "decimals": "SQL Server's scales of decimals, and its floats",
     "nul": "the character U+0000 in a text",
-    "utf16": "texts counted in UTF-16",
+    "utf16": "a text of fewer characters than its column has, but more UTF-16 units: it is stored, and not sent",
 }
 # The unit tests of dbt that need a feature.
 UNIT_TESTS = {
