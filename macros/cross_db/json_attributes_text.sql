@@ -1,4 +1,7 @@
-{#- A flat JSON object as readable text, its keys in order: `launch year: 1977; operator: NASA`. Null where it is none. -#}
+{#-
+    A flat JSON object as readable text, its keys in order: `launch year: 1977; operator: NASA`. Numbers are as they are
+    written, nested values are left out; an array has its positions for keys. Null where it is none.
+-#}
 {% macro json_attributes_text(column) -%}
     {{ return(adapter.dispatch('json_attributes_text')(column)) }}
 {%- endmacro %}
@@ -6,12 +9,20 @@
 {% macro default__json_attributes_text(column) -%}
     (
         select string_agg(concat(replace(attribute.key, '_', ' '), ': ', attribute.value ->> '$'), '; ' order by attribute.key)
-        from json_each(case when json_valid({{ column }}) then {{ column }} end) as attribute
+        from json_each(
+            case
+                when not json_valid({{ column }}) then null
+                when json_type({{ column }}) not in ('OBJECT', 'ARRAY') then null
+                when regexp_matches({{ column }}, '-0|[0-9][.eE]') then {{ json_with_raw_numbers(column) }}
+                else {{ column }}
+            end
+        ) as attribute
+        where attribute.type not in ('OBJECT', 'ARRAY')
     )
 {%- endmacro %}
 
 {% macro sqlserver__json_attributes_text(column) -%}
-    {#- OPENJSON's key has a collation of its own, another than its value's. -#}
+    {#- OPENJSON's key has a collation of its own, another than its value's. Types 4 and 5 are arrays and objects. -#}
     (
         select
             string_agg(concat(replace(attribute.name, N'_', N' '), N': ', attribute.content), N'; ')
@@ -21,6 +32,7 @@
                 [key] collate Latin1_General_100_BIN2 as name,
                 cast([value] as nvarchar(max)) collate Latin1_General_100_BIN2 as content
             from openjson(case when isjson({{ column }}) = 1 then {{ column }} end)
+            where [type] < 4
         ) as attribute
     )
 {%- endmacro %}

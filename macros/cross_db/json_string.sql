@@ -1,13 +1,23 @@
-{#-
-    A text as a JSON string; without control characters other than newline, carriage return and tab it is byte for byte
-    what Python's json.dumps(text, ensure_ascii=False) gives.
--#}
+{#- A text as a JSON string, byte for byte what Python's json.dumps(text, ensure_ascii=False) gives. -#}
 {% macro json_string(text) -%}
     {{ return(adapter.dispatch('json_string')(text)) }}
 {%- endmacro %}
 
 {% macro default__json_string(text) -%}
-    cast(to_json(cast({{ text }} as varchar)) as varchar)
+    {#-
+        DuckDB writes the control characters that have no short escape with upper-case digits. So that only escapes are
+        rewritten, a backslash of the text itself is a raw control character meanwhile, which no JSON string holds.
+    -#}
+    {%- set escaped = 'cast(to_json(cast(' ~ text ~ ' as varchar)) as varchar)' -%}
+    {%- set lowered = namespace(sql="replace(" ~ escaped ~ ", '\\\\', chr(1))") -%}
+    {%- for digits in ('000B', '000E', '000F', '001A', '001B', '001C', '001D', '001E', '001F') -%}
+        {%- set lowered.sql = "replace(" ~ lowered.sql ~ ", '\\u" ~ digits ~ "', '\\u" ~ (digits | lower) ~ "')" -%}
+    {%- endfor -%}
+    case
+        when regexp_matches({{ text }}, '[\x{0B}\x{0E}\x{0F}\x{1A}-\x{1F}]')
+            then replace({{ lowered.sql }}, chr(1), '\\')
+        else {{ escaped }}
+    end
 {%- endmacro %}
 
 {% macro sqlserver__json_string(text) -%}

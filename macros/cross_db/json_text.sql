@@ -1,10 +1,22 @@
-{#- The text at a JSON path; null where it is missing or the column holds no valid JSON. -#}
+{#-
+    The text at a JSON path; a number and a truth value as they are written. Null where nothing is there, or null, an object
+    or an array, and where the column holds no valid JSON.
+-#}
 {% macro json_text(column, path) -%}
     {{ return(adapter.dispatch('json_text')(column, path)) }}
 {%- endmacro %}
 
 {% macro default__json_text(column, path) -%}
-    try(json_extract_string({{ column }}, '{{ path }}'))
+    try(case json_type({{ column }}, '{{ path }}')
+        when 'VARCHAR' then json_extract_string({{ column }}, '{{ path }}')
+        when 'OBJECT' then null
+        when 'ARRAY' then null
+        else case
+            when regexp_matches({{ column }}, '-0|[0-9][.eE]')
+                then json_extract_string({{ json_with_raw_numbers(column) }}, '{{ path }}')
+            else json_extract_string({{ column }}, '{{ path }}')
+        end
+    end)
 {%- endmacro %}
 
 {% macro sqlserver__json_text(column, path) -%}

@@ -103,8 +103,13 @@ def test_text_macros_equal_python(text_functions, texts):
 
 
 @few
-@given(texts=st.lists(st.text(json_characters), min_size=1, max_size=12))
+@given(
+    texts=st.lists(
+        st.text(st.sampled_from("\x0b\x0e\x0f\x1a\x1f\\u01BF") | storable_characters), min_size=1, max_size=12
+    )
+)
 @example(texts=["", '"', "\\", '\\"', "\\n", "\n\r\t", "/", "\x7f\x85\u2028"])
+@example(texts=["".join(map(chr, range(1, 32))) * 2, r"\u001F \\u001F", "\x1f\\u001F\\\x1f", "\x01\x1f\x01"])
 def test_json_string_equals_json_dumps(text_functions, texts):
     found = [row["json_string"] for row in text_functions(texts)]
     assert found == [json.dumps(text, ensure_ascii=False) for text in texts]

@@ -123,6 +123,16 @@ PAYLOADS = [
     r'{"title": "a \"quoted\" \\ one", "lang": "x\ty", "tags": ["a"], "body": {"text": "line\r\nline\rline"}}',
     r'{"tags" : [ "mission", "moon\u0020", "caf\u00e9", "\ud83d\ude80", "a\/b", "q\"", 7, -0, true, false ]}',
     '{"tags": ["x", null, 1.50, 1e2, {"a": [1, 2]}, ["y"], 12345678901234567890]}', '{"tags": "alone"}', '{"tags": {}}',
+    '{"title": 1.50, "lang": -1E+02, "body": {"text": -0}, "tags": [-0, -0.0, "1.50", "-1e2"]}',
+    '{"title": {"of": "1.5"}, "lang": ["en"], "body": {"text": "a 1.50 in a \\"text\\" \\\\"},'
+    ' "tags": ["\\u001f\\u000B\\b"]}',
+]  # fmt: skip
+
+
+ATTRIBUTES = [
+    '{"mass_kg": 1.50, "far": -1e2, "zero": -0, "big": 123456789012345678901, "text": "1.50 \\u001f", "no": null}',
+    '{"nested": {"a": [1, 2]}, "list": ["x"], "b": true, "a": ""}', '{"only": {}}', "[1.50, true]", "7", '"text"',
+    "{}", "null", "", '{"caf\\u00e9_1.5": "q\\"", "\\ud83d\\ude80": 1E5}',
 ]  # fmt: skip
 
 
@@ -150,6 +160,10 @@ def warehouse(kept_project, native, tmp_path_factory):
         connection.executemany(
             "insert into warehouse.vector_demo.page values (?, ?, now())",
             [(f"hostile {i}", payload) for i, payload in enumerate(PAYLOADS)],
+        )
+        connection.executemany(
+            "insert into warehouse.vector_demo.entity values (?, 'N', 'planet', ?, '2026-01-01')",
+            [(f"hostile {i}", attributes) for i, attributes in enumerate(ATTRIBUTES)],
         )
         for statement in HAPPENED.split(";\n"):
             connection.execute(statement)

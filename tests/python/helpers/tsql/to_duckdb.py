@@ -1,9 +1,9 @@
 """T-SQL run on DuckDB: sqlglot translates what the dialects word differently, and what follows gives DuckDB T-SQL's
 meaning where the same word means another thing there.
 
-A text is UTF-16 in SQL Server. Under a collation whose name has no SC, as our BIN2, positions and lengths count its
-units, and those of an astral character are two; under an SC collation they count code points, as DuckDB does. NVARCHAR
-is equal to itself with blanks after it. A FLOAT as text keeps six digits.
+OPENJSON gives a number as it is written. A text is UTF-16 in SQL Server. Under a collation whose name has no SC, as
+our BIN2, positions and lengths count its units, and those of an astral character are two; under an SC collation they
+count code points, as DuckDB does. NVARCHAR is equal to itself with blanks after it. A FLOAT as text keeps six digits.
 """
 
 import duckdb
@@ -26,7 +26,17 @@ MACROS = r"""
         case when try_cast(x as timestamptz) between timestamptz '0001-01-01 00:00:00+00'
             and timestamptz '9999-12-31 23:59:59.999999+00'
         then try_cast(x as timestamptz) end;
-    create macro string_escape(x, kind) as replace(cast(to_json(x) as varchar)[2:-2], '/', '\/');
+    create macro tsql_escape(x) as
+        '\u00' || case when x < chr(16) then '0' else '1' end || '0123456789abcdef'[unicode(x) % 16 + 1];
+    create macro string_escape(x, kind) as array_to_string(list_transform(string_split(x, ''), lambda c:
+        case when c in ('"', '\', '/') then '\' || c
+        when c < ' ' then coalesce(
+            '\' || nullif(translate(c, chr(8) || chr(9) || chr(10) || chr(12) || chr(13), 'btnfr'), c), tsql_escape(c))
+        else c end), '');
+    create macro tsql_isjson(x) as case when json_valid(x) then json_type(x) in ('OBJECT', 'ARRAY') else false end;
+    create macro tsql_json(x) as array_to_string(list_transform(
+        regexp_extract_all(x, '(?s)"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|.'),
+        lambda token: case when regexp_matches(token, '^[-0-9]') then '"\uf8ff' || token || '"' else token end), '');
     create macro tsql_left(x, units) as
         case when tsql_units(x) = length(x) then left(x, units)
         else left(x, len(list_filter(range(1, length(x) + 1), lambda i: tsql_units(left(x, i)) <= units))) end;
@@ -81,9 +91,11 @@ def _number_series(node: exp.Expression) -> exp.Expression:
     return node
 
 
+# tsql_json makes a string of each number, so that it stays as it is written, with this character before it.
+_TEXT = "ltrim(value ->> {path}, '\uf8ff')"
 _JSON_TYPES = """
-    case type when 'NULL' then 0 when 'VARCHAR' then 1 when 'BOOLEAN' then 3 when 'ARRAY' then 4 when 'OBJECT' then 5
-    else 2 end
+    case type when 'NULL' then 0 when 'BOOLEAN' then 3 when 'ARRAY' then 4 when 'OBJECT' then 5
+    else case when starts_with(value ->> '$', '\uf8ff') then 2 else 1 end end
 """
 
 
@@ -96,11 +108,12 @@ def _json_rows(node: exp.Expression) -> exp.Expression:
         path = column.args["path"].sql("duckdb")
         # A WITH column is for a value: of an object or an array it is null.
         is_value = f"json_type(value, {path}) not in ('OBJECT', 'ARRAY')"
-        columns.append(f"case when {is_value} then value ->> {path} end as {column.name}")
-    selected = ", ".join(columns) or f"key, value ->> '$' as value, {_JSON_TYPES} as type"
+        columns.append(f"case when {is_value} then {_TEXT.format(path=path)} end as {column.name}")
+    value = _TEXT.format(path="'$'")
+    selected = ", ".join(columns) or f"key, {value} as value, {_JSON_TYPES} as type"
     rows = sqlglot.parse_one(f"select {selected} from json_each(null)", dialect="duckdb")
     call = next(function for function in rows.find_all(exp.Anonymous) if function.name.lower() == "json_each")
-    call.set("expressions", [node.this.this.copy()])
+    call.set("expressions", [_call("tsql_json", node.this.this.copy())])
     if isinstance(node, exp.Lateral):
         return exp.Lateral(this=rows.subquery(), alias=node.args["alias"])
     return rows.subquery(node.alias or "json_row")
@@ -140,7 +153,7 @@ def _functions(node: exp.Expression) -> exp.Expression:
     if name in ("nchar", "char"):
         return _call("chr", *node.expressions)
     if name == "isjson":
-        return _call("json_valid", *node.expressions)
+        return _call("tsql_isjson", *node.expressions)
     if name == "json_modify":
         return _without_key(*node.expressions)
     if name == "sysutcdatetime":
