@@ -21,7 +21,6 @@ from parity import (
     few,
     fill_documents,
     hostile_cases,
-    json_characters,
     names,
     policies,
 )
