@@ -313,6 +313,19 @@ def test_an_attached_file_that_is_not_there_is_not_made(consumer, tmp_path):
     assert not missing.exists()
 
 
+@pytest.mark.parametrize("written", ["~/here.duckdb", "file:{}", "file://{}", "file://localhost{}", "duckdb:{}"])
+def test_a_path_means_what_it_means_to_duckdb(folder, monkeypatch, written):
+    monkeypatch.setenv("HOME", str(folder))
+    path, file = written.format(folder / "here.duckdb"), folder / "here.duckdb"
+    target = Target("shop", "dev", "duckdb", "vector", {"type": "duckdb", "path": path}, folder)
+    with pytest.raises(ConfigurationError, match=f"no database at {file}; run `dbt build` first"):
+        engine_for_target(target)
+    duckdb.connect(path).close()
+    engine = engine_for_target(target)
+    assert engine.location == str(file)
+    engine.close()
+
+
 def test_plain_profiles_start_without_dbt():
     """Importing dbt's adapter takes longer than all else that a command does before its work."""
     command = "import sys, vector.cli, vector.engines.duckdb_connection; sys.exit('dbt' in sys.modules)"

@@ -21,7 +21,7 @@ _PLAIN = {
     "type", "schema", "path", "threads", "settings", "config_options", "keep_open", "disable_transactions",
     "external_root", "retries", "flights",
 }  # fmt: skip
-_REMOTE = ("md:", "motherduck:", "s3:", "http", "ducklake:")
+_REMOTE = ("md:", "motherduck:", "s3:", "http:", "https:", "ducklake:")
 
 
 def connect(target: Target, relations: Relations) -> DuckDBEngine:
@@ -67,12 +67,22 @@ def _checked_path(target: Target) -> str:
     if target.settings.get("remote") or home.startswith(_REMOTE) or home == ":memory:":
         raise ConfigurationError(f"target {target.name}: path {home!r} is not a local database file")
     for needed in {path, home} - {":memory:"}:
-        if not Path(needed).is_file():
+        file = _file_of(needed)
+        if not file.is_file():
             raise ConfigurationError(
-                f"target {target.name}: no database at {Path(needed).absolute()}; run `dbt build` first"
+                f"target {target.name}: no database at {file.absolute()}; run `dbt build` first"
                 " (a relative path counts from the working directory, as in dbt)"
             )
     return path
+
+
+def _file_of(path: str) -> Path:
+    """The file that DuckDB opens for a path: it knows `~`, and URLs of files."""
+    if path.startswith(("~/", "~\\")):
+        with suppress(RuntimeError):  # of a user without a home
+            return Path.home() / path[2:]
+    url = re.match("file://localhost(?=/)|file://(?=/)|file:(?=/)|duckdb:", path)
+    return Path(path[url.end() :] if url else path)
 
 
 def _opened(target: Target, path: str) -> duckdb.DuckDBPyConnection:
