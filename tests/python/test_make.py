@@ -84,8 +84,8 @@ def test_clean_deletes_what_is_the_projects(folder):
     "value",
     [
         "", " ", ".", "./", "..", "../Work", "target/../..", "a/../../Work", "a b", "/tmp", "~", "*", "-rf", "[.]venv",
-        "a;touch made", "a&touch made", "a|touch made", "$$(touch made)", "`touch made`", "'a", '"a', "a\\", "{a,.venv}",
-        "a>made", "a\n.venv",
+        "a;touch made", "a&touch made", "a|touch made", "$$(touch made)", "`touch made`", "'a", '"a', "a\\",
+        "{a,.venv}", "a>made", "a\n.venv",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("goal", "name"), [("scratch", "SCRATCH"), ("clean", "VENV"), ("clean", "V2_VENV")])
