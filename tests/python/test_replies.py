@@ -392,6 +392,32 @@ def test_indexes_that_are_only_shifted_are_followed(indexes, right):
         assert provider.embed(texts).vectors.tolist() == [vector(text) for text in order]
 
 
+def test_an_order_is_proven_for_as_many_texts_as_were_looked_at():
+    """Beyond them the server answers in another order, as one would that splits a request among its workers."""
+    sizes = []
+
+    def answer(asked):
+        sizes.append(len(asked))
+        body = good_body("openai", asked)
+        for item in body["data"]:
+            del item["index"]
+        if len(asked) > 3:
+            body["data"].reverse()
+        return 200, {}, json.dumps(body).encode()
+
+    texts = [letter * (place + 1) for place, letter in enumerate("abcdefgh")]
+    with opened("openai", answer) as provider:
+        with provider.proving_order():
+            provider.embed(texts[:2])
+            provider.embed(texts[:3])
+        assert provider.embed(texts).vectors.tolist() == [vector(text) for text in texts]
+        assert sizes == [2, 3, 3, 3, 2]
+        with provider.proving_order():  # of a server that was mended: nothing to prove
+            pass
+        provider.embed(texts)
+        assert sizes[5:] == [3, 3, 2]
+
+
 @pytest.mark.parametrize("index", [..., None, 0, 1, 3, -1, "0", 10**30])
 def test_one_vector_for_one_text_needs_no_index(index):
     body = good_body("openai", ["a"])

@@ -61,6 +61,7 @@ class OpenAIProvider(HttpProvider):
         # Replies that do not tell whose vector is whose, by what they do instead; and whether canaries look at them.
         self._trusted: set[str] = set()
         self._proving = False
+        self._looked_at = 0
 
     @classmethod
     def batch_limits(cls, batch_size: int | None = None) -> tuple[int, int | None]:
@@ -131,7 +132,9 @@ class OpenAIProvider(HttpProvider):
 
     @contextmanager
     def proving_order(self) -> Iterator[None]:
-        """As of every provider; meant for one thread, before the others begin."""
+        """As of every provider; meant for one thread, before the others begin. Nothing is known of the order of more
+        texts than were looked at together: a server may split a request, and answer as its parts are done. So there are
+        no larger requests from then on."""
         self._proving = True
         try:
             yield
@@ -139,6 +142,7 @@ class OpenAIProvider(HttpProvider):
             self._proving = False
         if self.untold_order:
             self._trusted.add(self.untold_order)
+            self.max_batch_texts = min(self._looked_at, MAX_TEXTS)
 
     def _asked(self, texts: Sequence[str], tries: int | None = None) -> EmbeddingReply:
         as_base64 = self._base64
@@ -231,6 +235,8 @@ class OpenAIProvider(HttpProvider):
                 " (--batch-size 1)"
             )
         self.untold_order = what
+        if self._proving:
+            self._looked_at = max(self._looked_at, len(data))
         return data
 
     def _place(self, index: Any) -> int | None:
