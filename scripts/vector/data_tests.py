@@ -51,8 +51,9 @@ def run_data_tests(
         where += ["--vars", json.dumps(variables)]
     select = ["--exclude-resource-type", "unit_test", "--select", *SELECTION]
     with TemporaryDirectory(prefix="vector-dbt-") as folder:
-        # Apart from the project's own target folder, where another dbt may be at work.
-        command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "test", *where, *select]
+        # Apart from the project's own target folder, where another dbt may be at work; -P, as an html.py in the working
+        # directory is none of Python's.
+        command = [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", "test", *where, *select]
         told = []
         with subprocess.Popen(
             [*command, "--target-path", folder, "--log-path", folder],

@@ -313,6 +313,23 @@ def test_an_attached_file_that_is_not_there_is_not_made(consumer, tmp_path):
     assert not missing.exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"settings": ["threads"]}, "target dev: settings in the profile is not a set of keys and values"),
+        ({"config_options": "threads"}, "target dev: config_options in the profile is not a set of keys and values"),
+        ({"database": "other"}, "'database' property must be set to 'here' to match the 'path'"),
+    ],
+)
+def test_a_profile_that_dbt_refuses_is_told_in_a_line(folder, wrong, told):
+    path = str(folder / "here.duckdb")
+    duckdb.connect(path).close()
+    target = Target("shop", "dev", "duckdb", "vector", {"type": "duckdb", "path": path, **wrong}, folder)
+    with pytest.raises(ConfigurationError, match=told) as raised:
+        engine_for_target(target)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize("written", ["~/here.duckdb", "file:{}", "file://{}", "file://localhost{}", "duckdb:{}"])
 def test_a_path_means_what_it_means_to_duckdb(folder, monkeypatch, written):
     monkeypatch.setenv("HOME", str(folder))

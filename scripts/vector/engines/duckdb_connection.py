@@ -44,6 +44,9 @@ def connect(target: Target, relations: Relations) -> DuckDBEngine:
             _halve_memory(connection)
         return connection
 
+    for name in ("settings", "config_options"):
+        if not isinstance(target.settings.get(name) or {}, dict):
+            raise ConfigurationError(f"target {target.name}: {name} in the profile is not a set of keys and values")
     settings = dict(target.settings.get("settings") or {})
     first = open_first()
     return DuckDBEngine(
@@ -139,7 +142,9 @@ def _cannot_open(target: Target, path: str, message: str) -> ConfigurationError:
         )
     if target.settings.keys() <= _PLAIN:
         return ConfigurationError(f"{path} cannot be opened as a DuckDB database: {first_line(message)}")
-    return ConfigurationError(f"target {target.name} cannot be opened as dbt-duckdb does: {first_line(message)}")
+    # dbt's own errors begin with a line that names their kind only.
+    told = " ".join(message.split()) if message.startswith("Runtime Error") else first_line(message)
+    return ConfigurationError(f"target {target.name} cannot be opened as dbt-duckdb does: {told}")
 
 
 def _without_secrets(message: str, target: Target) -> str:
