@@ -21,10 +21,15 @@ TEST_ENV := env -u VECTOR_TARGET -u VECTOR_SCHEMA -u DBT_TARGET -u DBT_PROFILE -
 # make takes a path with a blank for two, and `rm -rf` would delete both.
 $(foreach name,VENV V2_VENV LOCK_VENV,$(if $(filter 1,$(words $($(name)))),,\
 	$(error $(name) is '$($(name))': give a path without blanks, relative to the project for one inside it)))
-# What is deleted is below the project: relative, not the project itself, and without a way out of it.
-inside = $(if $(filter 1,$(words $(1))),$(if $(filter / /% ~% . ./ .. ../% %/.. %/../%,$(1))$(findstring /../,$(1))$(findstring *,$(1))$(findstring ?,$(1)),,$(1)))
+# What is deleted is below the project: relative, not the project itself, and without a way out of it; by a name that is
+# no option, and in which the shell sees nothing else than a name.
+strange = $(strip $(foreach each,* ? [ ] { } ; & | < > ' " ` \ ! $$,$(findstring $(each),$(1))))
+inside = $(if $(filter 1,$(words $(1))),$(if $(filter / /% ~% -% . ./ .. ../% %/.. %/../%,$(1))$(findstring /../,$(1))$(call strange,$(1)),,$(1)))
 removable = $(or $(call inside,$($(1))),$(error $(1) is '$($(1))': it is deleted, so it must be a folder below the \
 	project, given by a relative path without blanks))
+# A link on the way may lead elsewhere. Of a link at its end, rm removes the link.
+home = case "$$(cd -P -- './$(dir $($(1)))' 2> /dev/null && pwd -P)/" in /|"$$(pwd -P)/"*) ;; \
+	*) echo "$(1) is '$($(1))': a link on its way leads out of the project, and it is deleted" >&2; exit 1;; esac
 
 # A warning of dbt is an error here. The one exception is dbt_project.yml's own.
 DBT_STRICT := --warn-error-options '{"error": "all", "silence": ["UnsupportedConstraintMaterialization"]}'
@@ -85,12 +90,16 @@ lock: $(LOCK_VENV)/.installed ## Write requirements/*.txt anew (UPGRADE=--upgrad
 	$(COMPILE) requirements/parser.in -o requirements/parser.txt
 
 clean: ## Remove what was built or installed; profiles.yml and warehouse.duckdb stay
+	@$(call home,VENV)
+	@$(call home,V2_VENV)
+	@$(call home,LOCK_VENV)
 	rm -rf $(call removable,VENV) $(call removable,V2_VENV) $(call removable,LOCK_VENV) target logs build .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache scripts/*.egg-info
 	find scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stages of `make test`, in order. Each runs alone too.
 
 scratch:
+	@$(call home,SCRATCH)
 	@rm -rf $(call removable,SCRATCH)
 	@mkdir -p $(SCRATCH)/profiles
 	@cp profiles.example.yml $(SCRATCH)/profiles/profiles.yml

@@ -12,7 +12,8 @@
     {#- A cast of a zoned time to TIMESTAMP would go by the session's zone, and that of a text drops its offset. -#}
     {%- set text = "regexp_replace(upper(trim(cast(" ~ expression ~ " as varchar))), ' ([+-])', '\\1')" -%}
     {%- set time = '\\d{4}-\\d{2}-\\d{2}[T ]([01]\\d|2[0-3]):\\d{2}(:\\d{2}(\\.\\d+)?)?' -%}
-    {%- set zone = '(Z| ?UTC|[+-]\\d{2}(:?\\d{2})?)' -%}
+    {#- DuckDB takes an offset of any size; there are none beyond 14 hours, and T-SQL has none. -#}
+    {%- set zone = '(Z| ?UTC|[+-](0\\d|1[0-3])(:?[0-5]\\d)?|[+-]14(:?00)?)' -%}
     case
         when typeof({{ expression }}) like '%WITH TIME ZONE'
             then make_timestamp(epoch_us(try_cast({{ expression }} as timestamptz)))

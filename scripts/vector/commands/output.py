@@ -18,7 +18,7 @@ LOGGED = 4000
 
 
 class OutputLost(VectorError):
-    """What a command did is done, and its result could not be printed."""
+    """What a command did is done, and its result could not be printed or written."""
 
     exit_code = 70
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from vector.commands.output import OutputLost
 from vector.commands.shared import add_command, open_store, print_result, say
 from vector.errors import ConfigurationError
 from vector.files import checked_destination, is_stdout, write_whole
@@ -52,7 +53,7 @@ def _report(arguments: argparse.Namespace) -> int:
     finally:
         store.close()
     page = render(report, docs).encode("utf-8")
-    write_whole(out, page)
+    _write(out, page)
     mapped = sum(len(each.points) for each in report.maps)
     value = {"out": str(out), "bytes": len(page), "spaces": report.spaces, "mapped_chunks": mapped}
     about = f"{counted(len(report.spaces), 'space')}, {counted(mapped, 'chunk')} on maps, {len(page) / 1e6:.1f} MB"
@@ -61,6 +62,16 @@ def _report(arguments: argparse.Namespace) -> int:
     else:
         print_result(arguments, value, f"{out}: {about}")
     return 0
+
+
+def _write(out: Path, page: bytes) -> None:
+    """Raises OutputLost when it cannot be written. Who closed a pipe, `head` say, has enough."""
+    try:
+        write_whole(out, page)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise OutputLost(f"--out {out}: {error.strerror or error}") from None
 
 
 def _docs(arguments: argparse.Namespace, out: Path) -> str | None:

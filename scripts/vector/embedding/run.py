@@ -344,7 +344,8 @@ class _Run:
         if isinstance(error, PartlyRefused):
             self.writer.add([texts[i] for i in error.kept], error.reply, 0.0)
             texts = [text for i, text in enumerate(texts) if i not in error.kept]
-        if told := getattr(error, "largest", None):
+        # What is no less than was sent is a limit of something else.
+        if (told := getattr(error, "largest", None)) and told < len(texts):
             self.sizer.limited(told)
         if error.reason in _OVERWHELMED:
             self.sizer.overwhelmed(len(texts))

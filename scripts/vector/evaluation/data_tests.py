@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -49,10 +50,11 @@ def run_data_tests(
     where = ["--project-dir", str(project_dir), "--profiles-dir", str(profiles_dir), "--target", target]
     if variables:
         where += ["--vars", json.dumps(variables)]
-    select = ["--exclude-resource-type", "unit_test", "--select", *SELECTION]
+    arguments = ["test", *where, "--exclude-resource-type", "unit_test", "--select", *SELECTION]
     with TemporaryDirectory(prefix="vector-dbt-") as folder:
-        # Apart from the project's own target folder, where another dbt may be at work.
-        command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "test", *where, *select]
+        # Apart from the project's own target folder, where another dbt may be at work; -P, as an html.py in the working
+        # directory is none of Python's.
+        command = [sys.executable, "-P", "-m", "dbt.cli.main", "--no-use-colors", *arguments]
         told = []
         with subprocess.Popen(
             [*command, "--target-path", folder, "--log-path", folder],
@@ -72,7 +74,7 @@ def run_data_tests(
         if not results.is_file():
             raise ConfigurationError(
                 f"dbt ended with exit code {done.returncode} and no test results;"
-                f" `dbt {' '.join(command[4:])}` shows why"
+                f" `{shlex.join(['dbt', *arguments])}` shows why"
             )
         return _read(json.loads(results.read_text(encoding="utf-8"))["results"], told)
 

@@ -21,6 +21,7 @@ from vector.providers.refusals import (
     Failure,
     Kind,
     error_message,
+    error_status,
     judge,
     told_batch_limit,
 )
@@ -194,7 +195,7 @@ class HttpClient:
             if not body.get("error"):
                 return body
             # LM Studio and some gateways put an error into a good status.
-            status, paid = 400, bool(body.keys() & {"usage", "prompt_eval_count"})
+            status, paid = error_status(body["error"]), bool(body.keys() & {"usage", "prompt_eval_count"})
         message = self._credentials.scrub(error_message(content))
         told = told_wait(response.headers, self._clock.time())
         return Failure(judge(status, message), message, status, told, paid)

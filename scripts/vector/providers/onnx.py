@@ -89,6 +89,9 @@ class OnnxProvider(EmbeddingProvider):
             )
 
     def _load(self, model: Path, tokenizer: Path) -> None:
+        # Its builds report what they run to Microsoft, and keep an id of the machine in ~/.cache, unless the variable
+        # is set before the library is loaded (ONNX Runtime's Privacy.md).
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         try:
             import onnxruntime
             from tokenizers import Tokenizer

@@ -61,6 +61,7 @@ class OpenAIProvider(HttpProvider):
         # Replies that do not tell whose vector is whose, by what they do instead; and whether canaries look at them.
         self._trusted: set[str] = set()
         self._proving = False
+        self._looked_at = 0
 
     @classmethod
     def batch_limits(cls, batch_size: int | None = None) -> tuple[int, int | None]:
@@ -131,7 +132,9 @@ class OpenAIProvider(HttpProvider):
 
     @contextmanager
     def proving_order(self) -> Iterator[None]:
-        """As of every provider; meant for one thread, before the others begin."""
+        """As of every provider; meant for one thread, before the others begin. Nothing is known of the order of more
+        texts than were looked at together: a server may split a request, and answer as its parts are done. So there are
+        no larger requests from then on."""
         self._proving = True
         try:
             yield
@@ -139,6 +142,7 @@ class OpenAIProvider(HttpProvider):
             self._proving = False
         if self.untold_order:
             self._trusted.add(self.untold_order)
+            self.max_batch_texts = min(self._looked_at, MAX_TEXTS)
 
     def _asked(self, texts: Sequence[str], tries: int | None = None) -> EmbeddingReply:
         as_base64 = self._base64
@@ -212,10 +216,9 @@ class OpenAIProvider(HttpProvider):
         one request to the next, or write the same for every text, or none. Of the last two kinds only the canaries can
         tell in which order they answer.
         """
-        told = [item.get("index") for item in data]
-        indexes = [index if type(index) is int else None for index in told]
         if len(data) < 2:
             return data
+        indexes = [self._place(item.get("index")) for item in data]
         known = sorted(index for index in indexes if index is not None)
         if len(known) == len(data) - 1 and known == list(range(1, len(data))):
             indexes, known = [index or 0 for index in indexes], list(range(len(data)))
@@ -232,17 +235,34 @@ class OpenAIProvider(HttpProvider):
                 " (--batch-size 1)"
             )
         self.untold_order = what
+        if self._proving:
+            self._looked_at = max(self._looked_at, len(data))
         return data
+
+    def _place(self, index: Any) -> int | None:
+        """An `index` as a number; None where there is none. Servers whose language has one kind of number, or that pass
+        on what they were told, write 1.0 or "1". Raises Doubtful for anything else: it may say another order."""
+        if index is None or type(index) is int:
+            return index
+        if type(index) is float and index.is_integer():
+            return int(index)
+        if isinstance(index, str) and index.isascii() and index.isdigit() and len(index) < 10:
+            return int(index)
+        raise self._doubtful("answered with an `index` that is no whole number", "bad_reply")
 
     def _row(self, embedding: Any) -> Any:
         if not isinstance(embedding, str):
             self._base64 = False  # it answers lists whatever it is asked for
             return embedding
         try:
-            return np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
+            row = np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
         except ValueError:
+            row = None
+        # Floats of 16 or 64 bits look like half or twice as many.
+        if row is None or (row.size and row.size in (self._dimensions / 2, self._dimensions * 2)):
             doubtful = self._doubtful("answered with a vector that is no base64 of floats", "bad_reply")
-            raise _Undecodable(str(doubtful), doubtful.reason, doubtful.otherwise) from None
+            raise _Undecodable(str(doubtful), doubtful.reason, doubtful.otherwise)
+        return row
 
     def _remember(self, model: Any) -> None:
         if not isinstance(model, str) or not model:

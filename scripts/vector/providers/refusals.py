@@ -38,28 +38,46 @@ class Kind(Enum):
 PATIENT = (Kind.UNAVAILABLE, Kind.UNREACHABLE, Kind.RATE_LIMITED)
 FOR_GOOD = (Kind.TOO_LONG, Kind.BATCH_TOO_LARGE)
 
-_ITEMS = r"(inputs?|items|texts|sentences|strings|documents|elements|embeddings)"
+_ITEMS = (
+    r"(?:inputs?(?: items| texts| strings)?|items|texts|sentences|strings|documents|elements|embeddings|entries"
+    r"|instances?(?:\(s\))?)"
+)
+# A number of something else than texts: the length of one, or the size of a body.
+_COUNT = r"(\d{1,6})\b(?! *(?:tokens?|char|bytes|[kmg](?:i?b|bytes)\b))"
 _BATCH = re.compile(
-    r"array (is )?too (long|large)|maximum length 2048|batch.?size.{0,20}(>|exceed|maximum)|tokens per request"
-    rf"|too many {_ITEMS}|max(imum)?.{{0,20}}(batch|inputs)\b|request too large for"
+    r"array (is )?too (long|large)|maximum length 2048|batch.?size.{0,60}(>|exceed|\bmax(imum)?\b|too large)"
+    r"|tokens (per|in) (request|the batch|(a |submitted )?batch)"
+    rf"|too many {_ITEMS}|max(imum)?.{{0,20}}(batch|inputs)\b|request too large for|payload size exceeds"
     rf"|batch.{{0,60}}(larger|greater|more|bigger) than|(at most|no more than|up to|maximum of) \d+ {_ITEMS}"
     rf"|batch (is )?too (large|big)|{_ITEMS} (per|in a|in one) (request|batch|call)|limit of \d+ {_ITEMS}"
-    rf"|in one batch|batch.?size limit|{_ITEMS}.{{0,40}}(at most|exceeds? the (maximum|limit) of) \d+\b(?! *tokens)"
-    r"|(?<!length )should not be (larger|greater|more) than \d+\b(?! *tokens)",
+    rf"|in one batch|batch.?size limit|{_ITEMS}.{{0,40}}(at most|exceeds? the (maximum|limit) of) {_COUNT}"
+    rf"|(?<!length )should not be (larger|greater|more) than {_COUNT}"
+    rf"|(not|cannot|never) (exceed|(have|contain|be) more than) \d+ {_ITEMS}|max(imum)? number of {_ITEMS}"
+    rf"|{_ITEMS} (is|are) allowed per|inputs? (array|list)\b.{{0,40}}(exceed|max)",
     re.IGNORECASE,
 )
-# The number of texts that such a message allows; of tokens it says nothing here.
-_TOLD_LIMIT = re.compile(
-    rf"(?:larger|greater|more|bigger) than (\d{{1,6}})\b(?! *tokens)"
-    rf"|(?:at most|no more than|up to|maximum of|limit of|maximum:?|limit:?) (\d{{1,6}}) "
-    rf"(?:{_ITEMS}|requests can be|per (?:request|batch))"
-    rf"|{_ITEMS}.{{0,40}}(?:at most|(?:maximum|limit) of) (\d{{1,6}})\b(?! *tokens)|batch.?size limit is (\d{{1,6}})\b"
-    r"|max(?:imum)? (?:allowed )?batch size(?: is| of|:)? (\d{1,6})\b|maximum length (\d{1,6})\b",
-    re.IGNORECASE,
-)
+# The number of texts that such a message allows; of tokens, characters and bytes it says nothing here.
+_TOLD_LIMITS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:larger|greater|more|bigger) than {_COUNT}",
+        r"(?:at most|no more than|up to|maximum of|limit of|maximum:?|limit:?|exceed) (\d{1,6})"
+        rf" (?:{_ITEMS}|requests can be|per (?:request|batch))",
+        rf"{_ITEMS}.{{0,40}}(?:at most|(?:maximum|limit) of) {_COUNT}",
+        r"batch.?size limit is (\d{1,6})\b",
+        r"max(?:imum)? (?:allowed )?batch size(?: is| of|:)? (\d{1,6})\b",
+        r"max_client_batch_size(?: is| of|:)? (\d{1,6})\b",
+        rf"batch.?size.{{0,60}}(?:>|\bmax(?:imum)?(?: is|:)?) {_COUNT}",
+        r"maximum length (?:of )?(\d{1,6})\b",
+        rf"max(?:imum)? number of {_ITEMS}(?: is|:)? {_COUNT}",
+        rf"(\d{{1,6}}) {_ITEMS} (?:is|are) allowed per",
+        rf"inputs? (?:array|list)\b.{{0,40}}exceed {_COUNT}",
+    )
+]
 _TOO_LONG = re.compile(
     r"(input|context|prompt|sequence).{0,40}length|too (large|long)|exceeds.{0,40}context|maximum model length"
-    r"|(less|fewer|at most|more|longer) than.{0,30}tokens|exceeds?.{0,30}(max|limit).{0,20}tokens",
+    r"|((less|fewer|more|longer|larger) than|at most).{0,30}(tokens|characters)"
+    r"|exceeds?.{0,30}(max|limit).{0,20}(tokens|characters)",
     re.IGNORECASE,
 )
 # Said with status 400 or 500 when the server's own parts failed each other: no fault of the text.
@@ -132,9 +150,8 @@ def judge(status: int, message: str) -> Kind:
 
 def told_batch_limit(message: str) -> int | None:
     """The number of texts that a refusal says a request may have; None where it says none."""
-    found = _TOLD_LIMIT.search(message)
-    number = next((group for group in found.groups() if group and group.isdecimal()), "0") if found else "0"
-    return int(number) or None
+    found = next(filter(None, (limit.search(message) for limit in _TOLD_LIMITS)), None)
+    return (int(found[1]) or None) if found else None
 
 
 def error_message(content: bytes) -> str:
@@ -151,6 +168,15 @@ def error_message(content: bytes) -> str:
         message = text
     # JSON may hold lone surrogates, which no database takes; some take no NUL.
     return " ".join(message.replace("\0", " ").split())[:2000].encode("utf-8", "replace").decode()
+
+
+def error_status(error: Any) -> int:
+    """The status of HTTP that an error object names, as gateways repeat that of the server behind them; else 400."""
+    for key in ("code", "status", "status_code") if isinstance(error, Mapping) else ():
+        text = str(error.get(key))
+        if re.fullmatch("[45][0-9][0-9]", text):
+            return int(text)
+    return 400
 
 
 def _words(body: Any, text: str) -> str:

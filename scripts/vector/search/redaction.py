@@ -21,7 +21,7 @@ REDACTED = "[redacted]"
 VARIABLE = "VECTOR_REDACT_QUERIES"
 DBT_VAR = "redact_queries"
 
-_WORDS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+_WORDS = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
 def redacted(retrieval: VectorRetrieval) -> VectorRetrieval:
@@ -45,7 +45,7 @@ def redaction_is_set(project_dir: Path | None = None, given: Mapping[str, Any] |
     Raises ConfigurationError on a value that is neither true nor false, and on a project that cannot be read.
     """
     asked = os.environ.get(VARIABLE, "").strip()
-    if _is_true(asked, VARIABLE):
+    if asked and _is_true(asked, VARIABLE):
         return True
     try:
         folder = project_dir or find_project_dir()

@@ -2,10 +2,12 @@
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from support import PROJECT_DIR, clean_copy
@@ -226,6 +228,33 @@ def test_the_report_goes_where_out_leads(project, tmp_path):
     assert mode(tmp_path / "page.html") == 0o600
     assert names(tmp_path) == ["link.html", "page.html"]
     assert project.vector("report", "--out", "/dev/null").exit_code == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_report_that_cannot_be_written_names_out(project, tmp_path):
+    sock = tmp_path / "sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(sock))
+        for out in ("/dev/full", str(sock)):
+            done = project.vector("report", "--out", out, "--json")
+            assert (done.exit_code, done.stderr.count("\n")) == (70, 1), done
+            assert done.stderr.startswith(f"error: --out {out}: No s")
+            assert json.loads(done.stdout)["error"].startswith(f"--out {out}: No s")
+
+
+def test_who_reads_no_further_has_had_enough_of_the_report(project, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    def read_a_little():
+        with open(fifo, "rb") as file:
+            file.read(10)
+
+    reader = threading.Thread(target=read_a_little)
+    reader.start()
+    done = project.vector("report", "--out", str(fifo))
+    reader.join()
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 def test_the_page_says_that_what_ran_was_run_by_hand(project, tmp_path):

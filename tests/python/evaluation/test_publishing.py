@@ -167,7 +167,10 @@ def test_a_red_invariant_is_named_and_keeps_the_space_out(judged):
     assert json.loads(judged.query("select evidence_json from space_publication")[0][0])["options"]["skip_tests"]
 
 
-def test_a_dbt_that_cannot_run_is_no_green_light(judged):
+def test_a_dbt_that_cannot_run_is_no_green_light(judged, tmp_path, monkeypatch):
+    """Python files in the working directory are not why: they are none of dbt's."""
+    (tmp_path / "html.py").write_text("raise SystemExit(77)")
+    monkeypatch.chdir(tmp_path)
     judged.edit("dbt_project.yml", "config-version: 2", "config-version: 3")
     with pytest.raises(ConfigurationError, match="dbt ended with exit code 2 and no test results; `dbt test "):
         run_data_tests(judged.folder, judged.folder, "duckdb")

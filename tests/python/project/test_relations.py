@@ -313,6 +313,36 @@ def test_an_attached_file_that_is_not_there_is_not_made(consumer, tmp_path):
     assert not missing.exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"settings": ["threads"]}, "target dev: settings in the profile is not a set of keys and values"),
+        ({"config_options": "threads"}, "target dev: config_options in the profile is not a set of keys and values"),
+        ({"database": "other"}, "'database' property must be set to 'here' to match the 'path'"),
+    ],
+)
+def test_a_profile_that_dbt_refuses_is_told_in_a_line(folder, wrong, told):
+    path = str(folder / "here.duckdb")
+    duckdb.connect(path).close()
+    target = Target("shop", "dev", "duckdb", "vector", {"type": "duckdb", "path": path, **wrong}, folder)
+    with pytest.raises(ConfigurationError, match=told) as raised:
+        engine_for_target(target)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("written", ["~/here.duckdb", "file:{}", "file://{}", "file://localhost{}", "duckdb:{}"])
+def test_a_path_means_what_it_means_to_duckdb(folder, monkeypatch, written):
+    monkeypatch.setenv("HOME", str(folder))
+    path, file = written.format(folder / "here.duckdb"), folder / "here.duckdb"
+    target = Target("shop", "dev", "duckdb", "vector", {"type": "duckdb", "path": path}, folder)
+    with pytest.raises(ConfigurationError, match=f"no database at {file}; run `dbt build` first"):
+        engine_for_target(target)
+    duckdb.connect(path).close()
+    engine = engine_for_target(target)
+    assert engine.location == str(file)
+    engine.close()
+
+
 def test_plain_profiles_start_without_dbt():
     """Importing dbt's adapter takes longer than all else that a command does before its work."""
     command = "import sys, vector.cli, vector.engines.duckdb_connection; sys.exit('dbt' in sys.modules)"

@@ -156,6 +156,9 @@ def test_vars_of_the_command_line_come_before_the_projects(project):
             "redact_queries in .* is 'maybe'; it must be true or false",
         ),
         ("vars: {vector_runtime: {redact_queries: null}}\n", "redact_queries in .* is None; it must be true or false"),
+        # As a variable of the shell that is not set leaves it.
+        ("vars: {redact_queries: ''}\n", "redact_queries in .* is ''; it must be true or false"),
+        ("vars: {redact_queries: ' '}\n", "redact_queries in .* is ' '; it must be true or false"),
         (
             "vars: {redact_queries: \"{{ env_var('REDACT') }}\"}\n",
             "redact_queries in .* must be true or false",
@@ -166,3 +169,12 @@ def test_vars_of_the_command_line_come_before_the_projects(project):
 def test_what_cannot_be_read_is_told_and_nothing_is_logged(folder, text, told):
     with pytest.raises(ConfigurationError, match=told):
         redaction_is_set(folder(text))
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_an_empty_variable_of_the_environment_is_as_good_as_none(folder, monkeypatch, value):
+    monkeypatch.setenv("VECTOR_REDACT_QUERIES", value)
+    assert redaction_is_set(folder(OWN))
+    assert not redaction_is_set(folder(TOP))
+    with pytest.raises(ConfigurationError, match="redact_queries in .* is ''"):
+        redaction_is_set(folder(TOP), {"redact_queries": value.strip()})

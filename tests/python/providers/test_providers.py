@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +15,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support import PROJECT_DIR
 
 from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
 from vector.providers import EmbeddingReply, PreprocessPolicy, check_reply, open_provider
 from vector.providers import onnx as onnx_module
+from vector.providers.onnx import DEFAULT_MODEL
 from vector.providers.transport import split_credentials
 
 MINILM_DIGEST = "sha256:8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -403,3 +408,18 @@ def test_ollama_url_parts():
         ("me", "p@ss"),
     )
     assert split_credentials("http://[::1]:11434", "U", "") == ("http://[::1]:11434", None)
+
+
+@pytest.mark.parametrize("home", [True, False], ids=["a home", "none"])
+def test_a_model_in_the_process_reports_to_nobody(tmp_path, home):
+    """ONNX Runtime would keep an id of the machine, and what it has to report, below the home; without one it warns."""
+    command = (
+        "from vector.contracts.models import EmbeddingSpace; from vector.providers import open_provider;"
+        f"open_provider(EmbeddingSpace.create_new('onnx', {DEFAULT_MODEL!r}, 384)).embed(['a text'])"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path if home else tmp_path / "none")}
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=environment, cwd=PROJECT_DIR / "scripts", capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

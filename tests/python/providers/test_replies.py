@@ -6,6 +6,7 @@ over a real socket.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import importlib.util
 import io
@@ -16,6 +17,7 @@ import time
 import tracemalloc
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,7 +54,7 @@ class NoWaits(Clock):
 
 
 @contextmanager
-def opened(protocol, answer=None, url="http://127.0.0.1:9", clock=None, **environment):
+def opened(protocol, answer=None, url="http://127.0.0.1:9", clock=None, policy=POLICY, **environment):
     """A provider of the protocol whose embedding requests get `answer(texts)`: status, headers and body."""
     given_environment = {
         **{"OLLAMA_BASE_URL": url, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": ""},
@@ -77,7 +79,7 @@ def opened(protocol, answer=None, url="http://127.0.0.1:9", clock=None, **enviro
                 return found
 
             patch.setattr(requests.Session, "request", request)
-        provider = CLASSES[protocol](space, POLICY, clock or NoWaits())
+        provider = CLASSES[protocol](space, policy, clock or NoWaits())
         try:
             yield provider
         finally:
@@ -350,7 +352,30 @@ def test_what_is_no_base64_is_asked_for_as_floats():
         assert [asked.body.get("encoding_format") for asked in server.asked] == ["base64", None, None]
 
 
-@pytest.mark.parametrize(("indexes", "right"), [([7, 8, 9], True), ([None, 1, 2], True), ([9, 7, 8], None)])
+@pytest.mark.parametrize("floats", ["<f2", "<f8"])
+def test_base64_of_floats_of_another_width_is_asked_for_as_floats(floats):
+    def answer(asked):
+        body = good_body("openai", asked)
+        if len(asked_for) == 0:
+            for item in body["data"]:
+                item["embedding"] = base64.b64encode(np.asarray(item["embedding"], floats).tobytes()).decode()
+        asked_for.append(len(asked))
+        return 200, {}, json.dumps(body).encode()
+
+    asked_for = []
+    with opened("openai", answer) as provider:
+        assert provider.embed(["a", "bb"]).vectors.tolist() == [vector("a"), vector("bb")]
+        assert asked_for == [2, 2]
+        assert spent(provider) == 2, "the first answer was paid for"
+
+
+@pytest.mark.parametrize(
+    ("indexes", "right"),
+    [
+        ([7, 8, 9], True), ([None, 1, 2], True), ([9, 7, 8], None), (["0", "1", "2"], True), (["2", "0", "1"], None),
+        ([2.0, 0.0, 1.0], None), ([3, "1", 2.0], None),
+    ],
+)  # fmt: skip
 def test_indexes_that_are_only_shifted_are_followed(indexes, right):
     texts = ["a", "bb", "ccc"]
 
@@ -367,6 +392,32 @@ def test_indexes_that_are_only_shifted_are_followed(indexes, right):
         assert provider.embed(texts).vectors.tolist() == [vector(text) for text in order]
 
 
+def test_an_order_is_proven_for_as_many_texts_as_were_looked_at():
+    """Beyond them the server answers in another order, as one would that splits a request among its workers."""
+    sizes = []
+
+    def answer(asked):
+        sizes.append(len(asked))
+        body = good_body("openai", asked)
+        for item in body["data"]:
+            del item["index"]
+        if len(asked) > 3:
+            body["data"].reverse()
+        return 200, {}, json.dumps(body).encode()
+
+    texts = [letter * (place + 1) for place, letter in enumerate("abcdefgh")]
+    with opened("openai", answer) as provider:
+        with provider.proving_order():
+            provider.embed(texts[:2])
+            provider.embed(texts[:3])
+        assert provider.embed(texts).vectors.tolist() == [vector(text) for text in texts]
+        assert sizes == [2, 3, 3, 3, 2]
+        with provider.proving_order():  # of a server that was mended: nothing to prove
+            pass
+        provider.embed(texts)
+        assert sizes[5:] == [3, 3, 2]
+
+
 @pytest.mark.parametrize("index", [..., None, 0, 1, 3, -1, "0", 10**30])
 def test_one_vector_for_one_text_needs_no_index(index):
     body = good_body("openai", ["a"])
@@ -377,7 +428,14 @@ def test_one_vector_for_one_text_needs_no_index(index):
         assert provider.embed(["a"]).vectors.tolist() == [vector("a")]
 
 
-@pytest.mark.parametrize("indexes", [[0, 0, 1], [0, 2, 5], [None, 0, 1], [None, None, 2], [0, None, 1]])
+@pytest.mark.parametrize(
+    "indexes",
+    [
+        [0, 0, 1], [0, 2, 5], [None, 0, 1], [None, None, 2], [0, None, 1], [0.5, 1, 2], ["first", "second", "third"],
+        [True, False, 2], ["", "", ""], [{}, [], {}], ["-1", "0", "1"], ["1" * 5000, 0, 1], [float("nan"), 0, 1],
+        [float("inf"), float("inf"), float("inf")], ["\u0661", "\u0660", "\u0662"], [1e300, 1, 2],
+    ],
+)  # fmt: skip
 def test_other_indexes_are_not_guessed_at(indexes):
     def answer(asked):
         body = good_body("openai", asked)
@@ -407,8 +465,23 @@ def test_other_indexes_are_not_guessed_at(indexes):
         ("at most 100 requests can be in one batch", 100),
         ("Invalid 'input': array too long. Expected an array with maximum length 2048, but got 3000", 2048),
         ("too many inputs: no more than 8 items", 8),
+        ("Too many inputs. The max number of inputs is 16. We hope to increase the number of inputs soon.", 16),
+        ("250 instance(s) is allowed per prediction. Actual: 512", 250),
+        ("Value should have at most 1024 items after validation, not 1260", 1024),
+        ("Input array exceeds maximum length of 16", 16),
+        ("The input array cannot exceed 64 entries", 64),
+        ("inputs must not have more than 1000 entries", 1000),
+        ("Batch size too large, max 512", 512),
+        ("Requested batch size 512 exceeds max_client_batch_size 32", 32),
+        ("The batch size of the request is 4000, the max is 2048", 2048),
+        ("Batch size exceeds limit: 50 > 25", 25),
+        ("Too many inputs in request, split into more batches.", None),
         ("the batch is too large", None),
         ("Requested 310000 tokens, max 300000 tokens per request", None),
+        ("The max allowed tokens per submitted batch is 120000. Your batch has 121138 tokens after truncation.", None),
+        ("the batch must not be larger than 4 MB", None),
+        ("batch larger than 65536 bytes", None),
+        ("Request payload size exceeds the limit: 4194304 bytes.", None),
     ],
 )
 def test_limits_of_a_batch_as_servers_word_them(message, limit):
@@ -422,10 +495,41 @@ def test_limits_of_a_batch_as_servers_word_them(message, limit):
         "input length should not be larger than 8192",
         "This model's maximum context length is 8192 tokens",
         "at most 512 tokens",
+        "Input should not be larger than 8192 characters",
+        "Input text exceeds the limit of 2048 characters",
     ],
 )
 def test_a_limit_of_tokens_is_no_limit_of_texts(message):
-    assert judge(400, message) is not Kind.BATCH_TOO_LARGE
+    assert judge(400, message) is Kind.TOO_LONG
+
+
+@every
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "Provider returned error", "code": 502}, ProviderError),
+        ({"message": "upstream", "status": "503"}, ProviderError),
+        ({"message": "slow down", "status_code": 429}, ProviderError),
+        ({"message": "who are you", "code": 401}, ProviderError),
+        ({"message": "I dislike it", "code": 200}, InputRefused),
+        ({"message": "I dislike it", "code": [502]}, InputRefused),
+        ("I dislike it", InputRefused),
+    ],
+)
+def test_an_error_in_a_good_status_has_the_status_that_it_names(protocol, error, kind):
+    def answer(asked):
+        body = good_body(protocol, asked) if asked == ["probe"] and kind is InputRefused else {"error": error}
+        return 200, {}, json.dumps(body).encode()
+
+    with opened(protocol, answer) as provider, pytest.raises(kind):
+        provider.embed(["a text"])
+
+
+def test_a_fault_behind_a_gateway_passes():
+    answers = [{"error": {"message": "Provider returned error", "code": 502}}, good_body("openai", ["a"])]
+    policy = replace(POLICY, tries=2)
+    with opened("openai", lambda asked: (200, {}, json.dumps(answers.pop(0)).encode()), policy=policy) as provider:
+        assert provider.embed(["a"]).vectors.tolist() == [vector("a")]
 
 
 # What is shown

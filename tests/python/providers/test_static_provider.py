@@ -341,6 +341,7 @@ def judged_ndcg(project, space_key):
 
 def test_its_canaries_tell_it_from_a_changed_tokenizer(project, tmp_path, monkeypatch):
     """The digest is of the weights alone; the space is pinned to what comes out."""
+    project.environment = {"VECTOR_STATIC_HOME": str(tmp_path)}
     monkeypatch.setenv("VECTOR_STATIC_HOME", str(tmp_path))
     weights, tokenizer, _ = static_module.locate_model(MODEL)
     folder = tmp_path / "mine"

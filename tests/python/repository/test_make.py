@@ -81,8 +81,13 @@ def test_clean_deletes_what_is_the_projects(folder):
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", ".", "./", "..", "../Work", "target/../..", "a/../../Work", "a b", "/tmp", "~", "*"]
-)
+    "value",
+    [
+        "", " ", ".", "./", "..", "../Work", "target/../..", "a/../../Work", "a b", "/tmp", "~", "*", "-rf", "[.]venv",
+        "a;touch made", "a&touch made", "a|touch made", "$$(touch made)", "`touch made`", "'a", '"a', "a\\",
+        "{a,.venv}", "a>made", "a\n.venv",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize(("goal", "name"), [("scratch", "SCRATCH"), ("clean", "VENV"), ("clean", "V2_VENV")])
 def test_what_is_no_folder_below_the_project_is_not_deleted(folder, goal, name, value):
     done = make(folder, goal, f"{name}={value}")
@@ -90,6 +95,31 @@ def test_what_is_no_folder_below_the_project_is_not_deleted(folder, goal, name, 
     assert f"{name} is '" in done.stderr
     assert (folder / "Makefile").exists()
     assert (folder / ".venv").exists()
+    assert not (folder / "made").exists()
+    assert kept(folder)[-1] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("goal", "name", "value"), [("scratch", "SCRATCH", "target/test"), ("clean", "VENV", "target/test")]
+)
+def test_a_link_that_leads_out_of_the_project_is_not_followed(folder, goal, name, value):
+    others = folder.parent / "Work" / "test"
+    others.mkdir()
+    (folder / "target").symlink_to(others.parent)
+    done = make(folder, goal, f"{name}={value}")
+    assert done.returncode != 0
+    assert f"{name} is '{value}': a link on its way leads out of the project" in done.stderr
+    assert others.is_dir()
+    assert kept(folder)[-1] == "mine"
+
+
+def test_of_a_link_only_the_link_is_removed(folder):
+    (folder / "target").symlink_to(folder.parent / "Work")
+    shutil.rmtree(folder / ".venv")
+    (folder / ".venv").symlink_to(folder.parent / "Work")
+    assert make(folder, "clean").returncode == 0
+    assert not (folder / "target").is_symlink()
+    assert not (folder / ".venv").is_symlink()
     assert kept(folder)[-1] == "mine"
 
 
@@ -110,8 +140,11 @@ def test_ci_works_in_a_folder_with_blanks(folder):
     (tools / "make").chmod(0o755)
     temporary = folder / "temporary files"
     temporary.mkdir()
+    # A folder of CDPATH that has a .ci too.
+    (folder.parent / "Work" / ".ci").mkdir()
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "TMPDIR": str(temporary)}
-    done = subprocess.run(["bash", str(folder / ".ci/run")], env=environment, capture_output=True, encoding="utf-8")
+    environment["CDPATH"] = str(folder.parent / "Work")
+    done = subprocess.run(["bash", ".ci/run"], cwd=folder, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     (venv,) = [line for line in (folder / "made.log").read_text().splitlines() if line.startswith("[VENV=")]
     assert " " not in venv

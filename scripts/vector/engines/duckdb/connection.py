@@ -21,7 +21,7 @@ _PLAIN = {
     "type", "schema", "path", "threads", "settings", "config_options", "keep_open", "disable_transactions",
     "external_root", "retries", "flights",
 }  # fmt: skip
-_REMOTE = ("md:", "motherduck:", "s3:", "http", "ducklake:")
+_REMOTE = ("md:", "motherduck:", "s3:", "http:", "https:", "ducklake:")
 
 
 def connect(target: Target, relations: Relations) -> DuckDBEngine:
@@ -44,6 +44,9 @@ def connect(target: Target, relations: Relations) -> DuckDBEngine:
             _halve_memory(connection)
         return connection
 
+    for name in ("settings", "config_options"):
+        if not isinstance(target.settings.get(name) or {}, dict):
+            raise ConfigurationError(f"target {target.name}: {name} in the profile is not a set of keys and values")
     settings = dict(target.settings.get("settings") or {})
     first = open_first()
     return DuckDBEngine(
@@ -67,12 +70,22 @@ def _checked_path(target: Target) -> str:
     if target.settings.get("remote") or home.startswith(_REMOTE) or home == ":memory:":
         raise ConfigurationError(f"target {target.name}: path {home!r} is not a local database file")
     for needed in {path, home} - {":memory:"}:
-        if not Path(needed).is_file():
+        file = _file_of(needed)
+        if not file.is_file():
             raise ConfigurationError(
-                f"target {target.name}: no database at {Path(needed).absolute()}; run `dbt build` first"
+                f"target {target.name}: no database at {file.absolute()}; run `dbt build` first"
                 " (a relative path counts from the working directory, as in dbt)"
             )
     return path
+
+
+def _file_of(path: str) -> Path:
+    """The file that DuckDB opens for a path: it knows `~`, and URLs of files."""
+    if path.startswith(("~/", "~\\")):
+        with suppress(RuntimeError):  # of a user without a home
+            return Path.home() / path[2:]
+    url = re.match("file://localhost(?=/)|file://(?=/)|file:(?=/)|duckdb:", path)
+    return Path(path[url.end() :] if url else path)
 
 
 def _opened(target: Target, path: str) -> duckdb.DuckDBPyConnection:
@@ -129,7 +142,9 @@ def _cannot_open(target: Target, path: str, message: str) -> ConfigurationError:
         )
     if target.settings.keys() <= _PLAIN:
         return ConfigurationError(f"{path} cannot be opened as a DuckDB database: {first_line(message)}")
-    return ConfigurationError(f"target {target.name} cannot be opened as dbt-duckdb does: {first_line(message)}")
+    # dbt's own errors begin with a line that names their kind only.
+    told = " ".join(message.split()) if message.startswith("Runtime Error") else first_line(message)
+    return ConfigurationError(f"target {target.name} cannot be opened as dbt-duckdb does: {told}")
 
 
 def _without_secrets(message: str, target: Target) -> str:

@@ -25,6 +25,9 @@ MACROS = r"""
     create macro tsql_datetimeoffset(x) as
         case when try_cast(x as timestamptz) between timestamptz '0001-01-01 00:00:00+00'
             and timestamptz '9999-12-31 23:59:59.999999+00'
+            -- An offset is 14 hours at the most ("datetimeoffset (Transact-SQL)").
+            and not regexp_matches(
+                cast(x as varchar), ':\d\d(\.\d+)? ?[+-](1[5-9]|[2-9]\d|14:?(0[1-9]|[1-5]\d)|\d\d:?[6-9]\d)')
         then try_cast(x as timestamptz) end;
     create macro tsql_escape(x) as
         '\u00' || case when x < chr(16) then '0' else '1' end || '0123456789abcdef'[unicode(x) % 16 + 1];
