@@ -12,7 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from vector.contracts.ledgers import utc_of
 from vector.contracts.models import EmbeddingSpace, JobStatus, JobType, RunStatus, VectorJob, VectorRun
+from vector.errors import InvalidRecord
 from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
@@ -73,14 +75,21 @@ def close_abandoned_runs(store: VectorStore) -> int:
         # A worker's job has a lease: the queue takes it back when that runs out.
         if job.lease_expires_utc is not None or not _is_abandoned(job):
             continue
-        runs = store.list_runs(job.job_id)
-        for run in runs:
-            if run.status is RunStatus.RUNNING:
-                _close_run(store, run, _ABANDONED)
-                closed += 1
-        # The process may have ended before it recorded its run, or when it had closed that and not yet the job.
-        _close_job(store, job, runs[-1].error if runs else _ABANDONED)
+        try:
+            closed += _close_abandoned(store, job)
+        except InvalidRecord as error:  # a row that no version of ours wrote: it must not stop the run that comes
+            logger.warning("job %s was left open: %s", job.job_id, error)
     return closed
+
+
+def _close_abandoned(store: VectorStore, job: VectorJob) -> int:
+    runs = store.list_runs(job.job_id)
+    still_open = [run for run in runs if run.status is RunStatus.RUNNING]
+    for run in still_open:
+        _close_run(store, run, _ABANDONED)
+    # The process may have ended before it recorded its run, or when it had closed that and not yet the job.
+    _close_job(store, job, runs[-1].error if runs else _ABANDONED)
+    return len(still_open)
 
 
 def running_elsewhere(store: VectorStore, space: EmbeddingSpace) -> str:
@@ -90,7 +99,7 @@ def running_elsewhere(store: VectorStore, space: EmbeddingSpace) -> str:
         " and status = 'RUNNING' and worker_id <> ? order by started_utc desc",
         [space.embedding_space_id, this_worker()],
     )
-    return f"{rows[0][0]} since {rows[0][1]:%Y-%m-%d %H:%M:%S} UTC" if rows else "another session"
+    return f"{rows[0][0]} since {utc_of(rows[0][1]):%Y-%m-%d %H:%M:%S} UTC" if rows else "another session"
 
 
 def _close(store: VectorStore, job: VectorJob, run: VectorRun, error: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vector.engines.base import SearchHit, SearchRequest
+from vector.engines.vector_cache import tell_unusable
 
 if TYPE_CHECKING:
     from vector.engines.duckdb import DuckDBEngine
@@ -14,6 +15,8 @@ _SCORES = {
     "dot": "list_inner_product({vector}, cast(? as float[]))",
     "euclidean": "-list_distance({vector}, cast(? as float[]))",
 }
+# One vector of another length, or with a null in it, is an error of the whole statement otherwise.
+_SCORE = "try({score})"
 
 # What names a chunk and its text in 64 bits. Where the keys are stored uncompressed (`ledger_compression`), this join
 # is a fifth of what a search takes; that of `embedding_current`, which compares 128 characters a row, is a third.
@@ -30,8 +33,10 @@ def search(engine: DuckDBEngine, request: SearchRequest) -> tuple[list[SearchHit
     rows = _query(engine, *_by_hash(engine, request))
     if not _all_current(engine, rows):
         rows = _query(engine, *_by_view(engine, request))
-    compared = rows[0][3] if rows else 0
-    return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, _ in rows], compared
+    compared, unusable = rows[0][3:] if rows else (0, 0)
+    if unusable:
+        tell_unusable(unusable, request.embedding_space_id)
+    return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, *_ in rows], compared
 
 
 def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
@@ -51,8 +56,9 @@ def _by_hash(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[An
         f"select {_VERSION_HASH.format(sha256='content_sha256')} from {engine.table('chunk')} as searched"
         f" where {' and '.join(['searched.retired_utc is null', *conditions])}"
     )
+    score = _SCORE.format(score=_SCORES[request.distance_metric].format(vector="vector"))
     compared = (
-        f"select chunk_id, input_content_sha256, {_SCORES[request.distance_metric].format(vector='vector')} as score"
+        f"select chunk_id, input_content_sha256, {score} as score"
         f" from {engine.table('embedding')} where embedding_space_id = ?"
         f" and {_VERSION_HASH.format(sha256='input_content_sha256')} in ({current})"
     )
@@ -61,7 +67,7 @@ def _by_hash(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[An
 
 def _by_view(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[Any]]:
     conditions, values = engine.filter_conditions(request.filters)
-    score = _SCORES[request.distance_metric].format(vector="searched.vector")
+    score = _SCORE.format(score=_SCORES[request.distance_metric].format(vector="searched.vector"))
     compared = (
         f"select searched.chunk_id, searched.input_content_sha256, {score} as score"
         f" from {engine.table('embedding_current')} as searched"
@@ -73,8 +79,9 @@ def _by_view(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[An
 def _best_of(compared: str) -> str:
     return (
         f"with compared as materialized ({compared})"
-        " select *, (select count(*) from compared) as compared_count from compared"
-        " order by score desc, chunk_id limit ?"
+        ", counted as (select count(*) filter (isfinite(score)) as usable, count(*) as total from compared)"
+        " select compared.*, counted.usable, counted.total - counted.usable from compared, counted"
+        " where isfinite(compared.score) order by compared.score desc, compared.chunk_id limit ?"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -285,7 +286,10 @@ def _tls_failure(text: str) -> str:
 
 def _redirection(location: str | None) -> str:
     """Where a redirect leads, of which no token is shown. It is not followed: texts and keys would go there."""
-    where = re.match(r"https?://\S+", location or "")
+    where = None
+    with suppress(ValueError):
+        found = re.match(r"https?://\S+", location or "")
+        where = found and shown_url(found[0])
     if where is None:
         return "it redirects elsewhere, which is not followed: name the final URL"
-    return f"it redirects to {shown_url(where[0])}, which is not followed: if that is the server, name it"
+    return f"it redirects to {where}, which is not followed: if that is the server, name it"
