@@ -122,7 +122,9 @@ def save(engine: Engine, ledger: Ledger, records: Iterable[Any]) -> SaveResult:
     for key, row in rows.items():
         differing = _differing(ledger, existing[key], row) if key in existing else []
         fixed = [
-            name for name in differing if name not in ledger.mutable and not _respelled(ledger, name, existing[key], row)
+            name
+            for name in differing
+            if name not in ledger.mutable and not _respelled(ledger, name, existing[key], row)
         ]
         if fixed:
             raise InvalidRecord(f"{ledger.table} {'/'.join(map(str, key))}: {', '.join(fixed)} cannot change")

@@ -218,7 +218,9 @@ def _latest_evaluation(engine: Engine, space: EmbeddingSpace, threshold: Thresho
     for evaluation_id, asked_utc, policy_json in rows:
         # As objects: engines may write a number in several ways.
         if json_object(policy_json) == plain:
-            return _Evaluation(evaluation_id, utc_of(asked_utc), scores_of(engine, evaluation_id).get(threshold.metric, {}))
+            return _Evaluation(
+                evaluation_id, utc_of(asked_utc), scores_of(engine, evaluation_id).get(threshold.metric, {})
+            )
     return None
 
 

@@ -330,6 +330,23 @@ def test_a_reply_without_end_takes_neither_memory_nor_time(fault):
         assert np.allclose(provider.embed(["good"]).vectors[0], server.vector("good"))
 
 
+@pytest.mark.parametrize("location", [b"/elsewhere", b"http://[::1", b"http://:80/", "http://a\u00bdb/".encode()])
+def test_of_a_redirect_the_body_is_not_read_and_any_location_is_told(location):
+    headers = [(b"Location", location)]
+    with MisbehavingServer(DIMENSIONS) as server, opened("openai", url=server.url, clock=Clock()) as provider:
+        server.misbehave("endless", when=lambda texts: "bad" in texts, status=302, headers=headers)
+        tracemalloc.start()
+        started = time.monotonic()
+        try:
+            with pytest.raises(ProviderError, match="HTTP 302: it redirects .*, which is not followed"):
+                provider.embed(["bad"])
+            assert time.monotonic() - started < 7
+            assert tracemalloc.get_traced_memory()[1] < 1 << 26
+        finally:
+            tracemalloc.stop()
+        assert np.allclose(provider.embed(["good"]).vectors[0], server.vector("good"))
+
+
 def test_the_limit_of_a_reply_follows_from_its_texts():
     row = [-1.2345678901234567e-05] * 64
     for count in (1, 100, 2048):

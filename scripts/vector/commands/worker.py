@@ -24,6 +24,7 @@ from vector.commands.shared import (
 )
 from vector.commands.wording import one_line
 from vector.contracts.models import JobType
+from vector.limits import ExtractionLimits
 from vector.performing import Outcome
 from vector.queue import LEASE_SECONDS, Backoff, JobQueue
 from vector.runs import this_worker
@@ -76,6 +77,7 @@ def add_to(commands: Any) -> None:
 def _worker(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(arguments)
+    ExtractionLimits.from_environment()  # a setting that is none ends the worker, and no job
     options = WorkerOptions(
         worker_id=arguments.worker_id or this_worker(),
         loop=arguments.loop,

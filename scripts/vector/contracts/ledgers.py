@@ -62,9 +62,9 @@ class Ledger:
     def from_row(self, row: tuple, decode_vector: Callable[[Any], list[float]]) -> Any:
         """The record of a row in column order; `decode_vector` reads the engine's form of a vector.
 
-        JSON that cannot be read is an UnreadableJson, a word that its enum does not have an UnknownMember, and keeps no other row, nor the rest of this one, from being
-        read. A time that Python does not have, which an earlier version may have stored, is None, and a warning is
-        logged; where it may not be null, it is the nearest that Python has.
+        JSON that cannot be read is an UnreadableJson, a word that its enum does not have an UnknownMember, and keeps no
+        other row, nor the rest of this one, from being read. A time that Python does not have, which an earlier version
+        may have stored, is None, and a warning is logged; where it may not be null, it is the nearest that Python has.
 
         Raises InvalidRecord, which names the row, when a value is none of its column's.
         """

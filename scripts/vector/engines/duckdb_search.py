@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from vector.engines.base import SearchHit, SearchRequest
 from vector.engines.vector_cache import tell_unusable
 
@@ -15,8 +17,6 @@ _SCORES = {
     "dot": "list_inner_product({vector}, cast(? as float[]))",
     "euclidean": "-list_distance({vector}, cast(? as float[]))",
 }
-# One vector of another length, or with a null in it, is an error of the whole statement otherwise.
-_SCORE = "try({score})"
 
 # What names a chunk and its text in 64 bits. Where the keys are stored uncompressed (`ledger_compression`), this join
 # is a fifth of what a search takes; that of `embedding_current`, which compares 128 characters a row, is a third.
@@ -30,9 +30,13 @@ def search(engine: DuckDBEngine, request: SearchRequest) -> tuple[list[SearchHit
     differ may have one hash, about once in 2^64 pairs: so the hits are looked up among the current chunks, and should
     one not be there, the search is done again through the view.
     """
-    rows = _query(engine, *_by_hash(engine, request))
-    if not _all_current(engine, rows):
-        rows = _query(engine, *_by_view(engine, request))
+    try:
+        rows = _query(engine, *_by_hash(engine, request))
+        if not _all_current(engine, rows):
+            rows = _query(engine, *_by_view(engine, request))
+    except duckdb.InvalidInputException:
+        # A vector of another length, or with a null in it.
+        rows = _query(engine, *_by_usable(engine, request))
     compared, unusable = rows[0][3:] if rows else (0, 0)
     if unusable:
         tell_unusable(unusable, request.embedding_space_id)
@@ -56,9 +60,8 @@ def _by_hash(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[An
         f"select {_VERSION_HASH.format(sha256='content_sha256')} from {engine.table('chunk')} as searched"
         f" where {' and '.join(['searched.retired_utc is null', *conditions])}"
     )
-    score = _SCORE.format(score=_SCORES[request.distance_metric].format(vector="vector"))
     compared = (
-        f"select chunk_id, input_content_sha256, {score} as score"
+        f"select chunk_id, input_content_sha256, {_SCORES[request.distance_metric].format(vector='vector')} as score"
         f" from {engine.table('embedding')} where embedding_space_id = ?"
         f" and {_VERSION_HASH.format(sha256='input_content_sha256')} in ({current})"
     )
@@ -67,7 +70,7 @@ def _by_hash(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[An
 
 def _by_view(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[Any]]:
     conditions, values = engine.filter_conditions(request.filters)
-    score = _SCORE.format(score=_SCORES[request.distance_metric].format(vector="searched.vector"))
+    score = _SCORES[request.distance_metric].format(vector="searched.vector")
     compared = (
         f"select searched.chunk_id, searched.input_content_sha256, {score} as score"
         f" from {engine.table('embedding_current')} as searched"
@@ -76,12 +79,38 @@ def _by_view(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[An
     return _best_of(compared), [request.vector.tolist(), request.embedding_space_id, *values, request.top_k]
 
 
+def _by_usable(engine: DuckDBEngine, request: SearchRequest) -> tuple[str, list[Any]]:
+    """As `_by_view`, without the vectors of which none can be compared. The others are copied: the functions fail on a
+    null that is in the same block of rows, even in a row that no condition lets through."""
+    conditions, values = engine.filter_conditions(request.filters)
+    dimensions = len(request.vector)
+    searched = (
+        "select searched.chunk_id, searched.input_content_sha256, searched.vector,"
+        f" coalesce(len(searched.vector) = {dimensions} and list_count(searched.vector) = {dimensions}, false) as fits"
+        f" from {engine.table('embedding_current')} as searched"
+        f" where {' and '.join(['searched.embedding_space_id = ?', *conditions])}"
+    )
+    score = _SCORES[request.distance_metric].format(vector="vector")
+    sql = (
+        f"with searched as materialized ({searched}), fitting as materialized (select * from searched where fits),"
+        f" compared as materialized (select chunk_id, input_content_sha256, {score} as score from fitting),"
+        " counted as (select (select count(*) from compared where isfinite(score)) as usable, count(*) as total"
+        f" from searched) {_BEST}"
+    )
+    return sql, [request.embedding_space_id, *values, request.vector.tolist(), request.top_k]
+
+
+_BEST = (
+    "select compared.*, counted.usable, counted.total - counted.usable from compared, counted"
+    " where isfinite(compared.score) order by compared.score desc, compared.chunk_id limit ?"
+)
+
+
 def _best_of(compared: str) -> str:
     return (
         f"with compared as materialized ({compared})"
         ", counted as (select count(*) filter (isfinite(score)) as usable, count(*) as total from compared)"
-        " select compared.*, counted.usable, counted.total - counted.usable from compared, counted"
-        " where isfinite(compared.score) order by compared.score desc, compared.chunk_id limit ?"
+        f" {_BEST}"
     )
 
 

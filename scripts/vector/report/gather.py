@@ -270,9 +270,7 @@ def _maps(engine: Engine, keys: Sequence[str]) -> list[SpaceMap]:
     return [_map(engine, *space, limit) for space in counts]
 
 
-def _map(
-    engine: Engine, space_key: str, embedding_space_id: str, dimensions: int, count: int, limit: int
-) -> SpaceMap:
+def _map(engine: Engine, space_key: str, embedding_space_id: str, dimensions: int, count: int, limit: int) -> SpaceMap:
     """Chunk ids are digests, so the first of them are a sample that no property of a chunk decides."""
     vectors, chunk = engine.table("embedding_current"), engine.table("chunk")
     rows = engine.stream(
