@@ -102,7 +102,7 @@ class HttpClient:
     ) -> dict[str, Any]:
         body = None
         if payload is not None:
-            body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+            body = _encoded(payload)
         failures = 0
         while True:
             if not urgent:
@@ -262,6 +262,14 @@ class HttpClient:
         if failure.status is None:
             return f"{server} {failure.message}; {dialect.failed}"
         return f"{server} failed with {self._shown(failure)}; {dialect.failed}"
+
+
+def _encoded(payload: Any) -> bytes:
+    """The payload as JSON in UTF-8; what has no UTF-8 form, a lone surrogate in a name that a server told, as ASCII."""
+    try:
+        return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(payload, separators=(",", ":")).encode()
 
 
 _TLS = (
