@@ -113,7 +113,12 @@ def _close_run(store: VectorStore, run: VectorRun, error: str | None) -> None:
     run.status = RunStatus.FAILED if error else RunStatus.SUCCEEDED
     run.error = error
     run.completed_utc = datetime.now(timezone.utc)
-    store.save_run(run)
+    try:
+        store.save_run(run)
+    except InvalidRecord as unstorable:  # a number that is none, say: the run is closed all the same
+        logger.warning("run %s is closed without what it told: %s", run.run_id, unstorable)
+        run.options = run.metrics = None
+        store.save_run(run)
 
 
 def _close_job(store: VectorStore, job: VectorJob, error: str | None) -> None:

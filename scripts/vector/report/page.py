@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from vector.commands.wording import counted, excerpt, printable
+from vector.commands.wording import counted, excerpt, finite, printable
 from vector.errors import ConfigurationError
 from vector.report import gather
 from vector.report.gather import Report
@@ -43,7 +43,7 @@ def render(report: Report, docs: str | None = None) -> str:
         .get_template("report.html.j2")
         .render(
             report=report,
-            specs=_printable(_specs(report)),
+            specs=_printable(finite(_specs(report))),
             style=Markup(_resource("page.css")),
             scripts=[Markup(script) for script in scripts],
             policy=Markup(policy),

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vector.commands.wording import json_text
 from vector.contracts.json_column import MOST_LEVELS, UnreadableJson, json_object, loaded_json, number_in, parsed_json
-from vector.contracts.models import JobStatus, JobType
+from vector.contracts.models import JobStatus, JobType, RunStatus
 from vector.engines.filters import SearchFilters
 from vector.engines.vector_cache import usable_vector
 from vector.errors import InvalidRecord, VectorError
 from vector.queue import JobQueue
+from vector.runs import recorded_run
 from vector.search_policy import SearchPolicy
 
 # DuckDB takes these for JSON.
@@ -223,3 +225,37 @@ def test_a_number_of_a_run_is_one_that_there_can_be():
     for value in (-1, 1e19, 1e300, int("9" * 308), 1e-300, True, "7", None, [], float("nan")):
         assert number_in({"n": value}, "n") == 0
     assert [number_in({"n": value}, "n") for value in (0, 7, 0.5, 10**18)] == [0, 7, 0.5, 10**18]
+
+
+@pytest.mark.parametrize("price", ["nan", "inf", "-5", "1e300"])
+def test_a_price_that_is_none_turns_no_limit_off_and_stops_no_other_space(project, price):
+    with project.connect() as connection:
+        connection.execute("update embedding_space set price_per_million_tokens = cast(? as double)", [price])
+        connection.execute("delete from embedding where chunk_id in (select chunk_id from embedding limit 3)")
+    with project.store() as store:
+        other = store.get_or_create_embedding_space("hash", "other", 8, space_key="other")
+    for options in ([], ["--max-cost", "1"]):
+        done = project.vector("embed", *options)
+        assert done.exit_code == 2, done
+        assert "space hash: price_per_million_tokens is" in done.stderr
+    ((open_runs,),) = project.query("select count(*) from run where status = 'RUNNING'")
+    assert open_runs == 0
+    rows = dict(project.query("select embedding_space_id, count(*) from embedding group by all"))
+    chunks = project.query("select count(*) from chunk where retired_utc is null")[0][0]
+    assert rows.pop(other.embedding_space_id) == chunks
+    assert list(rows.values()) == [chunks - 3]
+    for command in (["spaces", "--json"], ["report", "--out", str(project.folder / "report.html")]):
+        assert project.vector(*command).exit_code == 0
+
+
+def test_json_that_is_printed_has_no_number_that_json_lacks():
+    value = {"a": float("nan"), "b": [float("inf"), 1.5, (float("-inf"),)], "c": None, "d": True}
+    read = json.loads(json_text(value), parse_constant=pytest.fail)
+    assert read == {"a": None, "b": [None, 1.5, [None]], "c": None, "d": True}
+
+
+def test_a_run_whose_metrics_cannot_be_stored_is_closed(store):
+    with recorded_run(store, JobType.EMBED_CHUNKS, {}) as run:
+        run.metrics = {"cost": float("nan")}
+    found = store.get_run(run.run_id)
+    assert (found.status, found.metrics) == (RunStatus.SUCCEEDED, None)
