@@ -89,13 +89,12 @@ class SourceStatus(Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True)
 class UnknownMember:
     """What stands in a record for a stored `value` that its enum does not have, as a later version may have written it.
     It can be listed, and saved again; `reason` names the row."""
 
-    value: str
-    reason: str
+    def __init__(self, value: str, reason: str):
+        self.value, self.reason = value, reason
 
     def refuse(self) -> NoReturn:
         """Raises InvalidRecord."""
