@@ -37,13 +37,24 @@ def model(dbt, session):
     maps = [pa.schema(COLUMNS.items()).empty_table()]
     for space, count in vectors.query("vectors", SPACES).fetchall():
         sample = vectors.query("vectors", SAMPLE.format(space=space, limit=limit)).to_arrow_table()
-        maps.append(space_map(sample, space, keys[space], count))
+        maps.append(space_map(finite(sample), space, keys[space], count))
     return pa.concat_tables(maps)
+
+
+def finite(sample):
+    """The rows whose vectors are finite: one that is not, which a data test names, would leave no map of the others."""
+    return sample.filter(pa.array(np.isfinite(vectors_of(sample)).all(axis=1)))
+
+
+def vectors_of(sample):
+    """The vectors of the rows, (n, dimensions); NaN for null."""
+    numbers = sample["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return numbers.reshape(len(sample), -1) if len(sample) else np.zeros((0, 2))
 
 
 def space_map(sample, space, key, count):
     """The rows of one space."""
-    vectors = sample["vector"].combine_chunks().flatten().to_numpy().reshape(len(sample), -1)
+    vectors = vectors_of(sample)
     coordinates, shares = project_plane(vectors)
     computed = {"x": coordinates[:, 0], "y": coordinates[:, 1]}
     same = {
@@ -67,6 +78,8 @@ def project_plane(vectors):
     singular values. An axis may point either way: it is turned so that its largest element in absolute value is
     positive, as scikit-learn does. Of vectors that are all alike, all is 0.
     """
+    if not len(vectors):
+        return np.zeros((0, 2)), np.zeros(2)
     centred = np.asarray(vectors, dtype=np.float64)
     scale = np.linalg.norm(centred)
     centred = centred - centred.mean(axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -66,8 +67,21 @@ def one_line(text: str) -> str:
 
 def json_text(value: Any, ascii_only: bool = False) -> str:
     """The value as JSON in one line, with an escape for whatever would command a terminal and, with `ascii_only`, for
-    whatever is not ASCII."""
-    return _UNPRINTABLE.sub(_escaped, json.dumps(value, ensure_ascii=ascii_only, default=str))
+    whatever is not ASCII. NaN and infinity, which JSON does not know, are null."""
+    try:
+        text = json.dumps(value, ensure_ascii=ascii_only, default=str, allow_nan=False)
+    except ValueError:
+        text = json.dumps(finite(value), ensure_ascii=ascii_only, default=str)
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def finite(value: Any) -> Any:
+    """The value with None in place of every number in it that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    return [finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _escaped(found: re.Match[str]) -> str:

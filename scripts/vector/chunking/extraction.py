@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from itertools import chain
 from typing import Any
 
 from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
@@ -91,6 +92,7 @@ def html_text(html: str) -> str:
         raise SourceUnreadable("HTML: the elements are nested too deeply to be read") from None
 
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -98,7 +100,8 @@ def _hide_ampersands(tree: Any) -> str:
     """Puts a character that the texts do not have in the place of every `&`, and gives it: the parser has unescaped the
     texts, and inscriptis would do so again, once for each table that a text is in."""
     present = set().union(*tree.itertext())
-    stand_in = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in present)
+    private = chain(range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
+    stand_in = next(chr(code) for code in private if chr(code) not in present)
     for element in tree.iter():
         for part in ("text", "tail"):
             if "&" in (getattr(element, part) or ""):
@@ -114,7 +117,8 @@ def wikitext_text(wikitext: str) -> str:
     try:
         code = mwparserfromhell.parse(wikitext)
         _drop_wordless(code)
-        return code.strip_code()
+        # As browsers read &#xd800;, which is no character.
+        return _SURROGATES.sub("\ufffd", code.strip_code())
     except RecursionError:
         raise SourceUnreadable("wikitext: it is nested too deeply to be read") from None
 
@@ -165,7 +169,7 @@ def _values(payload: str, json_path: str) -> list[str]:
 
 def _compiled(json_path: str) -> Any:
     with _extra_installed():
-        from jsonpath import JSONPathEnvironment, JSONPathError
+        from jsonpath import JSONPathEnvironment
     if len(json_path) > LONGEST_JSON_PATH:
         raise InvalidRecord(f"json_path has {len(json_path)} characters; it may have {LONGEST_JSON_PATH}")
     environment = JSONPathEnvironment(strict=True)
@@ -173,7 +177,9 @@ def _compiled(json_path: str) -> Any:
         del environment.function_extensions[name]
     try:
         return environment.compile(json_path)
-    except (JSONPathError, RecursionError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # it fails as it likes: by OverflowError on 1e400
         # Not str(error), which fails on an empty path.
         reason = error.args[0] if error.args else type(error).__name__
         raise InvalidRecord(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 
 from vector.errors import ConfigurationError, ExtractionLimit
 
 MEGABYTE = 10**6
-# Each limit with its environment variable and what holds without one.
+# Each limit with its environment variable, what holds without one, and what it must be above: the libraries alone need
+# some memory.
 _VARIABLES = {
-    "seconds": ("VECTOR_EXTRACT_SECONDS", 60.0),
-    "memory_mb": ("VECTOR_EXTRACT_MEMORY_MB", 1024.0),
-    "input_mb": ("VECTOR_EXTRACT_INPUT_MB", 16.0),
-    "output_mb": ("VECTOR_EXTRACT_OUTPUT_MB", 16.0),
+    "seconds": ("VECTOR_EXTRACT_SECONDS", 60.0, 0.0),
+    "memory_mb": ("VECTOR_EXTRACT_MEMORY_MB", 1024.0, 50.0),
+    "input_mb": ("VECTOR_EXTRACT_INPUT_MB", 16.0, 0.0),
+    "output_mb": ("VECTOR_EXTRACT_OUTPUT_MB", 16.0, 0.0),
 }
+# More seconds or megabytes than this no system counts.
+_MOST = 1e9
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ExtractionLimits:
 
     @classmethod
     def from_environment(cls) -> ExtractionLimits:
-        """Raises ConfigurationError that names the variable whose value is no number above 0."""
+        """Raises ConfigurationError that names the variable whose value is no number, or is out of bounds."""
         return cls(**{name: _number(*variable) for name, variable in _VARIABLES.items()})
 
     @property
@@ -54,12 +56,15 @@ def exceeded(limit: str, most: float, what: str) -> ExtractionLimit:
     return ExtractionLimit(f"extraction_limit: {what}; {_VARIABLES[limit][0]} is {most:g}")
 
 
-def _number(variable: str, default: float) -> float:
+def _number(variable: str, default: float, above: float) -> float:
     text = os.environ.get(variable, "").strip()
     try:
         number = float(text) if text else default
     except ValueError:
         number = 0
-    if not 0 < number < math.inf:
-        raise ConfigurationError(f"{variable} is {text!r}; make it a number above 0, or unset it for {default:g}")
+    if not above < number <= _MOST:
+        raise ConfigurationError(
+            f"{variable} is {text!r}; make it a number above {above:g} and up to {_MOST:,.0f},"
+            f" or unset it for {default:g}"
+        )
     return number

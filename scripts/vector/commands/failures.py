@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from vector.commands.shared import add_command, open_store, print_result
+from vector.contracts.ledgers import utc_of
 from vector.errors import ConfigurationError
 from vector.store import VectorStore
 from vector.store.spaces import space_of_key
@@ -165,5 +166,5 @@ def _again(failure: dict[str, Any]) -> str:
     return "due now" if failure["is_due"] else f"due again {_when(failure['retry_after_utc'])}"
 
 
-def _when(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _when(moment: datetime | str) -> str:
+    return f"{utc_of(moment):%Y-%m-%d %H:%M} UTC"

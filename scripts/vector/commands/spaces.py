@@ -9,12 +9,15 @@ from typing import Any
 
 from vector.commands import publishing
 from vector.commands.shared import add_command, open_store, print_result, say, table
+from vector.contracts.ledgers import EMBEDDING_SPACE
 from vector.errors import ProviderError
 from vector.project.profile import find_project_dir
 from vector.providers import DiscoveredModel, discover_models
 from vector.spaces.seed import SpaceSeed
 from vector.store import VectorStore
-from vector.wording import one_line
+from vector.wording import excerpt, one_line
+
+_LENGTHS = {column.name: column.length for column in EMBEDDING_SPACE.columns if column.length}
 
 LIST_HELP = """With --json, one object: {"rows": [...]}, each with the keys space_key, provider, model_name, model_tag,
 dimensions, distance_metric, is_active, embedding_space_id, status, chunks, current, pending, quarantined,
@@ -114,10 +117,13 @@ def _discover(arguments: argparse.Namespace) -> int:
 
 def _named_plainly(model: DiscoveredModel) -> DiscoveredModel:
     """The model, unusable if its name could pass for more than a name: its row is for the seed."""
-    words = (model.model_name, model.model_tag or "", model.model_digest or "")
-    if all(one_line(word) == word for word in words):
-        return model
-    return replace(model, dimensions=None, problem="its name has a line break, or a character that cannot be seen")
+    words = {name: getattr(model, name) or "" for name in ("model_name", "model_tag", "model_digest")}
+    problem = None
+    if not all(one_line(word) == word for word in words.values()):
+        problem = "its name has a line break, or a character that cannot be seen"
+    elif not model.model_name or any(len(word) > _LENGTHS[name] for name, word in words.items()):
+        problem = "its name is empty, or longer than the ledger holds"
+    return replace(model, dimensions=None, problem=problem) if problem else model
 
 
 def _seed_row(seed: SpaceSeed, model: DiscoveredModel) -> dict[str, Any]:
@@ -152,4 +158,4 @@ def _discovered_text(models: Sequence[dict[str, Any]], seed: SpaceSeed) -> str:
 
 
 def _model(row: dict[str, Any]) -> str:
-    return f"{row['model_name']}:{row['model_tag']}" if row["model_tag"] else row["model_name"]
+    return excerpt(f"{row['model_name']}:{row['model_tag']}" if row["model_tag"] else row["model_name"])

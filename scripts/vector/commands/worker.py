@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vector.chunking.limits import ExtractionLimits
 from vector.commands.shared import (
     add_command,
     job_types,
@@ -76,6 +77,7 @@ def add_to(commands: Any) -> None:
 def _worker(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(arguments)
+    ExtractionLimits.from_environment()  # a setting that is none ends the worker, and no job
     options = WorkerOptions(
         worker_id=arguments.worker_id or this_worker(),
         loop=arguments.loop,

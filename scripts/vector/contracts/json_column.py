@@ -13,6 +13,8 @@ from vector.errors import InvalidRecord
 MOST_LEVELS = 100
 # Digits of a whole number: as many as the largest double has before its point, so that each can be compared with one.
 _MOST_DIGITS = 308
+# What counts, times and prices can be.
+_SMALLEST, _LARGEST = 1e-12, 1e18
 
 
 class UnreadableJson:
@@ -78,9 +80,10 @@ def json_object(text: str | None) -> dict[str, Any]:
 
 
 def number_in(values: Mapping[str, Any], name: str) -> float:
-    """The finite number of a key, from 0; 0 where it is missing or something else."""
+    """The number of a key, of a size that sums and quotients of such numbers can have; 0 where it is missing or
+    something else."""
     value = values.get(name)
-    return value if type(value) in (int, float) and 0 <= value < math.inf else 0
+    return value if type(value) in (int, float) and _SMALLEST <= value <= _LARGEST else 0
 
 
 _TOO_DEEP = f"it is nested deeper than {MOST_LEVELS} levels"

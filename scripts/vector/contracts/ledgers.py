@@ -62,9 +62,9 @@ class Ledger:
     def from_row(self, row: tuple, decode_vector: Callable[[Any], list[float]]) -> Any:
         """The record of a row in column order; `decode_vector` reads the engine's form of a vector.
 
-        JSON that cannot be read is an UnreadableJson, and keeps no other row, nor the rest of this one, from being
-        read. A time that Python does not have, which an earlier version may have stored, is None, and a warning is
-        logged; where it may not be null, it is the nearest that Python has.
+        JSON that cannot be read is an UnreadableJson, a word that its enum does not have an UnknownMember, and keeps no
+        other row, nor the rest of this one, from being read. A time that Python does not have, which an earlier version
+        may have stored, is None, and a warning is logged; where it may not be null, it is the nearest that Python has.
 
         Raises InvalidRecord, which names the row, when a value is none of its column's.
         """
@@ -72,6 +72,10 @@ class Ledger:
         for column, value in zip(self.columns, row, strict=True):
             if column.kind == "json" and value is not None:
                 values[column.field] = loaded_json(value, f"{self.named(row)}: {column.name}", column.shapes)
+                continue
+            if column.enum and isinstance(value, str) and value not in {each.value for each in column.enum}:
+                reason = f"{self.named(row)}: {column.name} is {value[:40]!r}, which this version does not know"
+                values[column.field] = models.UnknownMember(value, f"{reason}; correct the row, or upgrade")
                 continue
             try:
                 values[column.field] = _loaded(column, value, decode_vector)
@@ -96,7 +100,7 @@ def _stored(column: Column, value: Any) -> Any:
     if value is None:
         return None
     if column.enum:
-        return column.enum(value).value
+        return value.value if isinstance(value, models.UnknownMember) else column.enum(value).value
     if column.kind == "json":
         return value.text if isinstance(value, UnreadableJson) else canonical_json(value)
     if column.kind == "utc":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import Enum, EnumMeta
-from typing import Any, TypeVar, get_args
+from typing import Any, NoReturn, TypeVar, get_args
 
 import numpy as np
 
@@ -89,6 +89,18 @@ class SourceStatus(Enum):
     ERROR = "error"
 
 
+class UnknownMember:
+    """What stands in a record for a stored `value` that its enum does not have, as a later version may have written it.
+    It can be listed, and saved again; `reason` names the row."""
+
+    def __init__(self, value: str, reason: str):
+        self.value, self.reason = value, reason
+
+    def refuse(self) -> NoReturn:
+        """Raises InvalidRecord."""
+        raise InvalidRecord(self.reason)
+
+
 class PublicationAction(Enum):
     """How a space came to be live, or was retired."""
 
@@ -111,7 +123,7 @@ def _plain(value: Any) -> Any:
     """The value as JSON would hold it, sharing no list or dict with the original."""
     if isinstance(value, UnreadableJson):
         return {"unreadable": value.reason}
-    if isinstance(value, Enum):
+    if isinstance(value, (Enum, UnknownMember)):
         return value.value
     if isinstance(value, datetime):
         return _to_utc(value).isoformat()

@@ -134,9 +134,19 @@ def first_batches(
     return size, tokens
 
 
+# Sums of it, over as many tokens as there can be, are finite.
+_HIGHEST_PRICE = 1e12
+
+
 def refuse_unpriced(space: EmbeddingSpace, options: EmbedOptions) -> None:
     """Raises ConfigurationError when a limit of cost is given for a space without a price whose model a server has: for
-    one in this process nobody is paid."""
+    one in this process nobody is paid. So does a price that is none: every limit would be kept by it."""
+    price = space.price_per_million_tokens
+    if price is not None and not 0 <= price <= _HIGHEST_PRICE:
+        raise ConfigurationError(
+            f"space {space.space_key}: price_per_million_tokens is {price:g}, which is no price: correct it in"
+            " seeds/embedding_space_seed.csv and run `dbt build`"
+        )
     unpriced = options.max_cost is not None and space.price_per_million_tokens is None
     if unpriced and not provider_class(space.provider).in_process:
         raise ConfigurationError(

@@ -61,9 +61,9 @@ class ClaimRequest:
     job_types: tuple[str, ...] = ()
 
 
-# The largest number of a ledger's counter. A claim leaves one that is there as it is, as one more is none that the
-# column holds, and one row would keep all others from being claimed.
-LARGEST_COUNT = 2**31 - 1
+# The largest number that the ledger lets a counter have (`ck_job_counters`). A claim leaves one that is there as it is,
+# as one more would be refused, and one row would keep all others from being claimed.
+LARGEST_COUNT = 2**31 - 2
 NEXT_ATTEMPT = f"job.attempt_count + case when job.attempt_count < {LARGEST_COUNT} then 1 else 0 end"
 
 

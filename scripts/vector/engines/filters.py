@@ -108,7 +108,13 @@ def _pairs(tags: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _moment(name: str, value: Any) -> datetime | None:
-    if value is None or isinstance(value, datetime):
+    if value is None:
+        return value
+    if isinstance(value, datetime):
+        try:
+            naive_utc(value)
+        except OverflowError:
+            raise ConfigurationError(f"{name} is {value}, which is not of the years 1 to 9999 in UTC") from None
         return value
     if isinstance(value, date):
         return datetime.combine(value, time())

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -66,6 +66,24 @@ def only_a_copy(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         logger.warning("%s: no copy is kept for the next process (%s); see VECTOR_CACHE_DIR", folder, error.strerror)
+
+
+def usable_vector(value: Any, dimensions: int) -> np.ndarray | None:
+    """A stored vector, as the engine decodes it, as float32 of shape (dimensions,); None where it is none, or is not
+    finite: somebody else wrote it, and it must not keep the others from being compared."""
+    with suppress(TypeError, ValueError, OverflowError), np.errstate(over="ignore"):
+        vector = np.asarray(value, dtype=np.float32)
+        if vector.shape == (dimensions,) and np.isfinite(vector).all():
+            return vector
+    return None
+
+
+def tell_unusable(count: int, embedding_space_id: str) -> None:
+    """Logs that so many vectors of a space were left out."""
+    logger.warning(
+        "%d of the vectors of space %s cannot be compared and are left out; `vector verify` names them",
+        count, embedding_space_id,
+    )  # fmt: skip
 
 
 class VectorSource(Protocol):

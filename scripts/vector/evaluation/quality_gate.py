@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from vector.contracts.json_column import json_object
+from vector.contracts.ledgers import utc_of
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
@@ -217,7 +218,9 @@ def _latest_evaluation(engine: Engine, space: EmbeddingSpace, threshold: Thresho
     for evaluation_id, asked_utc, policy_json in rows:
         # As objects: engines may write a number in several ways.
         if json_object(policy_json) == plain:
-            return _Evaluation(evaluation_id, asked_utc, scores_of(engine, evaluation_id).get(threshold.metric, {}))
+            return _Evaluation(
+                evaluation_id, utc_of(asked_utc), scores_of(engine, evaluation_id).get(threshold.metric, {})
+            )
     return None
 
 
@@ -231,4 +234,4 @@ def _last_change(engine: Engine, space: EmbeddingSpace) -> datetime | None:
         " where embedding.embedding_space_id = ?",
         [space.embedding_space_id],
     )
-    return max((moment for moment in (written, changed) if moment), default=None)
+    return max((utc_of(moment) for moment in (written, changed) if moment), default=None)

@@ -13,6 +13,7 @@ from enum import Enum
 from functools import partial
 
 from vector.contracts.json_column import UnreadableJson
+from vector.contracts.models import UnknownMember
 from vector.errors import ExtractionLimit, InvalidRecord, SpaceRefused, UnusableInput
 from vector.jobs.context import JobContext, JobStopped
 from vector.jobs.handlers import handler_of
@@ -79,8 +80,9 @@ class ActiveJob:
     def _attempt(self) -> Outcome:
         job = self.claimed.job
         try:
-            if isinstance(job.input_json, UnreadableJson):
-                job.input_json.refuse()
+            for value in (job.job_type, job.input_json):
+                if isinstance(value, (UnknownMember, UnreadableJson)):
+                    value.refuse()
             metrics = handler_of(job.job_type).run(self._context())
             held = self.queue.complete(self.claimed, metrics)
             return Outcome.SUCCEEDED if held else self._told_lost()

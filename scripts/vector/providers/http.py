@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -102,7 +103,7 @@ class HttpClient:
     ) -> dict[str, Any]:
         body = None
         if payload is not None:
-            body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+            body = _encoded(payload)
         failures = 0
         while True:
             if not urgent:
@@ -264,6 +265,14 @@ class HttpClient:
         return f"{server} failed with {self._shown(failure)}; {dialect.failed}"
 
 
+def _encoded(payload: Any) -> bytes:
+    """The payload as JSON in UTF-8; what has no UTF-8 form, a lone surrogate in a name that a server told, as ASCII."""
+    try:
+        return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(payload, separators=(",", ":")).encode()
+
+
 _TLS = (
     ("CERTIFICATE_VERIFY_FAILED", "hostname", "has a certificate for another host name"),
     ("CERTIFICATE_VERIFY_FAILED", "expired", "has a certificate that has expired"),
@@ -286,7 +295,10 @@ def _tls_failure(text: str) -> str:
 
 def _redirection(location: str | None) -> str:
     """Where a redirect leads, of which no token is shown. It is not followed: texts and keys would go there."""
-    where = re.match(r"https?://\S+", location or "")
+    where = None
+    with suppress(ValueError):
+        found = re.match(r"https?://\S+", location or "")
+        where = found and shown_url(found[0])
     if where is None:
         return "it redirects elsewhere, which is not followed: name the final URL"
-    return f"it redirects to {shown_url(where[0])}, which is not followed: if that is the server, name it"
+    return f"it redirects to {where}, which is not followed: if that is the server, name it"

@@ -14,7 +14,7 @@ from vector.providers.base import DiscoveredModel, ModelDescription
 from vector.providers.http import Dialect, HttpClient
 from vector.providers.pacing import Clock, HttpPolicy
 from vector.providers.refusals import Doubtful
-from vector.providers.replies import is_count, is_name
+from vector.providers.replies import is_count, is_name, vector_length
 from vector.providers.served import PROBE, HttpProvider
 from vector.providers.transport import Credentials, split_credentials
 
@@ -119,7 +119,8 @@ class OllamaProvider(HttpProvider):
         dimensions, problem = None, None
         try:
             body = client.post("/api/embed", {"model": full, "input": [PROBE]}, tries=1)
-            dimensions = len(body["embeddings"][0]) or None
+            dimensions = vector_length(body["embeddings"][0])
+            problem = None if dimensions else "its reply holds no vector"
         except (InputRefused, ProviderError) as error:
             problem = str(error.otherwise if isinstance(error, Doubtful) else error)
         except (LookupError, TypeError):
@@ -170,7 +171,9 @@ def _listed(client: HttpClient, urgent: bool = False) -> list[dict[str, Any]] | 
         models = client.get("/api/tags", tries=tries, missing={}, urgent=urgent).get("models")
     except Doubtful as error:
         raise error.otherwise from None
-    return [model for model in models if isinstance(model, dict)] if isinstance(models, list) else None
+    if not isinstance(models, list):
+        return None
+    return [model for model in models if isinstance(model, dict) and isinstance(model.get("name"), str)]
 
 
 def _shown(client: HttpClient, model: str) -> ModelDescription:

@@ -144,7 +144,12 @@ class OnnxProvider(EmbeddingProvider):
             from tokenizers import Tokenizer
         except ImportError:
             raise ConfigurationError(f"the onnx provider needs tokenizers: {INSTALL}") from None
-        tokenizer = Tokenizer.from_file(str(file))
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises bare exceptions of its own
+            raise ConfigurationError(
+                f"onnx model {space.model_name!r} cannot be loaded from {file}: {one_line(error)}"
+            ) from None
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return lambda texts: [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]

@@ -19,7 +19,7 @@ from vector.providers.base import DiscoveredModel, EmbeddingReply, ModelDescript
 from vector.providers.http import Dialect, HttpClient
 from vector.providers.pacing import Clock, HttpPolicy
 from vector.providers.refusals import Doubtful
-from vector.providers.replies import is_count
+from vector.providers.replies import is_count, vector_length
 from vector.providers.served import PROBE, HttpProvider
 from vector.providers.transport import Credentials, split_credentials
 
@@ -112,7 +112,8 @@ class OpenAIProvider(HttpProvider):
         dimensions, problem = None, None
         try:
             body = client.post("/embeddings", {"model": name, "input": [PROBE]}, tries=1)
-            dimensions = len(body["data"][0]["embedding"]) or None
+            dimensions = vector_length(body["data"][0]["embedding"])
+            problem = None if dimensions else "its reply holds no vector"
         except (InputRefused, ProviderError) as error:
             problem = str(error.otherwise if isinstance(error, Doubtful) else error)
         except (LookupError, TypeError):
@@ -290,7 +291,9 @@ def _listed(client: HttpClient, tolerant: bool = True) -> list[dict[str, Any]]:
         if tolerant:
             return []
         raise (error.otherwise if isinstance(error, Doubtful) else error) from None
-    return [model for model in models if isinstance(model, dict)] if isinstance(models, list) else []
+    if not isinstance(models, list):
+        return []
+    return [model for model in models if isinstance(model, dict) and isinstance(model.get("id"), str)]
 
 
 def _lengths(model: dict[str, Any]) -> dict[str, int]:

@@ -78,6 +78,11 @@ def is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 31
 
 
+def vector_length(value: Any) -> int | None:
+    """The dimensions of what a server told as a vector; None where it is no list of numbers."""
+    return len(value) if isinstance(value, list) and value and set(map(type, value)) <= {int, float} else None
+
+
 def is_name(value: str) -> bool:
     """Whether what a server told can be a name, version or digest: short, and of characters that can be seen."""
     return 0 < len(value) <= 90 and value.isprintable()

@@ -59,8 +59,11 @@ def is_loopback(host: str | None) -> bool:
 
 
 def shown_url(url: str) -> str:
-    """A URL as it may be shown and stored: without user, query and fragment, and of its path the common words only."""
+    """A URL as it may be shown and stored: without user, query and fragment, and of its path the common words only.
+    Raises ValueError when it is none."""
     parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("there is no host in it")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     path = "/".join("***" if _may_be_secret(segment) else segment for segment in parts.path.split("/"))
     with suppress(ValueError):
@@ -123,7 +126,7 @@ def open_session(url: str, credentials: Credentials) -> requests.Session:
     """A session for the server at `url`, for many threads, whose requests `Deadline` can cut. Warns when a key would
     be sent where others can read it. Raises ConfigurationError when the file of certificates that the environment names
     is none."""
-    session = requests.Session()
+    session = _Session()
     session.auth = credentials
     loopback = is_loopback(urlsplit(url).hostname)
     secure = urlsplit(url).scheme == "https"
@@ -139,6 +142,13 @@ def open_session(url: str, credentials: Credentials) -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, _CuttableAdapter(pool_maxsize=64))
     return session
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None, whatever the reply says: to tell where it leads, requests would read all of its body, decoded, however
+        large it is; and no redirect is followed."""
+        return None
 
 
 def _ca_bundle() -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from vector.contracts.ledgers import utc_of
 from vector.report.gather import Report, Row, SpaceMap
 
 STATES = ("current", "pending", "quarantined")
@@ -56,7 +57,7 @@ def quality(report: Report) -> Spec:
     chart = (interval + layers).properties(width=WIDTH, height=HEIGHT)
     columns = "series metric mean_score ci_lower ci_upper query_count".split()
     rows = [
-        {**{name: row[name] for name in columns}, "evaluated": row["evaluated_utc"].isoformat()}
+        {**{name: row[name] for name in columns}, "evaluated": utc_of(row["evaluated_utc"]).isoformat()}
         for row in report.quality
     ]
     return _spec(chart.facet(alt.Facet("metric:N", sort=list(METRICS), title=None), columns=3), rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from vector.contracts.json_column import json_object, number_in
+from vector.contracts.ledgers import utc_of
 from vector.contracts.models import JobType
 from vector.engines.base import Engine
+from vector.engines.vector_cache import usable_vector
 from vector.errors import ConfigurationError
 from vector.store import VectorStore
 from vector.wording import excerpt
@@ -242,7 +245,7 @@ def _cost(engine: Engine, keys: Sequence[str]) -> list[Row]:
     )
     days: dict[tuple[str, str], Row] = defaultdict(lambda: {"vectors": 0, "requests": 0, "tokens": 0, "cost": None})
     for started, key, text in rows:
-        metrics, row = json_object(text), days[f"{started:%Y-%m-%d}", key]
+        metrics, row = json_object(text), days[f"{utc_of(started):%Y-%m-%d}", key]
         row["vectors"] += number_in(metrics, "written")
         row["requests"] += number_in(metrics, "requests") + number_in(metrics, "canary_requests")
         row["tokens"] += number_in(metrics, "input_tokens") + number_in(metrics, "canary_tokens")
@@ -257,17 +260,17 @@ def _cost(engine: Engine, keys: Sequence[str]) -> list[Row]:
 def _maps(engine: Engine, keys: Sequence[str]) -> list[SpaceMap]:
     condition, parameters = _among(["space_key"], keys)
     counts = engine.query(
-        "select spaces.space_key, spaces.embedding_space_id, count(*)"
+        "select spaces.space_key, spaces.embedding_space_id, spaces.dimensions, count(*)"
         f" from {engine.table('embedding_current')} as vectors inner join {engine.table('embedding_space')} as spaces"
         f" on spaces.embedding_space_id = vectors.embedding_space_id{condition}"
-        " group by spaces.space_key, spaces.embedding_space_id order by spaces.space_key",
+        " group by spaces.space_key, spaces.embedding_space_id, spaces.dimensions order by spaces.space_key",
         parameters,
     )
     limit = min(MAP_CHUNKS, ALL_MAPS_CHUNKS // max(len(counts), 1))
-    return [_map(engine, key, space_id, count, limit) for key, space_id, count in counts]
+    return [_map(engine, *space, limit) for space in counts]
 
 
-def _map(engine: Engine, space_key: str, embedding_space_id: str, count: int, limit: int) -> SpaceMap:
+def _map(engine: Engine, space_key: str, embedding_space_id: str, dimensions: int, count: int, limit: int) -> SpaceMap:
     """Chunk ids are digests, so the first of them are a sample that no property of a chunk decides."""
     vectors, chunk = engine.table("embedding_current"), engine.table("chunk")
     rows = engine.stream(
@@ -280,11 +283,16 @@ def _map(engine: Engine, space_key: str, embedding_space_id: str, count: int, li
         [embedding_space_id, embedding_space_id],
     )
     sample, points = [], []
-    for vector, source_id, source_type, title, content in rows:
-        sample.append(np.array(engine.decode_vector(vector), dtype=np.float32))
+    for stored, source_id, source_type, title, content in rows:
+        vector = None
+        with suppress(TypeError, ValueError):
+            vector = usable_vector(engine.decode_vector(stored), dimensions)
+        if vector is None:
+            continue
+        sample.append(vector)
         text = {"title": excerpt(title or "", 80), "text": excerpt(content, MAP_TEXT)}
         points.append({"source_type": source_type, "source": source_id, **text})
-    places, shares = principal_plane(np.array(sample))
+    places, shares = principal_plane(np.array(sample).reshape(len(sample), dimensions))
     return SpaceMap(
         space_key,
         count,
@@ -296,6 +304,8 @@ def _map(engine: Engine, space_key: str, embedding_space_id: str, count: int, li
 def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates of n vectors on their first two principal components, (n, 2), and the share of the variance that
     each shows, (2,): by singular values (Jolliffe 2002, section 3.5), zeros where all vectors are alike."""
+    if not len(vectors):
+        return np.zeros((0, 2)), np.zeros(2)
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     if len(centred) < 2 or centred.shape[1] < 2:
         centred = np.pad(centred, ((0, max(0, 2 - len(centred))), (0, max(0, 2 - centred.shape[1]))))

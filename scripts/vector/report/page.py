@@ -20,7 +20,7 @@ from markupsafe import Markup
 from vector.errors import ConfigurationError
 from vector.report import gather
 from vector.report.gather import Report
-from vector.wording import counted, excerpt, printable
+from vector.wording import counted, excerpt, finite, printable
 
 TEXT = 200  # characters of an error or another text
 ENGINES = {"duckdb": "DuckDB", "sqlserver": "SQL Server"}
@@ -43,7 +43,7 @@ def render(report: Report, docs: str | None = None) -> str:
         .get_template("report.html.j2")
         .render(
             report=report,
-            specs=_printable(_specs(report)),
+            specs=_printable(finite(_specs(report))),
             style=Markup(_resource("page.css")),
             scripts=[Markup(script) for script in scripts],
             policy=Markup(policy),

@@ -188,4 +188,5 @@ def _question(
 def _vector_changed(retrieval: VectorRetrieval, question: Question) -> bool:
     if retrieval.query_embedding is None or question.vector is None:
         return False
-    return not np.allclose(retrieval.query_embedding, question.vector, rtol=0, atol=VECTOR_TOLERANCE)
+    then = np.asarray(retrieval.query_embedding, dtype=np.float64)
+    return then.shape != question.vector.shape or not np.allclose(then, question.vector, rtol=0, atol=VECTOR_TOLERANCE)

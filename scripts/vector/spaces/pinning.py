@@ -148,9 +148,16 @@ def _checked_canaries(space: EmbeddingSpace, canaries: Iterable[EmbeddingCanary]
         about = f"embedding_canary {index} of space {space.space_key}"
         if index >= len(CANARIES) or canary.canary_sha256 != compute_content_hash(CANARIES[index]):
             raise InvalidRecord(f"{about} is of a text that this version does not have: use the version that wrote it")
-        if compute_vector_hash(canary.vector) != canary.vector_sha256:
+        if not _is_intact(canary):
             raise InvalidRecord(f"{about}: vector_sha256 is not the hash of the vector; restore the row from a backup")
     return stored
+
+
+def _is_intact(canary: EmbeddingCanary) -> bool:
+    try:
+        return compute_vector_hash(canary.vector) == canary.vector_sha256
+    except InvalidRecord:  # it holds no finite numbers
+        return False
 
 
 def _first_vectors(space: EmbeddingSpace, calls: CanaryCalls, batch_size: int | None) -> dict[int, np.ndarray]:

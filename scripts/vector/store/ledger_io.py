@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from vector.contracts.identity import require_storable_text
+from vector.contracts.identity import canonical_json, require_storable_text
+from vector.contracts.json_column import parsed_json
 from vector.contracts.ledgers import Column, Ledger
 from vector.engines.base import Engine, key_match
 from vector.errors import InvalidRecord
@@ -120,10 +121,14 @@ def save(engine: Engine, ledger: Ledger, records: Iterable[Any]) -> SaveResult:
     changed = []
     for key, row in rows.items():
         differing = _differing(ledger, existing[key], row) if key in existing else []
-        fixed = [name for name in differing if name not in ledger.mutable]
+        fixed = [
+            name
+            for name in differing
+            if name not in ledger.mutable and not _respelled(ledger, name, existing[key], row)
+        ]
         if fixed:
             raise InvalidRecord(f"{ledger.table} {'/'.join(map(str, key))}: {', '.join(fixed)} cannot change")
-        if differing:
+        if any(name in ledger.mutable for name in differing):
             changed.append(row)
     inserted = insert_new(engine, ledger, (row for key, row in rows.items() if key not in existing))
     updated = _update(engine, ledger, changed) if changed else 0
@@ -185,6 +190,17 @@ def _differing(ledger: Ledger, old: tuple, new: tuple) -> list[str]:
         for column, before, after in zip(ledger.columns, old, new, strict=True)
         if column.kind != "vector" and column.name not in _WRITE_TIMES and before != after
     ]
+
+
+def _respelled(ledger: Ledger, name: str, old: tuple, new: tuple) -> bool:
+    """Whether a column has the JSON that it had, which somebody else spelt with other blanks or another order."""
+    position = ledger.column_names.index(name)
+    if ledger.columns[position].kind != "json" or None in (old[position], new[position]):
+        return False
+    try:
+        return canonical_json(parsed_json(old[position])) == new[position]
+    except ValueError:
+        return False
 
 
 def _update(engine: Engine, ledger: Ledger, rows: list[tuple]) -> int:

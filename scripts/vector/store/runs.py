@@ -12,7 +12,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from vector.contracts.ledgers import utc_of
 from vector.contracts.models import EmbeddingSpace, JobStatus, JobType, RunStatus, VectorJob, VectorRun
+from vector.errors import InvalidRecord
 from vector.store.store import VectorStore
 
 logger = logging.getLogger(__name__)
@@ -70,17 +72,26 @@ def close_abandoned_runs(store: VectorStore) -> int:
     """
     closed = 0
     for job in store.list_jobs(status=JobStatus.RUNNING):
-        # A worker's job has a lease: the queue takes it back when that runs out.
-        if job.lease_expires_utc is not None or not _is_abandoned(job):
+        # A worker's job has a lease, or has lost it: the queue takes it back. Earlier versions did not mark that of a
+        # command, which has one attempt.
+        by_hand = job.by_hand_flag or job.max_attempts == 1
+        if job.lease_expires_utc is not None or not by_hand or not _is_abandoned(job):
             continue
-        runs = store.list_runs(job.job_id)
-        for run in runs:
-            if run.status is RunStatus.RUNNING:
-                _close_run(store, run, _ABANDONED)
-                closed += 1
-        # The process may have ended before it recorded its run, or when it had closed that and not yet the job.
-        _close_job(store, job, runs[-1].error if runs else _ABANDONED)
+        try:
+            closed += _close_abandoned(store, job)
+        except InvalidRecord as error:  # a row that no version of ours wrote: it must not stop the run that comes
+            logger.warning("job %s was left open: %s", job.job_id, error)
     return closed
+
+
+def _close_abandoned(store: VectorStore, job: VectorJob) -> int:
+    runs = store.list_runs(job.job_id)
+    still_open = [run for run in runs if run.status is RunStatus.RUNNING]
+    for run in still_open:
+        _close_run(store, run, _ABANDONED)
+    # The process may have ended before it recorded its run, or when it had closed that and not yet the job.
+    _close_job(store, job, runs[-1].error if runs else _ABANDONED)
+    return len(still_open)
 
 
 def running_elsewhere(store: VectorStore, space: EmbeddingSpace) -> str:
@@ -90,7 +101,7 @@ def running_elsewhere(store: VectorStore, space: EmbeddingSpace) -> str:
         " and status = 'RUNNING' and worker_id <> ? order by started_utc desc",
         [space.embedding_space_id, this_worker()],
     )
-    return f"{rows[0][0]} since {rows[0][1]:%Y-%m-%d %H:%M:%S} UTC" if rows else "another session"
+    return f"{rows[0][0]} since {utc_of(rows[0][1]):%Y-%m-%d %H:%M:%S} UTC" if rows else "another session"
 
 
 def _close(store: VectorStore, job: VectorJob, run: VectorRun, error: str | None) -> None:
@@ -102,7 +113,12 @@ def _close_run(store: VectorStore, run: VectorRun, error: str | None) -> None:
     run.status = RunStatus.FAILED if error else RunStatus.SUCCEEDED
     run.error = error
     run.completed_utc = datetime.now(UTC)
-    store.save_run(run)
+    try:
+        store.save_run(run)
+    except InvalidRecord as unstorable:  # a number that is none, say: the run is closed all the same
+        logger.warning("run %s is closed without what it told: %s", run.run_id, unstorable)
+        run.options = run.metrics = None
+        store.save_run(run)
 
 
 def _close_job(store: VectorStore, job: VectorJob, error: str | None) -> None:

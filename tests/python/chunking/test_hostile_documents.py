@@ -75,7 +75,7 @@ def test_a_query_that_may_take_for_ever_is_refused_when_it_is_queued(name):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text("$.*[]?@()<=>!&|,:'\"0a ~^#", max_size=60))
+@given(st.text("$.*[]?@()<=>!&|,:'\"09ea ~^#-", max_size=60))
 def test_any_query_is_one_or_is_refused(query):
     try:
         check_json_path(f"${query}")
@@ -151,12 +151,42 @@ def test_a_worker_that_must_end_does_not_wait(no_process):
     assert not extraction_process._idle
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "much"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "much", "1e300", "1e20"])
 @pytest.mark.parametrize("variable", ["SECONDS", "MEMORY_MB", "INPUT_MB", "OUTPUT_MB"])
 def test_a_setting_that_is_no_number_is_named(monkeypatch, variable, value):
     monkeypatch.setenv(f"VECTOR_EXTRACT_{variable}", value)
-    with pytest.raises(ConfigurationError, match=f"VECTOR_EXTRACT_{variable} is '{value}'; make it a number above 0"):
+    with pytest.raises(
+        ConfigurationError, match=f"VECTOR_EXTRACT_{variable} is '{value}'; make it a number above (0|50) and up"
+    ):
         ExtractionLimits.from_environment()
+
+
+@pytest.mark.parametrize("variable", ["SECONDS", "MEMORY_MB", "INPUT_MB", "OUTPUT_MB"])
+def test_the_largest_setting_is_one(monkeypatch, variable, no_process):
+    monkeypatch.setenv(f"VECTOR_EXTRACT_{variable}", "1e9")
+    assert ExtractionProcess(ExtractionLimits.from_environment()).extract_text(*NEIGHBOUR).strip() == "Io has geysers"
+
+
+def test_with_the_least_memory_a_small_text_is_read(no_process):
+    reader = ExtractionProcess(replace(LIMITS, memory_mb=50.1))
+    assert reader.extract_text(*NEIGHBOUR).strip() == "Io has geysers"
+    assert reader.extract_text("'''Io'''", "wikitext", None, "text") == "Io"
+
+
+def test_a_wrong_setting_ends_the_worker_and_no_job(project):
+    job = queued(project, "good", {"from": {"text": "Io"}})
+    project.environment = {"VECTOR_EXTRACT_SECONDS": "a minute"}
+    done = project.vector("worker", "--once")
+    assert (done.exit_code, "VECTOR_EXTRACT_SECONDS is 'a minute'" in done.stderr) == (2, True), done
+    with project.store() as store:
+        assert store.get_job(job.job_id).attempt_count == 0
+
+
+def test_every_character_of_private_use_and_half_a_pair_are_read():
+    private = "".join(map(chr, range(0xE000, 0xF900)))
+    assert extract_text(f"<p>{private}&amp;</p>", "html").strip() == f"{private}&"
+    reader = ExtractionProcess(LIMITS)
+    assert reader.extract_text("Io &#xd800; here", "wikitext", None, "text") == "Io \ufffd here"
 
 
 def queued(project, name, given, **options):

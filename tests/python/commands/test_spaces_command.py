@@ -249,3 +249,14 @@ def test_a_name_that_could_pass_for_a_row_gets_none(project, monkeypatch, part, 
     assert (first["seed_row"], first["dimensions"]) == (None, None)
     assert "line break" in first["problem"]
     assert second["seed_row"]
+
+
+@pytest.mark.parametrize("name", ["", "m" * 201, "m" * 100_000])
+def test_a_name_that_no_ledger_holds_gets_no_row(project, monkeypatch, name):
+    models = [DiscoveredModel("ollama", name, None, 8), DiscoveredModel("ollama", "good", "v1", 8)]
+    monkeypatch.setattr("vector.commands.spaces.discover_models", lambda provider: models)
+    done = project.vector("spaces", "discover", "--provider", "ollama")
+    assert max(map(len, done.stdout.splitlines())) < 500
+    first, second = json.loads(project.vector("spaces", "discover", "--provider", "ollama", "--json").stdout)["models"]
+    assert (first["seed_row"], "longer than the ledger holds" in first["problem"]) == (None, True)
+    assert second["seed_row"]

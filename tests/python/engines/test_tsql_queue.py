@@ -167,7 +167,7 @@ def test_a_claim_leaves_a_spent_counter_as_it_is_and_gives_the_job_up(jobs, conn
     server.answers.insert(0, (r"output inserted\.job_id", lambda parameters: next(answers)))
     assert jobs.claim() == []
     claim, _ = sent(connection, "update top")
-    assert "attempt_count + case when job.attempt_count < 2147483647 then 1 else 0 end" in claim["sql"]
+    assert "attempt_count + case when job.attempt_count < 2147483646 then 1 else 0 end" in claim["sql"]
     (given_up,) = sent(connection, r"^update \[vector\]\.\[job\]")
     assert "DEADLETTER" in given_up["parameters"]
     assert not sent(connection, "^insert into")

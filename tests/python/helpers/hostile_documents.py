@@ -81,5 +81,7 @@ REFUSED = {
     "json search": _json(["a" * 40 + "!"], "$[?search(@,'(a+)+$')]"),
     "json match": _json({"a": ["a" * 40 + "!"]}, "$..[?match(@,'(a|a)*b')]"),
     "json long path": _json([], "$" + "..*" * 1000),
+    "json large real": _json([], "$[?@.a == 1e400]"),
+    "json large whole": _json([], f"$[?@.a == {'9' * 900}]"),
     "json nested filter": _json([], "$[?" + "(" * 900 + "@" + ")" * 90 + "]"),
 }

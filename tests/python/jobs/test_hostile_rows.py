@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vector.contracts.json_column import MOST_LEVELS, UnreadableJson, json_object, loaded_json, number_in, parsed_json
-from vector.contracts.models import JobStatus, JobType
+from vector.contracts.models import JobStatus, JobType, RunStatus
 from vector.engines.filters import SearchFilters
+from vector.engines.vector_cache import usable_vector
 from vector.errors import InvalidRecord, VectorError
 from vector.jobs.queue import JobQueue
 from vector.search.policy import SearchPolicy
+from vector.store.runs import recorded_run
+from vector.wording import json_text
 
 # DuckDB takes these for JSON.
 HOSTILE = {
@@ -132,3 +135,127 @@ def test_bad_rows_stop_no_command(project):
         assert done.exit_code == 0, (command, done)
     for mart in ("dead_letter", "job_queue_health", "run_history", "retrieval_audit"):
         assert project.query(f"select * from {mart}")
+
+
+def hit_vector(project, numbers):
+    """Puts another vector into the row of one current chunk; its chunk."""
+    with project.connect() as connection:
+        row = connection.execute("select * from embedding order by chunk_id limit 1").fetchone()
+        names = [each[0] for each in connection.description]
+        values = dict(zip(names, row, strict=True))
+        connection.execute("delete from embedding where chunk_id = ?", [values["chunk_id"]])
+        connection.execute(
+            f"insert into embedding ({', '.join(names)}) values ({', '.join('?' * len(names))})",
+            list({**values, "vector": numbers}.values()),
+        )
+    return values["chunk_id"]
+
+
+@pytest.mark.parametrize("number", [None, "nan", "inf", 0.0])
+def test_an_unusable_vector_is_left_out_and_told_and_the_others_are_found(project, caplog, number):
+    hit_vector(project, [number if number is None else float(number)] * 8)
+    for command in (
+        ["search", "moons"], ["search", "moons", "--mode", "hybrid"], ["search", "moons", "--mmr", "0.5"],
+        ["replay", "--since", "2020-01-01"], ["embed"],
+        ["report", "--out", str(project.folder / "report.html")],
+    ):  # fmt: skip
+        done = project.vector(*command)
+        assert done.exit_code == 0, (command, done)
+        if command[0] == "search":
+            assert "1 of the vectors of space" in caplog.text
+            assert "`vector verify` names them" in caplog.text
+        caplog.clear()
+    assert project.vector("verify").exit_code == 1
+
+
+def test_a_vector_is_finite_and_of_its_space():
+    assert usable_vector([1, 2], 2).tolist() == [1, 2]
+    for value in (
+        None,
+        [],
+        [1],
+        [1, 2, 3],
+        [1, None],
+        [1, "a"],
+        [1, float("nan")],
+        [1, 1e39],
+        [[1, 2]],
+        {"a": 1},
+        "ab",
+    ):
+        assert usable_vector(value, 2) is None
+
+
+# Each was taken by a ledger's constraints, and ended a command for all other rows.
+def test_times_spellings_and_sizes_that_a_ledger_takes_stop_no_command(project):
+    far, small = ("timestamp", "290000-01-01"), "a" * 36
+    huge = json.dumps({name: int("9" * 308) for name in ("input_bytes", "seconds", "planned", "written", "cost")})
+    for n in range(5):
+        insert(
+            project, "run", run_id=("varchar", f"far-{n}"), started_utc=far, completed_utc=far,
+            metrics_json=("varchar", huge),
+        )  # fmt: skip
+    for n, filters in enumerate(
+        ({"updated_from": "0001-01-01T00:00:00+14:00"}, {"updated_before": "9999-12-31T23-14"})
+    ):
+        insert(
+            project, "retrieval", retrieval_id=("varchar", f"far-{n}"), filters_json=("varchar", json.dumps(filters))
+        )
+    insert(project, "retrieval", retrieval_id=("varchar", "short"), query_embedding=("float[]", "[1.0, 2.0]"))
+    for by_hand, most in (("true", "1"), (None, "3")):
+        insert(
+            project, "job", job_id=("varchar", f"{by_hand}-{small}"[:36]), status=("varchar", "RUNNING"),
+            input_json=("varchar", '{ "space_key" : "hash" }'), by_hand_flag=("boolean", by_hand),
+            max_attempts=("integer", most), attempt_count=("integer", "1"), completed_utc=("timestamp", None),
+            lease_expires_utc=("timestamp", None), locked_utc=("timestamp", "2020-01-01"), locked_by=("varchar", "x:1"),
+        )  # fmt: skip
+    for command in (
+        ["embed"], ["replay", "--since", "2020-01-01"], ["replay", "--since", "2020-01-01", "--json"], ["failures"],
+        ["report", "--out", str(project.folder / "report.html")], ["jobs", "list"], ["worker", "--once"],
+    ):  # fmt: skip
+        done = project.vector(*command)
+        assert done.exit_code == 0, (command, done)
+    with project.store() as store:
+        found = {job.job_id: job for job in store.list_jobs()}
+        assert found[f"true-{small}"[:36]].last_error.startswith("abandoned")
+        assert found[f"None-{small}"[:36]].status is JobStatus.SUCCEEDED, "the queue took it back"
+
+
+def test_a_number_of_a_run_is_one_that_there_can_be():
+    for value in (-1, 1e19, 1e300, int("9" * 308), 1e-300, True, "7", None, [], float("nan")):
+        assert number_in({"n": value}, "n") == 0
+    assert [number_in({"n": value}, "n") for value in (0, 7, 0.5, 10**18)] == [0, 7, 0.5, 10**18]
+
+
+@pytest.mark.parametrize("price", ["nan", "inf", "-5", "1e300"])
+def test_a_price_that_is_none_turns_no_limit_off_and_stops_no_other_space(project, price):
+    with project.connect() as connection:
+        connection.execute("update embedding_space set price_per_million_tokens = cast(? as double)", [price])
+        connection.execute("delete from embedding where chunk_id in (select chunk_id from embedding limit 3)")
+    with project.store() as store:
+        other = store.get_or_create_embedding_space("hash", "other", 8, space_key="other")
+    for options in ([], ["--max-cost", "1"]):
+        done = project.vector("embed", *options)
+        assert done.exit_code == 2, done
+        assert "space hash: price_per_million_tokens is" in done.stderr
+    ((open_runs,),) = project.query("select count(*) from run where status = 'RUNNING'")
+    assert open_runs == 0
+    rows = dict(project.query("select embedding_space_id, count(*) from embedding group by all"))
+    chunks = project.query("select count(*) from chunk where retired_utc is null")[0][0]
+    assert rows.pop(other.embedding_space_id) == chunks
+    assert list(rows.values()) == [chunks - 3]
+    for command in (["spaces", "--json"], ["report", "--out", str(project.folder / "report.html")]):
+        assert project.vector(*command).exit_code == 0
+
+
+def test_json_that_is_printed_has_no_number_that_json_lacks():
+    value = {"a": float("nan"), "b": [float("inf"), 1.5, (float("-inf"),)], "c": None, "d": True}
+    read = json.loads(json_text(value), parse_constant=pytest.fail)
+    assert read == {"a": None, "b": [None, 1.5, [None]], "c": None, "d": True}
+
+
+def test_a_run_whose_metrics_cannot_be_stored_is_closed(store):
+    with recorded_run(store, JobType.EMBED_CHUNKS, {}) as run:
+        run.metrics = {"cost": float("nan")}
+    found = store.get_run(run.run_id)
+    assert (found.status, found.metrics) == (RunStatus.SUCCEEDED, None)

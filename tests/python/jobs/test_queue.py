@@ -555,6 +555,29 @@ def test_any_text_as_input_is_done_or_dead(text):
         validated_input(EMBED, job.input_json)
 
 
+def test_a_kind_of_job_of_a_later_version_is_a_dead_letter_and_stops_nobody(open_jobs):
+    jobs = open_jobs
+    insert_job(jobs, job_id="later", job_type="SUMMARIZE", priority=200)
+    insert_job(jobs, job_id="resting", status="SLEEPING")
+    good = jobs.enqueue(EMBED, {"n": 1})
+    for claimed in jobs.claim(99):
+        ActiveJob(claimed, jobs, threading.Event()).perform()
+    found = {job.job_id: job for job in jobs.latest(99)}
+    assert found[good.job_id].status is JobStatus.SUCCEEDED
+    later, resting = found["later"], found["resting"]
+    assert later.status is JobStatus.DEADLETTER
+    assert later.last_error.startswith("InvalidRecord: job later: job_type is 'SUMMARIZE', which this version does not")
+    assert (later.to_dict()["job_type"], resting.to_dict()["status"]) == ("SUMMARIZE", "SLEEPING")
+    jobs.store.save_job(replace(later, priority=5))
+    assert jobs.engine.query("select job_type, priority from vector.job where job_id = 'later'") == [("SUMMARIZE", 5)]
+
+
+def test_a_counter_at_the_end_that_the_ledger_allows_is_claimed(jobs):
+    insert_job(jobs, job_id="endless", attempt_count=2**31 - 2, max_attempts=2**31 - 1)
+    good = jobs.enqueue(EMBED, {})
+    assert {claimed.job.job_id for claimed in jobs.claim(9)} == {"endless", good.job_id}
+
+
 @pytest.mark.parametrize("count", [2**31 - 1, 3, 4])
 def test_counters_at_their_end_stop_nobody(open_jobs, count):
     jobs = open_jobs

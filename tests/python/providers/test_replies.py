@@ -332,6 +332,47 @@ def test_a_reply_without_end_takes_neither_memory_nor_time(fault):
         assert np.allclose(provider.embed(["good"]).vectors[0], server.vector("good"))
 
 
+@pytest.mark.parametrize("location", [b"/elsewhere", b"http://[::1", b"http://:80/", "http://a\u00bdb/".encode()])
+def test_of_a_redirect_the_body_is_not_read_and_any_location_is_told(location):
+    headers = [(b"Location", location)]
+    with MisbehavingServer(DIMENSIONS) as server, opened("openai", url=server.url, clock=Clock()) as provider:
+        server.misbehave("endless", when=lambda texts: "bad" in texts, status=302, headers=headers)
+        tracemalloc.start()
+        started = time.monotonic()
+        try:
+            with pytest.raises(ProviderError, match="HTTP 302: it redirects .*, which is not followed"):
+                provider.embed(["bad"])
+            assert time.monotonic() - started < 7
+            assert tracemalloc.get_traced_memory()[1] < 1 << 26
+        finally:
+            tracemalloc.stop()
+        assert np.allclose(provider.embed(["good"]).vectors[0], server.vector("good"))
+
+
+@pytest.mark.parametrize("protocol", ["ollama", "openai"])
+def test_odd_models_of_a_list_hide_no_good_one(monkeypatch, protocol):
+    """Half a pair has no UTF-8 form; what is no text is no name; what is no list of numbers has no dimensions."""
+    names = ["embed-\ud800", {"embed": 1}, ["embed"], 7, None, "embed-text", "embed-good"]
+
+    def request(self, method, url, data=None, **options):
+        row = "12345678" if b"embed-text" in (data or b"") else [1.0] * DIMENSIONS
+        listed = {"data": [{"id": name} for name in names], "models": [{"name": name} for name in names]}
+        told = {"capabilities": ["embedding"], "data": [{"embedding": row}], "embeddings": [row]}
+        found = requests.Response()
+        found.status_code = 200
+        body = io.BytesIO(json.dumps(told if data else listed).encode())
+        found.raw = HTTPResponse(body, {}, 200, preload_content=False)
+        return found
+
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setattr(requests.Session, "request", request)
+    found = {model.model_name: model for model in CLASSES[protocol].list_models(POLICY, NoWaits())}
+    assert found.keys() == {"embed-\ud800", "embed-text", "embed-good"}
+    assert [found[name].dimensions for name in sorted(found)] == [DIMENSIONS, None, DIMENSIONS]
+    assert found["embed-text"].problem == "its reply holds no vector"
+
+
 def test_the_limit_of_a_reply_follows_from_its_texts():
     row = [-1.2345678901234567e-05] * 64
     for count in (1, 100, 2048):

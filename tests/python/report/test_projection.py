@@ -3,6 +3,7 @@
 from importlib.util import module_from_spec, spec_from_file_location
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +125,14 @@ def test_a_warehouse_without_vectors_has_an_empty_map(project):
     assert project.query("select * from space_map") == []
     columns = dict(project.query("select column_name, data_type from duckdb_columns() where table_name = 'space_map'"))
     assert (columns["x"], columns["space_chunk_count"], columns["chunk_id"]) == ("DOUBLE", "INTEGER", "VARCHAR")
+
+
+def test_a_vector_that_is_not_finite_leaves_the_map_of_the_others():
+    for numbers, kept in (([None, 1.0], 2), ([float("nan"), 1.0], 2), ([0.5, 0.5], 3)):
+        vectors = [[1.0, 2.0], numbers, [3.0, 1.0]]
+        columns = {name: ["a", "b", "c"] for name in ("chunk_id", "content_sha256", "source_id", "source_type")}
+        sample = pa.table({**columns, "vector": pa.array(vectors, pa.list_(pa.float32()))})
+        made = space_map.space_map(space_map.finite(sample), "space", "key", 3)
+        assert len(made) == kept
+        assert np.isfinite(made["x"].to_numpy()).all()
+    assert len(space_map.space_map(space_map.finite(sample.slice(0, 0)), "space", "key", 0)) == 0

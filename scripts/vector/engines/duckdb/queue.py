@@ -25,7 +25,7 @@ def taken(row: tuple, request: ClaimRequest) -> dict[str, Any]:
     return {
         **job,
         "status": "RUNNING",
-        "attempt_count": min(job["attempt_count"] + 1, LARGEST_COUNT),
+        "attempt_count": job["attempt_count"] + (job["attempt_count"] < LARGEST_COUNT),
         "locked_by": request.worker_id,
         "locked_utc": request.now,
         "lease_expires_utc": request.lease_expires_utc,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
+
 from vector.engines.base import Engine, SearchHit, SearchRequest
+from vector.engines.vector_cache import tell_unusable
 
 _SCORES = {
     "cosine": "list_cosine_similarity({vector}, cast(? as float[]))",
@@ -24,11 +27,17 @@ def search(engine: Engine, request: SearchRequest) -> tuple[list[SearchHit], int
     differ may have one hash, about once in 2^64 pairs: so the hits are looked up among the current chunks, and should
     one not be there, the search is done again through the view.
     """
-    rows = _query(engine, *_by_hash(engine, request))
-    if not _all_current(engine, rows):
-        rows = _query(engine, *_by_view(engine, request))
-    compared = rows[0][3] if rows else 0
-    return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, _ in rows], compared
+    try:
+        rows = _query(engine, *_by_hash(engine, request))
+        if not _all_current(engine, rows):
+            rows = _query(engine, *_by_view(engine, request))
+    except duckdb.InvalidInputException:
+        # A vector of another length, or with a null in it.
+        rows = _query(engine, *_by_usable(engine, request))
+    compared, unusable = rows[0][3:] if rows else (0, 0)
+    if unusable:
+        tell_unusable(unusable, request.embedding_space_id)
+    return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, *_ in rows], compared
 
 
 def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
@@ -67,11 +76,38 @@ def _by_view(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
     return _best_of(compared), [request.vector.tolist(), request.embedding_space_id, *values, request.top_k]
 
 
+def _by_usable(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
+    """As `_by_view`, without the vectors of which none can be compared. The others are copied: the functions fail on a
+    null that is in the same block of rows, even in a row that no condition lets through."""
+    conditions, values = engine.filter_conditions(request.filters)
+    dimensions = len(request.vector)
+    searched = (
+        "select searched.chunk_id, searched.input_content_sha256, searched.vector,"
+        f" coalesce(len(searched.vector) = {dimensions} and list_count(searched.vector) = {dimensions}, false) as fits"
+        f" from {engine.table('embedding_current')} as searched"
+        f" where {' and '.join(['searched.embedding_space_id = ?', *conditions])}"
+    )
+    score = _SCORES[request.distance_metric].format(vector="vector")
+    sql = (
+        f"with searched as materialized ({searched}), fitting as materialized (select * from searched where fits),"
+        f" compared as materialized (select chunk_id, input_content_sha256, {score} as score from fitting),"
+        " counted as (select (select count(*) from compared where isfinite(score)) as usable, count(*) as total"
+        f" from searched) {_BEST}"
+    )
+    return sql, [request.embedding_space_id, *values, request.vector.tolist(), request.top_k]
+
+
+_BEST = (
+    "select compared.*, counted.usable, counted.total - counted.usable from compared, counted"
+    " where isfinite(compared.score) order by compared.score desc, compared.chunk_id limit ?"
+)
+
+
 def _best_of(compared: str) -> str:
     return (
         f"with compared as materialized ({compared})"
-        " select *, (select count(*) from compared) as compared_count from compared"
-        " order by score desc, chunk_id limit ?"
+        ", counted as (select count(*) filter (isfinite(score)) as usable, count(*) as total from compared)"
+        f" {_BEST}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from vector.contracts.ledgers import key_column
 from vector.engines.base import Engine, SearchHit, SearchRequest
-from vector.engines.vector_cache import CachedVectors, VectorCache
+from vector.engines.vector_cache import CachedVectors, VectorCache, tell_unusable, usable_vector
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
@@ -145,5 +146,14 @@ class CurrentVectors:
             )
 
     def _read(self, sql: str) -> Iterator[tuple[str, str, np.ndarray]]:
-        for chunk_id, content_sha256, vector in self.engine.stream(sql, [self.space]):
-            yield chunk_id, content_sha256, np.asarray(json.loads(vector), dtype=np.float32)
+        unusable = 0
+        for chunk_id, content_sha256, stored in self.engine.stream(sql, [self.space]):
+            vector = None
+            with suppress(TypeError, ValueError, RecursionError):
+                vector = usable_vector(json.loads(stored), self.dimensions)
+            if vector is None:
+                unusable += 1
+            else:
+                yield chunk_id, content_sha256, vector
+        if unusable:
+            tell_unusable(unusable, self.space)
