@@ -47,17 +47,17 @@ demo: $(VENV)/.installed-demo profiles.yml ## See it work: install, build, embed
 	@grep -Eq ': [0-9]+ inserted' target/demo-build.log || echo '   Nothing to do: no ledger row is new or changed.'
 	@sed -nE 's/^[0-9:]+ +Done\. /   /p' target/demo-build.log
 	@printf '\n== embed: what has no vector yet\n'
-	@$(BIN)/python scripts/embed.py
+	@$(BIN)/vector embed
 	@printf '\n== search: three questions\n'
-	@$(BIN)/python scripts/search.py --top-k 3 'Which moon has volcanoes that are erupting right now?'
-	@$(BIN)/python scripts/search.py --top-k 3 'Why is Pluto no longer counted as a planet?'
-	@$(BIN)/python scripts/search.py --top-k 3 'Which spacecraft landed on a comet?'
+	@$(BIN)/vector search --top-k 3 'Which moon has volcanoes that are erupting right now?'
+	@$(BIN)/vector search --top-k 3 'Why is Pluto no longer counted as a planet?'
+	@$(BIN)/vector search --top-k 3 'Which spacecraft landed on a comet?'
 	@printf '\n== coverage\n'
 	@$(BIN)/vector coverage
 	@printf '%s\n' '' 'Where to look next:' \
 		'  README.md              what was built, and how to read your own tables' \
 		'  docs/operations.md     how to run it on a schedule' \
-		'  $(BIN)/python scripts/search.py "your question"' \
+		'  $(BIN)/vector search "your question"' \
 		'  DBT_PROFILES_DIR=. $(BIN)/dbt docs generate && DBT_PROFILES_DIR=. $(BIN)/dbt docs serve'
 
 build: $(VENV)/.installed-demo profiles.yml ## dbt build on your profile's target

@@ -35,7 +35,7 @@ EVALUATE_HELP = """examples:
   %(prog)s new old --mode hybrid
 
 Asks the judged questions of the seed eval_query, as the job RETRIEVE_TEST does, and logs the searches.
-docs/evaluation.md has the marts that measure them. The ranking options are those of search, but that there is one hit
+docs/search.md has the marts that measure them. The ranking options are those of search, but that there is one hit
 a source, so that --top-k hits are as many sources; the gate of publish wants an evaluation by the mode of each of its
 thresholds, without the others.
 
@@ -49,7 +49,7 @@ PUBLISH_HELP = """examples:
 
 The space goes live when it is active, every current chunk has a vector in it, dbt's data tests of the ledgers pass,
 and evaluations made since its last change reach the seed publish_threshold, also against the live space. The old one is
-kept for `spaces rollback`. docs/publishing.md has the whole procedure. How far the data tests are is told on stderr.
+kept for `spaces rollback`. docs/operations.md has the whole procedure. How far the data tests are is told on stderr.
 
 With --json, one object with the keys space_key, live_space_key (before), passed, published, publication_id (null if
 nothing was switched), checks (each with name, passed, detail, figures), options.

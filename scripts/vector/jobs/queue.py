@@ -3,7 +3,7 @@
 A claim gives a worker a lease of a job and opens a run, whose id is the lease's token: a heartbeat or an outcome is
 written only where the job still names that run. A lease that is not extended runs out; the job is then anybody's again,
 the attempt counted, unless it lost two workers in a row. Each operation is one short transaction of its own.
-docs/queue.md has the state machine.
+docs/operations.md has the state machine.
 """
 
 from __future__ import annotations

@@ -271,7 +271,7 @@ class _Session:
 
 
 class HealthFile:
-    """What a scheduler's probe reads (docs/queue.md): a JSON file that is replaced as a whole, so that no reader sees
+    """What a scheduler's probe reads (docs/operations.md): a JSON file that is replaced as a whole, so that no reader sees
     half of it. Without a path nothing is written.
 
     When the first write fails, ConfigurationError is raised: the path is wrong. A later one that fails is a warning in

@@ -380,6 +380,12 @@ class VectorStore:
         """Closes the connection."""
         self.engine.close()
 
+    def __enter__(self) -> VectorStore:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def _spaces(self) -> dict[str, EmbeddingSpace]:
         return {space.embedding_space_id: space for space in self.list_embedding_spaces(active_only=False)}
 

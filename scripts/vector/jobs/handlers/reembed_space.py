@@ -1,6 +1,6 @@
 """REEMBED_SPACE: embeds everything current in a space, a new one mostly, in pieces.
 
-Input (docs/jobs.md has examples):
+Input (docs/operations.md has them all):
 
     space_key     the space; needed, and active
     piece_chunks  chunks a piece, 10,000 by default
