@@ -34,7 +34,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint format lock clean scratch test-lint test-parse test-dbt test-python test-sqlserver
+.PHONY: help demo build test lint format lock clean scratch test-lint lint-sql test-parse test-dbt test-python test-sqlserver
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ test-lint: $(VENV)/.installed-test scratch
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(MAKE) --no-print-directory lint-sql
+
+lint-sql: $(VENV)/.installed-test scratch
 	$(TEST_ENV) $(BIN)/sqlfluff lint --disable-progress-bar models tests
 
 test-parse: $(V2_VENV)/.installed scratch

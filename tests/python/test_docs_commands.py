@@ -128,7 +128,7 @@ def links():
 
 def test_links_lead_somewhere():
     found = list(links())
-    assert len(found) > 60
+    assert len(found) > 40
     dead = [each for each in found if not each[1].exists()]
     dead += [each for each in found if each[2] and each[2] not in anchors(each[1].read_text(encoding="utf-8"))]
     assert dead == []
@@ -144,3 +144,33 @@ def test_pages_that_code_names_exist():
     }
     assert len(named) > 4
     assert {name for name in named if not (PROJECT_DIR / name).exists()} == set()
+
+
+def file_of(path):
+    """The file of a path as the maintainers' pages give it: below scripts/vector where it is of Python."""
+    found = [where for where in (PROJECT_DIR / path, PROJECT_DIR / "scripts/vector" / path) if where.is_file()]
+    return found[0] if found else None
+
+
+def test_the_map_of_the_code_is_right():
+    text = (PROJECT_DIR / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*\?) \| (.*) \|$", text, re.MULTILINE)
+    assert len(rows) == 10
+    for question, answer in rows:
+        files = re.findall(r"`([\w/]+\.(?:py|sql))`(?: \(([^)]*)\))?", answer)
+        assert 1 <= len(files) <= 2, question
+        for path, names in files:
+            assert file_of(path), (question, path)
+            content = file_of(path).read_text(encoding="utf-8")
+            for name in re.findall(r"`([\w.]+)`", names):
+                assert re.search(rf"\b{name.rpartition('.')[2]}\b", content), (question, path, name)
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_maintainers_are_sent_to_exist(page):
+    text = (PROJECT_DIR / page).read_text(encoding="utf-8")
+    paths = set(re.findall(r"`([\w/]+/[\w]+\.(?:py|sql|yml|csv|md))`", text))
+    assert len(paths) > 10
+    assert {path for path in paths if file_of(path) is None} == set()
+    tests = set(re.findall(r"`(test_\w+\.py|misbehaving_server\.py)`", text))
+    assert {name for name in tests if not list(PROJECT_DIR.glob(f"tests/python/**/{name}"))} == set()
