@@ -39,7 +39,7 @@ def listed_rerankers(project_dir: Path) -> frozenset[str]:
 def load_reranker(name: str) -> Reranker:
     """The function of a name: an entry point of the group `vector.rerankers`, or `module:function`.
 
-    Raises ConfigurationError, with what there is, when there is none, and when it cannot be imported.
+    Raises ConfigurationError, which lists the known ones, when the name is unknown, or it cannot be imported.
     """
     try:
         found = _loader(name)()

@@ -1,6 +1,6 @@
 """EMBED_CHUNKS: embeds what is pending in a space, all of it or of given chunks or sources. It is what embed.py does.
 
-Input (docs/operations.md has them all):
+Input (described in docs/operations.md):
 
     space_key    the space; needed, and active
     chunk_ids    only these chunks, or

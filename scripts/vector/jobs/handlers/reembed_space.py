@@ -1,6 +1,6 @@
 """REEMBED_SPACE: embeds everything current in a space, a new one mostly, in pieces.
 
-Input (docs/operations.md has them all):
+Input (described in docs/operations.md):
 
     space_key     the space; needed, and active
     piece_chunks  chunks a piece, 10,000 by default
@@ -69,7 +69,7 @@ def run(context: JobContext) -> dict[str, Any]:
 
 
 def _added(totals: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
-    """Both, counts summed, in objects within too; of anything else, a batch size say, the latest."""
+    """The metrics of both runs: numbers are summed, in nested objects too; of anything else, the latest value."""
     added = dict(totals)
     for name, value in metrics.items():
         earlier = totals.get(name)
