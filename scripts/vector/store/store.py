@@ -129,7 +129,8 @@ class VectorStore:
         return ledger_io.find(self.engine, ledgers.EMBEDDING_SPACE, where, order="space_key")
 
     def save_space_publication(self, publication: SpacePublication) -> SaveResult:
-        """Adds a publication: one insert, which is the switch. See vector.publishing for what must hold before it.
+        """Adds a publication: one insert, which is the switch. See vector.spaces.publications for what must hold before
+        it.
 
         Raises InvalidRecord when another one has its number, or a space is unknown.
         """
