@@ -45,7 +45,7 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(context: JobContext) -> dict[str, Any]:
-    """Embeds piece after piece until nothing is pending. Metrics: the counts of embed.py summed over the pieces,
+    """Embeds piece after piece until nothing is pending. Metrics: the counts of `vector embed` summed over the pieces,
     `pieces`, `pending` (chunks that are left, as they were added or refused meanwhile) and `quarantined_in_space`.
 
     Raises UnusableInput when there is no such active space, and as vector.embedding.embed_space does.
