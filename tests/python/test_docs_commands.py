@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import time
+import tomllib
 
 import pytest
 from support import PROJECT_DIR
@@ -174,3 +175,14 @@ def test_files_that_maintainers_are_sent_to_exist(page):
     assert {path for path in paths if file_of(path) is None} == set()
     tests = set(re.findall(r"`(test_\w+\.py|misbehaving_server\.py)`", text))
     assert {name for name in tests if not list(PROJECT_DIR.glob(f"tests/python/**/{name}"))} == set()
+
+
+def test_the_drawing_of_the_wings_has_the_layers_that_are_tested():
+    tools = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    (layers,) = (each["layers"] for each in tools["importlinter"]["contracts"] if each["type"] == "layers")
+    text = (PROJECT_DIR / "docs/architecture.md").read_text(encoding="utf-8")
+    drawn = [line for line in text.splitlines() if re.match(r" {12}", line) and "─" not in line]
+    assert len(drawn) == len(layers)
+    for line, layer in zip(drawn, layers, strict=True):
+        for name in re.findall(r"vector\.(\w+)", layer):
+            assert re.search(rf"\b{name}\b", line), (name, line)
