@@ -39,7 +39,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint format lock clean scratch test-lint test-parse test-dbt test-python test-sqlserver
+.PHONY: help demo build test lint format lock clean scratch test-lint lint-sql test-parse test-dbt test-python test-sqlserver
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,17 +52,17 @@ demo: $(VENV)/.installed-demo profiles.yml ## See it work: install, build, embed
 	@grep -Eq ': [0-9]+ inserted' target/demo-build.log || echo '   Nothing to do: no ledger row is new or changed.'
 	@sed -nE 's/^[0-9:]+ +Done\. /   /p' target/demo-build.log
 	@printf '\n== embed: what has no vector yet\n'
-	@$(BIN)/python scripts/embed.py
+	@$(BIN)/vector embed
 	@printf '\n== search: three questions\n'
-	@$(BIN)/python scripts/search.py --top-k 3 'Which moon has volcanoes that are erupting right now?'
-	@$(BIN)/python scripts/search.py --top-k 3 'Why is Pluto no longer counted as a planet?'
-	@$(BIN)/python scripts/search.py --top-k 3 'Which spacecraft landed on a comet?'
+	@$(BIN)/vector search --top-k 3 'Which moon has volcanoes that are erupting right now?'
+	@$(BIN)/vector search --top-k 3 'Why is Pluto no longer counted as a planet?'
+	@$(BIN)/vector search --top-k 3 'Which spacecraft landed on a comet?'
 	@printf '\n== coverage\n'
 	@$(BIN)/vector coverage
 	@printf '%s\n' '' 'Where to look next:' \
 		'  README.md              what was built, and how to read your own tables' \
 		'  docs/operations.md     how to run it on a schedule' \
-		'  $(BIN)/python scripts/search.py "your question"' \
+		'  $(BIN)/vector search "your question"' \
 		'  DBT_PROFILES_DIR=. $(BIN)/dbt docs generate && DBT_PROFILES_DIR=. $(BIN)/dbt docs serve'
 
 build: $(VENV)/.installed-demo profiles.yml ## dbt build on your profile's target
@@ -110,6 +110,9 @@ test-lint: $(VENV)/.installed-test scratch
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(MAKE) --no-print-directory lint-sql
+
+lint-sql: $(VENV)/.installed-test scratch
 	$(TEST_ENV) $(BIN)/sqlfluff lint --disable-progress-bar models tests
 
 test-parse: $(V2_VENV)/.installed scratch

@@ -4,7 +4,7 @@ The baseline writes, in two transactions a job, what a claim and an outcome writ
 its run; an UPDATE of each. A worker's figure has its threads and its start in it. Every subject gets jobs of its own in
 the same database file.
 
-Then EMBED_CHUNKS: the same chunks embedded by the in-process transformer, by one run as embed.py does it, and by jobs
+Then EMBED_CHUNKS: the same chunks embedded by the in-process transformer, by one run of `vector embed`, and by jobs
 of so many chunks through one worker, each in a new and pinned space. Processor time counts all threads, and moves less
 with what else the machine does.
 """

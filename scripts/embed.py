@@ -1,4 +1,4 @@
-"""`embed.py`: see `--help`."""
+"""The same as `vector embed`, from a checkout."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`enqueue.py`: see `--help`."""
+"""The same as `vector enqueue`, from a checkout."""
 
 import sys
 

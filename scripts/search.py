@@ -1,4 +1,4 @@
-"""`search.py`: see `--help`."""
+"""The same as `vector search`, from a checkout."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`worker.py`: see `--help`."""
+"""The same as `vector worker`, from a checkout."""
 
 import sys
 

@@ -1,4 +1,5 @@
-"""Errors that name the thing, what is wrong and what to do, each with the exit code of a command it ends."""
+"""The errors of the package. Each names the thing, what is wrong and what to do, and has the exit code of the command
+that it ends."""
 
 
 class VectorError(Exception):
@@ -12,12 +13,12 @@ class ConfigurationError(VectorError):
 
 
 class DatabaseBusy(ConfigurationError):
-    """Another process has the database open, and will let it go."""
+    """Another process has the database open. Waiting helps."""
 
 
 class DatabaseFailed(VectorError):
-    """The database could not go on: its disk is full, or an error inside has ended it. What was committed before is
-    stored. `lost`: another session's error was the cause, so that what was rolled back may do well when tried again."""
+    """The database has stopped: its disk is full, or an error inside has ended it. What was committed before is stored.
+    `lost` says that another session's error was the cause, so the work may succeed when it is tried again."""
 
     exit_code = 70
 
@@ -27,8 +28,8 @@ class DatabaseFailed(VectorError):
 
 
 class UnusableInput(ConfigurationError):
-    """The input of a job names what there is not, a space, query set or run say, or what does not go together: the next
-    attempt would find it so again."""
+    """The input of a job names a space, query set, run or policy that does not exist, or values that do not go
+    together. It is permanent: the next attempt would fail in the same way."""
 
 
 class SpaceBusy(ConfigurationError):
@@ -36,15 +37,15 @@ class SpaceBusy(ConfigurationError):
 
 
 class InvalidRecord(VectorError, ValueError):
-    """A record was refused before anything was written: wrong length, not finite, unknown key, bad hash."""
+    """A record was refused, and nothing was written: wrong length, not finite, unknown key, bad hash."""
 
 
 class SourceUnreadable(VectorError):
-    """A source's text cannot be had: its file is gone, is not UTF-8, or is not of the format that was named."""
+    """A source cannot be read: its file is missing, is not UTF-8, or is not of the format that was named."""
 
 
 class ExtractionLimit(SourceUnreadable):
-    """A source takes more time, memory or room than one may. It would do so again: nothing is tried again."""
+    """A source exceeds a limit of time, memory or size. It is permanent: the next attempt would exceed it too."""
 
 
 class ProviderError(VectorError):
@@ -54,22 +55,22 @@ class ProviderError(VectorError):
 
 
 class UnusableVector(ProviderError):
-    """The model answered a text with a vector that is not finite or of zeros only; it may do better with others."""
+    """The model answered a text with a vector that is not finite, or is all zeros. Other texts may succeed."""
 
 
 class ModelMissing(ProviderError):
     """The server answers, and has no such model."""
 
 
-# Reasons of InputRefused that no server gave: it failed with the text, again and again, and did not with another one.
-# The text may do better another day.
+# Reasons of InputRefused that we give, not the server: it failed with this text at every try, and then embedded another
+# text. So the text is tried again later.
 UNCERTAIN_REASONS = frozenset({"server_error", "timeout", "connection_lost", "unavailable", "bad_reply", "bad_vector"})
 
 
 class InputRefused(VectorError):
-    """The model refuses a text; the caller quarantines it. `reason` is a short code: too_long, batch_too_large (of
-    several texts only), refused, not_unicode, empty, unknown_tokens or zero_vector, for good, or one of
-    UNCERTAIN_REASONS. `unknown_token_share`, 0 to 1, goes with unknown_tokens."""
+    """The model refuses a text, which the caller quarantines. `reason` is a short code. These are permanent: too_long,
+    batch_too_large (of several texts only), refused, not_unicode, empty, unknown_tokens and zero_vector. Those of
+    UNCERTAIN_REASONS are tried again. `unknown_token_share`, 0 to 1, goes with unknown_tokens."""
 
     exit_code = 1
 
@@ -80,12 +81,12 @@ class InputRefused(VectorError):
 
 
 class SpaceRefused(VectorError):
-    """An embedding space cannot be served by the model that answers under its name."""
+    """The model that answers under a space's name is not the one that filled the space."""
 
     exit_code = 4
 
 
 class PublicationRefused(VectorError):
-    """A space may not go live, or be retired, as things are. Nothing was changed."""
+    """A space may not go live, or may not be retired. Nothing was changed."""
 
     exit_code = 4

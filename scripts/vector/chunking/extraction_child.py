@@ -1,4 +1,5 @@
-"""The process that reads one source at a time for a worker, so that it can be killed: see vector.extraction_process.
+"""The process that reads one source at a time for a worker, so that it can be killed: see
+vector.chunking.extraction_process.
 
 It is started with nothing of the worker's: no connection, no key, no file. A request is a line of JSON and the bytes of
 a text; a reply is the same. It ends when its standard input does.

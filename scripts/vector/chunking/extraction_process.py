@@ -45,14 +45,14 @@ class ExtractionProcess:
     """Reads the texts of sources within limits. For one thread; `should_stop` is asked all the time.
 
     The process is one that an earlier source has left, or a new one. What exceeds a limit raises ExtractionLimit; what
-    the process says of a source is raised as vector.extraction and vector.splitting do.
+    the process says of a source is raised as vector.chunking.extraction and splitting do.
     """
 
     def __init__(self, limits: ExtractionLimits, should_stop: Callable[[], bool] = lambda: False):
         self.limits, self._should_stop = limits, should_stop
 
     def extract_text(self, payload: str, text_format: str, json_path: str | None, value_format: str) -> str:
-        """As vector.extraction.extract_text. Plain text is not sent anywhere."""
+        """As vector.chunking.extraction.extract_text. Plain text is not sent anywhere."""
         size = len(payload.encode())
         self.limits.check_input(size, "the payload")
         if text_format == "text":

@@ -1,4 +1,4 @@
-"""What one source may cost: time, memory, and the size of what goes in and comes out. docs/jobs.md states them."""
+"""Limits of one source (docs/operations.md): time, memory, and the size of what goes in and comes out."""
 
 from __future__ import annotations
 

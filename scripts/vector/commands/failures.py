@@ -41,7 +41,7 @@ EXPLANATIONS = {
     "refused": (
         "The server refuses a request with this text, and embedded another text right after.",
         "Read its message: a content filter, or a proxy or firewall before it, may object to the text. When that is"
-        " mended, run `embed.py --retry-failed`.",
+        " mended, run `vector embed --retry-failed`.",
     ),
     "not_unicode": (
         "The text holds half a surrogate pair, which has no UTF-8.",
@@ -84,7 +84,7 @@ EXPLANATIONS = {
         f"{_AGAIN}. If it keeps failing, update the model's server, or run the model in a higher precision.",
     ),
 }
-_UNKNOWN = ("A reason of another version.", "Read the server's message, then run `embed.py --retry-failed`.")
+_UNKNOWN = ("A reason of another version.", "Read the server's message, then run `vector embed --retry-failed`.")
 
 
 def add_to(commands: Any) -> None:

@@ -25,8 +25,8 @@ ENQUEUE_HELP = """examples:
   generate | %(prog)s CHUNK_SOURCE --input-file -
 
 A file holds one JSON object, or a list of objects, for a job each: all are queued, or none. The keys of an input are in
-docs/jobs.md. With --dedupe-key nothing is queued where an open job (NEW, RUNNING or FAILED) has the key already; that
-job is named instead. With --json, one object: {"jobs": [...]}; a job has "queued", false where it was there before."""
+docs/operations.md. With --dedupe-key nothing is queued where an open job (NEW, RUNNING or FAILED) has the key already;
+that job is named instead. With --json, one object: {"jobs": [...]}; a job has "queued", false where it was there."""
 
 JOBS_HELP = """examples:
   %(prog)s list --status DEADLETTER

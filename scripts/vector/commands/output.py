@@ -53,7 +53,7 @@ def _take_any_text(stream: TextIO, windows: bool) -> None:
 
 
 def print_text(text: str, stored: str = "") -> None:
-    """Prints a text on stdout, with U+FFFD for whatever would command a terminal. Who closed stdout, `head` say, has
+    """Prints a text on stdout, with U+FFFD in place of control characters. Who closed stdout, `head` say, has
     enough, and that is no failure. Raises OutputLost, with `stored`, when it cannot be written for another reason."""
     _print(printable(text), stored)
 

@@ -34,10 +34,9 @@ EVALUATE_HELP = """examples:
   %(prog)s new old --query-set demo
   %(prog)s new old --mode hybrid
 
-Asks the judged questions of the seed eval_query, as the job RETRIEVE_TEST does, and logs the searches.
-docs/evaluation.md has the marts that measure them. The ranking options are those of search, but that there is one hit
-a source, so that --top-k hits are as many sources; the gate of publish wants an evaluation by the mode of each of its
-thresholds, without the others.
+Asks the judged questions of the seed eval_query, as the job RETRIEVE_TEST does, and logs the searches. docs/search.md
+tells how they are measured. The ranking options are those of search, except that there is one hit per source by
+default. `spaces publish` accepts only evaluations with --mode and no other ranking option.
 
 With --json, one object: {"evaluations": [...]}, each with the keys run_id, space_key, query_set, top_k, policy,
 coverage (current chunks: chunks, current with a vector, pending and quarantined without), query_count,
@@ -47,9 +46,10 @@ PUBLISH_HELP = """examples:
   %(prog)s new --dry-run      the checks and their numbers; nothing is switched
   %(prog)s new --note "better on every set"
 
-The space goes live when it is active, every current chunk has a vector in it, dbt's data tests of the ledgers pass,
-and evaluations made since its last change reach the seed publish_threshold, also against the live space. The old one is
-kept for `spaces rollback`. docs/publishing.md has the whole procedure. How far the data tests are is told on stderr.
+The space goes live when it passes the gate: it is active, every current chunk has a vector in it, dbt's data tests
+pass, and evaluations made since its last change reach the thresholds of the seed publish_threshold, also compared with
+the live space. The old space is kept for `spaces rollback`. docs/operations.md has the procedure. Progress is on
+stderr.
 
 With --json, one object with the keys space_key, live_space_key (before), passed, published, publication_id (null if
 nothing was switched), checks (each with name, passed, detail, figures), options.
@@ -60,11 +60,11 @@ _SWITCH = """With --json, one object with the keys space_key, action, publicatio
 
 exit codes: 0 well; 2 usage or configuration; 4 refused."""
 
-ROLLBACK_HELP = f"""It never goes back to a retired space; where no other is left, the rollback is refused.
+ROLLBACK_HELP = f"""Skips retired spaces; where no other is left, the rollback is refused.
 
 {_SWITCH}"""
 
-RETIRE_HELP = f"""Retires a draft or a superseded space: no rollback goes back to it. It can be published yet.
+RETIRE_HELP = f"""Retires a draft or a superseded space: no rollback goes back to it. It can still be published.
 Where it is retired already, nothing is recorded: action, publication_id and publication_number are null.
 
 {_SWITCH}"""

@@ -26,7 +26,7 @@ A link is followed, and the file behind it replaced as a whole; a new one can be
 regular file, such as /dev/stdout or a FIFO, the page is written.
 
 The page is one file that loads nothing, and reads well in a browser, on a phone and on paper. It holds texts of chunks
-and questions: give it to those who may read these. docs/report.md says how to read it.
+and questions: give it to those who may read these. docs/analysts.md says how to read it.
 
 With --json, one object: out, bytes, spaces (their keys), mapped_chunks.
 
@@ -81,7 +81,7 @@ def _docs(arguments: argparse.Namespace, out: Path) -> str | None:
             raise ConfigurationError(f"--docs-url {url!r} is no URL; it must begin with https:// or http://")
         return url
     folder = find_project_dir(arguments.project_dir) / "docs"
-    if not (folder / "report.md").is_file():
+    if not (folder / "analysts.md").is_file():
         return None
     relative = Path(os.path.relpath(folder.resolve(), out.resolve().parent)).as_posix()
     return quote(f"./{relative}")

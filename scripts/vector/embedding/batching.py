@@ -106,12 +106,13 @@ class Halves(Generic[Item]):
         return batch
 
     def refused(self, batch: list[Item]) -> None:
-        """The batch was refused itself, so it does not tell of the size of what it was cut from."""
+        """Notes that the batch was refused. So it says nothing about whether the batch it was cut from was too
+        large."""
         if found := self._of.pop(id(batch), None):
             found[1].left = 0
 
     def answered(self, batch: list[Item]) -> int | None:
-        """The batch was answered. How many items the server takes, when that is known by it."""
+        """Notes that the batch was answered. Gives how many items the server takes, once that is known."""
         found = self._of.pop(id(batch), None)
         if not found or not found[1].left:
             return None
@@ -144,7 +145,7 @@ class BatchSizer:
             self.limited(limit)
 
     def limited(self, limit: int) -> None:
-        """The server takes no more than so many texts a request."""
+        """Notes that the server takes no more than so many texts a request."""
         self.limit = min(limit, self.limit or limit)
         self._largest = min(self._largest, self.limit)
         self.size, self._best_size = min(self.size, self.limit), min(self._best_size, self.limit)

@@ -67,7 +67,7 @@ class ModelCalls:
         self._batches[self._pool.submit(self._call, texts)] = texts
 
     def forget(self, call: Future) -> None:
-        """What it brought is taken care of."""
+        """Drops a call whose result was stored or given up."""
         del self._batches[call]
 
     def finished_within(self, seconds: float) -> set[Future]:
@@ -75,8 +75,8 @@ class ModelCalls:
         return wait(self._batches, timeout=seconds, return_when=FIRST_COMPLETED).done
 
     def wind_up(self) -> tuple[list[Future], list[Future]]:
-        """Takes back the calls that no thread has begun, and waits for the others, until it is told by a signal not to:
-        those that have ended, and those that have not."""
+        """Cancels the calls that no thread has begun, and waits for the others, unless a signal ends the wait. Gives
+        the calls that have ended, and those that have not."""
         self._batches = {call: texts for call, texts in self._batches.items() if not call.cancel()}
         with suppress(BaseException):  # of a signal; the error that ends the run is known already
             wait(self._batches)

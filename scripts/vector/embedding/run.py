@@ -256,8 +256,8 @@ class _Run:
         return (cost_of(self.space, tokens) or 0) > self.options.max_cost
 
     def _may_repeat(self, texts: Sequence[str]) -> bool:
-        """Whether texts that were perhaps paid for may be sent once more; the threads of calls ask. The provider has
-        counted the first time; of a call, they are under way."""
+        """Whether `max_cost` allows to send texts again that were perhaps paid for. Called by the threads of calls. The
+        first sending is in the provider's counts, and the texts are among the calls under way."""
         if self.options.max_cost is None:
             return True
         under_way = sum(self._tokens(text) for text in self.calls.texts())
@@ -267,8 +267,8 @@ class _Run:
         return (cost_of(self.space, tokens) or 0) <= self.options.max_cost
 
     def _count_paid(self, ended: bool = False) -> None:
-        """Brings the summary's canary_*, unusable_* and cost up to date. When the run has ended, what calls brought
-        that nobody took counts as well."""
+        """Updates the summary's canary_*, unusable_* and cost. When the run has ended, results that were not stored
+        count as unusable."""
         summary, counts, calls = self.summary, self.provider.metrics(), self.canary_calls
         summary.canary_texts, summary.canary_requests, summary.canary_tokens = calls.texts, calls.requests, calls.tokens
         requests, texts, tokens = (counts.get(f"unusable_{name}", 0) for name in ("requests", "texts", "tokens"))
@@ -290,7 +290,7 @@ class _Run:
         if isinstance(error, PartlyRefused):
             kept = [inputs[position] for position in error.kept]
             return len(kept), reply_tokens(error.reply, kept)
-        return 0, 0  # the provider has counted what there is to count
+        return 0, 0  # counted by the provider
 
     def _texts(self) -> Iterator[PendingText]:
         texts = read_fresh_texts(self.store, self.plan.texts_to_embed)
@@ -329,7 +329,7 @@ class _Run:
             raise fatal
 
     def _refuse_swapped_model(self) -> None:
-        """A model that was replaced while it was used is told by its digest, before anything of it is stored."""
+        """Compares the model's digest once more before its vectors are stored: it may have been replaced meanwhile."""
         try:
             refuse_swapped_model(self.provider, self.pinned_digest)
         except ModelMissing:
@@ -339,7 +339,7 @@ class _Run:
             logger.warning("the model's digest could not be asked for again: %s", error)
 
     def _refused(self, texts: list[PendingText], error: InputRefused) -> ProviderError | None:
-        """Cuts the batch in two, or quarantines the text that is alone. The error when the server is to blame."""
+        """Cuts the batch in two, or quarantines a single text. Gives the error where the server is to blame instead."""
         self.halves.refused(texts)
         if isinstance(error, PartlyRefused):
             self.writer.add([texts[i] for i in error.kept], error.reply, 0.0)

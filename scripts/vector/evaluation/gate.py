@@ -1,5 +1,5 @@
-"""The gate that a space passes before it goes live, each check with its numbers and what to do where it fails; and the
-way back, which has to be open when the gate would not be."""
+"""The checks that a space must pass before it goes live, and the rollback, which skips most of them: it must work in an
+emergency."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def check_gate(store: VectorStore, space: EmbeddingSpace, tests: DataTests | Non
 
 
 def roll_back(store: VectorStore, note: str | None = None) -> tuple[EmbeddingSpace, SpacePublication, list[str]]:
-    """Makes the last space before the live one live that was not retired: that space, the publication, and what is not
-    well with it.
+    """Makes the previous space live again, skipping retired ones.
 
-    Raises PublicationRefused when there is no such space, or it has no current vector.
+    Returns that space, the publication, and a warning for each check that it fails. Raises PublicationRefused when
+    there is no such space, or it has no current vector.
     """
     history = History.read(store)
     if not history.rollback_space_id:

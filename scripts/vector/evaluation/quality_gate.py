@@ -1,5 +1,5 @@
 """The part of the gate that asks how well a space answers: thresholds of the seed `publish_threshold`, against which
-the evaluations in the log of searches are held (docs/evaluation.md)."""
+the evaluations in the log of searches are held (docs/search.md)."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _own_score(
     if stale := _stale(engine, space, threshold, evaluation):
         return failed(stale)
     if not evaluation.scores:
-        return failed(f"{threshold.metric} is not a metric of docs/evaluation.md: correct {_SEED}")
+        return failed(f"{threshold.metric} is not a metric of docs/search.md: correct {_SEED}")
     found = of_mean(evaluation.scores)
     figures = {
         **asdict(threshold), "evaluation_id": evaluation.evaluation_id, "top_k": DEFAULT_TOP_K,

@@ -1,5 +1,4 @@
-"""Claimed jobs in the hands of a worker: the handler is run, the lease kept alive meanwhile, and the outcome recorded
-under it."""
+"""Runs claimed jobs: calls the handler, extends the lease meanwhile, and records the outcome under that lease."""
 
 from __future__ import annotations
 
@@ -26,20 +25,20 @@ logger = logging.getLogger(__name__)
 # Heartbeats in the time of a lease: one may be late and another fail.
 _PER_LEASE = 3
 
-# Errors that every further attempt would meet: the input is wrong or too much, or another model answers under the
+# Errors that every further attempt would raise too: the input is wrong or too large, or another model answers under the
 # space's name.
 PERMANENT = (InvalidRecord, UnusableInput, SpaceRefused, ExtractionLimit)
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether every further attempt would meet the error. A row that a constraint refuses may have been added by
-    another session a moment before: the next attempt finds it."""
+    """Whether every further attempt would raise the error too. A constraint's refusal is not permanent: another session
+    may have added the row a moment before, and the next attempt finds it."""
     return isinstance(error, PERMANENT) and not isinstance(error, ConstraintRefusal)
 
 
 class Outcome(Enum):
-    """How a job ended for its worker. LOST: the lease was gone, so nothing was written; UNRECORDED: the database could
-    not be told, and the lease will run out."""
+    """How a job ended for its worker. LOST: the lease was lost, so nothing was written. UNRECORDED: the database could
+    not be reached, so the lease will run out."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -53,8 +52,8 @@ class Outcome(Enum):
 class ActiveJob:
     """A job that is being done by a thread with a queue, and so a store, of its own.
 
-    `lost` is set when the lease is gone, `told_to_stop`, which all jobs of a worker share, when the worker must end.
-    `extended` is when the lease was last known to be ours, on the monotonic clock.
+    `lost` is set when the lease is lost. `told_to_stop`, which all jobs of a worker share, is set when the worker must
+    end. `extended` is when the lease was last confirmed, on the monotonic clock.
     """
 
     claimed: ClaimedJob

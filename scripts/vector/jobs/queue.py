@@ -1,9 +1,9 @@
 """The job queue: enqueue, claim, heartbeat, outcome.
 
 A claim gives a worker a lease of a job and opens a run, whose id is the lease's token: a heartbeat or an outcome is
-written only where the job still names that run. A lease that is not extended runs out; the job is then anybody's again,
-the attempt counted, unless it lost two workers in a row. Each operation is one short transaction of its own.
-docs/queue.md has the state machine.
+written only where the job still names that run. A lease that is not extended runs out; the attempt then counts, and any
+worker may claim the job, unless two leases in a row ran out. Each operation is one short transaction of its own.
+docs/operations.md has the state machine.
 """
 
 from __future__ import annotations

@@ -271,11 +271,11 @@ class _Session:
 
 
 class HealthFile:
-    """What a scheduler's probe reads (docs/queue.md): a JSON file that is replaced as a whole, so that no reader sees
-    half of it. Without a path nothing is written.
+    """The file that a scheduler's probe reads (docs/operations.md): JSON, replaced as a whole. Without a path nothing
+    is written.
 
-    When the first write fails, ConfigurationError is raised: the path is wrong. A later one that fails is a warning in
-    the log, once until one does well again.
+    Raises ConfigurationError when the first write fails: the path is wrong. A later failure is a warning in the log,
+    once until a write succeeds again.
     """
 
     def __init__(self, path: str | Path | None, **always: Any):

@@ -38,8 +38,9 @@ MAP_TEXT = 240  # characters
 
 @dataclass(frozen=True)
 class SpaceMap:
-    """Chunks of a space on a plane: the first by chunk id of `chunk_count` that have a vector. `points` have the keys
-    x, y, source_type, source, title, text; `shares` of the variance are what the two axes show, 0 to 1."""
+    """Chunks of a space on a plane. `chunk_count` chunks have a vector; the first of them, by chunk id, are `points`,
+    with the keys x, y, source_type, source, title, text. `shares` is how much of the variance each axis shows, 0 to
+    1."""
 
     space_key: str
     chunk_count: int
@@ -204,8 +205,8 @@ def _way(row: Row) -> tuple[Any, ...]:
 
 
 def series_names(ways: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
-    """A name for each way of asking that no other way has: space, method, number of hits and query set; where that is
-    not enough, the policy and the filters as they were logged."""
+    """A unique name for each way of asking: space, method, number of hits and query set, and where that is not unique,
+    the policy and the filters too."""
     short = {way: f"{way[0]}, {way[2] or 'unknown method'}, top {way[5]}, {way[1]}" for way in sorted(ways, key=str)}
     times = Counter(short.values())
     return {way: ", ".join([name, *(filter(None, way[3:5]) if times[name] > 1 else ())]) for way, name in short.items()}

@@ -77,8 +77,8 @@ def _specs(report: Report) -> dict[str, dict[str, Any]]:
 
 
 def _printable(value: Any) -> Any:
-    """The value with its texts printable: what turns the direction of writing, or cannot be seen, would have its way
-    with a browser, too. Markup is this module's own."""
+    """The value with its texts printable: characters that change the direction of writing, or are invisible, mislead a
+    browser too. Markup is left alone, as it is this module's own."""
     if isinstance(value, dict):
         return {key: _printable(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""How a search ranks what its filters leave: which scores, fused, reranked and thinned out how."""
+"""How a search ranks the candidates: by which scores, how they are fused and reranked, and how many are kept."""
 
 from __future__ import annotations
 

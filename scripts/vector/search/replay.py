@@ -1,4 +1,4 @@
-"""Logged searches run again: which hits came, went or moved since, or have another text."""
+"""Runs logged searches again: which hits are new, gone, moved, or of another text."""
 
 from __future__ import annotations
 

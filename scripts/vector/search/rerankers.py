@@ -1,4 +1,4 @@
-"""Rerankers: functions of the user's that score texts against a question. Whatever they do wrong names them."""
+"""Rerankers: functions of the user's that score texts against a question. An error in one names it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_entry_point(name: str) -> bool:
 
 
 def listed_rerankers(project_dir: Path) -> frozenset[str]:
-    """Those that `rerankers` in dbt_project.yml lists. Raises ConfigurationError when it is no list of texts."""
+    """The rerankers that the dbt variable `rerankers` lists. Raises ConfigurationError when it is no list of texts."""
     found = load_variables(project_dir).get(DBT_VAR, [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         where = f"{DBT_VAR} in {project_dir / 'dbt_project.yml'}"
@@ -39,7 +39,7 @@ def listed_rerankers(project_dir: Path) -> frozenset[str]:
 def load_reranker(name: str) -> Reranker:
     """The function of a name: an entry point of the group `vector.rerankers`, or `module:function`.
 
-    Raises ConfigurationError, with what there is, when there is none, and when it cannot be imported.
+    Raises ConfigurationError, which lists the known ones, when the name is unknown, or it cannot be imported.
     """
     try:
         found = _loader(name)()

@@ -38,7 +38,7 @@ class _Separated(dict):
 
 
 class _Forms(dict):
-    """The tokens of each word that came, as a text repeats its words and a corpus its texts'."""
+    """The tokens of each word seen so far: words repeat."""
 
     def __init__(self, language: str):
         self.stem = stemmer(language)

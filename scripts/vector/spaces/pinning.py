@@ -163,7 +163,7 @@ def _is_intact(canary: EmbeddingCanary) -> bool:
 def _first_vectors(space: EmbeddingSpace, calls: CanaryCalls, batch_size: int | None) -> dict[int, np.ndarray]:
     """The canaries' vectors by index, each of a request of its own; those that the space's limits refuse are left out.
 
-    Raises ProviderError when too many are refused, or the vectors of a batch are others.
+    Raises ProviderError when too many are refused, or a batch gives other vectors.
     """
     alone = calls.embed_each(range(len(CANARIES)))
     if len(alone) < MIN_CANARIES:

@@ -1,7 +1,7 @@
 """Which space is live. Publications are rows that are only added; the latest switch names the live space.
 
-Readers see the old space until the row is committed and the new one from then on. Each row carries the next number,
-which is unique: of two sessions that switch at once the second is refused, as what it looked at is no longer so.
+Readers see the old space until the row is committed, and the new one afterwards. Each row has the next number, which is
+unique: of two sessions that switch at once the second is refused, because it checked an outdated state.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class History:
         return {space for space, action in latest.items() if action is PublicationAction.RETIRE}
 
     def _chain(self) -> list[str]:
-        """The published spaces that were not rolled back, in order. A rollback takes away what is after its space, so
-        that two in a row go back further."""
+        """The published spaces that were not rolled back, in order. A rollback removes the spaces after its own, so the
+        next rollback goes back further."""
         chain: list[str] = []
         for each in self.publications:
             if each.action is PublicationAction.PUBLISH:
@@ -66,7 +66,7 @@ class History:
 
 
 def default_space(store: VectorStore) -> EmbeddingSpace | None:
-    """The space that search uses where none is named: the live one, though it be inactive; while none was ever
+    """The space that search uses where none is named: the live one, even if it is inactive; as long as none was ever
     published, the only active draft; else None."""
     rows = store.engine.query(f"select embedding_space_id, is_default from {store.engine.table('space_status')}")
     found = [space_id for space_id, is_default in rows if is_default]

@@ -129,7 +129,8 @@ class VectorStore:
         return ledger_io.find(self.engine, ledgers.EMBEDDING_SPACE, where, order="space_key")
 
     def save_space_publication(self, publication: SpacePublication) -> SaveResult:
-        """Adds a publication: one insert, which is the switch. See vector.publishing for what must hold before it.
+        """Adds a publication: one insert, which is the switch. See vector.spaces.publications for what must hold before
+        it.
 
         Raises InvalidRecord when another one has its number, or a space is unknown.
         """
@@ -379,6 +380,12 @@ class VectorStore:
     def close(self) -> None:
         """Closes the connection."""
         self.engine.close()
+
+    def __enter__(self) -> VectorStore:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def _spaces(self) -> dict[str, EmbeddingSpace]:
         return {space.embedding_space_id: space for space in self.list_embedding_spaces(active_only=False)}

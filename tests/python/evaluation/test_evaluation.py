@@ -1,4 +1,4 @@
-"""The quality marts against other implementations: ir-measures, numpy and scipy; and what docs/evaluation.md shows."""
+"""The quality marts against other implementations: ir-measures, numpy and scipy; and what docs/search.md shows."""
 
 import itertools
 
@@ -208,7 +208,7 @@ def demo(kept_project, tmp_path_factory):
         yield opened
 
 
-@pytest.mark.parametrize(("question", "sql", "header"), examples("evaluation.md"))
+@pytest.mark.parametrize(("question", "sql", "header"), examples("search.md"))
 def test_an_example_of_the_document_runs(demo, question, sql, header):
     rows = demo.records(sql)
     assert rows

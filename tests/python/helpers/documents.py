@@ -10,8 +10,8 @@ def examples(name: str) -> list[tuple[str, str, str]]:
     text = (PROJECT_DIR / "docs" / name).read_text(encoding="utf-8").partition("## Examples")[2]
     found = [
         (question, sql, header)
-        for question, passage in re.findall(r"^\*\*(.*?)\*\*(.*?)(?=^\*\*|^## )", text, re.DOTALL | re.MULTILINE)
+        for question, passage in re.findall(r"^\*\*(.*?)\*\*(.*?)(?=^\*\*|^## |\Z)", text, re.DOTALL | re.MULTILINE)
         for sql, header in re.findall(r"```sql\n(.*?)```\n\n\| (.*?) \|\n", passage, re.DOTALL)
     ]
-    assert len(found) == text.count("```sql") >= 5, f"docs/{name} has a query without a question or a result"
+    assert len(found) == text.count("```sql") >= 2, f"docs/{name} has a query without a question or a result"
     return found

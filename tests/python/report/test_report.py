@@ -338,13 +338,15 @@ def test_the_command_replaces_the_file(project, tmp_path):
 
 def test_docs_are_linked_where_they_are(project, tmp_path):
     (project.folder / "docs").mkdir(exist_ok=True)
-    (project.folder / "docs" / "report.md").write_text("# The report", encoding="utf-8")
+    (project.folder / "docs" / "analysts.md").write_text("# For analysts", encoding="utf-8")
     out = tmp_path / "a folder" / "report.html"
     out.parent.mkdir()
     assert project.vector("report", "--out", str(out)).exit_code == 0
     (link,) = Page(out.read_text(encoding="utf-8")).tree.xpath("//a[. = 'the report']/@href")
     assert link.startswith("./..")
-    assert (out.parent / link).read_text(encoding="utf-8") == "# The report"
+    path, _, section = link.partition("#")
+    assert section == "the-report"
+    assert (out.parent / path).read_text(encoding="utf-8") == "# For analysts"
     assert project.vector("report", "--out", str(out), "--docs-url", "https://docs.invalid/v/").exit_code == 0
     assert 'href="https://docs.invalid/v/operations.md#what-to-watch"' in out.read_text(encoding="utf-8")
 

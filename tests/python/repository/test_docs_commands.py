@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import time
+import tomllib
 
 import pytest
 from support import PROJECT_DIR
@@ -19,11 +20,9 @@ NEEDS_MORE = {"discover": 3, "publish": 4, "rollback": 4}
 
 
 def readme_commands():
-    """The scripts and `vector` commands of README's table of everyday commands."""
-    table = README.split("## Everyday commands")[1].split("Exit codes of all but dbt")[0]
-    cells = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
-    commands = [re.sub(r"^python scripts/(\w+)\.py", r"vector \1", cell) for cell in cells]
-    return [command for command in commands if command.startswith("vector ")]
+    """The `vector` commands of README's table of everyday commands."""
+    table = README.split("## Everyday commands")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(vector [^`]+)` \|", table, re.MULTILINE)
 
 
 def test_the_everyday_commands_run_on_the_demo(project, tmp_path, monkeypatch):
@@ -94,7 +93,7 @@ def test_a_cycle_that_is_skipped_leaves_a_line(tmp_path):
     line = line.replace("/srv/vector", str(tmp_path)).replace("/var/log/vector.log", str(log))
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / "dbt_project.yml").touch()
-    for name, does in (("dbt", "echo built; touch started; sleep 3"), ("python", "echo embedded; exit 1")):
+    for name, does in (("dbt", "echo built; touch started; sleep 3"), ("vector", "echo embedded; exit 1")):
         (tmp_path / ".venv" / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / ".venv" / "bin" / name).chmod(0o755)
     with subprocess.Popen(["sh", "-c", line]) as first:
@@ -106,3 +105,84 @@ def test_a_cycle_that_is_skipped_leaves_a_line(tmp_path):
     assert (built, embedded) == ("built", "embedded")
     assert skipped.endswith("skipped: the last cycle is still at work")
     assert "UTC" in skipped
+
+
+# Links
+
+
+def anchors(text):
+    """The anchors of a page, as GitHub makes them of its headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links():
+    """(page, target, anchor) of every link between pages, and of those that the report makes."""
+    pages = [*PROJECT_DIR.glob("*.md"), *PROJECT_DIR.glob("docs/**/*.md"), *PROJECT_DIR.glob("benchmarks/*.md")]
+    for page in pages:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+            yield page.name, (page.parent / target).resolve() if target else page, anchor
+    for template in PROJECT_DIR.glob("scripts/vector/report/templates/*.j2"):
+        for target, anchor in re.findall(r'docs\("([^"#]+)(?:#([^"]*))?"', template.read_text(encoding="utf-8")):
+            yield template.name, PROJECT_DIR / "docs" / target, anchor
+
+
+def test_links_lead_somewhere():
+    found = list(links())
+    assert len(found) > 40
+    dead = [each for each in found if not each[1].exists()]
+    dead += [each for each in found if each[2] and each[2] not in anchors(each[1].read_text(encoding="utf-8"))]
+    assert dead == []
+
+
+def test_pages_that_code_names_exist():
+    named = {
+        name
+        for folder in ("scripts", "models", "macros", "benchmarks")
+        for path in PROJECT_DIR.glob(f"{folder}/**/*")
+        if path.suffix in (".py", ".sql", ".yml", ".md", ".j2")
+        for name in re.findall(r"(?<!Ollama's )\bdocs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 4
+    assert {name for name in named if not (PROJECT_DIR / name).exists()} == set()
+
+
+def file_of(path):
+    """The file of a path as the maintainers' pages give it: below scripts/vector where it is of Python."""
+    found = [where for where in (PROJECT_DIR / path, PROJECT_DIR / "scripts/vector" / path) if where.is_file()]
+    return found[0] if found else None
+
+
+def test_the_map_of_the_code_is_right():
+    text = (PROJECT_DIR / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*\?) \| (.*) \|$", text, re.MULTILINE)
+    assert len(rows) == 10
+    for question, answer in rows:
+        files = re.findall(r"`([\w/]+\.(?:py|sql))`(?: \(([^)]*)\))?", answer)
+        assert 1 <= len(files) <= 2, question
+        for path, names in files:
+            assert file_of(path), (question, path)
+            content = file_of(path).read_text(encoding="utf-8")
+            for name in re.findall(r"`([\w.]+)`", names):
+                assert re.search(rf"\b{name.rpartition('.')[2]}\b", content), (question, path, name)
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_maintainers_are_sent_to_exist(page):
+    text = (PROJECT_DIR / page).read_text(encoding="utf-8")
+    paths = set(re.findall(r"`([\w/]+/[\w]+\.(?:py|sql|yml|csv|md))`", text))
+    assert len(paths) > 10
+    assert {path for path in paths if file_of(path) is None} == set()
+    tests = set(re.findall(r"`(test_\w+\.py|misbehaving_server\.py)`", text))
+    assert {name for name in tests if not list(PROJECT_DIR.glob(f"tests/python/**/{name}"))} == set()
+
+
+def test_the_drawing_of_the_wings_has_the_layers_that_are_tested():
+    tools = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    (layers,) = (each["layers"] for each in tools["importlinter"]["contracts"] if each["type"] == "layers")
+    text = (PROJECT_DIR / "docs/architecture.md").read_text(encoding="utf-8")
+    drawn = [line for line in text.splitlines() if re.match(r" {12}", line) and "─" not in line]
+    assert len(drawn) == len(layers)
+    for line, layer in zip(drawn, layers, strict=True):
+        for name in re.findall(r"vector\.(\w+)", layer):
+            assert re.search(rf"\b{name}\b", line), (name, line)

@@ -1,12 +1,14 @@
 """VectorStore on a DuckDB connection: what it saves it gives back, and what it refuses leaves no trace."""
 
+import re
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import duckdb
 import pytest
-from support import VECTOR, row_counts
+from support import PROJECT_DIR, VECTOR, row_counts
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import (
@@ -50,6 +52,26 @@ def test_the_public_api_runs_as_documented(project):
     assert stored.vector == pytest.approx([0.1] * 768)
     assert stored.vector_sha256 == compute_vector_hash(stored.vector), "a float32 reads back as the float32 it is"
     conn.close()
+
+
+def test_the_readme_s_example_runs_and_closes_its_connection(project, monkeypatch, capsys):
+    readme = (PROJECT_DIR / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"## From Python\n\n((?: {4}.*\n|\n)+)", readme)[1]
+    monkeypatch.chdir(project.database_path.parent)
+    assert project.database_path.name == "warehouse.duckdb"
+    names = {}
+    exec(textwrap.dedent(block), names)
+    assert capsys.readouterr().out == "SaveResult(inserted=1, updated=0, unchanged=0)\n"
+    with pytest.raises(duckdb.ConnectionException):
+        names["store"].list_chunks(limit=1)
+
+
+def test_a_store_is_closed_when_its_block_ends_in_an_error(project):
+    conn = duckdb.connect(str(project.database_path))
+    with pytest.raises(InvalidRecord), VectorStore(connection=conn) as store:
+        store.save_embedding(VectorEmbedding.create_new("c" * 64, "none", "0" * 64, [1.0]))
+    with pytest.raises(duckdb.ConnectionException):
+        conn.execute("select 1")
 
 
 # Save, get, list

@@ -1,6 +1,6 @@
 """CHUNK_SOURCE: reads one source, extracts its text, cuts it by a policy, and writes registry and chunks.
 
-Input (docs/jobs.md has examples):
+Input (described in docs/operations.md):
 
     source_id       id of the source; needed
     source_type     kind of source; needed unless dbt keeps the source

@@ -1,6 +1,6 @@
 """DRIFT_TEST: asks the same questions twice and measures how far the answers differ.
 
-Input (docs/jobs.md has examples), either
+Input (described in docs/operations.md), either
 
     space_key_a, space_key_b   the spaces to ask in; both needed
     query_set                  a set of the seed `eval_query`; by default all questions

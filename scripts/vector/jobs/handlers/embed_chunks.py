@@ -1,6 +1,6 @@
-"""EMBED_CHUNKS: embeds what is pending in a space, all of it or of given chunks or sources. It is what embed.py does.
+"""EMBED_CHUNKS: embeds what is pending in a space, all of it or of given chunks or sources. As `vector embed` does.
 
-Input (docs/jobs.md has examples):
+Input (described in docs/operations.md):
 
     space_key    the space; needed, and active
     chunk_ids    only these chunks, or
@@ -50,8 +50,8 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(context: JobContext) -> dict[str, Any]:
-    """Embeds and gives the metrics that embed.py records. When the worker must end, what the model has answered is
-    stored before JobStopped is raised.
+    """Embeds and gives the metrics that `vector embed` records. When the worker must end, what the model has answered
+    is stored before JobStopped is raised.
 
     Raises UnusableInput when there is no such active space, and as vector.embedding.embed_space does.
     """
@@ -65,8 +65,8 @@ def run(context: JobContext) -> dict[str, Any]:
 
 
 def embed_in_turn(context: JobContext, space: EmbeddingSpace, options: EmbedOptions) -> EmbedSummary:
-    """Embeds; while another job or embed.py is at work in the space, waits for it. Two at once would both pay for a
-    text that both have, and one alone keeps the model busy."""
+    """Embeds; while another job or `vector embed` is at work in the space, waits for it. Two at once would both pay for
+    a text that both have, and one alone keeps the model busy."""
     while True:
         try:
             return embed_space(

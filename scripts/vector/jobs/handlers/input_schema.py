@@ -92,5 +92,5 @@ def _explained(error: ValidationError, job_type: str) -> str:
         message = f"{message[:100]} ... {message[-150:]}"
     known = ", ".join(error.schema.get("properties", ()))
     wanted = error.schema.get("description")
-    hint = f"give {wanted}" if wanted else f"keys are {known}" if known else "see docs/jobs.md"
+    hint = f"give {wanted}" if wanted else f"keys are {known}" if known else "see docs/operations.md"
     return f"{job_type} input{f', key {key}' if key else ''}: {message}; {hint}"

@@ -1,6 +1,6 @@
 """REEMBED_SPACE: embeds everything current in a space, a new one mostly, in pieces.
 
-Input (docs/jobs.md has examples):
+Input (described in docs/operations.md):
 
     space_key     the space; needed, and active
     piece_chunks  chunks a piece, 10,000 by default
@@ -45,7 +45,7 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(context: JobContext) -> dict[str, Any]:
-    """Embeds piece after piece until nothing is pending. Metrics: the counts of embed.py summed over the pieces,
+    """Embeds piece after piece until nothing is pending. Metrics: the counts of `vector embed` summed over the pieces,
     `pieces`, `pending` (chunks that are left, as they were added or refused meanwhile) and `quarantined_in_space`.
 
     Raises UnusableInput when there is no such active space, and as vector.embedding.embed_space does.
@@ -69,7 +69,7 @@ def run(context: JobContext) -> dict[str, Any]:
 
 
 def _added(totals: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
-    """Both, counts summed, in objects within too; of anything else, a batch size say, the latest."""
+    """The metrics of both runs: numbers are summed, in nested objects too; of anything else, the latest value."""
     added = dict(totals)
     for name, value in metrics.items():
         earlier = totals.get(name)

@@ -1,6 +1,6 @@
 """RETRIEVE_TEST: asks the judged questions in a space and measures what comes back.
 
-Input (docs/jobs.md has examples):
+Input (described in docs/operations.md):
 
     space_key     the space to search; needed
     query_set     a set of the seed `eval_query`; by default all questions
