@@ -1,4 +1,3 @@
-{#- A flat JSON object as readable text, its keys in order: `launch year: 1977; operator: NASA`. Null where it is none. -#}
 {% macro json_attributes_text(column) -%}
     {{ return(adapter.dispatch('json_attributes_text')(column)) }}
 {%- endmacro %}

@@ -1,7 +1,3 @@
-{#-
-    A text as a JSON string; without control characters other than newline, carriage return and tab it is byte for byte
-    what Python's json.dumps(text, ensure_ascii=False) gives.
--#}
 {% macro json_string(text) -%}
     {{ return(adapter.dispatch('json_string')(text)) }}
 {%- endmacro %}

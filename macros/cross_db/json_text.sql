@@ -1,4 +1,3 @@
-{#- The text at a JSON path; null where it is missing or the column holds no valid JSON. -#}
 {% macro json_text(column, path) -%}
     {{ return(adapter.dispatch('json_text')(column, path)) }}
 {%- endmacro %}
