@@ -1,8 +1,3 @@
-{#-
-    The code points that show nothing, as ranges (first, last), ascending: Unicode's White_Space, the soft hyphen, and
-    the zero-width and direction marks U+200B to U+200F, U+2060, U+FEFF. docs/schema.md has the list in words,
-    scripts/vector/contracts/identity.py in Python.
--#}
 {% macro blank_ranges() -%}
     {{ return([
         (0x0009, 0x000D), (0x0020, 0x0020), (0x0085, 0x0085), (0x00A0, 0x00A0), (0x00AD, 0x00AD), (0x1680, 0x1680),

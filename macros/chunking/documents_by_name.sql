@@ -1,10 +1,3 @@
-{#-
-    The union of document models, one row a source document, read by the names of a document's columns. A model that
-    lacks one, or has another one, ends the build with its name.
-
-    Times become UTC here, before models that type them otherwise are put together; `unfit_updated_utc` is the text of
-    one that cannot be kept (as_timestamp).
--#}
 {% macro documents_by_name(models) -%}
     {%- set texts = ['source_id', 'source_type', 'source_ref_json', 'title', 'content', 'tags_json'] -%}
     {%- set wanted = texts + ['updated_utc'] -%}

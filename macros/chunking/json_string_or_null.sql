@@ -1,4 +1,3 @@
-{#- A text as a JSON string, null as JSON's null. -#}
 {% macro json_string_or_null(text) -%}
     case when {{ text }} is null then 'null' else {{ json_string(text) }} end
 {%- endmacro %}

@@ -1,7 +1,3 @@
-{#-
-    The one normalisation of source texts, version `newline-1`: CRLF and lone CR become LF; nothing else changes.
-    scripts/vector/chunking/windows.py has the same in Python.
--#}
 {% macro normalize_text(text) -%}
     {%- set line_feed = character(10) -%}
     {%- set carriage_return = character(13) -%}

@@ -1,7 +1,3 @@
-{#-
-    The canonical JSON of an embedding space, over its columns: keys in order, no blanks, null where absent. Its digest
-    is the space's id; scripts/vector/contracts/identity.py writes the same bytes.
--#}
 {% macro space_identity_json() -%}
     concat(
         '{"dimensions":', dimensions,

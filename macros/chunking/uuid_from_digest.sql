@@ -1,4 +1,3 @@
-{#- The first 32 digits of a hex digest in the shape of a UUID. -#}
 {% macro uuid_from_digest(digest) -%}
     concat(
         substring({{ digest }}, 1, 8), '-', substring({{ digest }}, 9, 4), '-', substring({{ digest }}, 13, 4), '-',

@@ -1,10 +1,3 @@
-{#-
-    The windows of the CTE `documents`, which are rows of `document` with their `step`, as further CTEs; the last one,
-    `windows`, has a row a window, blank ones included, with its place and its `content`.
-
-    A text is cut in three levels, segments of 1,024 windows, blocks of 32, then windows: a substring by code point
-    reads from the start of its text, so cutting each window from the whole document would be quadratic.
--#}
 {% macro window_ctes() %}
 {%- set windows_per_block = 32 -%}
 {%- set windows_per_segment = 1024 -%}

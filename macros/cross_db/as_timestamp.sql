@@ -1,7 +1,3 @@
-{#-
-    A time as the ledgers keep it: in UTC (utc_time), to the microsecond, else a row read again would differ from the row
-    that was written. Null where the value is no time, or not of the years 1 to 9999, which all engines and Python have.
--#}
 {% macro as_timestamp(expression) -%}
     {{ return(adapter.dispatch('as_timestamp')(expression)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- The characters of blank_ranges as the inside of a character class: of a regular expression, in T-SQL of LIKE. -#}
 {% macro blank_class() -%}
     {{ return(adapter.dispatch('blank_class')()) }}
 {%- endmacro %}

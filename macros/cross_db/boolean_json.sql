@@ -1,4 +1,3 @@
-{#- A boolean as JSON text. -#}
 {% macro boolean_json(column) -%}
     {{ return(adapter.dispatch('boolean_json')(column)) }}
 {%- endmacro %}

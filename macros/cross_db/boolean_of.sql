@@ -1,4 +1,3 @@
-{#- A condition as a boolean value; null counts as false. -#}
 {% macro boolean_of(condition) -%}
     {{ return(adapter.dispatch('boolean_of')(condition)) }}
 {%- endmacro %}

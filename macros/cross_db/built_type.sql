@@ -1,4 +1,3 @@
-{#- The type of a column that dbt has read from the database, as the engine lists it. -#}
 {% macro built_type(column) -%}
     {{ return(adapter.dispatch('built_type')(column) | lower) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- Quotient of two positive integers, rounded up, as an integer. -#}
 {% macro ceil_divide(numerator, denominator) -%}
     {{ return(adapter.dispatch('ceil_divide')(numerator, denominator)) }}
 {%- endmacro %}

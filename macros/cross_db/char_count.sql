@@ -1,4 +1,3 @@
-{#- Length of a text in Unicode code points, trailing blanks included. -#}
 {% macro char_count(text) -%}
     {{ return(adapter.dispatch('char_count')(text)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- The one-character text of a code point of the basic plane. -#}
 {% macro character(code_point) -%}
     {{ return(adapter.dispatch('character')(code_point)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- A condition: the text holds the character U+0000. -#}
 {% macro contains_nul(text) -%}
     {{ return(adapter.dispatch('contains_nul')(text)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- Joins every row with the numbers 0 to row_count - 1, as <alias>.n. -#}
 {% macro cross_join_series(row_count, alias) -%}
     {{ return(adapter.dispatch('cross_join_series')(row_count, alias)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- The current time in UTC, without a time zone. -#}
 {% macro current_utc() -%}
     {{ return(adapter.dispatch('current_utc')()) }}
 {%- endmacro %}

@@ -1,7 +1,3 @@
-{#-
-    dbt empties a seed's table and fills it again, which fails where the file has other columns than it had, and keeps
-    their old types. Here such a table is made anew, as --full-refresh does. dbt's own macro for the rest.
--#}
 {% macro default__reset_csv_table(model, full_refresh, old_relation, agate_table) -%}
     {%- set changed = seed_columns(model, agate_table) != seed_columns_built(old_relation) -%}
     {%- if changed and not full_refresh -%}
@@ -10,7 +6,6 @@
     {{ return(dbt.default__reset_csv_table(model, full_refresh or changed, old_relation, agate_table)) }}
 {%- endmacro %}
 
-{#- Names and types of the columns that a seed should have, in order, as (name, type). -#}
 {% macro seed_columns(model, agate_table) -%}
     {%- set overrides = model.config.get('column_types', {}) -%}
     {%- set columns = [] -%}
@@ -21,7 +16,6 @@
     {{ return(columns) }}
 {%- endmacro %}
 
-{#- Those that its table has. -#}
 {% macro seed_columns_built(relation) -%}
     {%- set columns = [] -%}
     {%- for column in adapter.get_columns_in_relation(relation) -%}

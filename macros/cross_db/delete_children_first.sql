@@ -1,4 +1,3 @@
-{#- Runs a delete of referencing rows, then one of the rows that they reference, and commits. -#}
 {% macro delete_children_first(children_sql, parents_sql) -%}
     {{ return(adapter.dispatch('delete_children_first')(children_sql, parents_sql)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- A condition: the text has so many blank characters (blank_ranges) in a row. -#}
 {% macro has_blank_run(text, length) -%}
     {{ return(adapter.dispatch('has_blank_run')(text, length)) }}
 {%- endmacro %}

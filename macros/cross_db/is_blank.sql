@@ -1,4 +1,3 @@
-{#- A condition: the text has no visible character, that is, none but those of blank_ranges. -#}
 {% macro is_blank(text) -%}
     {{ return(adapter.dispatch('is_blank')(text)) }}
 {%- endmacro %}

@@ -1,9 +1,3 @@
-{#-
-    A condition: two values of a column differ, nulls counting as a value; texts compare by their code units.
-
-    Args:
-      data_type  the column's, as its model's yml writes it
--#}
 {% macro is_distinct(left_value, right_value, data_type) -%}
     {{ return(adapter.dispatch('is_distinct')(left_value, right_value, data_type)) }}
 {%- endmacro %}

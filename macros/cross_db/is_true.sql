@@ -1,4 +1,3 @@
-{#- A condition over a boolean column. -#}
 {% macro is_true(column) -%}
     {{ return(adapter.dispatch('is_true')(column)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- The day of a date, or of a time in UTC, as text: YYYY-MM-DD. -#}
 {% macro iso_date(column) -%}
     {{ return(adapter.dispatch('iso_date')(column)) }}
 {%- endmacro %}

@@ -1,7 +1,3 @@
-{#-
-    A flat JSON object as readable text, its keys in order: `launch year: 1977; operator: NASA`. Numbers are as they are
-    written, nested values are left out; an array has its positions for keys. Null where it is none.
--#}
 {% macro json_attributes_text(column) -%}
     {{ return(adapter.dispatch('json_attributes_text')(column)) }}
 {%- endmacro %}

@@ -1,8 +1,3 @@
-{#-
-    The texts, truth values and integers of the JSON array at a path, as a JSON array without blanks: the bytes that
-    Python's json.dumps(..., separators=(',', ':'), ensure_ascii=False) gives, whatever way the column's own text spells
-    them. Nulls, fractions, integers of more than 64 bits and nested values are left out; `[]` where there is no array.
--#}
 {% macro json_scalar_array(column, path) -%}
     {{ return(adapter.dispatch('json_scalar_array')(column, path)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- A text as a JSON string, byte for byte what Python's json.dumps(text, ensure_ascii=False) gives. -#}
 {% macro json_string(text) -%}
     {{ return(adapter.dispatch('json_string')(text)) }}
 {%- endmacro %}

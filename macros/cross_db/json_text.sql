@@ -1,7 +1,3 @@
-{#-
-    The text at a JSON path; a number and a truth value as they are written. Null where nothing is there, or null, an object
-    or an array, and where the column holds no valid JSON.
--#}
 {% macro json_text(column, path) -%}
     {{ return(adapter.dispatch('json_text')(column, path)) }}
 {%- endmacro %}

@@ -1,7 +1,3 @@
-{#-
-    DuckDB only: a JSON text with each number as a string of what was written. DuckDB writes numbers its own way, 1.50 as
-    1.5 and 1e2 as 100.0, where SQL Server gives them as they are.
--#}
 {% macro json_with_raw_numbers(column) -%}
     {%- set tokens = '(?s)"(?:[^"\\\\]|\\\\.)*"|-?[0-9][0-9.eE+-]*|.' -%}
     array_to_string(list_transform(

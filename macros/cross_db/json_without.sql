@@ -1,4 +1,3 @@
-{#- A JSON object without one of its keys, as text; null where there is none. -#}
 {% macro json_without(column, key) -%}
     {{ return(adapter.dispatch('json_without')(column, key)) }}
 {%- endmacro %}

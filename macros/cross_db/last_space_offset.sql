@@ -1,4 +1,3 @@
-{#- 0-based code point offset of a text's last U+0020; -1 where it has none. -#}
 {% macro last_space_offset(text) -%}
     {{ return(adapter.dispatch('last_space_offset')(text)) }}
 {%- endmacro %}

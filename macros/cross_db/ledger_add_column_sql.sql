@@ -1,4 +1,3 @@
-{#- The statement that adds one column to a ledger, if no other session has done so meanwhile. -#}
 {% macro ledger_add_column_sql(relation, column) -%}
     {{ return(adapter.dispatch('ledger_add_column_sql')(relation, column)) }}
 {%- endmacro %}

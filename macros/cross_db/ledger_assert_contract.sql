@@ -1,4 +1,3 @@
-{#- Stops the run when a ledger's SQL does not give the columns of its contract. -#}
 {% macro ledger_assert_contract(sql) -%}
     {{ return(adapter.dispatch('ledger_assert_contract')(sql)) }}
 {%- endmacro %}

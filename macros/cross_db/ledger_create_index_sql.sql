@@ -1,4 +1,3 @@
-{#- The statement that creates an index of a ledger on SQL Server, where it is missing. -#}
 {% macro ledger_create_index_sql(relation, columns, kind) -%}
     {%- set name = ('cx_' if kind == 'clustered' else 'ix_') ~ relation.identifier ~ '_' ~ columns | join('_') | replace(' ', '_') -%}
     if not exists (

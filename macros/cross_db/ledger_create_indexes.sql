@@ -1,7 +1,3 @@
-{#-
-    Creates a ledger's secondary indexes where they are missing. DuckDB gets none: it scans columns faster than it
-    reads its index, and it refuses to update an indexed column of a table that another one references.
--#}
 {% macro ledger_create_indexes(relation, indexes) -%}
     {{ return(adapter.dispatch('ledger_create_indexes')(relation, indexes)) }}
 {%- endmacro %}

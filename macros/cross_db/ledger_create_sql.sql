@@ -1,4 +1,3 @@
-{#- The statement that creates a ledger from its model's contract, if no other session has done so meanwhile. -#}
 {% macro ledger_create_sql(relation) -%}
     {{ return(adapter.dispatch('ledger_create_sql')(relation)) }}
 {%- endmacro %}

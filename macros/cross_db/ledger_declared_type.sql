@@ -1,4 +1,3 @@
-{#- A yml data_type as ledger_existing_columns would report it. -#}
 {% macro ledger_declared_type(data_type) -%}
     {{ return(adapter.dispatch('ledger_declared_type')(data_type)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- The columns a ledger has in the database: {name: type, as ledger_declared_type writes it}. -#}
 {% macro ledger_existing_columns(relation) -%}
     {{ return(adapter.dispatch('ledger_existing_columns')(relation)) }}
 {%- endmacro %}

@@ -1,7 +1,3 @@
-{#-
-    Lets one session at a time write a ledger, until its transaction ends, so that concurrent builds find each other's
-    rows instead of writing them twice. DuckDB has one writer anyway.
--#}
 {% macro ledger_lock(relation) -%}
     {{ return(adapter.dispatch('ledger_lock')(relation)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- The null of a data_type written in a model's yml. -#}
 {% macro ledger_null(data_type) -%}
     {{ return(adapter.dispatch('ledger_null')(data_type)) }}
 {%- endmacro %}

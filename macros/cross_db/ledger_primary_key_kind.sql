@@ -1,4 +1,3 @@
-{#- What a primary key says of its index: SQL Server clusters by it, unless the ledger's meta names a clustered index. -#}
 {% macro ledger_primary_key_kind() -%}
     {{ return(adapter.dispatch('ledger_primary_key_kind')()) }}
 {%- endmacro %}

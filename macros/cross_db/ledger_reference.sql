@@ -1,4 +1,3 @@
-{#- A relation as a foreign key names it: SQL Server takes no database there. -#}
 {% macro ledger_reference(relation_text) -%}
     {{ return(adapter.dispatch('ledger_reference')(relation_text)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- The engine's type for a data_type written in a model's yml. The yml speaks DuckDB's names. -#}
 {% macro ledger_type(data_type) -%}
     {{ return(adapter.dispatch('ledger_type')(data_type)) }}
 {%- endmacro %}

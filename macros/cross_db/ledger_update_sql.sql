@@ -1,4 +1,3 @@
-{#- The statement that writes the changed rows of a ledger's SQL over the ledger's own. -#}
 {% macro ledger_update_sql(relation, sql, unique_key) -%}
     {{ return(adapter.dispatch('ledger_update_sql')(relation, sql, unique_key)) }}
 {%- endmacro %}

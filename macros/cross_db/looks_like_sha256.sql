@@ -1,4 +1,3 @@
-{#- A condition: the text is 64 lower-case hex digits. -#}
 {% macro looks_like_sha256(column) -%}
     {{ return(adapter.dispatch('looks_like_sha256')(column)) }}
 {%- endmacro %}

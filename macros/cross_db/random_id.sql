@@ -1,4 +1,3 @@
-{#- A random UUID as text, another one for each row; as Python's `new_id` makes them. -#}
 {% macro random_id() -%}
     {{ return(adapter.dispatch('random_id')()) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- A text with every occurrence of another replaced, compared by code units. -#}
 {% macro replace_text(text, old, new) -%}
     {{ return(adapter.dispatch('replace_text')(text, old, new)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- Seconds from one time to another, to the millisecond, as a double. -#}
 {% macro seconds_between(earlier, later) -%}
     {{ return(adapter.dispatch('seconds_between')(earlier, later)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- A type that a seed names, as the engine lists it. A type that is not known here only means a table made anew. -#}
 {% macro seed_type(data_type) -%}
     {{ return(adapter.dispatch('seed_type')(data_type | lower)) }}
 {%- endmacro %}

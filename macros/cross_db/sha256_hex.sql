@@ -1,4 +1,3 @@
-{#- Lower-case hex SHA-256 of a text's UTF-8 bytes. -#}
 {% macro sha256_hex(text) -%}
     {{ return(adapter.dispatch('sha256_hex')(text)) }}
 {%- endmacro %}

@@ -1,7 +1,3 @@
-{#-
-    dbt-sqlserver makes varchar columns of a seed's texts, which loses what the database's code page lacks. Here they
-    are nvarchar, in the collation of all our text. dbt's own macro for every other engine.
--#}
 {% macro sqlserver__create_csv_table(model, agate_table) -%}
     {%- set overrides = model.config.get('column_types', {}) -%}
     {%- set sql -%}

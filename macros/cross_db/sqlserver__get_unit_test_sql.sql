@@ -1,7 +1,3 @@
-{#-
-    dbt-sqlserver unites the rows that a model gives with the expected ones, whose texts have the database's collation:
-    an error wherever that is not ours. Here both sides' texts have ours. dbt's own macro for every other engine.
--#}
 {% macro sqlserver__get_unit_test_sql(main_sql, expected_fixture_sql, expected_column_names) -%}
     {%- set suffix = local_md5(main_sql) ~ '_' ~ range(1300, 19000) | random -%}
     {%- set given_view = '[' ~ target.schema ~ '].[testview_' ~ suffix ~ ']' -%}

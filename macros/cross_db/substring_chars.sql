@@ -1,4 +1,3 @@
-{#- The part of a text from a 0-based code point offset on. -#}
 {% macro substring_chars(text, start_offset, char_length) -%}
     {{ return(adapter.dispatch('substring_chars')(text, start_offset, char_length)) }}
 {%- endmacro %}

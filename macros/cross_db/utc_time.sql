@@ -1,9 +1,3 @@
-{#-
-    A time in UTC, without a zone, whatever type it has in its source, and whatever the session's zone is: with a zone or
-    an offset it is converted, without one it is taken as UTC. Null where the value is no time.
-
-    Of texts, ISO 8601 is read alike on every engine: a date, or date and time with, or without, `Z` or an offset.
--#}
 {% macro utc_time(expression) -%}
     {{ return(adapter.dispatch('utc_time')(expression)) }}
 {%- endmacro %}

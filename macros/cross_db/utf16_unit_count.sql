@@ -1,4 +1,3 @@
-{#- Length of a text in UTF-16 code units, trailing blanks included: what SQL Server counts as a column's length. -#}
 {% macro utf16_unit_count(text) -%}
     {{ return(adapter.dispatch('utf16_unit_count')(text)) }}
 {%- endmacro %}

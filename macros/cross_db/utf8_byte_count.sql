@@ -1,4 +1,3 @@
-{#- Length of a text in UTF-8 bytes. -#}
 {% macro utf8_byte_count(text) -%}
     {{ return(adapter.dispatch('utf8_byte_count')(text)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- A text whose bytes, where the engine shows them, are UTF-8. -#}
 {% macro utf8_text(text) -%}
     {{ return(adapter.dispatch('utf8_text')(text)) }}
 {%- endmacro %}

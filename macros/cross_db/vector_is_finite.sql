@@ -1,4 +1,3 @@
-{#- A condition: a stored vector has elements, and none of them is null, infinite or not a number. -#}
 {% macro vector_is_finite(vector) -%}
     {{ return(adapter.dispatch('vector_is_finite')(vector)) }}
 {%- endmacro %}

@@ -1,4 +1,3 @@
-{#- Number of elements of a stored vector. -#}
 {% macro vector_length(vector) -%}
     {{ return(adapter.dispatch('vector_length')(vector)) }}
 {%- endmacro %}

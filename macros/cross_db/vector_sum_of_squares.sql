@@ -1,4 +1,3 @@
-{#- Sum of the squares of a stored vector's elements; not finite, or null, where an element is not. -#}
 {% macro vector_sum_of_squares(vector) -%}
     {{ return(adapter.dispatch('vector_sum_of_squares')(vector)) }}
 {%- endmacro %}

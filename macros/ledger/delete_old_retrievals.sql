@@ -1,12 +1,3 @@
-{#-
-    Deletes logged searches older than so many days, each whole: its hits, then the search, and some thousand rows in a
-    transaction, so that a server keeps row locks and whoever searches meanwhile goes on. Searches of a run
-    (RETRIEVE_TEST, DRIFT_TEST) and those that answer a question of `eval_query` stay, as marts compare them over time,
-    unless `evaluations` is true. `dry_run` only counts.
-
-        dbt run-operation delete_old_retrievals --args '{days: 90}'
-        dbt run-operation delete_old_retrievals --args '{days: 90, dry_run: true}'
--#}
 {% macro delete_old_retrievals(days, dry_run=false, evaluations=false) -%}
     {% do check_retention_arguments(days, dry_run, evaluations) %}
     {#- One moment for every statement; run_started_at is in UTC. -#}
@@ -24,8 +15,6 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Whatever is not plainly true or false, such as the text "false", is refused: taken for one of the two it might delete
-    what should stay. -#}
 {% macro check_retention_arguments(days, dry_run, evaluations) -%}
     {%- if days is not integer or days < 1 or days > 36500 -%}
         {% do exceptions.raise_compiler_error(
@@ -39,8 +28,6 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- An evaluation is of one run or, without a run, of one day (eval_retrieval). So a run's searches are old when its last
-    one is, and those without a run when their day is over: no evaluation loses a part of its questions. -#}
 {% macro old_retrievals_condition(before, evaluations) -%}
     (
         (
@@ -74,8 +61,6 @@
         ) as hit_count
 {%- endmacro %}
 
-{#- The last id of each batch, in the order of ids. A batch is of whole searches with 2,000 rows or little more: SQL
-    Server locks the whole table from 5,000 rows of a statement on. -#}
 {% macro old_retrievals_batches_sql(old) -%}
     select max(numbered.retrieval_id) as last_id
     from (

@@ -1,7 +1,3 @@
-{#-
-    At the end of a run, drops the views of models that earlier versions had, so that none stays behind that fails when
-    it is read. A table, and a name that a model of the project has, is left alone.
--#}
 {% macro drop_removed_views() -%}
     {%- if execute and flags.WHICH in ['run', 'build'] -%}
         {%- set taken = graph.nodes.values() | map(attribute='alias') | list -%}

@@ -1,4 +1,3 @@
-{#- The SQL of a ledger that Python fills: the columns of the yml, and no row. -#}
 {% macro empty_ledger() -%}
     {%- if not execute -%} {{ return('select 1 as placeholder') }} {%- endif -%}
     select

@@ -1,7 +1,3 @@
-{#-
-    Brings an existing ledger up to its contract by adding the columns it lacks. A column of another type stops the
-    run with the difference; a column that the contract no longer names is left alone.
--#}
 {% macro ledger_add_columns(relation) -%}
     {%- set existing = ledger_existing_columns(relation) -%}
     {%- set drift = [] -%}

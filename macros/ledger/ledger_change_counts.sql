@@ -1,7 +1,3 @@
-{#-
-    How many rows of a ledger's SQL are new and how many change one that is there: {inserted, updated}. A row that does
-    not fit the ledger's columns is an error that shows it: nothing is written.
--#}
 {% macro ledger_change_counts(relation, sql, unique_key) -%}
     {%- set query -%}
         select

@@ -1,15 +1,3 @@
-{#-
-    The rows that a ledger lacks or has otherwise, as one select for the ledger's own model (it reads `this`):
-    new rows, rows whose compared columns differ, rows that vanished from the current ones (retired_utc is set) and
-    rows that came back (retired_utc is cleared). Unchanged rows are not selected.
-
-    Args:
-      current     relation of the rows that should be current
-      unique_key  the one column that names a row
-      columns     the ledger's columns read from `current`, unique_key excepted
-      compare     those of `columns` whose difference makes a row changed
-      retire      whether rows of managed_by 'dbt' that `current` lacks are retired
--#}
 {% macro ledger_changes(current, unique_key, columns, compare, retire=true) -%}
 select
     case when current_row.{{ unique_key }} is null then ledger_row.{{ unique_key }} else current_row.{{ unique_key }} end

@@ -1,4 +1,3 @@
-{#- One column of a ledger: name, type, nullability, and how the engine stores it. -#}
 {% macro ledger_column_definition(column) -%}
     {%- set types = column.constraints | map(attribute='type') | map('string') | list -%}
     {{ column.name }} {{ ledger_type(column.data_type) }} {{ 'not null' if 'not_null' in types else 'null' }}

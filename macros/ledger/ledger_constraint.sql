@@ -1,4 +1,3 @@
-{#- One named table constraint of a ledger's contract. -#}
 {% macro ledger_constraint(constraint) -%}
     {%- if not constraint.name -%}
         {% do exceptions.raise_compiler_error("A constraint of ledger " ~ model.name ~ " has no name.") %}

@@ -1,4 +1,3 @@
-{#- Columns and named constraints of a ledger, from its model's contract. -#}
 {% macro ledger_definition(relation) -%}
     {%- set parts = [] -%}
     {%- for column in model.columns.values() -%}

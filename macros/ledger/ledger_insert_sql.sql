@@ -1,4 +1,3 @@
-{#- The statement that appends the new rows of a ledger's SQL. -#}
 {% macro ledger_insert_sql(relation, sql, unique_key) -%}
     {%- set names = model.columns.values() | map(attribute='name') | join(', ') -%}
     insert into {{ relation }} ({{ names }})

@@ -1,7 +1,3 @@
-{#-
-    Every column of a ledger that may change, set from the change. The columns of its keys never do, and DuckDB takes
-    even the setting of one to its own value for a delete and an insert, which the rows that refer to it forbid.
--#}
 {% macro ledger_set_clause(unique_key) -%}
     {%- set fixed = unique_key | list -%}
     {%- for constraint in model.constraints if constraint.type in ('primary_key', 'unique') -%}

@@ -1,8 +1,3 @@
-{#-
-    What is wrong with a row of the alias `change` for the ledger, as a text that shows it; null where nothing is. An
-    engine may cut what is longer than its column, and SQL Server takes an id with a blank at its end for the id without:
-    either way two sources would become one.
--#}
 {% macro ledger_unfit_value() -%}
     {%- set case_of = [] -%}
     {%- for column in model.columns.values() if '(' in column.data_type and 'char' in column.data_type | lower -%}

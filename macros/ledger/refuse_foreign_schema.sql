@@ -1,4 +1,3 @@
-{#- Stops a run whose target schema belongs to another runtime, before anything is written. -#}
 {% macro refuse_foreign_schema() -%}
     {%- if execute and target.schema | lower in var('foreign_schemas') | map('lower') -%}
         {% do exceptions.raise_compiler_error(

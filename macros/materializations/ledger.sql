@@ -1,17 +1,3 @@
-{#-
-    A ledger: a table that dbt declares and that dbt or Python fills. It is created once, evolved by adding columns,
-    and never dropped, truncated or replaced, --full-refresh included.
-
-    The model's SQL selects the rows to write now: those that are new (their key is not in the ledger) or changed.
-    A ledger that Python fills selects no row: see empty_ledger. Nothing is written, and no temporary relation is
-    made, when the SQL returns no row.
-
-    Config:
-      contract: enforced   the columns, types and constraints of the yml become the table's
-      unique_key           column, or list of columns, that names a row
-      indexes              [{columns: [...]}], as far as the engine has a use for them
-      meta.filled_by       dbt, where the SQL selects rows: the run then says so when there are none to write
--#}
 {% materialization ledger, default %}
     {%- if not config.get('contract').enforced -%}
         {% do exceptions.raise_compiler_error("Ledger " ~ model.name ~ " needs `contract: {enforced: true}`.") %}

@@ -1,10 +1,3 @@
-{#-
-    Queues one EMBED_CHUNKS job for each active space that has pending chunks, unless the space has an open one, so that
-    a scheduler needs `dbt build`, this, and a worker:
-
-        dbt run-operation enqueue_pending
-        dbt run-operation enqueue_pending --args '{priority: 200}'
--#}
 {% macro enqueue_pending(priority=100, max_attempts=3) -%}
     {%- call statement('pending_spaces', fetch_result=true) -%}
         select pending.space_key from ({{ pending_spaces_sql() }}) as pending order by pending.space_key
@@ -17,7 +10,6 @@
     {% do log("enqueue_pending: " ~ (space_keys | join(', ') if space_keys else 'nothing to queue'), info=true) %}
 {%- endmacro %}
 
-{#- The spaces with pending chunks and without an open job for them. -#}
 {% macro pending_spaces_sql() -%}
     select distinct
         wanted.embedding_space_id,

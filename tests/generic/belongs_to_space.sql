@@ -1,4 +1,3 @@
-{#- Rows whose space, with its dimensions, is not in embedding_space. -#}
 {% test belongs_to_space(model) %}
 
 select

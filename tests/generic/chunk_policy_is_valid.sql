@@ -1,8 +1,3 @@
-{#-
-    Policies that cannot cut: chunk_size must be positive, overlap from 0 to less than chunk_size, the cap at least 1.
-    A colon in policy_version could give two chunks one id. Only windows of characters, which SQL can cut, may be the
-    policy of all types; they have no tokenizer.
--#}
 {% test chunk_policy_is_valid(model) %}
 
 select policy_version

@@ -1,4 +1,3 @@
-{#- Keys that more than one row has: writing the same thing twice must write it once. -#}
 {% test is_idempotent_on(model, columns) %}
 
 select

@@ -1,4 +1,3 @@
-{#- Rows whose value is below zero. -#}
 {% test is_not_negative(model, column_name) %}
 
 select {{ column_name }} as negative_value

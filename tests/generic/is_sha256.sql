@@ -1,4 +1,3 @@
-{#- Rows whose value is not 64 lower-case hex digits. -#}
 {% test is_sha256(model, column_name) %}
 
 select {{ column_name }} as not_a_sha256

@@ -1,4 +1,3 @@
-{#- Values that more than one active row has. -#}
 {% test one_active_row_each(model, column_name) %}
 
 select

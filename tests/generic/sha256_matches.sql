@@ -1,4 +1,3 @@
-{#- Rows whose hash is not the SHA-256 of the UTF-8 bytes of their text. -#}
 {% test sha256_matches(model, column_name, text_column) %}
 
 select {{ column_name }} as stored_sha256

@@ -1,7 +1,3 @@
-{#-
-    Spaces of the seed whose key is in the ledger with another identity: something that fixes the vectors was changed
-    under an old name. Give the changed space a key of its own.
--#}
 {% test space_key_keeps_its_identity(model, column_name) %}
 
 select

@@ -1,4 +1,3 @@
-{#- Rows whose vector has another length than the row's dimensions, or than its space's. -#}
 {% test vector_has_dimensions(model, column_name) %}
 
 select

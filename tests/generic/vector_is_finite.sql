@@ -1,4 +1,3 @@
-{#- Rows whose vector is empty or holds a null, an infinity or a NaN. -#}
 {% test vector_is_finite(model, column_name) %}
 
 select embedding_space_id

@@ -1,4 +1,3 @@
-{#- Rows of a normalised space whose vector's Euclidean norm is not 1, within `norm_tolerance`. -#}
 {% test vector_is_unit_length(model, column_name) %}
 
 select

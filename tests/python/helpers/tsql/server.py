@@ -100,10 +100,12 @@ class CannedServer:
 
 def _contract_columns(sql: str) -> Answer:
     """A row of nothing, of the types that the contract casts its columns to."""
-    casts = re.findall(r"cast\(null as (\w+)(?:\(\w+\))?\)\s+as (\w+)", sql, re.IGNORECASE)
-    times = ("datetime2", "timestamp")
-    row = tuple(datetime.min if type.lower() in times else "" for type, _ in casts)
-    return Answer([name for _, name in casts], [row])
+    casts = re.findall(r"cast\(null as ([\w ]+?)(?:\([\w,]+\))?\)\s+as (\w+)", sql, re.IGNORECASE)
+    values = {
+        "int": 0, "bit": False, "float": 0.0, "double precision": 0.0, "datetime2": datetime.min,
+        "varchar": "", "nvarchar": "", "text": "",
+    }  # fmt: skip
+    return Answer([name for _, name in casts], [tuple(values[type.lower()] for type, _ in casts)])
 
 
 def _found(pattern: re.Pattern, sql: str) -> str:
