@@ -72,10 +72,8 @@ def close_abandoned_runs(store: VectorStore) -> int:
     """
     closed = 0
     for job in store.list_jobs(status=JobStatus.RUNNING):
-        # A worker's job has a lease, or has lost it: the queue takes it back. Earlier versions did not mark that of a
-        # command, which has one attempt.
-        by_hand = job.by_hand_flag or job.max_attempts == 1
-        if job.lease_expires_utc is not None or not by_hand or not _is_abandoned(job):
+        # A worker's job has a lease: the queue takes it back when that runs out.
+        if job.lease_expires_utc is not None or not _is_abandoned(job):
             continue
         try:
             closed += _close_abandoned(store, job)
