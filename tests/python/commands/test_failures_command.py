@@ -92,7 +92,7 @@ def test_failures_of_an_inactive_space_are_listed_as_such(project, server):
 
 def test_a_space_that_there_is_not(project):
     done = project.vector("failures", "--space", "no such")
-    assert (done.exit_code, done.stderr) == (2, "error: no space is called 'no such'; there are hash\n")
+    assert (done.exit_code, done.stderr) == (2, "error: no space is called 'no such'; spaces are hash\n")
 
 
 def test_before_dbt_has_built_the_view(project):

@@ -79,7 +79,7 @@ def test_a_file_of_inputs_is_a_job_each_or_none(project, tmp_path, monkeypatch):
         (("--input", '{"limit": 1e999}'), "EMBED_CHUNKS: --input is no JSON: a number is too large"),
         (("--input", "[" * 100_000), "EMBED_CHUNKS: --input is no JSON: it is nested deeper than 100 levels"),
         (("--input-file", "missing.json"), "missing.json: No such file"),
-        (("--space", "unknown"), "no embedding space is called 'unknown'"),
+        (("--space", "unknown"), "no space is called 'unknown'"),
     ],
 )
 def test_a_wrong_option_is_one_line(project, arguments, message):

@@ -339,10 +339,9 @@ def judged_ndcg(project, space_key):
         return evaluate(store, store.get_embedding_space_by_key(space_key), "demo")["mean"]["nDCG@10"]
 
 
-def test_its_canaries_tell_it_from_a_changed_tokenizer(project, tmp_path, monkeypatch):
+def test_its_canaries_tell_it_from_a_changed_tokenizer(project, tmp_path):
     """The digest is of the weights alone; the space is pinned to what comes out."""
     project.environment = {"VECTOR_STATIC_HOME": str(tmp_path)}
-    monkeypatch.setenv("VECTOR_STATIC_HOME", str(tmp_path))
     weights, tokenizer, _ = static_module.locate_model(MODEL)
     folder = tmp_path / "mine"
     folder.mkdir()

@@ -33,7 +33,10 @@ def folder(tmp_path) -> Path:
         shutil.copy(PROJECT_DIR / name, project / name)
     shutil.copytree(PROJECT_DIR / "requirements", project / "requirements")
     shutil.copytree(project / ".venv", project / ".venv-v2")
-    for venv, tools in ((".venv", "python dbt vector ruff sqlfluff"), (".venv-v2", "dbt-core-experimental-parser")):
+    for venv, tools in (
+        (".venv", "python dbt vector ruff mypy lint-imports sqlfluff"),
+        (".venv-v2", "dbt-core-experimental-parser"),
+    ):
         for tool in tools.split():
             path = project / venv / "bin" / tool
             path.write_text(TOOL)
