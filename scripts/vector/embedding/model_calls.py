@@ -9,7 +9,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
-from vector.contracts.models import EmbeddingSpace
 from vector.embedding.pending import PendingText
 from vector.providers.base import EmbeddingProvider, EmbeddingReply, PreprocessPolicy, check_reply
 
@@ -33,9 +32,8 @@ class ModelCalls:
     or ProviderError for a reply that is none.
     """
 
-    def __init__(self, provider: EmbeddingProvider, space: EmbeddingSpace, concurrency: int):
-        self._provider, self._dimensions = provider, space.dimensions
-        self._policy = PreprocessPolicy.from_dict(space.preprocess_policy)
+    def __init__(self, provider: EmbeddingProvider, dimensions: int, policy: PreprocessPolicy, concurrency: int):
+        self._provider, self._dimensions, self._policy = provider, dimensions, policy
         self._concurrency = concurrency
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="embed")
         self._batches: dict[Future, list[PendingText]] = {}

@@ -82,15 +82,20 @@ def plan_space(
         texts_reused=reused,
         input_bytes=sum(size * count for size, count in fresh),
     )
-    return _priced(store, space, options, counted, fresh) if priced else counted
+    return _priced(store, space, options, policy, counted, fresh) if priced else counted
 
 
 def _priced(
-    store: VectorStore, space: EmbeddingSpace, options: EmbedOptions, plan: EmbedPlan, sizes: list[tuple[int, int]]
+    store: VectorStore,
+    space: EmbeddingSpace,
+    options: EmbedOptions,
+    policy: PreprocessPolicy,
+    plan: EmbedPlan,
+    sizes: list[tuple[int, int]],
 ) -> EmbedPlan:
     """The plan with what it takes. `sizes` are (bytes, texts) of the inputs that the model must see, shortest first."""
     earlier = earlier_runs(store, space)
-    tokens, tokens_by = _tokens(store, space, plan, sizes, earlier)
+    tokens, tokens_by = _tokens(store, space, policy, plan, sizes, earlier)
     every = (estimated_tokens_of(size) for size, count in sizes for _ in range(count))
     limits = first_batches(provider_class(space.provider), options, plan.texts_to_embed, earlier.max_batch_texts)
     return replace(
@@ -104,12 +109,16 @@ def _priced(
 
 
 def _tokens(
-    store: VectorStore, space: EmbeddingSpace, plan: EmbedPlan, sizes: list[tuple[int, int]], earlier: EarlierRuns
+    store: VectorStore,
+    space: EmbeddingSpace,
+    policy: PreprocessPolicy,
+    plan: EmbedPlan,
+    sizes: list[tuple[int, int]],
+    earlier: EarlierRuns,
 ) -> tuple[int, str]:
     """Tokens of the inputs, and how they are known: `tokens_by` of an EmbedPlan."""
     counter = token_counter(space) if 0 < plan.texts_to_embed <= COUNTED_TEXTS else None
     if counter:
-        policy = PreprocessPolicy.from_dict(space.preprocess_policy)
         texts = read_fresh_texts(store, plan.texts_to_embed)
         return sum(counter([policy.document_input(text.content) for text in texts])), "tokenizer"
     if earlier.tokens_per_byte:

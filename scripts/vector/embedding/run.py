@@ -32,7 +32,6 @@ from vector.errors import InputRefused, ModelMissing, ProviderError, SpaceBusy, 
 from vector.providers import open_provider
 from vector.providers.base import (
     PartlyRefused,
-    PreprocessPolicy,
     estimated_tokens,
     estimated_tokens_of,
     reply_tokens,
@@ -137,7 +136,7 @@ class _Run:
     ) -> None:
         self.store, self.space, self.options, self.plan = store, space, options, plan
         self.summary, self.writer, self.started = summary, writer, started
-        self.policy = PreprocessPolicy.from_dict(space.preprocess_policy)
+        self.policy = writer.policy
         self.batches = Batches(self._texts(), self._tokens)
         self.halves: Halves[PendingText] = Halves()
         # Batches of several texts whose reply was not of the protocol, since the last one that was well answered.
@@ -151,7 +150,7 @@ class _Run:
         kept = self.models.get(space)
         self.provider = provider = kept.provider if kept else open_provider(space)
         concurrency = self.options.concurrency or provider.preferred_concurrency
-        self.calls = ModelCalls(provider, space, concurrency)
+        self.calls = ModelCalls(provider, space.dimensions, self.policy, concurrency)
         provider.may_repeat = self._may_repeat
         known = None
         if not provider.in_process and not self.options.batch_size:

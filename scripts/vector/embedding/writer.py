@@ -90,7 +90,7 @@ class Writer:
     ):
         self.store, self.space, self.summary = store, space, summary
         self._on_progress = on_progress
-        self._policy = PreprocessPolicy.from_dict(space.preprocess_policy)
+        self.policy = PreprocessPolicy.from_dict(space.preprocess_policy)
         self._waiting = VectorBatch(space, summary.run_id)
 
     def add(self, texts: Sequence[PendingText], reply: EmbeddingReply, seconds: float) -> None:
@@ -99,7 +99,7 @@ class Writer:
         summary.requests += 1
         summary.texts += len(texts)
         summary.seconds_in_model += seconds
-        sizes = [self._policy.input_bytes(text.byte_count) for text in texts]
+        sizes = [self.policy.input_bytes(text.byte_count) for text in texts]
         summary.input_bytes += sum(sizes)
         counts = token_columns(reply, sizes)
         tokens = sum(given or 0 for given, *_ in counts) if reply.request_tokens is None else reply.request_tokens
