@@ -52,7 +52,7 @@ final as (
             when dead_jobs.cancelled_utc is not null then 'cancelled'
             when dead_jobs.by_hand_flag is not null then 'failed_by_hand'
             when dead_jobs.attempt_count >= dead_jobs.max_attempts then 'attempts_used_up'
-            else 'hopeless'
+            else 'permanent_error'
         end as dead_reason
     from dead_jobs
     left join numbered_runs

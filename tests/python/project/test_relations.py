@@ -199,7 +199,7 @@ CONSUMER = {
     "name": "shop", "version": "1.0", "profile": "shop",
     "flags": {"require_ref_searches_node_package_before_root": True},
     "vars": {"vector_runtime": {"redact_queries": True}},
-    "models": {"vector_runtime": {"+schema": "My-Schema", "vector": {"embedding": {"+alias": "The_Embeddings"}}}},
+    "models": {"vector_runtime": {"+schema": "My-Schema", "ledgers": {"embedding": {"+alias": "The_Embeddings"}}}},
     "seeds": {"vector_runtime": {"+schema": "Seeds", "demo": {"+schema": "demo"}}},
 }  # fmt: skip
 NAMING = """\
