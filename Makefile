@@ -39,7 +39,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint format lock clean scratch test-lint lint-sql test-parse test-dbt test-python test-sqlserver
+.PHONY: help demo build test lint format lock clean scratch test-lint lint-sql test-parse test-dbt test-python test-fast test-sqlserver
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ test-python: $(VENV)/.installed-test scratch
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 		--hypothesis-profile=ci 2> $(SCRATCH)/pytest-stderr.log \
 		|| { status=$$?; cat $(SCRATCH)/pytest-stderr.log >&2; exit $$status; }
+
+test-fast: $(VENV)/.installed-test scratch ## The tests of pytest that need no dbt build, in a minute
+	$(TEST_ENV) $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile \
+		--hypothesis-profile=fast -m "not dbt and not slow"
 
 # The conformance suite against a SQL Server: see docs/sqlserver.md.
 test-sqlserver: $(VENV)/.installed-test scratch ## The conformance suite against VECTOR_TEST_SQLSERVER

@@ -39,21 +39,27 @@ QUESTION = "Which moon has geysers?"
 
 @pytest.fixture(scope="module", params=["duckdb", "sqlserver"])
 def warehouse(request, tmp_path_factory):
-    """A scratch project on the engine, built, embedded and searched once."""
-    if request.param == "sqlserver" and not live.CONNECTION:
+    """A scratch project on the engine, built, embedded and searched."""
+    folder = tmp_path_factory.mktemp(request.param) / "project"
+    if request.param == "duckdb":
+        kept = request.getfixturevalue("kept_project")
+        kept.reset()
+        project = kept.beside(folder)
+        project.engine = "duckdb"
+        yield project
+        return
+    if not live.CONNECTION:
         pytest.skip(live.SKIPPED)
-    project = ScratchProject(tmp_path_factory.mktemp(request.param) / "project")
-    if request.param == "sqlserver":
-        live.use_sqlserver(project)
-    project.engine = request.param
+    project = ScratchProject(folder)
+    live.use_sqlserver(project)
+    project.engine = "sqlserver"
     try:
         project.build()
         project.embed()
         assert project.vector("search", QUESTION).exit_code == 0
         yield project
     finally:
-        if request.param == "sqlserver":
-            live.drop_schemas(project)
+        live.drop_schemas(project)
 
 
 @pytest.fixture
@@ -90,13 +96,10 @@ JSON_COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def reference(warehouse, tmp_path_factory):
+def reference(kept_project, tmp_path_factory):
     """The same project on DuckDB, at the same point."""
-    project = ScratchProject(tmp_path_factory.mktemp("reference") / "project")
-    project.build()
-    project.embed()
-    assert project.vector("search", QUESTION).exit_code == 0
-    return project
+    kept_project.reset()
+    return kept_project.beside(tmp_path_factory.mktemp("reference") / "project")
 
 
 def shape(value):

@@ -85,9 +85,10 @@ class ScratchProject:
         self._edited.clear()
 
     def beside(self, folder: Path) -> "ScratchProject":
-        """Another project in a folder of its own, with the same rows."""
+        """Another project in a folder of its own, as dbt has built this one and with the same rows."""
         other = ScratchProject(folder)
         shutil.copy(self.database_path, other.database_path)
+        shutil.copytree(self.folder / "target", other.folder / "target")
         return other
 
     def keep(self) -> None:
