@@ -133,7 +133,7 @@ test-python: $(VENV)/.installed-test scratch
 
 test-fast: $(VENV)/.installed-test scratch ## The tests of pytest that need no dbt build, in a minute
 	$(TEST_ENV) $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile \
-		--hypothesis-profile=fast -m "not dbt and not slow"
+		--hypothesis-profile=ci -m "not dbt and not slow"
 
 # The conformance suite against a SQL Server: see docs/sqlserver.md.
 test-sqlserver: $(VENV)/.installed-test scratch ## The conformance suite against VECTOR_TEST_SQLSERVER

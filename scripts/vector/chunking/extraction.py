@@ -1,7 +1,7 @@
 """Text out of payloads: HTML, wikitext, and the texts that a JSON path finds in an API's reply.
 
 The libraries are those of the extra `jobs`, imported on use. Nothing here is limited in time or memory: what anybody
-may have written is read by vector.extraction_process.
+may have written is read by vector.chunking.extraction_process.
 """
 
 from __future__ import annotations

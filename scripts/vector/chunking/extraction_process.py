@@ -132,7 +132,7 @@ class _Child:
     def __init__(self) -> None:
         paths = [path for path in sys.path if path]
         # Isolated (-I), so that neither the folder it starts in nor a variable brings other code.
-        code = f"import sys; sys.path[:] = {paths!r}; from vector.extraction_child import main; main()"
+        code = f"import sys; sys.path[:] = {paths!r}; from vector.chunking.extraction_child import main; main()"
         kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", code],

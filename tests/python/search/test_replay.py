@@ -331,14 +331,14 @@ def test_the_command_chooses_what_it_replays(project):
     assert json.loads(project.vector(*since, "--no-evaluations", "--space", "hash").stdout)["replayed"] == 2
     unknown = project.vector(*since, "--space", "none")
     assert (unknown.exit_code, unknown.stderr.count("\n")) == (2, 1)
-    assert "there is no space 'none'" in unknown.stderr
+    assert "no space is called 'none'" in unknown.stderr
     both = project.vector("replay", logged, "--no-evaluations")
     assert (both.exit_code, "go with --since" in both.stderr) == (2, True)
 
 
 def test_replays_are_printed_as_they_come(project, monkeypatch):
     """What an unforeseen error ends is not lost."""
-    replayed = vector.replay._replayed
+    replayed = vector.search.replay._replayed
     done = []
 
     def fail_second(*arguments):
@@ -347,7 +347,7 @@ def test_replays_are_printed_as_they_come(project, monkeypatch):
         done.append(arguments)
         return replayed(*arguments)
 
-    monkeypatch.setattr(vector.replay, "_replayed", fail_second)
+    monkeypatch.setattr(vector.search.replay, "_replayed", fail_second)
     ended = project.vector("replay", "--since", "2000-01-01")
     assert ended.exit_code == 70
     assert "hits as they were" in ended.stdout

@@ -163,7 +163,7 @@ def run(context: JobContext) -> dict[str, Any]:
 def _cut(
     store: VectorStore, document: SourceDocument, policy: ChunkingPolicy | None, reader: ExtractionProcess
 ) -> tuple[VectorSourceRegistry, list[VectorChunk]]:
-    """As vector.sources.cut. A splitter may take long over any text; characters are counted here."""
+    """As vector.chunking.sources.cut. A splitter may take long over any text; characters are counted here."""
     if not isinstance(policy, SplitterPolicy):
         return cut(document, policy)
     try:

@@ -212,6 +212,10 @@ def reserved_names(found: Sequence[Token]) -> Iterator[str]:
             continue
         if word == "key" and i and found[i - 1].lower in ("primary", "foreign"):
             continue
+        if f"{_text(found, i)} {_text(found, i + 1)}".lower() == "double precision":  # a type
+            continue
+        if f"{_text(found, i - 1)} {_text(found, i)}".lower() == "double precision":
+            continue
         starts_query = word in ("select", "with")
         named = (_word(found, i - 1, "as") and not starts_query) or "." in (_text(found, i - 1), _text(found, i + 1))
         if word not in KEYWORDS or named:
