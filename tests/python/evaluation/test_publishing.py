@@ -810,7 +810,7 @@ def test_what_relaxes_the_gate_needs_a_reason(judged, option):
 @pytest.mark.parametrize("command", ["publish", "retire", "evaluate"])
 def test_an_unknown_space_is_told_at_once(judged, command):
     done = judged.vector("spaces", command, "none")
-    assert (done.exit_code, done.stderr) == (2, "error: there is no space 'none'; spaces are hash\n")
+    assert (done.exit_code, done.stderr) == (2, "error: no space is called 'none'; spaces are hash\n")
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_metrics_of_pieces_are_summed(store):
 
 @pytest.mark.parametrize("handler", [embed_chunks, reembed_space])
 def test_a_space_that_cannot_be_filled_is_named(store, handler):
-    with pytest.raises(ConfigurationError, match="no space 'none'; spaces are hash"):
+    with pytest.raises(ConfigurationError, match="no space is called 'none'; spaces are hash"):
         handler.run(context_of(store, "EMBED_CHUNKS", {"space_key": "none"}))
     store.engine.execute("update embedding_space set is_active = false")
     with pytest.raises(ConfigurationError, match="space hash is not active"):

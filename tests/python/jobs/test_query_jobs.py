@@ -148,7 +148,7 @@ def test_a_stopped_test_says_how_far_it_came(store, answerable, monkeypatch):
 
 
 def test_what_is_missing_is_named(store, answerable):
-    with pytest.raises(ConfigurationError, match="no space 'none'; spaces are hash"):
+    with pytest.raises(ConfigurationError, match="no space is called 'none'; spaces are hash"):
         retrieve(store, space_key="none")
     with pytest.raises(ConfigurationError, match="no question of the query_set 'none'"):
         retrieve(store, query_set="none")

@@ -345,5 +345,5 @@ def test_a_path_means_what_it_means_to_duckdb(folder, monkeypatch, written):
 
 def test_plain_profiles_start_without_dbt():
     """Importing dbt's adapter takes longer than all else that a command does before its work."""
-    command = "import sys, vector.cli, vector.engines.duckdb_connection; sys.exit('dbt' in sys.modules)"
+    command = "import sys, vector.cli, vector.engines.duckdb.connection; sys.exit('dbt' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], cwd=PROJECT_DIR / "scripts").returncode == 0
