@@ -254,7 +254,7 @@ def repeatable_id():
 
 
 def test_the_queue_is_its_model(store, monkeypatch):
-    for module in ("vector.contracts.models", "vector.engines.duckdb_queue"):
+    for module in ("vector.contracts.models", "vector.engines.duckdb.queue"):
         monkeypatch.setattr(f"{module}.new_id", repeatable_id)
     machine = type("BoundMachine", (QueueMachine,), {"store": store})
     run_state_machine_as_test(
