@@ -183,7 +183,7 @@ def test_a_handler_that_breaks_its_session_breaks_no_other(store, jobs):
 
 def test_a_job_without_a_handler_module_fails_and_says_so(store, jobs, monkeypatch):
     job = jobs.enqueue(EMBED, {"n": 0}, max_attempts=1)
-    monkeypatch.setattr("vector.jobs._MODULES", {EMBED: "no_such_module"})
+    monkeypatch.setattr("vector.jobs.handlers._MODULES", {EMBED: "no_such_module"})
     monkeypatch.setattr("vector.jobs.handlers.HANDLERS", {})
     worker(store).run()
     assert "no_such_module" in store.get_job(job.job_id).last_error
