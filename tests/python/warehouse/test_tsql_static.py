@@ -208,10 +208,11 @@ def _asks(source: str):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
         if isinstance(node, ast.ImportFrom):
             names.append(node.module or "")
-        drivers = ("duckdb", "pyodbc", "mssql_python", "vector.engines.duckdb", "vector.engines.sqlserver")
+        drivers = ("duckdb", "pyodbc", "mssql_python")
+        engines = ("vector.engines.duckdb", "vector.engines.sqlserver")
         compared = list(ast.walk(node)) if isinstance(node, ast.Compare | ast.MatchValue) else []
         if (
-            any(name in drivers for name in names)
+            any(name in drivers or name.startswith(engines) for name in names)
             or any(isinstance(part, ast.Constant) and part.value in ("duckdb", "sqlserver") for part in compared)
             or (isinstance(node, ast.Name) and node.id in ("DuckDBEngine", "SqlServerEngine"))
         ):
