@@ -30,7 +30,7 @@ def enqueued(project, *arguments, job_type="EMBED_CHUNKS"):
     return json.loads(done.stdout)["jobs"]
 
 
-def run_columns(project, *arguments):
+def told(project, *arguments):
     """What a command says with --json."""
     done = project.vector(*arguments, "--json")
     assert done.exit_code == 0, done
@@ -41,18 +41,18 @@ def test_a_job_is_queued_listed_done_and_shown(project):
     (job,) = enqueued(project, "--input", '{"n": 7}', "--priority", "5", "--max-attempts", "2", "--space", "hash")
     assert (job["status"], job["priority"], job["max_attempts"], job["queued"]) == ("NEW", 5, 2, True)
     assert job["embedding_space_id"] == project.query("select embedding_space_id from embedding_space")[0][0]
-    assert [each["job_id"] for each in run_columns(project, "worker", "--dry-run")["jobs"]] == [job["job_id"]]
-    assert run_columns(project, "jobs", "show", job["job_id"])["runs"] == []
-    done = run_columns(project, *WORKER, "--worker-id", "w1")
+    assert [each["job_id"] for each in told(project, "worker", "--dry-run")["jobs"]] == [job["job_id"]]
+    assert told(project, "jobs", "show", job["job_id"])["runs"] == []
+    done = told(project, *WORKER, "--worker-id", "w1")
     assert (done["worker_id"], done["succeeded"], done["dead"]) == ("w1", 1, 0)
-    shown = run_columns(project, "jobs", "show", job["job_id"])
+    shown = told(project, "jobs", "show", job["job_id"])
     assert shown["status"] == "SUCCEEDED"
     assert [(run["worker_id"], run["metrics"]) for run in shown["runs"]] == [("w1", {"written": 1})]
     text = project.vector("jobs", "show", job["job_id"]).stdout
     assert "SUCCEEDED by w1" in text
     assert job["job_id"] in project.vector("jobs", "list", "--status", "SUCCEEDED").stdout
-    assert run_columns(project, "jobs", "list", "--status", "NEW")["jobs"] == []
-    assert run_columns(project, "jobs", "list", "--types", "DRIFT_TEST,CHUNK_SOURCE")["jobs"] == []
+    assert told(project, "jobs", "list", "--status", "NEW")["jobs"] == []
+    assert told(project, "jobs", "list", "--types", "DRIFT_TEST,CHUNK_SOURCE")["jobs"] == []
     with project.store() as store:
         assert effects(store.engine) == [7]
 
@@ -66,7 +66,7 @@ def test_a_file_of_inputs_is_a_job_each_or_none(project, tmp_path, monkeypatch):
     path.write_text('[{"n": 4}, {"bad": true}]', encoding="utf-8")
     done = project.vector("enqueue", "EMBED_CHUNKS", "--input-file", str(path))
     assert (done.exit_code, done.stderr) == (2, "error: EMBED_CHUNKS: bad: is refused\n")
-    assert len(run_columns(project, "jobs", "list")["jobs"]) == 3
+    assert len(told(project, "jobs", "list")["jobs"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_same_work_is_named_and_not_queued_again(project):
 
 def test_delayed_work_is_not_due(project):
     enqueued(project, "--delay-seconds", "3600", "--input", '{"n": 1}')
-    assert run_columns(project, "worker", "--dry-run")["jobs"] == []
+    assert told(project, "worker", "--dry-run")["jobs"] == []
     assert project.vector(*WORKER).stdout.endswith("nothing was due\n")
 
 
@@ -112,8 +112,8 @@ def test_a_job_that_is_given_up_makes_the_worker_exit_with_1(project):
     ]
     with project.connect() as connection:
         connection.execute("""update job set input_json = '{"n":1}'""")
-    assert run_columns(project, "jobs", "requeue-dead", "--types", "DRIFT_TEST")["changed"] == []
-    assert run_columns(project, "jobs", "requeue-dead")["changed"] == [job["job_id"]]
+    assert told(project, "jobs", "requeue-dead", "--types", "DRIFT_TEST")["changed"] == []
+    assert told(project, "jobs", "requeue-dead")["changed"] == [job["job_id"]]
     assert project.vector(*WORKER).exit_code == 0
     assert project.query("select run_number, status from run_history order by 1") == [(1, "FAILED"), (2, "SUCCEEDED")]
     ((succeeded, failed, percent),) = project.query(
@@ -124,13 +124,13 @@ def test_a_job_that_is_given_up_makes_the_worker_exit_with_1(project):
 
 def test_jobs_are_cancelled_and_retried_by_id(project):
     (job,), (other,) = enqueued(project, "--input", '{"n": 1}'), enqueued(project, "--input", '{"n": 2}')
-    assert run_columns(project, "jobs", "cancel", job["job_id"])["changed"] == [job["job_id"]]
+    assert told(project, "jobs", "cancel", job["job_id"])["changed"] == [job["job_id"]]
     refused = project.vector("jobs", "cancel", job["job_id"], "unknown", other["job_id"])
     assert refused.exit_code == 2
     assert refused.stdout == f"{other['job_id']}: cancelled\n"
     assert refused.stderr.count("error: job ") == 2
-    assert run_columns(project, "jobs", "retry", job["job_id"])["changed"] == [job["job_id"]]
-    assert [each["job_id"] for each in run_columns(project, "worker", "--dry-run")["jobs"]] == [job["job_id"]]
+    assert told(project, "jobs", "retry", job["job_id"])["changed"] == [job["job_id"]]
+    assert [each["job_id"] for each in told(project, "worker", "--dry-run")["jobs"]] == [job["job_id"]]
     done = project.vector("jobs", "show", "unknown")
     assert (done.exit_code, done.stderr) == (2, "error: there is no job unknown\n")
 
@@ -155,12 +155,12 @@ def test_a_job_that_cannot_be_retried_says_why(project):
 
     assert refusal("unknown") == "error: job unknown: there is no such job; see `vector jobs list`\n"
     assert refusal(job["job_id"]) == f"error: job {job['job_id']}: is NEW; only FAILED and DEADLETTER are retried\n"
-    run_columns(project, "jobs", "cancel", job["job_id"])
+    told(project, "jobs", "cancel", job["job_id"])
     (other,) = enqueued(project, "--dedupe-key", "k", "--input", '{"n": 2}')
     assert refusal(job["job_id"]) == (
         f"error: job {job['job_id']}: an open job has its dedupe key 'k' already; wait for it, or cancel it\n"
     )
-    run_columns(project, "jobs", "cancel", other["job_id"])
+    told(project, "jobs", "cancel", other["job_id"])
     with project.connect() as connection:
         connection.execute("update job set by_hand_flag = true where job_id = ?", [job["job_id"]])
     assert refusal(job["job_id"]) == f"error: job {job['job_id']}: was run by hand; run the command again\n"
@@ -202,7 +202,7 @@ def test_what_is_pending_is_queued_once_and_found_by_python(project):
     assert "enqueue_pending: hash" in done.output
     done = project.dbt("run-operation", "enqueue_pending")
     assert "nothing to queue" in done.output
-    (job,) = run_columns(project, "jobs", "list")["jobs"]
+    (job,) = told(project, "jobs", "list")["jobs"]
     ((space_id,),) = project.query("select embedding_space_id from embedding_space")
     assert (job["job_type"], job["input_json"], job["status"]) == ("EMBED_CHUNKS", {"space_key": "hash"}, "NEW")
     assert (job["priority"], job["embedding_space_id"], job["dedupe_key"]) == (200, space_id, f"embed:{space_id}")

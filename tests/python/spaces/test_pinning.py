@@ -286,10 +286,10 @@ def test_vectors_without_canaries_are_pinned_by_the_next_run(project):
     assert project.query("select count(*), count(run_id) from embedding_canary") == [(COUNT, COUNT)]
 
 
-def test_a_tokenizer_that_was_swapped_is_noticed(project, tmp_path, monkeypatch):
+def test_a_tokenizer_that_was_swapped_is_noticed(project, tmp_path):
     """The digest of an onnx folder is that of its .onnx file."""
     pytest.importorskip("onnxruntime")
-    monkeypatch.setenv("VECTOR_ONNX_HOME", str(tmp_path.parent))
+    project.environment["VECTOR_ONNX_HOME"] = str(tmp_path.parent)
     model, tokenizer, _ = locate_model("all-MiniLM-L6-v2")
     (tmp_path / "model.onnx").symlink_to(model)
     shutil.copy(tokenizer, tmp_path / "tokenizer.json")

@@ -73,13 +73,13 @@ HAPPENED = """
         'say "é" \\ ' || chr(10) || chr(9) as query_prefix, '' as template, '日本😀' as model_name, '' as model_tag,
         512 as max_tokens, 'end' as truncation, false as normalize_flag) from vector.embedding_space_seed limit 1;
     insert into vector.embedding select * replace (uuid() as embedding_id, 'short' as chunk_id, vector[1:3] as vector)
-        from vector.embedding.run limit 1;
+        from vector.embedding limit 1;
     insert into vector.embedding select * replace (uuid() as embedding_id, 'long' as chunk_id,
         list_transform(vector, lambda x: x * 2) as vector) from vector.embedding limit 1;
     insert into vector.embedding select * replace (uuid() as embedding_id, 'holed' as chunk_id, upper(vector_sha256) as vector_sha256,
         list_concat(vector[1:7], [null]) as vector) from vector.embedding limit 1;
     insert into vector.embedding select * replace (uuid() as embedding_id, 'none' as chunk_id, [] as vector)
-        from vector.embedding.run limit 1;
+        from vector.embedding limit 1;
     delete from vector.eval_judgment where query_id in ('q07', 'q11');
     update vector.eval_judgment set relevance = 0 where source_id like 'entity:%';
     update vector.eval_query set query_text = concat(query_text, ' ') where query_id = 'q13';
