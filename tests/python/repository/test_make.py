@@ -29,7 +29,7 @@ def folder(tmp_path) -> Path:
     (tmp_path / "Work" / "keep.txt").write_text("mine")
     (project / ".venv" / "bin").mkdir(parents=True)
     (project / ".ci").mkdir()
-    for name in ("Makefile", "profiles.example.yml", "pyproject.toml", ".ci/run"):
+    for name in ("Makefile", "profiles.example.yml", "pyproject.toml", ".ci/run", ".ci/live"):
         shutil.copy(PROJECT_DIR / name, project / name)
     shutil.copytree(PROJECT_DIR / "requirements", project / "requirements")
     shutil.copytree(project / ".venv", project / ".venv-v2")
