@@ -84,7 +84,8 @@ def test_a_row_of_document_is_read_by_parameter(store, connection, server):
     ],
 )
 def test_questions_and_runs_are_read(store, server, handler, given, message):
-    space = EmbeddingSpace(SPACE, "hash", "hash", 8, space_key="s")
-    server.answers.insert(0, (r"from \[vector\]\.\[embedding_space\]", [EMBEDDING_SPACE.to_row(space)]))
+    spaces = [EmbeddingSpace(SPACE, "hash", "hash", 8, space_key=key) for key in (HOSTILE, "b")]
+    rows = [EMBEDDING_SPACE.to_row(space) for space in spaces]
+    server.answers.insert(0, (r"from \[vector\]\.\[embedding_space\]", rows))
     with pytest.raises(ConfigurationError, match=message):
         handler.run(context(store, "RETRIEVE_TEST", given))

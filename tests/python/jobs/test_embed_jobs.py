@@ -113,7 +113,7 @@ def test_a_space_that_cannot_be_filled_is_named(store, handler):
     with pytest.raises(ConfigurationError, match="no space is called 'none'; spaces are hash"):
         handler.run(context_of(store, "EMBED_CHUNKS", {"space_key": "none"}))
     store.engine.execute("update embedding_space set is_active = false")
-    with pytest.raises(ConfigurationError, match="space hash is not active"):
+    with pytest.raises(ConfigurationError, match="space hash is inactive"):
         handler.run(context_of(store, "EMBED_CHUNKS", {"space_key": "hash"}))
 
 

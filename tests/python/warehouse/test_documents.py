@@ -60,7 +60,7 @@ def test_blank_texts_are_told_and_are_no_chunks_and_old_ones_are_retired(project
     columns = {**EVENT, "source_id": "source_id", "content": "content"}
     project._write(project.folder / STAGING, f"{select(columns)} from (values {values}) as given (source_id, content)")
     project.edit("macros/cross_db/is_blank.sql", "not regexp_matches({{ text }}, '[^{{ blank_class() }}]')", "false")
-    selected = ("-s", "staging", "chunking", "source_registry", "chunk", "chunk_version", "chunk_catalog")
+    selected = ("-s", "demo", "documents", "source_registry", "chunk", "chunk_version", "chunk_catalog")
     # As an earlier version has left it: blank chunks are current, and have vectors.
     assert project.dbt("run", *selected).success
     project.embed()

@@ -143,7 +143,7 @@ select 'entity:late', 'entity', '{}', 'T', 'text', '{}', timestamptz '12000-01-0
 def test_builds_under_three_zones_write_once_and_name_what_cannot_be_kept(project):
     project._write(project.folder / "models/demo/stg_event.sql", MIXED)
     project._write(project.folder / "models/demo/stg_entity.sql", ZONED)
-    selected = ("run", "-s", "staging", "chunking", "source_registry", "chunk", "chunk_version", "chunk_catalog")
+    selected = ("run", "-s", "demo", "documents", "source_registry", "chunk", "chunk_version", "chunk_catalog")
     written = None
     for zone in ZONES:
         project._write(project.folder / "profiles.yml", PROFILE_IN.format(database=project.database_path, zone=zone))

@@ -101,7 +101,7 @@ HAPPENED = """
                 hash(retrieval_id, chunk_id) / 1.8446744073709552e19
                 / (select 1 + 40 * count(*) from vector.eval_judgment as judged
                    where judged.query_id = asked.eval_query_id and judged.source_id = found.source_id) as nearness
-            from vector.search.search as asked, vector.chunk as found where eval_query_id is not null
+            from vector.retrieval as asked, vector.chunk as found where eval_query_id is not null
         ) qualify row_number() over (partition by retrieval_id order by nearness) <= hash(retrieval_id) % 26;
     insert into vector.evaluation_interval
         select sha256(evaluation_id || metric), evaluation_id, null, metric, count(*), avg(score), 0, 1, null, 9, 1, now()
