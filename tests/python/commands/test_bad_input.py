@@ -261,7 +261,7 @@ def publish(project, payloads):
         rows = [(page_id, payload, "2026-01-01") for page_id, payload in payloads.items()]
         connection.executemany("delete from vector_demo.page where page_id = ?", [(page_id,) for page_id in payloads])
         connection.executemany("insert into vector_demo.page values (?, ?, ?)", rows)
-    project.build("--exclude", "resource_type:seed")
+    project.refresh(seeds=False)
 
 
 def registered(project, page_id):

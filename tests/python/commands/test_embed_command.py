@@ -37,7 +37,7 @@ def use(project, *spaces):
     keys = {space["space_key"] for space in spaces}
     others = [{**row, "is_active": "false"} for row in project.rows("embedding_space_seed")]
     project.write_rows("embedding_space_seed", [*spaces, *(row for row in others if row["space_key"] not in keys)])
-    project.build()
+    project.refresh()
 
 
 def plans(project, *arguments):

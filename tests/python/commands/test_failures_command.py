@@ -19,7 +19,7 @@ def server(project, monkeypatch):
     with MisbehavingServer() as running:
         monkeypatch.setenv("OLLAMA_BASE_URL", running.url)
         project.write_rows("embedding_space_seed", [HASH_SPACE, SERVED])
-        project.build()
+        project.refresh()
         project.embed()
         yield running
 
@@ -84,7 +84,7 @@ def test_failures_of_an_inactive_space_are_listed_as_such(project, server):
     server.misbehave("poison", when=lambda texts: bad in texts)
     assert project.vector("embed").exit_code == 1
     project.write_rows("embedding_space_seed", [HASH_SPACE, {**SERVED, "is_active": "false"}])
-    project.build()
+    project.refresh()
     (failure,) = listed(project, "--space", "served")
     assert failure["is_active"] is False
     assert "served (inactive): page:bad" in project.vector("failures").stdout

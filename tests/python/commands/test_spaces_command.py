@@ -43,7 +43,7 @@ def append(project, lines):
 def test_list_shows_coverage(project):
     rest = {**HASH_SPACE, "space_key": "rest", "dimensions": "4", "is_active": "false"}
     project.write_rows("embedding_space_seed", [HASH_SPACE, rest])
-    project.build()
+    project.refresh()
     with project.connect() as connection:
         connection.execute("delete from embedding where chunk_id in (select chunk_id from chunk order by 1 limit 10)")
         connection.execute(
@@ -88,7 +88,7 @@ def test_discovered_rows_make_a_space_that_embeds(project, served):
     assert (row["provider"], row["model_name"], row["dimensions"]) == (provider, MODEL, "8")
     assert row["model_digest"] == (f"sha256:{server.digest}" if provider == "ollama" else "")
     assert (row["normalize_flag"], row["distance_metric"], row["is_active"]) == ("true", "cosine", "true")
-    project.build()
+    project.refresh()
     assert "vectors written" in project.embed("--space", row["space_key"], "--limit", "20")
     assert project.query(
         "select count(*) from embedding join embedding_space using (embedding_space_id) where space_key = ?",
@@ -178,7 +178,7 @@ def test_discovered_on_a_real_server_built_embedded_and_found(project, tmp_path,
         append(project, [line])
         row = project.rows("embedding_space_seed")[-1]
         assert (row["model_name"], row["dimensions"]) == (llama_server.MODEL, "384")
-        project.build()
+        project.refresh()
         assert project.vector("embed", "--space", row["space_key"], "--limit", "20").exit_code == 0
         ((content,),) = project.query(
             "select content from chunk join embedding_current using (chunk_id) where dimensions = 384 limit 1"

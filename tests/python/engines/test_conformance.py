@@ -185,7 +185,7 @@ def test_changed_vanished_and_returned_sources(warehouse):
     gone, changed = rows[0], rows[1]
     edited = {**changed, "summary": changed["summary"] + " Edited."}
     warehouse.write_rows("event", [edited, *rows[2:]])
-    warehouse.build()
+    warehouse.refresh()
     opened = live.open_store(warehouse)
     (vanished,) = opened.list_chunks(f"event:{gone['event_id']}", include_retired=True)
     (updated,) = opened.list_chunks(f"event:{changed['event_id']}")
@@ -196,7 +196,7 @@ def test_changed_vanished_and_returned_sources(warehouse):
     assert plan["chunks_by_reason"] in ({"text_changed": 1}, {"new": 1})  # `new`: the edit moved the end of the chunk
     warehouse.embed()
     warehouse.write_rows("event", rows)
-    warehouse.build()
+    warehouse.refresh()
     assert json.loads(warehouse.vector("embed", "--json").stdout)["spaces"][0]["requests"] == 0
     done = warehouse.test()
     assert done.success, done.output
@@ -241,7 +241,7 @@ def test_the_longest_id_that_fits_is_a_source(warehouse):
         opened.close()
     finally:
         warehouse.write_rows("page", rows)
-        warehouse.build()
+        warehouse.refresh()
 
 
 def test_the_pinned_texts_have_their_chunks(warehouse):
@@ -272,7 +272,7 @@ def test_the_pinned_texts_have_their_chunks(warehouse):
         project.edit("models/demo/stg_page.sql", "page_id as source_id", "concat('page:', page_id) as source_id")
         for name, rows in (("page", pages), ("event", events), ("entity", entities), ("chunk_policy", policies)):
             project.write_rows(name, rows)
-        project.build()
+        project.refresh(*views)
 
 
 LONGEST_IN_A_SEED = 10_000
@@ -507,7 +507,7 @@ def test_hybrid_search_fuses_vectors_and_words(warehouse, store):
 
 def test_killed_while_embedding_then_complete(warehouse):
     warehouse.write_rows("event", [{**row, "summary": row["summary"] + " Again."} for row in warehouse.rows("event")])
-    warehouse.build()
+    warehouse.refresh()
     started = warehouse.start("embed", "--batch-size", "1", "--concurrency", "1")
     time.sleep(1.0)
     started.send_signal(signal.SIGKILL)

@@ -10,7 +10,7 @@ def write_pages(project, **texts):
         payload = {"title": "A page", "lang": "en", "tags": ["test"], "body": {"format": "plain", "text": text}}
         pages[page_id] = {"page_id": page_id, "payload_json": json.dumps(payload), "fetched_utc": "2026-01-01"}
     project.write_rows("page", list(pages.values()))
-    project.build()
+    project.refresh()
 
 
 def text_of(project, source_id):

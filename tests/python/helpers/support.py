@@ -144,6 +144,12 @@ class ScratchProject:
         assert done.success, done.output
         return done
 
+    def refresh(self, *others: str, seeds: bool = True) -> DbtRun:
+        """What `build` does where the rows of sources or seeds have changed: the seeds, and the ledgers that dbt fills.
+        The views are there, but for `others`. An eighth of the time."""
+        ledgers = ("embedding_space", "source_registry", "chunk", "chunk_version")
+        return self.build("--select", *(("resource_type:seed",) if seeds else ()), *others, *ledgers)
+
     def test(self, *arguments: str) -> DbtRun:
         """`dbt test` of data tests."""
         return self.dbt("test", "--exclude-resource-type", "unit_test", *arguments)

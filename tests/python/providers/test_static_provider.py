@@ -314,7 +314,7 @@ def test_the_readme_s_row_is_a_space_that_is_filled_and_finds(project):
     row = documented_row()
     assert row == {**SEED_ROW, "description": row["description"]}
     project.write_rows("embedding_space_seed", [*project.rows("embedding_space_seed"), row])
-    project.build()
+    project.refresh()
     assert "vectors written" in project.embed("--space", "wordllama")
     assert (
         project.query("select pending_count from space_coverage where space_key = 'wordllama' and pending_count > 0")
@@ -349,7 +349,7 @@ def test_its_canaries_tell_it_from_a_changed_tokenizer(project, tmp_path):
     (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
     row = {**SEED_ROW, "model_name": folder.name}
     project.write_rows("embedding_space_seed", [*project.rows("embedding_space_seed"), row])
-    project.build()
+    project.refresh()
     project.embed("--space", "wordllama", "--limit", "5")
     settings = json.loads(tokenizer.read_text(encoding="utf-8"))
     settings["normalizer"]["normalizers"].append({"type": "Lowercase"})

@@ -20,7 +20,7 @@ def pages(project: ScratchProject) -> dict[str, dict]:
     return {row["page_id"]: json.loads(row["payload_json"]) for row in project.rows("page")}
 
 
-def publish(project, pages):
+def publish(project, pages, *others):
     """Writes the pages, fetched when they were before."""
     fetched = {row["page_id"]: row["fetched_utc"] for row in project.rows("page")}
     project.write_rows(
@@ -30,7 +30,7 @@ def publish(project, pages):
             for page_id, payload in pages.items()
         ],
     )
-    project.build()
+    project.refresh(*others)
 
 
 def article(title, text):
@@ -197,7 +197,7 @@ def test_tags_and_titles_reach_the_registry_and_embed_nothing(project, pages):
     pages["dawn"]["tags"] = ["retagged"]
     # A title of its own, which is not the one that the content begins with.
     project.edit("models/demo/stg_page.sql", "        title,\n        case", "        'T' as title,\n        case")
-    publish(project, pages)
+    publish(project, pages, "stg_page")
     assert project.query("select title, tags_json from source_registry where source_id = 'page:dawn'") == [
         ("T", '{"lang":"en","tags":["retagged"]}')
     ]
@@ -353,7 +353,7 @@ def test_a_refused_text_is_quarantined_until_it_changes(project, pages, monkeypa
 
 def test_the_default_model_end_to_end(project):
     project.write_rows("embedding_space_seed", read_csv(PROJECT_DIR / "seeds" / "embedding_space_seed.csv"))
-    project.build()
+    project.refresh()
     summary = json.loads(project.embed("--space", "minilm", "--limit", "12", "--json"))["spaces"][0]
     assert (summary["written"], summary["texts"]) == (12, 12)
     assert summary["input_tokens"] > 0

@@ -27,11 +27,11 @@ from vector.store.runs import _is_abandoned
 def test_a_space_is_switched_off_described_anew_and_switched_on(project):
     (space,) = project.rows("embedding_space_seed")
     project.write_rows("embedding_space_seed", [{**space, "is_active": "false", "description": "resting"}])
-    project.build()
+    project.refresh()
     assert project.query("select is_active, description from embedding_space") == [(False, "resting")]
     assert project.vector("embed").exit_code == 2  # no space is active
     project.write_rows("embedding_space_seed", [space])
-    project.build()
+    project.refresh()
     assert "nothing to embed" in project.embed()
 
 
@@ -44,7 +44,7 @@ def test_a_build_of_a_part_of_the_sources_writes_no_ledger(project, option):
 
 
 def test_an_idle_build_says_so(project):
-    output = project.build().output
+    output = project.refresh().output
     for ledger in ("embedding_space", "source_registry", "chunk", "chunk_version"):
         assert f"{ledger}: nothing new or changed" in output
 
@@ -52,10 +52,10 @@ def test_an_idle_build_says_so(project):
 def test_a_source_that_is_empty_for_a_moment_is_told_and_comes_back_for_nothing(project):
     events = project.rows("event")
     project.write_rows("event", [])
-    project.build()
+    project.refresh()
     assert "source_type_has_not_vanished" in project.test().ended("warn")
     project.write_rows("event", events)
-    project.build()
+    project.refresh()
     assert "source_type_has_not_vanished" in project.test().ended("pass")
     assert "nothing to embed" in project.embed()
 

@@ -16,10 +16,11 @@ def ours(recording):
 
 @pytest.fixture(scope="module")
 def retention(tmp_path_factory):
-    """What deletes old searches, and what only counts them."""
+    """What deletes old searches, and what only counts them. In one folder: dbt parses once."""
+    folder = tmp_path_factory.mktemp("operation")
     return {
         arguments: record(
-            tmp_path_factory.mktemp("operation"),
+            folder,
             CannedServer(),
             *("run-operation", "delete_old_retrievals", "--args", arguments),
         )
