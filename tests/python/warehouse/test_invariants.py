@@ -292,7 +292,9 @@ def test_all_tests_are_green_before(project):
 
 
 def test_every_guard_has_a_violation_here():
-    guards = {path.stem for folder in ("generic", "invariants") for path in (PROJECT_DIR / "tests" / folder).glob("*.sql")}
+    guards = {
+        path.stem for folder in ("generic", "invariants") for path in (PROJECT_DIR / "tests" / folder).glob("*.sql")
+    }
     assert guards == {violation.test for violation in VIOLATIONS}
 
 
