@@ -7,6 +7,7 @@ import pytest
 # Set by live.py, once it is connected.
 server = ""
 driver = ""
+asked_again = 0
 
 _outcomes: Counter[str] = Counter()
 _not_covered: Counter[str] = Counter()
@@ -30,4 +31,5 @@ def pytest_unconfigure() -> None:
         print(
             f"\nLive suite: {_outcomes['passed']} tests passed and {_outcomes['failed']} failed by {driver} on"
             f" {server}. Not covered: {lacking or 'nothing'}."
+            + f" Commands that met a fault of the stand-in and ran again: {asked_again}." * bool(asked_again)
         )
