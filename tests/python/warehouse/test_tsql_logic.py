@@ -274,7 +274,7 @@ def cutter(native):
 
 def test_any_text_is_cut_alike(cutter, native):
     # Inside, since hypothesis would keep the connection for good.
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
     def are_cut_alike(texts, policy):
         cutter.execute("delete from warehouse.vector.document_input")
