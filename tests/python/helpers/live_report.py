@@ -31,5 +31,6 @@ def pytest_unconfigure() -> None:
         print(
             f"\nLive suite: {_outcomes['passed']} tests passed and {_outcomes['failed']} failed by {driver} on"
             f" {server}. Not covered: {lacking or 'nothing'}."
-            + f" Commands that met a fault of the stand-in and ran again: {asked_again}." * bool(asked_again)
+            + f" Commands that met a fault of the stand-in and ran again: {asked_again}."
+            * bool(asked_again)
         )
