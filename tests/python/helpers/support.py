@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import gc
 import io
 import os
 import secrets
@@ -94,9 +95,14 @@ class ScratchProject:
     def keep(self) -> None:
         """Remembers the database as it is now."""
         shutil.copy(self.database_path, self._kept_database)
+        gc.collect()
+        gc.freeze()  # what is there now need not be looked through by every `reset`
 
     def reset(self) -> None:
         """Undoes every edit, and puts the kept database at its old path, so that dbt need not parse again."""
+        # A connection that a cycle of objects still holds would keep the old database open in this process, and write
+        # into the file that takes its place.
+        gc.collect()
         for path, content in self._edited.items():
             path.write_bytes(content)
         self._edited.clear()
