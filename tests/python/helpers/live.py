@@ -11,7 +11,10 @@ import os
 import re
 import secrets
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +95,36 @@ def use_sqlserver(project: ScratchProject) -> None:
     for name, lacking in STANDINS.items():
         if name in report.server:
             WITHOUT.update(lacking)
+            use_no_pool()
             use_standin_macros(project.folder)
             ask_again(project)
 
 
 def server_version(project: ScratchProject) -> str:
-    """What the server says of itself, in its first line."""
-    engine = engine_for_target(load_target(project.folder, project.folder))
-    try:
-        return str(engine.query("select cast(@@version as nvarchar(400))")[0][0]).splitlines()[0].strip()
-    finally:
-        engine.close()
+    """What the server says of itself, in its first line. Asked in another process: this one's first connection decides
+    whether pyodbc pools them."""
+    code = (
+        "import sys; from pathlib import Path; from vector.engines import engine_for_target;"
+        " from vector.project.profile import load_target; folder = Path(sys.argv[1]);"
+        " engine = engine_for_target(load_target(folder, folder));"
+        " print(engine.query('select cast(@@version as nvarchar(400))')[0][0]); engine.close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(project.folder)], cwd=PROJECT_DIR / "scripts", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[0].strip()
+
+
+def use_no_pool() -> None:
+    """Has pyodbc give each command a session of its own. A stand-in's session that is used again after another one has
+    changed a view looks for the tables of foreign keys in a schema whose name it has doubled."""
+    with suppress(ImportError):
+        import pyodbc
+
+        pyodbc.pooling = False
+        with suppress(pyodbc.Error):
+            pyodbc.connect("DRIVER={none}")  # what makes the environment, with or without a pool, for good
 
 
 # Now and then a stand-in looks for a relation of the schema `database_schema` in `database_database_schema`.
