@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 from evaluation import Warehouse, open_warehouse
 from live_report import pytest_runtest_logreport, pytest_unconfigure  # noqa: F401
-from support import VECTOR, ScratchProject
+from support import PROJECT_DIR, VECTOR, ScratchProject, clean_copy
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import EmbeddingSpace, VectorChunk, VectorEmbedding, VectorSourceRegistry
 from vector.store import VectorStore
-
-PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,7 @@ class Project:
     @property
     def env(self) -> Mapping[str, str]:
         """The environment for dbt and the scripts. What the caller's shell says of dbt is not for the tests."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "VECTOR_"))}
-        return {**kept, "VECTOR_DUCKDB_PATH": str(self.database_path)}
+        return {**clean_copy(os.environ), "VECTOR_DUCKDB_PATH": str(self.database_path)}
 
     def dbt(self, *arguments: str) -> str:
         """Runs dbt and gives its output; fails the test with it if dbt fails."""

@@ -18,6 +18,7 @@ from vector.engines.base import Engine
 from vector.engines.vector_cache import usable_vector
 from vector.errors import ConfigurationError
 from vector.store import VectorStore
+from vector.store.spaces import space_of_key
 from vector.wording import excerpt
 
 Row = dict[str, Any]
@@ -81,7 +82,7 @@ def gather(store: VectorStore, space_keys: Sequence[str] | None = None) -> Repor
     if missing := engine.missing_relations(RELATIONS):
         raise ConfigurationError(f"{', '.join(missing)} not built in schema {engine.schema}; run `dbt build` first")
     known = sorted(space.space_key for space in store.list_embedding_spaces(active_only=False))
-    keys = _chosen(known, space_keys)
+    keys = sorted({space_of_key(store, key).space_key for key in space_keys}) if space_keys else known
     return Report(
         made_utc=engine.utc_now(),
         engine=engine.name,
@@ -127,14 +128,6 @@ def gather(store: VectorStore, space_keys: Sequence[str] | None = None) -> Repor
         cost=_cost(engine, keys),
         maps=_maps(engine, keys),
     )
-
-
-def _chosen(known: list[str], space_keys: Sequence[str] | None) -> list[str]:
-    if not space_keys:
-        return known
-    if unknown := [key for key in space_keys if key not in known]:
-        raise ConfigurationError(f"no space is called {unknown[0]!r}; spaces are {', '.join(known) or 'none yet'}")
-    return sorted(set(space_keys))
 
 
 def _read(

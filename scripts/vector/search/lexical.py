@@ -145,20 +145,15 @@ class LexicalIndexes:
                     os.rename(Path(made) / path.name, path)
 
 
-# A store's, as long as it lives.
-_INDEXES: WeakKeyDictionary[VectorStore, LexicalIndexes] = WeakKeyDictionary()
+# The indexes of each store, as long as it lives.
+INDEXES: WeakKeyDictionary[VectorStore, LexicalIndexes] = WeakKeyDictionary()
 
 
 def indexes_of(store: VectorStore) -> LexicalIndexes:
     """The indexes that searches of this store use."""
-    if store not in _INDEXES:
-        _INDEXES[store] = LexicalIndexes.from_environment()
-    return _INDEXES[store]
-
-
-def use_indexes(store: VectorStore, indexes: LexicalIndexes) -> None:
-    """Has searches of this store use other indexes than those of the environment."""
-    _INDEXES[store] = indexes
+    if store not in INDEXES:
+        INDEXES[store] = LexicalIndexes.from_environment()
+    return INDEXES[store]
 
 
 def _write(folder: Path, index: LexicalIndex) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tsql.driver import pyodbc
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 from tsql.rules import violations
-from tsql.session import HOSTILE, RELATIONS, SPACE, Server
+from tsql.session import HOSTILE, RELATIONS, SPACE, Server, assert_t_sql
 
 from vector.commands.failures import RELATION, open_failures
 from vector.commands.spaces import covered_spaces
@@ -43,11 +43,7 @@ def server():
 def connection(server):
     made = pyodbc.Connection(server.answer, autocommit=True)
     yield made
-    for call in made.calls:
-        if "sql" in call:
-            assert violations(call["sql"]) == []
-            assert sqlglot_complaints(call["sql"]) == []
-            assert sqlfluff_complaints(call["sql"].replace("?", "@p")) == []
+    assert_t_sql(made)
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 import pytest
 from job_support import StandInContext
 from tsql.driver import pyodbc
-from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
-from tsql.rules import violations
-from tsql.session import HOSTILE, SPACE, Server
+from tsql.session import HOSTILE, SPACE, Server, assert_t_sql
 
 from vector.chunking.sources import cut, read_document, store_source
 from vector.contracts.ledgers import EMBEDDING_SPACE
@@ -31,11 +29,8 @@ def server():
 def connection(server):
     made = pyodbc.Connection(server.answer, autocommit=True)
     yield made
-    for sql in {call["sql"] for call in made.calls if "sql" in call}:
-        assert violations(sql) == []
-        assert sqlglot_complaints(sql) == []
-        assert sqlfluff_complaints(sql.replace("?", "@p")) == []
-        assert "'; drop" not in sql
+    assert_t_sql(made)
+    assert not [call["sql"] for call in made.calls if "'; drop" in call.get("sql", "")]
 
 
 @pytest.fixture

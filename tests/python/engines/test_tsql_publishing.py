@@ -4,9 +4,7 @@ from datetime import datetime
 
 import pytest
 from tsql.driver import pyodbc
-from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
-from tsql.rules import violations
-from tsql.session import Server
+from tsql.session import Server, assert_t_sql
 
 from vector.contracts.ledgers import EMBEDDING_SPACE, SPACE_PUBLICATION
 from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePublication
@@ -49,13 +47,10 @@ def server():
 def connection(server):
     made = pyodbc.Connection(server.answer, autocommit=True)
     yield made
+    assert_t_sql(made)
     for call in made.calls:
-        if "sql" in call:
-            assert violations(call["sql"]) == []
-            assert sqlglot_complaints(call["sql"]) == []
-            assert sqlfluff_complaints(call["sql"].replace("?", "@p")) == []
-            if call["call"] == "execute":
-                assert call["sql"].count("?") == len(call["parameters"])
+        if call["call"] == "execute" and "sql" in call:
+            assert call["sql"].count("?") == len(call["parameters"])
 
 
 @pytest.fixture

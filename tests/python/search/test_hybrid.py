@@ -17,7 +17,7 @@ from vector.errors import ConfigurationError
 from vector.providers import open_provider
 from vector.providers.hash import HashProvider
 from vector.search.language import known_languages, search_language, stop_words
-from vector.search.lexical import K1, B, LexicalIndexes, build_index, indexes_of, use_indexes
+from vector.search.lexical import INDEXES, K1, B, LexicalIndexes, build_index, indexes_of
 from vector.search.policy import SearchPolicy
 from vector.search.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
 from vector.search.search import Question, embed_question, search, search_question
@@ -270,7 +270,7 @@ def test_the_index_is_kept_in_files_for_the_next_process(store, space, reads, le
     expected = lexical(QUESTION)
     reads.clear()
     for _ in range(2):
-        use_indexes(store, LexicalIndexes(tmp_path))
+        INDEXES[store] = LexicalIndexes(tmp_path)
         assert lexical(QUESTION) == expected
     assert len(reads) == 1
     (kept,) = (tmp_path / "lexical").iterdir()
@@ -278,7 +278,7 @@ def test_the_index_is_kept_in_files_for_the_next_process(store, space, reads, le
 
     # A damaged one is built again, and an old one goes.
     (kept / "chunks.npz").write_bytes(b"damaged")
-    use_indexes(store, LexicalIndexes(tmp_path))
+    INDEXES[store] = LexicalIndexes(tmp_path)
     assert lexical(QUESTION) == expected
     assert len(reads) == 2
     store.save_chunk(replace(store.get_chunk(expected[0]), retired_utc=datetime.now(UTC)))
@@ -291,7 +291,7 @@ def test_without_a_place_for_the_files_the_index_is_in_memory(store, space, read
     """As with a full disk, or a home that cannot be written."""
     expected = lexical(QUESTION)
     (tmp_path / "file").touch()
-    use_indexes(store, LexicalIndexes(tmp_path / "file"))
+    INDEXES[store] = LexicalIndexes(tmp_path / "file")
     assert lexical(QUESTION) == expected
     assert "VECTOR_CACHE_DIR" in caplog.text
 
@@ -346,13 +346,13 @@ def test_languages_have_indexes_of_their_own(store, space, reads, tmp_path):
         policy = SearchPolicy("lexical", language=language)
         return [hit.chunk_id for hit in search(store, space, None, "plumes", 1000, policy=policy, log=False).hits]
 
-    use_indexes(store, LexicalIndexes(tmp_path))
+    INDEXES[store] = LexicalIndexes(tmp_path)
     assert search_language(store.engine) == "english"
     expected = {language: found(language) for language in ("english", "none", "german")}
     assert len(reads) == 3
     assert found(None) == expected["english"] != expected["none"]
     assert len(list((tmp_path / "lexical").iterdir())) == 3
-    use_indexes(store, LexicalIndexes(tmp_path))
+    INDEXES[store] = LexicalIndexes(tmp_path)
     assert {language: found(language) for language in expected} == expected
     assert len(reads) == 3
 

@@ -212,9 +212,8 @@ def reserved_names(found: Sequence[Token]) -> Iterator[str]:
             continue
         if word == "key" and i and found[i - 1].lower in ("primary", "foreign"):
             continue
-        if f"{_text(found, i)} {_text(found, i + 1)}".lower() == "double precision":  # a type
-            continue
-        if f"{_text(found, i - 1)} {_text(found, i)}".lower() == "double precision":
+        before, after = _text(found, i - 1).lower(), _text(found, i + 1).lower()
+        if ("double", "precision") in ((before, word), (word, after)):  # a type
             continue
         starts_query = word in ("select", "with")
         named = (_word(found, i - 1, "as") and not starts_query) or "." in (_text(found, i - 1), _text(found, i + 1))

@@ -1,12 +1,13 @@
 """A session with a SQL Server that records what it is sent and answers as a test says."""
 
 import re
+from collections.abc import Callable
 
 from tsql.driver import pyodbc
+from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
+from tsql.rules import violations
 
 HOSTILE = "'; drop table chunk; -- 日本"
-
-
 SPACE = "00000000-0000-0000-0000-000000000001"
 
 
@@ -35,3 +36,12 @@ RELATIONS = (
     " retrieval_hit space_publication evaluation_interval embedding_state embedding_pending embedding_current"
     " space_status search_setting"
 ).split()
+
+
+def assert_t_sql(connection: pyodbc.Connection, for_sqlglot: Callable[[str], str] = str) -> None:
+    """What was sent breaks no rule and is T-SQL to both parsers, each statement once. `for_sqlglot` words one as that
+    parser knows it."""
+    for sql in {call["sql"] for call in connection.calls if "sql" in call}:
+        assert violations(sql) == []
+        assert sqlglot_complaints(for_sqlglot(sql)) == []
+        assert sqlfluff_complaints(sql.replace("?", "@p")) == []
