@@ -1,5 +1,5 @@
 {% macro as_text(expression, max_length=none) -%}
-    {{ return(adapter.dispatch('as_text')(expression, max_length)) }}
+    {{ return(adapter.dispatch('as_text', 'vector_runtime')(expression, max_length)) }}
 {%- endmacro %}
 
 {% macro default__as_text(expression, max_length=none) -%}

@@ -1,5 +1,5 @@
 {% macro as_timestamp(expression) -%}
-    {{ return(adapter.dispatch('as_timestamp')(expression)) }}
+    {{ return(adapter.dispatch('as_timestamp', 'vector_runtime')(expression)) }}
 {%- endmacro %}
 
 {% macro default__as_timestamp(expression) -%}

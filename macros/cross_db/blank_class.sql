@@ -1,5 +1,5 @@
 {% macro blank_class() -%}
-    {{ return(adapter.dispatch('blank_class')()) }}
+    {{ return(adapter.dispatch('blank_class', 'vector_runtime')()) }}
 {%- endmacro %}
 
 {% macro default__blank_class() -%}

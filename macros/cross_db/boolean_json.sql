@@ -1,5 +1,5 @@
 {% macro boolean_json(column) -%}
-    {{ return(adapter.dispatch('boolean_json')(column)) }}
+    {{ return(adapter.dispatch('boolean_json', 'vector_runtime')(column)) }}
 {%- endmacro %}
 
 {% macro default__boolean_json(column) -%}

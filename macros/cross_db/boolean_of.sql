@@ -1,5 +1,5 @@
 {% macro boolean_of(condition) -%}
-    {{ return(adapter.dispatch('boolean_of')(condition)) }}
+    {{ return(adapter.dispatch('boolean_of', 'vector_runtime')(condition)) }}
 {%- endmacro %}
 
 {% macro default__boolean_of(condition) -%}

@@ -1,5 +1,5 @@
 {% macro built_type(column) -%}
-    {{ return(adapter.dispatch('built_type')(column) | lower) }}
+    {{ return(adapter.dispatch('built_type', 'vector_runtime')(column) | lower) }}
 {%- endmacro %}
 
 {% macro default__built_type(column) -%}

@@ -1,5 +1,5 @@
 {% macro ceil_divide(numerator, denominator) -%}
-    {{ return(adapter.dispatch('ceil_divide')(numerator, denominator)) }}
+    {{ return(adapter.dispatch('ceil_divide', 'vector_runtime')(numerator, denominator)) }}
 {%- endmacro %}
 
 {% macro default__ceil_divide(numerator, denominator) -%}

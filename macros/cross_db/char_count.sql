@@ -1,5 +1,5 @@
 {% macro char_count(text) -%}
-    {{ return(adapter.dispatch('char_count')(text)) }}
+    {{ return(adapter.dispatch('char_count', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__char_count(text) -%}

@@ -1,5 +1,5 @@
 {% macro character(code_point) -%}
-    {{ return(adapter.dispatch('character')(code_point)) }}
+    {{ return(adapter.dispatch('character', 'vector_runtime')(code_point)) }}
 {%- endmacro %}
 
 {% macro default__character(code_point) -%}

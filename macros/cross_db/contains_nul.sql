@@ -1,5 +1,5 @@
 {% macro contains_nul(text) -%}
-    {{ return(adapter.dispatch('contains_nul')(text)) }}
+    {{ return(adapter.dispatch('contains_nul', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__contains_nul(text) -%}

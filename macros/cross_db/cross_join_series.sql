@@ -1,5 +1,5 @@
 {% macro cross_join_series(row_count, alias) -%}
-    {{ return(adapter.dispatch('cross_join_series')(row_count, alias)) }}
+    {{ return(adapter.dispatch('cross_join_series', 'vector_runtime')(row_count, alias)) }}
 {%- endmacro %}
 
 {% macro default__cross_join_series(row_count, alias) -%}

@@ -1,5 +1,5 @@
 {% macro current_utc() -%}
-    {{ return(adapter.dispatch('current_utc')()) }}
+    {{ return(adapter.dispatch('current_utc', 'vector_runtime')()) }}
 {%- endmacro %}
 
 {% macro default__current_utc() -%}

@@ -1,5 +1,5 @@
 {% macro delete_children_first(children_sql, parents_sql) -%}
-    {{ return(adapter.dispatch('delete_children_first')(children_sql, parents_sql)) }}
+    {{ return(adapter.dispatch('delete_children_first', 'vector_runtime')(children_sql, parents_sql)) }}
 {%- endmacro %}
 
 {#- DuckDB holds a row for referenced while the transaction that deleted the reference is open: a commit is between the

@@ -1,5 +1,5 @@
 {% macro has_blank_run(text, length) -%}
-    {{ return(adapter.dispatch('has_blank_run')(text, length)) }}
+    {{ return(adapter.dispatch('has_blank_run', 'vector_runtime')(text, length)) }}
 {%- endmacro %}
 
 {% macro default__has_blank_run(text, length) -%}

@@ -1,5 +1,5 @@
 {% macro held_table(relation, alias) -%}
-    {{ return(adapter.dispatch('held_table')(relation, alias)) }}
+    {{ return(adapter.dispatch('held_table', 'vector_runtime')(relation, alias)) }}
 {%- endmacro %}
 
 {% macro default__held_table(relation, alias) -%}

@@ -1,5 +1,5 @@
 {% macro is_blank(text) -%}
-    {{ return(adapter.dispatch('is_blank')(text)) }}
+    {{ return(adapter.dispatch('is_blank', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__is_blank(text) -%}

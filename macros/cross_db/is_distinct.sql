@@ -1,5 +1,5 @@
 {% macro is_distinct(left_value, right_value, data_type) -%}
-    {{ return(adapter.dispatch('is_distinct')(left_value, right_value, data_type)) }}
+    {{ return(adapter.dispatch('is_distinct', 'vector_runtime')(left_value, right_value, data_type)) }}
 {%- endmacro %}
 
 {% macro default__is_distinct(left_value, right_value, data_type) -%}

@@ -1,5 +1,5 @@
 {% macro is_true(column) -%}
-    {{ return(adapter.dispatch('is_true')(column)) }}
+    {{ return(adapter.dispatch('is_true', 'vector_runtime')(column)) }}
 {%- endmacro %}
 
 {% macro default__is_true(column) -%}

@@ -1,5 +1,5 @@
 {% macro iso_date(column) -%}
-    {{ return(adapter.dispatch('iso_date')(column)) }}
+    {{ return(adapter.dispatch('iso_date', 'vector_runtime')(column)) }}
 {%- endmacro %}
 
 {% macro default__iso_date(column) -%}

@@ -1,5 +1,5 @@
 {% macro json_attributes_text(column) -%}
-    {{ return(adapter.dispatch('json_attributes_text')(column)) }}
+    {{ return(adapter.dispatch('json_attributes_text', 'vector_runtime')(column)) }}
 {%- endmacro %}
 
 {% macro default__json_attributes_text(column) -%}

@@ -1,5 +1,5 @@
 {% macro json_scalar_array(column, path) -%}
-    {{ return(adapter.dispatch('json_scalar_array')(column, path)) }}
+    {{ return(adapter.dispatch('json_scalar_array', 'vector_runtime')(column, path)) }}
 {%- endmacro %}
 
 {% macro default__json_scalar_array(column, path) -%}

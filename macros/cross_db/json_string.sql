@@ -1,5 +1,5 @@
 {% macro json_string(text) -%}
-    {{ return(adapter.dispatch('json_string')(text)) }}
+    {{ return(adapter.dispatch('json_string', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__json_string(text) -%}

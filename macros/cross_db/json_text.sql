@@ -1,5 +1,5 @@
 {% macro json_text(column, path) -%}
-    {{ return(adapter.dispatch('json_text')(column, path)) }}
+    {{ return(adapter.dispatch('json_text', 'vector_runtime')(column, path)) }}
 {%- endmacro %}
 
 {% macro default__json_text(column, path) -%}

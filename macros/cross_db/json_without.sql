@@ -1,5 +1,5 @@
 {% macro json_without(column, key) -%}
-    {{ return(adapter.dispatch('json_without')(column, key)) }}
+    {{ return(adapter.dispatch('json_without', 'vector_runtime')(column, key)) }}
 {%- endmacro %}
 
 {% macro default__json_without(column, key) -%}

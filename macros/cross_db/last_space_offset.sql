@@ -1,5 +1,5 @@
 {% macro last_space_offset(text) -%}
-    {{ return(adapter.dispatch('last_space_offset')(text)) }}
+    {{ return(adapter.dispatch('last_space_offset', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__last_space_offset(text) -%}

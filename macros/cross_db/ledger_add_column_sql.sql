@@ -1,5 +1,5 @@
 {% macro ledger_add_column_sql(relation, column) -%}
-    {{ return(adapter.dispatch('ledger_add_column_sql')(relation, column)) }}
+    {{ return(adapter.dispatch('ledger_add_column_sql', 'vector_runtime')(relation, column)) }}
 {%- endmacro %}
 
 {% macro default__ledger_add_column_sql(relation, column) -%}

@@ -1,5 +1,5 @@
 {% macro ledger_assert_contract(sql) -%}
-    {{ return(adapter.dispatch('ledger_assert_contract')(sql)) }}
+    {{ return(adapter.dispatch('ledger_assert_contract', 'vector_runtime')(sql)) }}
 {%- endmacro %}
 
 {% macro default__ledger_assert_contract(sql) -%}

@@ -1,5 +1,5 @@
 {% macro ledger_check_expression(expression) -%}
-    {{ return(adapter.dispatch('ledger_check_expression')(expression)) }}
+    {{ return(adapter.dispatch('ledger_check_expression', 'vector_runtime')(expression)) }}
 {%- endmacro %}
 
 {% macro default__ledger_check_expression(expression) -%}

@@ -1,5 +1,5 @@
 {% macro ledger_compression(column) -%}
-    {{ return(adapter.dispatch('ledger_compression')(column)) }}
+    {{ return(adapter.dispatch('ledger_compression', 'vector_runtime')(column)) }}
 {%- endmacro %}
 
 {% macro default__ledger_compression(column) -%}

@@ -1,5 +1,5 @@
 {% macro ledger_create_indexes(relation, indexes) -%}
-    {{ return(adapter.dispatch('ledger_create_indexes')(relation, indexes)) }}
+    {{ return(adapter.dispatch('ledger_create_indexes', 'vector_runtime')(relation, indexes)) }}
 {%- endmacro %}
 
 {% macro default__ledger_create_indexes(relation, indexes) -%}

@@ -1,5 +1,5 @@
 {% macro ledger_create_sql(relation) -%}
-    {{ return(adapter.dispatch('ledger_create_sql')(relation)) }}
+    {{ return(adapter.dispatch('ledger_create_sql', 'vector_runtime')(relation)) }}
 {%- endmacro %}
 
 {% macro default__ledger_create_sql(relation) -%}

@@ -1,5 +1,5 @@
 {% macro ledger_declared_type(data_type) -%}
-    {{ return(adapter.dispatch('ledger_declared_type')(data_type)) }}
+    {{ return(adapter.dispatch('ledger_declared_type', 'vector_runtime')(data_type)) }}
 {%- endmacro %}
 
 {% macro default__ledger_declared_type(data_type) -%}

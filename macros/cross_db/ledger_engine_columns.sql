@@ -1,5 +1,5 @@
 {% macro ledger_engine_columns() -%}
-    {{ return(adapter.dispatch('ledger_engine_columns')()) }}
+    {{ return(adapter.dispatch('ledger_engine_columns', 'vector_runtime')()) }}
 {%- endmacro %}
 
 {% macro default__ledger_engine_columns() -%}

@@ -1,5 +1,5 @@
 {% macro ledger_existing_columns(relation) -%}
-    {{ return(adapter.dispatch('ledger_existing_columns')(relation)) }}
+    {{ return(adapter.dispatch('ledger_existing_columns', 'vector_runtime')(relation)) }}
 {%- endmacro %}
 
 {% macro default__ledger_existing_columns(relation) -%}

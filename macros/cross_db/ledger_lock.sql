@@ -1,5 +1,5 @@
 {% macro ledger_lock(relation) -%}
-    {{ return(adapter.dispatch('ledger_lock')(relation)) }}
+    {{ return(adapter.dispatch('ledger_lock', 'vector_runtime')(relation)) }}
 {%- endmacro %}
 
 {% macro default__ledger_lock(relation) -%}

@@ -1,5 +1,5 @@
 {% macro ledger_null(data_type) -%}
-    {{ return(adapter.dispatch('ledger_null')(data_type)) }}
+    {{ return(adapter.dispatch('ledger_null', 'vector_runtime')(data_type)) }}
 {%- endmacro %}
 
 {% macro default__ledger_null(data_type) -%}

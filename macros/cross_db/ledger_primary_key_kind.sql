@@ -1,5 +1,5 @@
 {% macro ledger_primary_key_kind() -%}
-    {{ return(adapter.dispatch('ledger_primary_key_kind')()) }}
+    {{ return(adapter.dispatch('ledger_primary_key_kind', 'vector_runtime')()) }}
 {%- endmacro %}
 
 {% macro default__ledger_primary_key_kind() -%}

@@ -1,5 +1,5 @@
 {% macro ledger_reference(relation_text) -%}
-    {{ return(adapter.dispatch('ledger_reference')(relation_text)) }}
+    {{ return(adapter.dispatch('ledger_reference', 'vector_runtime')(relation_text)) }}
 {%- endmacro %}
 
 {% macro default__ledger_reference(relation_text) -%}

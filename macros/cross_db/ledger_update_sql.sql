@@ -1,5 +1,5 @@
 {% macro ledger_update_sql(relation, sql, unique_key) -%}
-    {{ return(adapter.dispatch('ledger_update_sql')(relation, sql, unique_key)) }}
+    {{ return(adapter.dispatch('ledger_update_sql', 'vector_runtime')(relation, sql, unique_key)) }}
 {%- endmacro %}
 
 {% macro default__ledger_update_sql(relation, sql, unique_key) -%}

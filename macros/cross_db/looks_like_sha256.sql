@@ -1,5 +1,5 @@
 {% macro looks_like_sha256(column) -%}
-    {{ return(adapter.dispatch('looks_like_sha256')(column)) }}
+    {{ return(adapter.dispatch('looks_like_sha256', 'vector_runtime')(column)) }}
 {%- endmacro %}
 
 {% macro default__looks_like_sha256(column) -%}

@@ -1,5 +1,5 @@
 {% macro random_id() -%}
-    {{ return(adapter.dispatch('random_id')()) }}
+    {{ return(adapter.dispatch('random_id', 'vector_runtime')()) }}
 {%- endmacro %}
 
 {% macro default__random_id() -%}

@@ -1,5 +1,5 @@
 {% macro replace_text(text, old, new) -%}
-    {{ return(adapter.dispatch('replace_text')(text, old, new)) }}
+    {{ return(adapter.dispatch('replace_text', 'vector_runtime')(text, old, new)) }}
 {%- endmacro %}
 
 {% macro default__replace_text(text, old, new) -%}

@@ -1,5 +1,5 @@
 {% macro seconds_between(earlier, later) -%}
-    {{ return(adapter.dispatch('seconds_between')(earlier, later)) }}
+    {{ return(adapter.dispatch('seconds_between', 'vector_runtime')(earlier, later)) }}
 {%- endmacro %}
 
 {% macro default__seconds_between(earlier, later) -%}

@@ -1,5 +1,5 @@
 {% macro seed_type(data_type) -%}
-    {{ return(adapter.dispatch('seed_type')(data_type | lower)) }}
+    {{ return(adapter.dispatch('seed_type', 'vector_runtime')(data_type | lower)) }}
 {%- endmacro %}
 
 {% macro default__seed_type(data_type) -%}

@@ -1,5 +1,5 @@
 {% macro sha256_hex(text) -%}
-    {{ return(adapter.dispatch('sha256_hex')(text)) }}
+    {{ return(adapter.dispatch('sha256_hex', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__sha256_hex(text) -%}

@@ -1,5 +1,5 @@
 {% macro substring_chars(text, start_offset, char_length) -%}
-    {{ return(adapter.dispatch('substring_chars')(text, start_offset, char_length)) }}
+    {{ return(adapter.dispatch('substring_chars', 'vector_runtime')(text, start_offset, char_length)) }}
 {%- endmacro %}
 
 {% macro default__substring_chars(text, start_offset, char_length) -%}

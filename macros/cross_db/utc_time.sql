@@ -1,5 +1,5 @@
 {% macro utc_time(expression) -%}
-    {{ return(adapter.dispatch('utc_time')(expression)) }}
+    {{ return(adapter.dispatch('utc_time', 'vector_runtime')(expression)) }}
 {%- endmacro %}
 
 {% macro default__utc_time(expression) -%}

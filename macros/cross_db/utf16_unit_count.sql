@@ -1,5 +1,5 @@
 {% macro utf16_unit_count(text) -%}
-    {{ return(adapter.dispatch('utf16_unit_count')(text)) }}
+    {{ return(adapter.dispatch('utf16_unit_count', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__utf16_unit_count(text) -%}

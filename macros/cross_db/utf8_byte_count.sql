@@ -1,5 +1,5 @@
 {% macro utf8_byte_count(text) -%}
-    {{ return(adapter.dispatch('utf8_byte_count')(text)) }}
+    {{ return(adapter.dispatch('utf8_byte_count', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__utf8_byte_count(text) -%}

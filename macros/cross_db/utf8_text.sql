@@ -1,5 +1,5 @@
 {% macro utf8_text(text) -%}
-    {{ return(adapter.dispatch('utf8_text')(text)) }}
+    {{ return(adapter.dispatch('utf8_text', 'vector_runtime')(text)) }}
 {%- endmacro %}
 
 {% macro default__utf8_text(text) -%}

@@ -1,5 +1,5 @@
 {% macro vector_is_finite(vector) -%}
-    {{ return(adapter.dispatch('vector_is_finite')(vector)) }}
+    {{ return(adapter.dispatch('vector_is_finite', 'vector_runtime')(vector)) }}
 {%- endmacro %}
 
 {% macro default__vector_is_finite(vector) -%}

@@ -1,5 +1,5 @@
 {% macro vector_length(vector) -%}
-    {{ return(adapter.dispatch('vector_length')(vector)) }}
+    {{ return(adapter.dispatch('vector_length', 'vector_runtime')(vector)) }}
 {%- endmacro %}
 
 {% macro default__vector_length(vector) -%}

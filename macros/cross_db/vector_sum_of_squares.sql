@@ -1,5 +1,5 @@
 {% macro vector_sum_of_squares(vector) -%}
-    {{ return(adapter.dispatch('vector_sum_of_squares')(vector)) }}
+    {{ return(adapter.dispatch('vector_sum_of_squares', 'vector_runtime')(vector)) }}
 {%- endmacro %}
 
 {% macro default__vector_sum_of_squares(vector) -%}

@@ -43,7 +43,7 @@
         )
         or run_id in (
             select of_run.run_id
-            from {{ ref('retrieval') }} as of_run
+            from {{ ref('vector_runtime', 'retrieval') }} as of_run
             where of_run.run_id is not null
             group by of_run.run_id
             having max(of_run.created_utc) < cast('{{ before }}' as {{ dbt.type_timestamp() | lower }})
@@ -54,10 +54,10 @@
 
 {% macro old_retrievals_count_sql(old) -%}
     select
-        (select count(*) from {{ ref('retrieval') }} where {{ old }}) as retrieval_count,
+        (select count(*) from {{ ref('vector_runtime', 'retrieval') }} where {{ old }}) as retrieval_count,
         (
-            select count(*) from {{ ref('retrieval_hit') }}
-            where retrieval_id in (select retrieval_id from {{ ref('retrieval') }} where {{ old }})
+            select count(*) from {{ ref('vector_runtime', 'retrieval_hit') }}
+            where retrieval_id in (select retrieval_id from {{ ref('vector_runtime', 'retrieval') }} where {{ old }})
         ) as hit_count
 {%- endmacro %}
 
@@ -72,10 +72,10 @@
             select
                 retrieval.retrieval_id,
                 1 + count(hit.retrieval_id) as row_count
-            from {{ ref('retrieval') }} as retrieval
-            left join {{ ref('retrieval_hit') }} as hit
+            from {{ ref('vector_runtime', 'retrieval') }} as retrieval
+            left join {{ ref('vector_runtime', 'retrieval_hit') }} as hit
                 on retrieval.retrieval_id = hit.retrieval_id
-            where retrieval.retrieval_id in (select retrieval_id from {{ ref('retrieval') }} where {{ old }})
+            where retrieval.retrieval_id in (select retrieval_id from {{ ref('vector_runtime', 'retrieval') }} where {{ old }})
             group by retrieval.retrieval_id
         ) as counted
     ) as numbered
@@ -84,13 +84,13 @@
 {%- endmacro %}
 
 {% macro old_hits_delete_sql(old, last_id) -%}
-    delete from {{ ref('retrieval_hit') }}
+    delete from {{ ref('vector_runtime', 'retrieval_hit') }}
     where retrieval_id in (
-        select retrieval_id from {{ ref('retrieval') }} where retrieval_id <= '{{ last_id }}' and {{ old }}
+        select retrieval_id from {{ ref('vector_runtime', 'retrieval') }} where retrieval_id <= '{{ last_id }}' and {{ old }}
     )
 {%- endmacro %}
 
 {% macro old_retrievals_delete_sql(old, last_id) -%}
-    delete from {{ ref('retrieval') }}
+    delete from {{ ref('vector_runtime', 'retrieval') }}
     where retrieval_id <= '{{ last_id }}' and {{ old }}
 {%- endmacro %}

@@ -14,11 +14,11 @@
     select distinct
         wanted.embedding_space_id,
         wanted.space_key
-    from {{ ref('embedding_pending') }} as wanted
+    from {{ ref('vector_runtime', 'embedding_pending') }} as wanted
     where
         not exists (
             select 1
-            from {{ held_table(ref('job'), 'open_job') }}
+            from {{ held_table(ref('vector_runtime', 'job'), 'open_job') }}
             where
                 open_job.dedupe_key = concat('embed:', wanted.embedding_space_id)
                 and open_job.status in ('NEW', 'RUNNING', 'FAILED')
@@ -26,7 +26,7 @@
 {%- endmacro %}
 
 {% macro enqueue_pending_sql(priority, max_attempts) -%}
-    insert into {{ ref('job') }} (
+    insert into {{ ref('vector_runtime', 'job') }} (
         job_id, job_type, input_json, status, priority, embedding_space_id, max_attempts, attempt_count,
         available_utc, created_utc, dedupe_key
     )

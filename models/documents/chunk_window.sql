@@ -5,7 +5,7 @@ documents as (
     select
         *,
         chunk_size - overlap as step
-    from {{ ref('document') }}
+    from {{ ref('vector_runtime', 'document') }}
     where chunk_count > 0
 
 ),

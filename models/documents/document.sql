@@ -2,14 +2,14 @@ with
 
 inputs as (
 
-    select * from {{ ref('document_input') }}
+    select * from {{ ref('vector_runtime', 'document_input') }}
 
 ),
 
 -- Policies of other methods are for CHUNK_SOURCE.
 chunk_policies as (
 
-    select * from {{ ref('chunk_policy') }}
+    select * from {{ ref('vector_runtime', 'chunk_policy') }}
     where
         {{ is_true('is_active') }}
         and coalesce(method, 'characters') = 'characters'

@@ -7,7 +7,7 @@ all_documents as (
     select
         *,
         chunk_size - overlap as step
-    from {{ ref('document') }}
+    from {{ ref('vector_runtime', 'document') }}
 
 ),
 

@@ -2,25 +2,25 @@ with
 
 retrievals as (
 
-    select * from {{ ref('eval_retrieval') }}
+    select * from {{ ref('vector_runtime', 'eval_retrieval') }}
 
 ),
 
 hits as (
 
-    select * from {{ ref('retrieval_hit') }}
+    select * from {{ ref('vector_runtime', 'retrieval_hit') }}
 
 ),
 
 chunks as (
 
-    select * from {{ ref('chunk') }}
+    select * from {{ ref('vector_runtime', 'chunk') }}
 
 ),
 
 judgments as (
 
-    select * from {{ ref('eval_judgment') }}
+    select * from {{ ref('vector_runtime', 'eval_judgment') }}
 
 ),
 

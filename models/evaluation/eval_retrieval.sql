@@ -2,7 +2,7 @@ with
 
 retrievals as (
 
-    select * from {{ ref('retrieval') }}
+    select * from {{ ref('vector_runtime', 'retrieval') }}
     where eval_query_id is not null
 
 ),
@@ -13,13 +13,13 @@ queries as (
         query_id,
         query_set,
         {{ sha256_hex('query_text') }} as query_sha256
-    from {{ ref('eval_query') }}
+    from {{ ref('vector_runtime', 'eval_query') }}
 
 ),
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }}
+    select * from {{ ref('vector_runtime', 'embedding_space') }}
 
 ),
 

@@ -2,7 +2,7 @@ with
 
 qualities as (
 
-    select * from {{ ref('retrieval_quality_query') }}
+    select * from {{ ref('vector_runtime', 'retrieval_quality_query') }}
     where relevant_count > 0
 
 ),

@@ -2,20 +2,20 @@ with
 
 retrievals as (
 
-    select * from {{ ref('eval_retrieval') }}
+    select * from {{ ref('vector_runtime', 'eval_retrieval') }}
 
 ),
 
 queries as (
 
-    select * from {{ ref('eval_query') }}
+    select * from {{ ref('vector_runtime', 'eval_query') }}
 
 ),
 
 judgments as (
 
     select distinct query_id
-    from {{ ref('eval_judgment') }}
+    from {{ ref('vector_runtime', 'eval_judgment') }}
     where relevance > 0
 
 ),

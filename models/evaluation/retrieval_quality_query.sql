@@ -2,25 +2,25 @@ with
 
 retrievals as (
 
-    select * from {{ ref('eval_retrieval') }}
+    select * from {{ ref('vector_runtime', 'eval_retrieval') }}
 
 ),
 
 queries as (
 
-    select * from {{ ref('eval_query') }}
+    select * from {{ ref('vector_runtime', 'eval_query') }}
 
 ),
 
 ranking as (
 
-    select * from {{ ref('eval_ranking') }}
+    select * from {{ ref('vector_runtime', 'eval_ranking') }}
 
 ),
 
 judgments as (
 
-    select * from {{ ref('eval_judgment') }}
+    select * from {{ ref('vector_runtime', 'eval_judgment') }}
 
 ),
 

@@ -1,8 +1,8 @@
--- depends_on: {{ ref('source_registry') }}
+-- depends_on: {{ ref('vector_runtime', 'source_registry') }}
 {{ config(materialized='ledger', unique_key='chunk_id') }}
 
 {{ ledger_changes(
-    current=ref('chunk_window'),
+    current=ref('vector_runtime', 'chunk_window'),
     unique_key='chunk_id',
     columns=[
         'source_id', 'source_type', 'source_ref_json', 'offsets_json', 'content', 'content_sha256', 'byte_count',

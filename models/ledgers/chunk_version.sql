@@ -5,7 +5,7 @@ select
     chunk.content_sha256,
     chunk.content,
     {{ current_utc() }} as created_utc
-from {{ ref('chunk') }} as chunk
+from {{ ref('vector_runtime', 'chunk') }} as chunk
 where not exists (
     select 1
     from {{ this }} as chunk_version

@@ -4,7 +4,7 @@
 select change.*
 from (
     {{ ledger_changes(
-        current=ref('embedding_space_identity'),
+        current=ref('vector_runtime', 'embedding_space_identity'),
         unique_key='embedding_space_id',
         columns=[
             'space_key', 'provider', 'model_name', 'model_tag', 'model_digest', 'dimensions', 'normalize_flag',

@@ -1,7 +1,7 @@
 {{ config(materialized='ledger', unique_key='source_id') }}
 
 {{ ledger_changes(
-    current=ref('document_registration'),
+    current=ref('vector_runtime', 'document_registration'),
     unique_key='source_id',
     columns=[
         'source_type', 'source_ref_json', 'title', 'content_sha256', 'char_count', 'policy_version', 'chunk_count',

@@ -2,19 +2,19 @@ with
 
 chunks as (
 
-    select * from {{ ref('chunk') }}
+    select * from {{ ref('vector_runtime', 'chunk') }}
 
 ),
 
 sources as (
 
-    select * from {{ ref('source_registry') }}
+    select * from {{ ref('vector_runtime', 'source_registry') }}
 
 ),
 
 embeddings as (
 
-    select * from {{ ref('embedding_current') }}
+    select * from {{ ref('vector_runtime', 'embedding_current') }}
 
 ),
 

@@ -2,20 +2,20 @@ with
 
 dead_jobs as (
 
-    select * from {{ ref('job') }}
+    select * from {{ ref('vector_runtime', 'job') }}
     where status = 'DEADLETTER'
 
 ),
 
 runs as (
 
-    select * from {{ ref('run') }}
+    select * from {{ ref('vector_runtime', 'run') }}
 
 ),
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }}
+    select * from {{ ref('vector_runtime', 'embedding_space') }}
 
 ),
 

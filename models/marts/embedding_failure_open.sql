@@ -2,7 +2,7 @@ with
 
 states as (
 
-    select * from {{ ref('embedding_state') }}
+    select * from {{ ref('vector_runtime', 'embedding_state') }}
     where
         embedding_id is null
         and embedding_failure_id is not null
@@ -11,13 +11,13 @@ states as (
 
 failures as (
 
-    select * from {{ ref('embedding_failure') }}
+    select * from {{ ref('vector_runtime', 'embedding_failure') }}
 
 ),
 
 chunks as (
 
-    select * from {{ ref('chunk') }}
+    select * from {{ ref('vector_runtime', 'chunk') }}
 
 ),
 

@@ -5,7 +5,7 @@ queued_jobs as (
     select
         *,
         {{ current_utc() }} as now_utc
-    from {{ ref('job') }}
+    from {{ ref('vector_runtime', 'job') }}
     where by_hand_flag is null
 
 ),
@@ -15,7 +15,7 @@ runs as (
     select
         *,
         {{ current_utc() }} as now_utc
-    from {{ ref('run') }}
+    from {{ ref('vector_runtime', 'run') }}
     where status <> 'RUNNING'
 
 ),

@@ -2,37 +2,37 @@ with
 
 retrievals as (
 
-    select * from {{ ref('retrieval') }}
+    select * from {{ ref('vector_runtime', 'retrieval') }}
 
 ),
 
 hits as (
 
-    select * from {{ ref('retrieval_hit') }}
+    select * from {{ ref('vector_runtime', 'retrieval_hit') }}
 
 ),
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }}
+    select * from {{ ref('vector_runtime', 'embedding_space') }}
 
 ),
 
 chunks as (
 
-    select * from {{ ref('chunk') }}
+    select * from {{ ref('vector_runtime', 'chunk') }}
 
 ),
 
 versions as (
 
-    select * from {{ ref('chunk_version') }}
+    select * from {{ ref('vector_runtime', 'chunk_version') }}
 
 ),
 
 sources as (
 
-    select * from {{ ref('source_registry') }}
+    select * from {{ ref('vector_runtime', 'source_registry') }}
 
 ),
 

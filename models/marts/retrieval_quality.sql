@@ -2,13 +2,13 @@ with
 
 scores as (
 
-    select * from {{ ref('eval_score') }}
+    select * from {{ ref('vector_runtime', 'eval_score') }}
 
 ),
 
 intervals as (
 
-    select * from {{ ref('evaluation_interval') }}
+    select * from {{ ref('vector_runtime', 'evaluation_interval') }}
     where baseline_evaluation_id is null
 
 ),

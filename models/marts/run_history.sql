@@ -2,19 +2,19 @@ with
 
 runs as (
 
-    select * from {{ ref('run') }}
+    select * from {{ ref('vector_runtime', 'run') }}
 
 ),
 
 jobs as (
 
-    select * from {{ ref('job') }}
+    select * from {{ ref('vector_runtime', 'job') }}
 
 ),
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }}
+    select * from {{ ref('vector_runtime', 'embedding_space') }}
 
 ),
 

@@ -2,20 +2,20 @@ with
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }}
+    select * from {{ ref('vector_runtime', 'embedding_space') }}
 
 ),
 
 sources as (
 
-    select * from {{ ref('source_registry') }}
+    select * from {{ ref('vector_runtime', 'source_registry') }}
     where retired_utc is null
 
 ),
 
 vectors as (
 
-    select * from {{ ref('embedding_current') }}
+    select * from {{ ref('vector_runtime', 'embedding_current') }}
 
 ),
 
@@ -24,19 +24,19 @@ retrievals as (
     select
         *,
         case when run_id is null and eval_query_id is null then 0 else 1 end as evaluation
-    from {{ ref('retrieval') }}
+    from {{ ref('vector_runtime', 'retrieval') }}
 
 ),
 
 hits as (
 
-    select * from {{ ref('retrieval_hit') }}
+    select * from {{ ref('vector_runtime', 'retrieval_hit') }}
 
 ),
 
 chunks as (
 
-    select * from {{ ref('chunk') }}
+    select * from {{ ref('vector_runtime', 'chunk') }}
 
 ),
 

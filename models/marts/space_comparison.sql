@@ -2,20 +2,20 @@ with
 
 intervals as (
 
-    select * from {{ ref('evaluation_interval') }}
+    select * from {{ ref('vector_runtime', 'evaluation_interval') }}
     where baseline_evaluation_id is not null
 
 ),
 
 evaluations as (
 
-    select * from {{ ref('evaluation') }}
+    select * from {{ ref('vector_runtime', 'evaluation') }}
 
 ),
 
 scores as (
 
-    select * from {{ ref('eval_score') }}
+    select * from {{ ref('vector_runtime', 'eval_score') }}
 
 ),
 

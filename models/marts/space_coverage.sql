@@ -2,25 +2,25 @@ with
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }}
+    select * from {{ ref('vector_runtime', 'embedding_space') }}
 
 ),
 
 all_chunks as (
 
-    select * from {{ ref('chunk') }}
+    select * from {{ ref('vector_runtime', 'chunk') }}
 
 ),
 
 embeddings as (
 
-    select * from {{ ref('embedding') }}
+    select * from {{ ref('vector_runtime', 'embedding') }}
 
 ),
 
 states as (
 
-    select * from {{ ref('embedding_state') }}
+    select * from {{ ref('vector_runtime', 'embedding_state') }}
 
 ),
 

@@ -32,8 +32,8 @@ def model(dbt, session):
     """A row for each current chunk of the sample of each space."""
     dbt.config(materialized="table")
     limit = int(dbt.config.meta_get("max_chunks"))
-    keys = dict(dbt.ref("embedding_space").project("embedding_space_id, space_key").fetchall())
-    vectors = dbt.ref("embedding_current")
+    keys = dict(dbt.ref("vector_runtime", "embedding_space").project("embedding_space_id, space_key").fetchall())
+    vectors = dbt.ref("vector_runtime", "embedding_current")
     maps = [pa.schema(COLUMNS.items()).empty_table()]
     for space, count in vectors.query("vectors", SPACES).fetchall():
         sample = vectors.query("vectors", SAMPLE.format(space=space, limit=limit)).to_arrow_table()

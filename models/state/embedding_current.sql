@@ -2,13 +2,13 @@ with
 
 embeddings as (
 
-    select * from {{ ref('embedding') }}
+    select * from {{ ref('vector_runtime', 'embedding') }}
 
 ),
 
 chunks as (
 
-    select * from {{ ref('chunk') }}
+    select * from {{ ref('vector_runtime', 'chunk') }}
     where retired_utc is null
 
 ),

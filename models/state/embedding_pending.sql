@@ -3,7 +3,7 @@ with
 -- An embedding_id that is null says no more than the state, but lets the engine plan an anti-join.
 pending as (
 
-    select * from {{ ref('embedding_state') }}
+    select * from {{ ref('vector_runtime', 'embedding_state') }}
     where
         embedding_id is null
         and state = 'pending'
@@ -13,7 +13,7 @@ pending as (
 
 embeddings as (
 
-    select * from {{ ref('embedding') }}
+    select * from {{ ref('vector_runtime', 'embedding') }}
 
 ),
 

@@ -2,26 +2,26 @@ with
 
 chunks as (
 
-    select * from {{ ref('chunk') }}
+    select * from {{ ref('vector_runtime', 'chunk') }}
     where retired_utc is null
 
 ),
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }}
+    select * from {{ ref('vector_runtime', 'embedding_space') }}
 
 ),
 
 embeddings as (
 
-    select * from {{ ref('embedding') }}
+    select * from {{ ref('vector_runtime', 'embedding') }}
 
 ),
 
 failures as (
 
-    select * from {{ ref('embedding_failure') }}
+    select * from {{ ref('vector_runtime', 'embedding_failure') }}
 
 ),
 

@@ -2,13 +2,13 @@ with
 
 spaces as (
 
-    select * from {{ ref('embedding_space') }}
+    select * from {{ ref('vector_runtime', 'embedding_space') }}
 
 ),
 
 publications as (
 
-    select * from {{ ref('space_publication') }}
+    select * from {{ ref('vector_runtime', 'space_publication') }}
 
 ),
 

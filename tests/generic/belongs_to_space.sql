@@ -4,7 +4,7 @@ select
     vectors.embedding_space_id,
     vectors.dimensions
 from {{ model }} as vectors
-left join {{ ref('embedding_space') }} as spaces
+left join {{ ref('vector_runtime', 'embedding_space') }} as spaces
     on
         vectors.embedding_space_id = spaces.embedding_space_id
         and vectors.dimensions = spaces.dimensions

@@ -5,7 +5,7 @@ select
     declared.embedding_space_id as declared_id,
     ledger.embedding_space_id as ledger_id
 from {{ model }} as declared
-inner join {{ ref('embedding_space') }} as ledger
+inner join {{ ref('vector_runtime', 'embedding_space') }} as ledger
     on declared.space_key = ledger.space_key
 where declared.embedding_space_id <> ledger.embedding_space_id
 

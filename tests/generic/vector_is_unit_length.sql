@@ -9,7 +9,7 @@ from (
         {{ vector_sum_of_squares(column_name) }} as sum_of_squares
     from {{ model }}
 ) as vectors
-inner join {{ ref('embedding_space') }} as spaces
+inner join {{ ref('vector_runtime', 'embedding_space') }} as spaces
     on vectors.embedding_space_id = spaces.embedding_space_id
 where
     {{ is_true('spaces.normalize_flag') }}

@@ -1,10 +1,10 @@
 -- Policy versions that have cut chunks in more than one way: a changed policy needs a new policy_version. What others
 -- save through the store, under policies of their own, is not looked at.
 select chunk_catalog.policy_version
-from {{ ref('chunk_catalog') }} as chunk_catalog
-inner join {{ ref('chunk') }} as chunk
+from {{ ref('vector_runtime', 'chunk_catalog') }} as chunk_catalog
+inner join {{ ref('vector_runtime', 'chunk') }} as chunk
     on chunk_catalog.chunk_id = chunk.chunk_id
-left join {{ ref('chunk_policy') }} as chunk_policy
+left join {{ ref('vector_runtime', 'chunk_policy') }} as chunk_policy
     on chunk_catalog.policy_version = chunk_policy.policy_version
 where
     chunk.managed_by = 'dbt'

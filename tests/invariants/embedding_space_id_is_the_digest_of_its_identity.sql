@@ -10,7 +10,7 @@ from (
         select
             embedding_space_id,
             {{ space_identity_json() }} as identity_json
-        from {{ ref('embedding_space') }}
+        from {{ ref('vector_runtime', 'embedding_space') }}
     ) as identity_of_space
 ) as digest
 where digest.embedding_space_id <> {{ uuid_from_digest('digest.identity_sha256') }}

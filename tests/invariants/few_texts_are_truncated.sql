@@ -9,7 +9,7 @@
         sum(truncated_count) as truncated_count,
         sum(current_count) as current_count,
         cast(100.0 * sum(truncated_count) / sum(current_count) as decimal(5, 1)) as truncated_percent
-    from {{ ref('space_coverage') }}
+    from {{ ref('vector_runtime', 'space_coverage') }}
     where {{ is_true('is_active') }}
     group by space_key
     having sum(truncated_count) > {{ var('max_truncated_share') }} * sum(current_count)

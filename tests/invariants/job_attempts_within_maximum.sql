@@ -3,5 +3,5 @@ select
     job_id,
     attempt_count,
     max_attempts
-from {{ ref('job') }}
+from {{ ref('vector_runtime', 'job') }}
 where attempt_count > max_attempts

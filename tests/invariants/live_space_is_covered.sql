@@ -6,8 +6,8 @@ select
     coverage.space_key,
     sum(coverage.current_count) as current_count,
     sum(coverage.chunk_count) as chunk_count
-from {{ ref('space_coverage') }} as coverage
-inner join {{ ref('space_status') }} as space_status
+from {{ ref('vector_runtime', 'space_coverage') }} as coverage
+inner join {{ ref('vector_runtime', 'space_status') }} as space_status
     on coverage.embedding_space_id = space_status.embedding_space_id
 where space_status.status = 'live'
 group by coverage.space_key

@@ -7,16 +7,16 @@ from (
     select
         embedding.embedding_space_id,
         run.model_digest
-    from {{ ref('embedding') }} as embedding
-    inner join {{ ref('run') }} as run
+    from {{ ref('vector_runtime', 'embedding') }} as embedding
+    inner join {{ ref('vector_runtime', 'run') }} as run
         on embedding.run_id = run.run_id
     union
     select
         embedding_space_id,
         model_digest
-    from {{ ref('embedding_canary') }}
+    from {{ ref('vector_runtime', 'embedding_canary') }}
 ) as used
-inner join {{ ref('embedding_space') }} as embedding_space
+inner join {{ ref('vector_runtime', 'embedding_space') }} as embedding_space
     on used.embedding_space_id = embedding_space.embedding_space_id
 where used.model_digest is not null
 group by embedding_space.space_key

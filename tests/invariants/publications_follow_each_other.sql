@@ -14,17 +14,17 @@ from (
         ) as last_action_of_space,
         (
             select earlier.embedding_space_id
-            from {{ ref('space_publication') }} as earlier
+            from {{ ref('vector_runtime', 'space_publication') }} as earlier
             where
                 earlier.publication_number = (
                     select max(switch.publication_number)
-                    from {{ ref('space_publication') }} as switch
+                    from {{ ref('vector_runtime', 'space_publication') }} as switch
                     where
                         switch.action in ('publish', 'rollback')
                         and switch.publication_number < publications.publication_number
                 )
         ) as live_space_id
-    from {{ ref('space_publication') }} as publications
+    from {{ ref('vector_runtime', 'space_publication') }} as publications
 ) as history
 where
     history.publication_number <> history.expected_number

@@ -2,10 +2,10 @@
 select
     retrieval_hit.retrieval_id,
     retrieval_hit.rank
-from {{ ref('retrieval_hit') }} as retrieval_hit
-inner join {{ ref('retrieval') }} as retrieval
+from {{ ref('vector_runtime', 'retrieval_hit') }} as retrieval_hit
+inner join {{ ref('vector_runtime', 'retrieval') }} as retrieval
     on retrieval_hit.retrieval_id = retrieval.retrieval_id
-left join {{ ref('embedding') }} as embedding
+left join {{ ref('vector_runtime', 'embedding') }} as embedding
     on
         retrieval_hit.chunk_id = embedding.chunk_id
         and retrieval_hit.content_sha256 = embedding.input_content_sha256

@@ -5,7 +5,7 @@ select
     job_id,
     locked_by,
     lease_expires_utc
-from {{ ref('job') }}
+from {{ ref('vector_runtime', 'job') }}
 where
     status = 'RUNNING'
     and {{ seconds_between('lease_expires_utc', current_utc()) }} > {{ var('lapsed_lease_seconds') }}

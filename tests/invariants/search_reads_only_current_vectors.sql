@@ -1,7 +1,7 @@
 -- Vectors that search would read although their chunk is retired or has another text now.
 select searched.embedding_id
-from {{ ref('embedding_current') }} as searched
-left join {{ ref('chunk') }} as chunk
+from {{ ref('vector_runtime', 'embedding_current') }} as searched
+left join {{ ref('vector_runtime', 'chunk') }} as chunk
     on searched.chunk_id = chunk.chunk_id
 where
     chunk.chunk_id is null

@@ -5,7 +5,7 @@
 select
     source_id,
     error_message
-from {{ ref('source_registry') }}
+from {{ ref('vector_runtime', 'source_registry') }}
 where
     status = 'error'
     and retired_utc is null

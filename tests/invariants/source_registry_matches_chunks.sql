@@ -3,8 +3,8 @@ select
     source_registry.source_id,
     source_registry.chunk_count,
     count(chunk.chunk_id) as current_chunks
-from {{ ref('source_registry') }} as source_registry
-left join {{ ref('chunk') }} as chunk
+from {{ ref('vector_runtime', 'source_registry') }} as source_registry
+left join {{ ref('vector_runtime', 'chunk') }} as chunk
     on
         source_registry.source_id = chunk.source_id
         and chunk.retired_utc is null

@@ -5,7 +5,7 @@
 select
     source_type,
     count(*) as retired_sources
-from {{ ref('source_registry') }}
+from {{ ref('vector_runtime', 'source_registry') }}
 where managed_by = 'dbt'
 group by source_type
 having count(*) = count(retired_utc)
