@@ -31,8 +31,8 @@ removable = $(or $(call inside,$($(1))),$(error $(1) is '$($(1))': it is deleted
 home = case "$$(cd -P -- './$(dir $($(1)))' 2> /dev/null && pwd -P)/" in /|"$$(pwd -P)/"*) ;; \
 	*) echo "$(1) is '$($(1))': a link on its way leads out of the project, and it is deleted" >&2; exit 1;; esac
 
-# A warning of dbt is an error here. The one exception is dbt_project.yml's own.
-DBT_STRICT := --warn-error-options '{"error": "all", "silence": ["UnsupportedConstraintMaterialization"]}'
+# A warning of dbt is an error here.
+DBT_STRICT := --warn-error-options '{"error": "all"}'
 
 export DBT_PROFILES_DIR := $(CURDIR)
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false

@@ -1,19 +1,13 @@
 {% macro documents_by_name(models) -%}
     {%- set texts = ['source_id', 'source_type', 'source_ref_json', 'title', 'content', 'tags_json'] -%}
-    {%- set wanted = texts + ['updated_utc'] -%}
     {#- Where models are built: a compile may have no database. -#}
-    {%- for model in models if execute and flags.WHICH in ('build', 'run') -%}
-        {%- set found = adapter.get_columns_in_relation(model) | map(attribute='name') | map('lower') | list -%}
-        {%- set missing = wanted | reject('in', found) | join(', ') -%}
-        {%- set unknown = found | reject('in', wanted) | join(', ') -%}
-        {#- A view that is not built yet has no columns: the database will say so. -#}
-        {%- if found and (missing or unknown) -%}
+    {%- if execute and flags.WHICH in ('build', 'run') -%}
+        {%- if not models -%}
             {% do exceptions.raise_compiler_error(
-                'Document model ' ~ model.identifier ~ (' lacks ' ~ missing if missing)
-                ~ (' and' if missing and unknown) ~ (' has ' ~ unknown if unknown)
-                ~ '; a document has the columns ' ~ wanted | join(', ') ~ '.') %}
+                'No document model: name models of yours in `vars: vector_runtime: documents` of dbt_project.yml.') %}
         {%- endif -%}
-    {%- endfor -%}
+        {%- for model in models -%} {%- do assert_document(model, texts) -%} {%- endfor -%}
+    {%- endif -%}
     {%- for model in models %}
     select
         {%- for column in texts %}
@@ -27,5 +21,13 @@
         end as unfit_updated_utc
     from {{ model }}
     {{ 'union all' if not loop.last }}
+    {%- else %}
+    select
+        {%- for column in texts + ['unfit_updated_utc'] %}
+        {{ as_text('null') }} as {{ column }},
+        {%- endfor %}
+        {{ as_timestamp('null') }} as updated_utc
+    from (select 1 as one) as nothing
+    where 1 = 0
     {%- endfor %}
 {%- endmacro %}

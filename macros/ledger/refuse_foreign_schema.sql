@@ -1,7 +1,8 @@
 {% macro refuse_foreign_schema() -%}
-    {%- if execute and target.schema | lower in var('foreign_schemas') | map('lower') -%}
+    {%- set foreign = var('foreign_schemas') | map('lower') | list -%}
+    {%- for node in runtime_nodes() if node.schema | lower in foreign -%}
         {% do exceptions.raise_compiler_error(
-            "The target's schema is " ~ target.schema ~ ", which belongs to another runtime (var foreign_schemas)."
-            ~ " Give the vector runtime a schema of its own, such as vector.") %}
-    {%- endif -%}
+            node.name ~ " would be built into the schema " ~ node.schema ~ ", which belongs to another runtime (var"
+            ~ " foreign_schemas). Give the vector runtime a schema of its own, such as vector.") %}
+    {%- endfor -%}
 {%- endmacro %}

@@ -1,7 +1,8 @@
 {% materialization ledger, default %}
-    {%- if not config.get('contract').enforced -%}
-        {% do exceptions.raise_compiler_error("Ledger " ~ model.name ~ " needs `contract: {enforced: true}`.") %}
-    {%- endif -%}
+    {#- No contract of dbt's: it would warn, in each project that installs this, of constraints it does not make itself. -#}
+    {%- for column in model.columns.values() if not column.data_type -%}
+        {% do exceptions.raise_compiler_error("Ledger " ~ model.name ~ ": column " ~ column.name ~ " has no data_type.") %}
+    {%- endfor -%}
 
     {%- set relation = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}

@@ -1,3 +1,4 @@
+{{ config(enabled=demo_models_enabled()) }}
 {{ depends_on_demo_seed('page') }}
 with
 

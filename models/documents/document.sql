@@ -9,7 +9,7 @@ inputs as (
 -- Policies of other methods are for CHUNK_SOURCE.
 chunk_policies as (
 
-    select * from {{ ref('vector_runtime', 'chunk_policy') }}
+    select * from {{ ref('vector_runtime', 'chunk_policy_input') }}
     where
         {{ is_true('is_active') }}
         and coalesce(method, 'characters') = 'characters'

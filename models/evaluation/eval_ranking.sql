@@ -20,7 +20,7 @@ chunks as (
 
 judgments as (
 
-    select * from {{ ref('vector_runtime', 'eval_judgment') }}
+    select * from {{ ref('vector_runtime', 'eval_judgment_input') }}
 
 ),
 

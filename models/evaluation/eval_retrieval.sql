@@ -13,7 +13,7 @@ queries as (
         query_id,
         query_set,
         {{ sha256_hex('query_text') }} as query_sha256
-    from {{ ref('vector_runtime', 'eval_query') }}
+    from {{ ref('vector_runtime', 'eval_query_input') }}
 
 ),
 

@@ -8,14 +8,14 @@ retrievals as (
 
 queries as (
 
-    select * from {{ ref('vector_runtime', 'eval_query') }}
+    select * from {{ ref('vector_runtime', 'eval_query_input') }}
 
 ),
 
 judgments as (
 
     select distinct query_id
-    from {{ ref('vector_runtime', 'eval_judgment') }}
+    from {{ ref('vector_runtime', 'eval_judgment_input') }}
     where relevance > 0
 
 ),

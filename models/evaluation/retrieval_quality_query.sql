@@ -8,7 +8,7 @@ retrievals as (
 
 queries as (
 
-    select * from {{ ref('vector_runtime', 'eval_query') }}
+    select * from {{ ref('vector_runtime', 'eval_query_input') }}
 
 ),
 
@@ -20,7 +20,7 @@ ranking as (
 
 judgments as (
 
-    select * from {{ ref('vector_runtime', 'eval_judgment') }}
+    select * from {{ ref('vector_runtime', 'eval_judgment_input') }}
 
 ),
 

@@ -2,7 +2,7 @@ with
 
 declared_spaces as (
 
-    select * from {{ ref('vector_runtime', 'embedding_space_seed') }}
+    select * from {{ ref('vector_runtime', 'embedding_space_input') }}
 
 ),
 

@@ -17,6 +17,10 @@ _UNPRINTABLE = re.compile(
 )
 _LINE_END = re.compile("[ \t]*[\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]+[ \t]*")
 
+# Where settings are declared: in this project, and in one that has installed it.
+SPACES = "seeds/embedding_space_seed.csv (or the relation that the variable embedding_spaces names)"
+THRESHOLDS = "seeds/evaluation/publish_threshold.csv (or the relation that the variable publish_thresholds names)"
+
 # Characters of a text of unknown length that are shown of it.
 SHOWN = 200
 

@@ -4,7 +4,7 @@ select chunk_catalog.policy_version
 from {{ ref('vector_runtime', 'chunk_catalog') }} as chunk_catalog
 inner join {{ ref('vector_runtime', 'chunk') }} as chunk
     on chunk_catalog.chunk_id = chunk.chunk_id
-left join {{ ref('vector_runtime', 'chunk_policy') }} as chunk_policy
+left join {{ ref('vector_runtime', 'chunk_policy_input') }} as chunk_policy
     on chunk_catalog.policy_version = chunk_policy.policy_version
 where
     chunk.managed_by = 'dbt'

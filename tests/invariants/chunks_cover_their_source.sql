@@ -26,7 +26,7 @@ from (
     from {{ ref('vector_runtime', 'chunk_catalog') }} as chunk
     inner join {{ ref('vector_runtime', 'source_registry') }} as source_registry
         on chunk.source_id = source_registry.source_id
-    left join {{ ref('vector_runtime', 'chunk_policy') }} as chunk_policy
+    left join {{ ref('vector_runtime', 'chunk_policy_input') }} as chunk_policy
         on source_registry.policy_version = chunk_policy.policy_version
     where
         chunk.chunk_status = 'current'

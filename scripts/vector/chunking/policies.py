@@ -1,4 +1,4 @@
-"""The declared chunk policies: rows of the seed `chunk_policy`, as objects that cut."""
+"""The declared chunk policies: rows of `chunk_policy_input`, as objects that cut."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def named_policy(store: VectorStore, policy_version: str) -> ChunkingPolicy:
     rows = _active_rows(store, "policy_version", policy_version)
     if not rows:
         raise UnusableInput(
-            f"chunk policy {policy_version!r} is not an active row of the seed chunk_policy; add it and run `dbt build`"
+            f"chunk policy {policy_version!r} is not an active row of chunk_policy_input; add it and run `dbt build`"
         )
     return policy_of_row(rows[0])
 
@@ -41,14 +41,16 @@ def policy_of_row(row: tuple[Any, ...]) -> ChunkingPolicy:
             return ChunkingPolicy(*sizes)
         return SplitterPolicy(*sizes, method=method, tokenizer=tokenizer or None)
     except ValueError as error:
-        raise ConfigurationError(f"chunk policy {version!r}: {error}; correct the seed chunk_policy") from None
+        raise ConfigurationError(
+            f"chunk policy {version!r}: {error}; correct it (seeds/chunk_policy.csv, or the variable chunk_policies)"
+        ) from None
 
 
 def _active_rows(store: VectorStore, column: str, value: str) -> list[tuple]:
-    if store.engine.missing_relations(["chunk_policy"]):
-        raise ConfigurationError("the seed chunk_policy is not built; run `dbt build` first")
+    if store.engine.missing_relations(["chunk_policy_input"]):
+        raise ConfigurationError("chunk_policy_input is not built; run `dbt build` first")
     # Python takes the flag as it comes: the engines word a test of it in ways of their own.
     rows = store.engine.query(
-        f"select {_COLUMNS}, is_active from {store.engine.table('chunk_policy')} where {column} = ?", [value]
+        f"select {_COLUMNS}, is_active from {store.engine.table('chunk_policy_input')} where {column} = ?", [value]
     )
     return [row[:-1] for row in rows if row[-1]]

@@ -22,8 +22,8 @@ from vector.project.profile import load_target
 from vector.search.policy import MODES, SearchPolicy
 from vector.spaces.publications import History, default_space
 from vector.store import VectorStore
-from vector.store.spaces import ACTIVATE, SEED, active_space_of_key
-from vector.wording import one_line, printable
+from vector.store.spaces import ACTIVATE, active_space_of_key
+from vector.wording import SPACES, one_line, printable
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -173,7 +173,7 @@ def chosen_spaces(store: VectorStore, keys: Sequence[str] | None) -> list[Embedd
     if active := [space for space in spaces if space.is_active]:
         return active
     resting = ", ".join(space.space_key or "" for space in spaces)
-    mend = f"{ACTIVATE}, for one of {resting}" if resting else f"add a row to {SEED} and run `dbt build`"
+    mend = f"{ACTIVATE}, for one of {resting}" if resting else f"add a row to {SPACES} and run `dbt build`"
     raise ConfigurationError(f"no embedding space is active; {mend}")
 
 

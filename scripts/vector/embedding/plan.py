@@ -14,6 +14,7 @@ from vector.errors import ConfigurationError
 from vector.providers import provider_class, token_counter
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, estimated_tokens_of
 from vector.store import VectorStore
+from vector.wording import SPACES
 
 # Up to so many texts a plan counts tokens with the model's own tokenizer, where it is in this process.
 COUNTED_TEXTS = 10_000
@@ -154,13 +155,13 @@ def refuse_unpriced(space: EmbeddingSpace, options: EmbedOptions) -> None:
     if price is not None and not 0 <= price <= _HIGHEST_PRICE:
         raise ConfigurationError(
             f"space {space.space_key}: price_per_million_tokens is {price:g}, which is no price: correct it in"
-            " seeds/embedding_space_seed.csv and run `dbt build`"
+            f" {SPACES} and run `dbt build`"
         )
     unpriced = options.max_cost is not None and space.price_per_million_tokens is None
     if unpriced and not provider_class(space.provider).in_process:
         raise ConfigurationError(
-            f"space {space.space_key} has no price_per_million_tokens, which a limit of cost needs: set it in"
-            " seeds/embedding_space_seed.csv (0 where nothing is paid) and run `dbt build`"
+            f"space {space.space_key} has no price_per_million_tokens, which a limit of cost needs: set it, to 0"
+            f" where nothing is paid, in {SPACES} and run `dbt build`"
         )
 
 

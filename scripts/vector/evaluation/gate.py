@@ -14,6 +14,7 @@ from vector.evaluation.quality_gate import Check, quality_checks
 from vector.spaces.coverage import coverage_of, in_words
 from vector.spaces.publications import History, known_space, switch
 from vector.store import VectorStore
+from vector.wording import SPACES
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _active(space: EmbeddingSpace) -> Check:
     return Check(
         "active",
         False,
-        "it is inactive, new chunks get no vector: set is_active in seeds/embedding_space_seed.csv, `dbt build`",
+        f"it is inactive, new chunks get no vector: set is_active in {SPACES}, `dbt build`",
     )
 
 

@@ -1,4 +1,4 @@
-"""The part of the gate that asks how well a space answers: thresholds of the seed `publish_threshold`, against which
+"""The part of the gate that asks how well a space answers: thresholds of `publish_threshold_input`, against which
 the evaluations in the log of searches are held (docs/search.md)."""
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from vector.evaluation.intervals import of_difference, of_mean, scores_of
 from vector.evaluation.questions import DEFAULT_TOP_K
 from vector.search.policy import BY_SOURCE, MODES
 from vector.store import VectorStore
-
-_SEED = "seeds/evaluation/publish_threshold.csv"
+from vector.wording import THRESHOLDS
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A row of the seed. `max_loss` None: the live space must not be significantly better. None of the others should be
-    None, and `problem` says where one is."""
+    """A row of `publish_threshold_input`. `max_loss` None: the live space must not be significantly better. None of the
+    others should be None, and `problem` says where one is."""
 
     query_set: str | None
     search_method: str | None
@@ -47,9 +46,9 @@ class Threshold:
         """Why nothing can be held against the row, if so."""
         empty = [name for name, value in asdict(self).items() if value is None and name != "max_loss"]
         if empty:
-            return f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty: correct {_SEED}"
+            return f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty: correct {THRESHOLDS}"
         if self.search_method not in MODES:
-            return f"{self.search_method} is no search method ({', '.join(MODES)}): correct {_SEED}"
+            return f"{self.search_method} is no search method ({', '.join(MODES)}): correct {THRESHOLDS}"
         return None
 
     @property
@@ -82,15 +81,17 @@ def quality_checks(
     Raises ConfigurationError when the seeds are not built.
     """
     engine = store.engine
-    missing = engine.missing_relations(["eval_query", "eval_judgment", "publish_threshold"])
+    missing = engine.missing_relations(["eval_query_input", "eval_judgment_input", "publish_threshold_input"])
     if missing:
-        raise ConfigurationError(f"the seed {missing[0]} is not built; run `dbt build` first")
+        raise ConfigurationError(f"{missing[0]} is not built; run `dbt build` first")
     judged = _judged_questions(engine)
     thresholds = _thresholds(engine)
     if not thresholds:
         detail = "there are no judged questions and no thresholds: nothing to measure by"
         if judged:
-            detail = f"no threshold says what is good enough for {', '.join(judged)}: add rows to {_SEED}, `dbt build`"
+            detail = (
+                f"no threshold says what is good enough for {', '.join(judged)}: add rows to {THRESHOLDS}, `dbt build`"
+            )
         return [Check("evaluation", not judged, detail, {"judged_questions": judged})]
     checks = []
     for threshold in thresholds:
@@ -113,7 +114,7 @@ def _own_score(
     if threshold.problem:
         return failed(threshold.problem)
     if not question_count:
-        return failed(f"query set {threshold.query_set} has no judged question: correct {_SEED}, or add judgments")
+        return failed(f"query set {threshold.query_set} has no judged question: correct {THRESHOLDS}, or add judgments")
     evaluation = _latest_evaluation(engine, space, threshold)
     if evaluation is None:
         return failed(
@@ -124,7 +125,7 @@ def _own_score(
     if stale := _stale(engine, space, threshold, evaluation):
         return failed(stale)
     if not evaluation.scores:
-        return failed(f"{threshold.metric} is not a metric of docs/search.md: correct {_SEED}")
+        return failed(f"{threshold.metric} is not a metric of docs/search.md: correct {THRESHOLDS}")
     found = of_mean(evaluation.scores)
     figures = {
         **asdict(threshold), "evaluation_id": evaluation.evaluation_id, "top_k": DEFAULT_TOP_K,
@@ -189,7 +190,7 @@ def _stale(engine: Engine, space: EmbeddingSpace, threshold: Threshold, evaluati
 
 def _thresholds(engine: Engine) -> list[Threshold]:
     rows = engine.query(
-        f"select query_set, search_method, metric, min_score, max_loss from {engine.table('publish_threshold')}"
+        f"select query_set, search_method, metric, min_score, max_loss from {engine.table('publish_threshold_input')}"
         " order by query_set, search_method, metric"
     )
     return [Threshold(*row) for row in rows]
@@ -198,8 +199,8 @@ def _thresholds(engine: Engine) -> list[Threshold]:
 def _judged_questions(engine: Engine) -> dict[str, int]:
     """The number of questions with a relevant judgment, by query set."""
     rows = engine.query(
-        f"select query_set, count(*) from {engine.table('eval_query')} where query_id in"
-        f" (select query_id from {engine.table('eval_judgment')} where relevance > 0)"
+        f"select query_set, count(*) from {engine.table('eval_query_input')} where query_id in"
+        f" (select query_id from {engine.table('eval_judgment_input')} where relevance > 0)"
         " group by query_set order by query_set"
     )
     return {query_set: int(count) for query_set, count in rows}

@@ -18,7 +18,7 @@ DEFAULT_TOP_K = 100
 
 @dataclass(frozen=True)
 class EvalQuery:
-    """A question of the seed `eval_query`; `judgments` are the grades of sources."""
+    """A question of `eval_query_input`; `judgments` are the grades of sources."""
 
     query_id: str
     text: str
@@ -28,17 +28,17 @@ class EvalQuery:
 def read_questions(store: VectorStore, query_set: str | None) -> list[EvalQuery]:
     """The questions of a set, or of all, by id, with their judgments.
 
-    Raises ConfigurationError when the seeds are not built, UnusableInput when there is no such question.
+    Raises ConfigurationError when they are not built, UnusableInput when there is no such question.
     """
-    missing = store.engine.missing_relations(["eval_query", "eval_judgment"])
+    missing = store.engine.missing_relations(["eval_query_input", "eval_judgment_input"])
     if missing:
-        raise ConfigurationError(f"the seed {missing[0]} is not built; run `dbt build` first")
+        raise ConfigurationError(f"{missing[0]} is not built; run `dbt build` first")
     rows = store.engine.query(
-        f"select query_id, query_text, query_set from {store.engine.table('eval_query')} order by query_id"
+        f"select query_id, query_text, query_set from {store.engine.table('eval_query_input')} order by query_id"
     )
     judgments: dict[str, dict[str, int]] = {}
     for query_id, source_id, relevance in store.engine.query(
-        f"select query_id, source_id, relevance from {store.engine.table('eval_judgment')}"
+        f"select query_id, source_id, relevance from {store.engine.table('eval_judgment_input')}"
     ):
         judgments.setdefault(query_id, {})[source_id] = int(relevance)
     questions = [
@@ -48,7 +48,7 @@ def read_questions(store: VectorStore, query_set: str | None) -> list[EvalQuery]
     ]
     if not questions:
         which = "no question" if query_set is None else f"no question of the query_set {query_set!r}"
-        raise UnusableInput(f"the seed eval_query has {which}; add some and run `dbt build`")
+        raise UnusableInput(f"eval_query_input has {which}; add some (docs/search.md) and run `dbt build`")
     return questions
 
 

@@ -153,13 +153,10 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     """What the manifest says of this runtime's relations, if anything; else, what is wrong with it."""
     try:
         manifest = json.loads(path.read_bytes())
-        # A fork may have renamed the project.
-        packages = {node["package_name"] for node in manifest["nodes"].values()}
-        package = PACKAGE if PACKAGE in packages else manifest["metadata"]["project_name"]
         nodes = {
             node["name"]: node
             for node in manifest["nodes"].values()
-            if node["package_name"] == package
+            if node["package_name"] == PACKAGE
             and node["resource_type"] in ("model", "seed")
             and "demo" not in node["fqn"][1:2]  # dbt's alone
         }

@@ -32,26 +32,27 @@ def load_variables(project_dir: Path, given: Mapping[str, Any] | None = None) ->
     Raises ConfigurationError when a file cannot be read, or `vars` are not keys and values.
     """
     path = project_dir / "dbt_project.yml"
-    project = read_yaml(path)
-    name = str(project.get("name"))
-    if name == PACKAGE:
-        return Variables({**_scoped(project, path, name), **(given or {})}, complete=True)
-    installed = _installed(project_dir, project)
-    if installed is None:
-        # A fork that was renamed, or a project without its packages.
-        return Variables({**_scoped(project, path, name, PACKAGE), **(given or {})}, complete=False)
-    defaults = _scoped(read_yaml(installed), installed, PACKAGE)
-    return Variables({**defaults, **_scoped(project, path, PACKAGE), **(given or {})}, complete=True)
+    own = _scoped(read_yaml(path), path, PACKAGE)
+    runtime = runtime_folder(project_dir)
+    if runtime is None:  # a project without its packages
+        return Variables({**own, **(given or {})}, complete=False)
+    installed = runtime / "dbt_project.yml"
+    defaults = {} if runtime == project_dir else _scoped(read_yaml(installed), installed, PACKAGE)
+    return Variables({**defaults, **own, **(given or {})}, complete=True)
 
 
-def _installed(project_dir: Path, project: Mapping[str, Any]) -> Path | None:
-    """The dbt_project.yml of the runtime among the packages of a project."""
+def runtime_folder(project_dir: Path) -> Path | None:
+    """The folder of the runtime's dbt package: the project itself, or the one among its packages; None where there is
+    none. Raises ConfigurationError when a file cannot be read."""
+    project = read_yaml(project_dir / "dbt_project.yml")
+    if project.get("name") == PACKAGE:
+        return project_dir
     where = f"packages-install-path in {project_dir / 'dbt_project.yml'}"
     folder = project_dir / str(rendered(project.get("packages-install-path"), where) or "dbt_packages")
     # dbt names the folder after the package, but for a package that somebody has put there himself.
     for path in (folder / PACKAGE / "dbt_project.yml", *sorted(folder.glob("*/dbt_project.yml"))):
         if path.is_file() and read_yaml(path).get("name") == PACKAGE:
-            return path
+            return path.parent
     return None
 
 

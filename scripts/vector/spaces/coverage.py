@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vector.contracts.models import EmbeddingSpace
 from vector.store import VectorStore
+from vector.wording import SPACES
 
 _COUNTS = {"chunks": "chunk", "current": "current", "pending": "pending", "quarantined": "quarantined"}
 
@@ -31,7 +32,7 @@ def in_words(space: EmbeddingSpace, counts: dict[str, int]) -> str:
     """The counts of the space, and what to do about the missing vectors: only active spaces are embedded into."""
     told = f"{counts['current']} of {counts['chunks']} current chunks have a vector"
     if counts["pending"]:
-        first = "run" if space.is_active else "set is_active in seeds/embedding_space_seed.csv, `dbt build`, then"
+        first = "run" if space.is_active else f"set is_active in {SPACES}, `dbt build`, then"
         told += f", {counts['pending']} pending: {first} `vector embed --space {space.space_key}`"
     if counts["quarantined"]:
         told += f", {counts['quarantined']} quarantined: see `vector failures`"

@@ -19,14 +19,12 @@ from vector.providers.base import EmbeddingProvider, PreprocessPolicy
 from vector.spaces.canaries import CANARIES, MAX_NORM_ERROR, MIN_COSINE, CanaryCalls, Comparison, compare
 from vector.store import VectorStore
 from vector.store.ledger_io import ConstraintRefusal
+from vector.wording import SPACES
 
 # A space may refuse long texts; with fewer canaries than these a model would hardly be told from another.
 MIN_CANARIES = 8
 
-ADVICE = (
-    "restore that model, or add a new space (a row of seeds/embedding_space_seed.csv with another space_key),"
-    " `dbt build`, and embed into it"
-)
+ADVICE = f"restore that model, or add a new space, with another space_key, to {SPACES}, `dbt build`, and embed into it"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vector.errors import ConfigurationError
+from vector.project.variables import load_variables, runtime_folder
 from vector.providers.base import DiscoveredModel
 
-_FILE = "embedding_space_seed.csv"
+_DEFAULT = "embedding_space_seed"
 
 
 @dataclass
@@ -24,10 +25,14 @@ class SpaceSeed:
 
     @classmethod
     def read(cls, project_dir: Path) -> SpaceSeed:
-        """The seed of a dbt project. Raises ConfigurationError when there is none under its folder `seeds`."""
-        path = next(iter(sorted(project_dir.glob(f"seeds/**/{_FILE}"))), None)
+        """The seed of a dbt project: the one that the variable `embedding_spaces` names, else this runtime's own,
+        which may be that of the installed package. Raises ConfigurationError when there is none."""
+        name = load_variables(project_dir).get("embedding_spaces") or _DEFAULT
+        folders = (project_dir, runtime_folder(project_dir) or project_dir)
+        found = (path for folder in folders for path in sorted(folder.glob(f"seeds/**/{name.split('.')[-1]}.csv")))
+        path = next(found, None)
         if path is None:
-            raise ConfigurationError(f"no {_FILE} under {project_dir / 'seeds'}: is it this runtime's project?")
+            raise ConfigurationError(f"no {name}.csv under {project_dir / 'seeds'}: is it a project with this runtime?")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             rows = list(reader)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import UnusableInput
 from vector.store.store import VectorStore
+from vector.wording import SPACES
 
-SEED = "seeds/embedding_space_seed.csv"
-ACTIVATE = f"set is_active to true in {SEED} and run `dbt build`"
+ACTIVATE = f"set is_active to true in {SPACES} and run `dbt build`"
 
 
 def space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
@@ -17,7 +17,7 @@ def space_of_key(store: VectorStore, space_key: str) -> EmbeddingSpace:
         if space.space_key == space_key:
             return space
     keys = [f"{space.space_key}{'' if space.is_active else ' (inactive)'}" for space in spaces]
-    known = f"spaces are {', '.join(keys)}" if keys else f"there is none yet: add a row to {SEED} and run `dbt build`"
+    known = f"spaces are {', '.join(keys)}" if keys else f"there is none yet: add a row to {SPACES} and run `dbt build`"
     raise UnusableInput(f"no space is called {space_key!r}; {known}")
 
 

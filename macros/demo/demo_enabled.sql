@@ -1,0 +1,3 @@
+{% macro demo_enabled() -%}
+    {{ return(var('demo', project_name == 'vector_runtime')) }}
+{%- endmacro %}

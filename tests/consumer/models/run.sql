@@ -1,0 +1,1 @@
+select 1 as lap, 42.2 as kilometres
