@@ -18,12 +18,13 @@
         case
             when {{ as_timestamp('updated_utc') }} is null
                 then coalesce({{ as_text(utc_time('updated_utc')) }}, {{ as_text('updated_utc') }})
-        end as unfit_updated_utc
+        end as unfit_updated_utc,
+        {{ as_text("'" ~ model.identifier | replace("'", "''") ~ "'") }} as document_model
     from {{ model }}
     {{ 'union all' if not loop.last }}
     {%- else %}
     select
-        {%- for column in texts + ['unfit_updated_utc'] %}
+        {%- for column in texts + ['unfit_updated_utc', 'document_model'] %}
         {{ as_text('null') }} as {{ column }},
         {%- endfor %}
         {{ as_timestamp('null') }} as updated_utc

@@ -32,10 +32,12 @@ def load_variables(project_dir: Path, given: Mapping[str, Any] | None = None) ->
     Raises ConfigurationError when a file cannot be read, or `vars` are not keys and values.
     """
     path = project_dir / "dbt_project.yml"
-    own = _scoped(read_yaml(path), path, PACKAGE)
+    project = read_yaml(path)
     runtime = runtime_folder(project_dir)
-    if runtime is None:  # a project without its packages
-        return Variables({**own, **(given or {})}, complete=False)
+    if runtime is None:
+        # A project without its packages: what it says for itself it may have meant for the runtime.
+        return Variables({**_scoped(project, path, str(project.get("name")), PACKAGE), **(given or {})}, complete=False)
+    own = _scoped(project, path, PACKAGE)
     installed = runtime / "dbt_project.yml"
     defaults = {} if runtime == project_dir else _scoped(read_yaml(installed), installed, PACKAGE)
     return Variables({**defaults, **own, **(given or {})}, complete=True)

@@ -13,6 +13,7 @@ from vector.contracts.models import EmbeddingSpace
 from vector.engines import engine_for_target
 from vector.errors import DatabaseBusy
 from vector.project.profile import Target
+from vector.wording import SPACES
 
 QUESTION = "Which moon has geysers?"
 
@@ -49,7 +50,7 @@ def test_arguments(project, script, arguments, message):
     assert_told(run(project, script, *([QUESTION] if script == "search" else []), *arguments), message)
 
 
-SWITCH_ON = "set is_active to true in seeds/embedding_space_seed.csv and run `dbt build`"
+SWITCH_ON = f"set is_active to true in {SPACES} and run `dbt build`"
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_without_a_space(project):
     with project.connect() as connection:
         for name in reversed(LEDGERS):
             connection.execute(f"delete from {name}")
-    mend = "add a row to seeds/embedding_space_seed.csv and run `dbt build`"
+    mend = f"add a row to {SPACES} and run `dbt build`"
     assert project.vector("embed").stderr == f"error: no embedding space is active; {mend}\n"
     done = project.vector("embed", "--space", "hash")
     assert done.stderr == f"error: no space is called 'hash'; there is none yet: {mend}\n"

@@ -20,7 +20,7 @@ from vector.store import VectorStore
 def server():
     server = Server()
     objects = server.answers.pop()
-    names = ("chunk_policy", "document", "eval_query", "eval_judgment")
+    names = ("chunk_policy_input", "document", "eval_query_input", "eval_judgment_input")
     server.answers.append((objects[0], [*objects[1], *((name,) for name in names)]))
     return server
 
@@ -48,7 +48,7 @@ def statements(connection, verb):
 
 
 def test_a_source_is_locked_and_written_in_one_transaction(store, connection, server):
-    server.answers.insert(0, (r"from \[vector\]\.\[chunk_policy\]", [("v", 40, 5, 9, None, None, True)]))
+    server.answers.insert(0, (r"from \[vector\]\.\[chunk_policy_input\]", [("v", 40, 5, 9, None, None, True)]))
     given = {"source_id": HOSTILE, "source_type": HOSTILE, "from": {"text": "a text " * 20}}
     connection.calls.clear()
     metrics = chunk_source.run(context(store, "CHUNK_SOURCE", given))

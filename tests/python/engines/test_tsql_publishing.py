@@ -15,7 +15,7 @@ from vector.evaluation.gate import GateOptions, check_gate
 from vector.spaces.publications import History, default_space, retire, status_of, switch
 from vector.store import VectorStore
 
-SEEDS = ("eval_query", "eval_judgment", "publish_threshold")
+SETTINGS = ("eval_query_input", "eval_judgment_input", "publish_threshold_input")
 OLD, NEW = (EmbeddingSpace.create_new("hash", name, 8, space_key=name) for name in ("old", "new"))
 FIRST = SpacePublication.create_new(1, OLD.embedding_space_id, PublicationAction.PUBLISH, "vm:1")
 BEFORE, LATER = datetime(2026, 1, 1), datetime(2026, 1, 2)
@@ -28,12 +28,12 @@ def server():
     spaces = {space.embedding_space_id: EMBEDDING_SPACE.to_row(space) for space in (OLD, NEW)}
     scores = [("nDCG@10", f"q{i}", 0.6 + 0.01 * i) for i in range(36)]
     server.answers += [
-        (objects[0], [*objects[1], *((name,) for name in SEEDS)]),
+        (objects[0], [*objects[1], *((name,) for name in SETTINGS)]),
         (r"from \[vector\]\.\[space_publication\]", [SPACE_PUBLICATION.to_row(FIRST)]),
         (r"from \[vector\]\.\[embedding_space\]", lambda given: [spaces[given[0]]]),
         (r"from \[vector\]\.\[space_coverage\]", [(10, 10, 0, 0)]),
         (r"^select query_set, count", [("demo", 36)]),
-        (r"from \[vector\]\.\[publish_threshold\]", [("demo", "dense", "nDCG@10", 0.5, 0.02)]),
+        (r"from \[vector\]\.\[publish_threshold_input\]", [("demo", "dense", "nDCG@10", 0.5, 0.02)]),
         (r"from \[vector\]\.\[evaluation\]", [("e" * 64, LATER, '{"method":"dense","per_source":1}')]),
         (r"from \[vector\]\.\[eval_score\]", scores),
         (r"from \[vector\]\.\[embedding\]", [(BEFORE, None)]),

@@ -25,6 +25,7 @@ from vector.jobs.handlers import retrieve as retrieve_test
 from vector.search.policy import SearchPolicy
 from vector.spaces.publications import History, default_space, retire, status_of, switch
 from vector.store import VectorStore
+from vector.wording import SPACES
 
 GREEN = DataTests(passed=40)
 QUESTIONS = 6  # the fewest of which a p-value can be below 0.05
@@ -331,8 +332,8 @@ def test_without_questions_there_is_nothing_to_measure(store):
 
 
 def test_seeds_that_are_not_built_are_named(store):
-    store.engine.execute("drop table publish_threshold")
-    with pytest.raises(ConfigurationError, match="seed publish_threshold is not built; run `dbt build`"):
+    store.engine.execute("drop view publish_threshold_input")
+    with pytest.raises(ConfigurationError, match="publish_threshold_input is not built; run `dbt build`"):
         gate_of(store, store.get_embedding_space_by_key("hash"))
 
 
@@ -842,7 +843,7 @@ def test_the_gaps_of_an_inactive_space_are_not_closed_by_a_command_that_is_refus
     with judged.store() as store:
         store.save_embedding_space(replace(store.get_embedding_space_by_key("hash"), is_active=False))
         store.engine.execute("delete from embedding")
-    mend = "437 pending: set is_active in seeds/embedding_space_seed.csv, `dbt build`, then `vector embed --space hash`"
+    mend = f"437 pending: set is_active in {SPACES}, `dbt build`, then `vector embed --space hash`"
     assert mend in commands(judged, "evaluate", "hash")[2]
     (detail,) = [
         each["detail"] for each in commands(judged, "publish", "hash")[0]["checks"] if each["name"] == "coverage"

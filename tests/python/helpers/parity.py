@@ -84,7 +84,7 @@ def fill_documents(chunking, sources, default_policy=None):
     )
     typed = [(f"type {position}", policy) for position, (_, _, policy) in enumerate(sources)]
     chunking.fill(
-        "chunk_policy",
+        "chunk_policy_input",
         [
             {
                 "policy_version": policy.version,

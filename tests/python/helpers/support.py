@@ -71,6 +71,8 @@ class ScratchProject:
     `environment` is what its commands find in theirs, besides what a clean one has.
     """
 
+    _artifacts = "--no-write-json"  # its relations are where they are without a manifest
+
     def __init__(self, folder: Path):
         self.folder = folder
         self.environment: dict[str, str] = {}
@@ -166,7 +168,7 @@ class ScratchProject:
         from dbt.cli.main import dbtRunner
 
         where = ["--project-dir", self.folder, "--profiles-dir", self.folder, "--target-path", self.folder / "target"]
-        options = [*map(str, where), "--log-level", "none", "--log-level-file", "none", "--no-write-json"]
+        options = [*map(str, where), "--log-level", "none", "--log-level-file", "none", self._artifacts]
         messages: list[str] = []
         # A manifest saves dbt a second, but a run of models changes the one that it is given.
         manifest = self._parsed(options) if arguments[0] == "test" else None

@@ -68,7 +68,7 @@ def registering(built_project):
     return Warehouse(
         built_project,
         models=["document", "document_registration", "chunk_window"],
-        inputs=["document_input", "chunk_policy"],
+        inputs=["document_input", "chunk_policy_input"],
     )
 
 
@@ -401,7 +401,7 @@ def test_validation_spells_the_input_out_and_is_stable():
 
 
 def test_unknown_policies_are_named(store):
-    with pytest.raises(ConfigurationError, match="'v9' is not an active row of the seed chunk_policy"):
+    with pytest.raises(ConfigurationError, match="'v9' is not an active row of chunk_policy_input"):
         chunk(store, "note:1", {"text": "x"}, policy_version="v9")
     store.engine.execute("update chunk_policy set is_active = false where policy_version = 'lake-sentences-800-v1'")
     with pytest.raises(ConfigurationError, match="is not an active row"):

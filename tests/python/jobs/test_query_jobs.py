@@ -155,8 +155,8 @@ def test_what_is_missing_is_named(store, answerable):
     store.engine.execute("delete from eval_judgment where query_id like 't%'")
     with pytest.raises(ConfigurationError, match="none of the questions has a relevant judgment"):
         retrieve(store, query_set="tiny")
-    store.engine.execute("drop table eval_query")
-    with pytest.raises(ConfigurationError, match="eval_query is not built"):
+    store.engine.execute("drop view eval_query_input")
+    with pytest.raises(ConfigurationError, match="eval_query_input is not built"):
         retrieve(store)
 
 
@@ -184,7 +184,7 @@ def test_an_input_that_names_nothing_is_tried_once(store, job_type, given):
 
 
 def test_seeds_may_come_with_the_next_build(store):
-    store.engine.execute("drop table eval_query")
+    store.engine.execute("drop view eval_query_input")
     with pytest.raises(ConfigurationError) as raised:
         retrieve(store)
     assert not is_permanent(raised.value)

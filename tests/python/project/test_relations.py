@@ -198,7 +198,7 @@ def test_names_compare_as_duckdb_compares_them():
 CONSUMER = {
     "name": "shop", "version": "1.0", "profile": "shop",
     "flags": {"require_ref_searches_node_package_before_root": True},
-    "vars": {"vector_runtime": {"redact_queries": True}},
+    "vars": {"vector_runtime": {"redact_queries": True, "demo": True}},
     "models": {"vector_runtime": {"+schema": "My-Schema", "ledgers": {"embedding": {"+alias": "The_Embeddings"}}}},
     "seeds": {"vector_runtime": {"+schema": "Seeds", "demo": {"+schema": "demo"}}},
 }  # fmt: skip

@@ -135,7 +135,7 @@ def test_other_weights_under_the_same_digest_are_refused(served, server, protoco
     assert f"its digest was {digest}, and that of the one now is {digest}" in done.stderr
     assert ("ran on ollama 0.12.6, now on ollama 0.99.0" in done.stderr) == (protocol == "ollama")
     assert f"{told.lowest_cosine:.6f} at the lowest and {told.mean_cosine:.6f} on average" in done.stderr
-    assert "restore that model, or add a new space (a row of seeds/embedding_space_seed.csv" in done.stderr
+    assert "restore that model, or add a new space, with another space_key, to seeds/embedding_space" in done.stderr
 
     server.weights = 1
     assert space.embed().exit_code == 0

@@ -50,7 +50,7 @@ def test_every_model_has_a_primary_key_test(manifest, models):
         columns = models[name]["columns"] if name in models else {}
         not_null = {c for c, is_ in columns.items() if {"not_null"} & {each["type"] for each in is_["constraints"]}}
         not_null |= {column for test, column in tests if test == "not_null"}
-        unique = {column for test, column in tests if test == "unique"}
+        unique = {column for test, column in tests if test in ("unique", "is_in_one_document_model")}
         if name in models and not unique & not_null and ("is_idempotent_on", None) not in tests:
             without.append(name)
     assert without == []

@@ -266,15 +266,20 @@ VIOLATIONS = (
         "running_job_keeps_its_lease",
         "update job set status = 'RUNNING', lease_expires_utc = now() at time zone 'utc' - interval 1 hour",
     ),
+    # What people give for documents.
+    Violation(
+        "is_in_one_document_model", "insert into vector_demo.page from vector_demo.page limit 1", on="document_input"
+    ),
+    Violation("document_model_has_rows", "delete from vector_demo.event"),
     # What people write into seeds.
     *(
-        Violation("chunk_policy_is_valid", f"update chunk_policy set {wrong}", on="chunk_policy")
+        Violation("chunk_policy_is_valid", f"update chunk_policy set {wrong}", on="chunk_policy_input")
         for wrong in ("overlap = chunk_size", "method = 'pages'", "method = 'sentences'", "tokenizer = 'of characters'")
     ),
     Violation(
         "one_active_row_each",
         "insert into chunk_policy select * replace ('again' as policy_version) from chunk_policy limit 1",
-        on="chunk_policy",
+        on="chunk_policy_input",
     ),
     Violation(
         "space_key_keeps_its_identity",

@@ -39,13 +39,13 @@ def chunking(built_project):
     return Warehouse(
         built_project,
         models=["document", "chunk_window", "document_registration"],
-        inputs=["document_input", "chunk_policy"],
+        inputs=["document_input", "chunk_policy_input"],
     )
 
 
 @pytest.fixture(scope="module")
 def spaces(built_project):
-    return Warehouse(built_project, models=["embedding_space_identity"], inputs=["embedding_space_seed"])
+    return Warehouse(built_project, models=["embedding_space_identity"], inputs=["embedding_space_input"])
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def test_space_ids_equal_the_reference(spaces, declared):
         expected[str(position)] = (space.embedding_space_id, policy and canonical_json(policy))
         columns = {name: value for name, value in settings_of_space.items() if name != "preprocess_policy"}
         rows.append({"space_key": str(position), **columns, **(policy or {})})
-    spaces.fill("embedding_space_seed", rows)
+    spaces.fill("embedding_space_input", rows)
     found = spaces.rows("select space_key, embedding_space_id, preprocess_policy_json from embedding_space_identity")
     assert {row["space_key"]: (row["embedding_space_id"], row["preprocess_policy_json"]) for row in found} == expected
 

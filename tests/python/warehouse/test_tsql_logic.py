@@ -22,6 +22,7 @@ from tsql.to_duckdb import teach, to_duckdb
 from vector.contracts.identity import canonical_json
 
 VIEWS = (
+    "chunk_policy_input", "embedding_space_input", "eval_query_input", "eval_judgment_input", "publish_threshold_input",
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
     "embedding_space_identity", "embedding_state", "embedding_pending", "embedding_current", "space_coverage",
     "chunk_catalog", "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score",
@@ -262,10 +263,10 @@ def cutter(native):
         connection.execute("attach ':memory:' as warehouse")
         connection.execute("create schema warehouse.vector")
         columns = "source_id text, source_type text, source_ref_json text, title text, content text, tags_json text"
-        columns += ", updated_utc timestamp, unfit_updated_utc text"
+        columns += ", updated_utc timestamp, unfit_updated_utc text, document_model text"
         connection.execute(f"create table warehouse.vector.document_input ({columns})")
         connection.execute(
-            "create table warehouse.vector.chunk_policy (policy_version text, source_type text, chunk_size int,"
+            "create table warehouse.vector.chunk_policy_input (policy_version text, source_type text, chunk_size int,"
             " overlap int, max_chunks_per_source int, is_active boolean, method text)"
         )
         connection.execute(f"create view warehouse.vector.document as {native['document']}")
@@ -278,11 +279,13 @@ def test_any_text_is_cut_alike(cutter, native):
     @given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
     def are_cut_alike(texts, policy):
         cutter.execute("delete from warehouse.vector.document_input")
-        cutter.execute("delete from warehouse.vector.chunk_policy")
-        cutter.execute("insert into warehouse.vector.chunk_policy values ('any', '*', ?, ?, ?, true, null)", policy)
+        cutter.execute("delete from warehouse.vector.chunk_policy_input")
+        cutter.execute(
+            "insert into warehouse.vector.chunk_policy_input values ('any', '*', ?, ?, ?, true, null)", policy
+        )
         cutter.executemany(
             "insert into warehouse.vector.document_input"
-            " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01', null)",
+            " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01', null, 'page')",
             [(f"page:{i}", text) for i, text in enumerate(texts)],
         )
         for view in ("document", "chunk_window", "document_registration"):
