@@ -26,6 +26,7 @@ def nodes() -> dict[str, Node]:
 def test_every_model_and_data_test_is_rendered(nodes):
     assert {"document", "chunk_window", "chunk", "embedding_pending", "space_coverage"} <= nodes.keys()
     assert {"chunks_cover_their_source", "vector_is_finite_embedding_vector"} <= nodes.keys()
+    assert {path.stem for path in PROJECT_DIR.glob("tests/alarms/*.sql")} <= nodes.keys()
     assert [node.name for node in nodes.values() if not node.sql.strip()] == []
 
 
