@@ -28,7 +28,7 @@ from vector.engines import alone, refuse_busy
 from vector.errors import DatabaseBusy, DatabaseFailed, VectorError
 from vector.project.dbt import Dbt, DbtProject, DbtRun
 from vector.project.profile import Target, load_target
-from vector.project.selection import AFTER_EMBED, BEFORE_EMBED
+from vector.project.selection import AFTER_EMBED, BEFORE_EMBED, MADE_OF_VECTORS
 from vector.store.runs import close_abandoned_runs
 
 HELP = """examples:
@@ -120,7 +120,7 @@ class _Steps:
     def go(self) -> None:
         """All steps, as far as they come."""
         with self._timed("build"):
-            self.done.build = self._dbt("building", *BEFORE_EMBED)
+            self.done.build = self._dbt("build", "building", *BEFORE_EMBED)
         if not self._stands(self.done.build):
             self._failed("nothing was embedded, as what stands before the vectors has failed", DBT_FAILED)
             return
@@ -130,7 +130,10 @@ class _Steps:
             return
         with self._timed("test"):
             # What dbt has written of the build stays as it is: it names every relation, and takes a second.
-            self.done.test = self._dbt("testing", *AFTER_EMBED, "--no-write-json")
+            self.done.test = DbtRun()
+            if any(each.written for each in self.done.spaces or ()):
+                self.done.test += self._dbt("run", "mapping", *MADE_OF_VECTORS, "--no-write-json")
+            self.done.test += self._dbt("test", "testing", *AFTER_EMBED, "--no-write-json")
         self._stands(self.done.test)
 
     def dry_run(self) -> int:
@@ -154,7 +157,7 @@ class _Steps:
         print_result(self.arguments, value, "\n".join(lines))
         return 0
 
-    def _dbt(self, doing: str, *selection: str) -> DbtRun:
+    def _dbt(self, command: str, doing: str, *selection: str) -> DbtRun:
         self.waiting(lambda: refuse_busy(self.target))
         last = time.monotonic()
 
@@ -164,7 +167,7 @@ class _Steps:
                 last = time.monotonic()
                 say(f"{doing}: {done} of {planned} done")
 
-        return self.dbt.run("build", *selection, on_progress=on_progress)
+        return self.dbt.run(command, *selection, on_progress=on_progress)
 
     def _stands(self, run: DbtRun) -> bool:
         """Whether nothing has failed; what has, and what warns, is said."""

@@ -80,9 +80,13 @@ class NodeResult:
 class DbtRun:
     """What a command of dbt did. `said` is its log, a line each; `listed` what `dbt list` gives."""
 
-    results: tuple[NodeResult, ...]
-    said: tuple[str, ...]
+    results: tuple[NodeResult, ...] = ()
+    said: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
+
+    def __add__(self, other: DbtRun) -> DbtRun:
+        """Both, one after the other."""
+        return DbtRun(self.results + other.results, self.said + other.said, self.listed + other.listed)
 
     def ended(self, *statuses: str) -> tuple[NodeResult, ...]:
         """The nodes of these statuses, by their names."""
