@@ -4,8 +4,8 @@
     VECTOR_PROJECT_DIR=/srv/vector dagster dev -f definitions.py
 
 The project's folder needs the selectors.yml of the runtime and, where `dagster dev` does not make it, the manifest that
-`dbt parse` writes. For DuckDB the job has one process at a time: no two
-processes may have the file open (docs/operations.md). Tested with dagster 1.13 and dagster-dbt 0.29.
+`dbt parse` writes. The steps run one after the other; on DuckDB, where one process has the file, let runs wait for each
+other too (`max_concurrent_runs: 1` of the instance). Tested with dagster 1.13 and dagster-dbt 0.29.
 """
 
 import json

@@ -40,12 +40,13 @@ def test_the_dagster_example_compiles(tmp_path):
     py_compile.compile(str(EXAMPLES / "dagster" / "definitions.py"), str(tmp_path / "definitions.pyc"), doraise=True)
 
 
-def test_the_dagster_example_fills_a_warehouse(project, tmp_path):
+def test_the_dagster_example_fills_a_warehouse(request, tmp_path):
     found = subprocess.run([DAGSTER_PYTHON, "-c", "import dagster, dagster_dbt"], capture_output=True)
     if found.returncode:
         pytest.skip(
             "dagster and dagster-dbt are not installed; VECTOR_TEST_DAGSTER_PYTHON may name a Python that has them"
         )
+    project = request.getfixturevalue("project")
     folder = project.beside(tmp_path / "project").folder
     shutil.copy(PROJECT_DIR / "selectors.yml", folder)
     with project.connect() as connection:
