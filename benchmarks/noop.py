@@ -131,7 +131,8 @@ def _measure_hour(full: Warehouse, repetitions: int) -> list[list]:
 
 def _refresh(warehouse: Warehouse) -> None:
     folders = ("--project-dir", PROJECT_DIR, "--profiles-dir", warehouse.folder, "--vars", DBT_VARS)
-    code = f"import sys; sys.path.insert(0, {str(PROJECT_DIR / 'scripts')!r}); from vector.cli import main; sys.exit(main())"
+    scripts = str(PROJECT_DIR / "scripts")
+    code = f"import sys; sys.path.insert(0, {scripts!r}); from vector.cli import main; sys.exit(main())"
     apart = {"DBT_TARGET_PATH": str(warehouse.folder / "target"), "DBT_LOG_PATH": str(warehouse.folder / "logs")}
     output = warehouse.run([sys.executable, "-c", code, "refresh", "--quiet", *folders], **apart)
     if "nothing new or changed" not in output:

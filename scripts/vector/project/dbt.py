@@ -20,7 +20,7 @@ from typing import Any
 
 import vector
 from vector.errors import ConfigurationError
-from vector.project.profile import find_profiles_dir, find_project_dir, load_target
+from vector.project.profile import find_profiles_dir, find_project_dir
 
 # How long dbt may take to end after it was asked to, in seconds.
 _GRACE = 20.0
@@ -32,27 +32,27 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class DbtProject:
-    """What dbt is told of the project, the profile, the target and the variables, all of them said."""
+    """What dbt is told of the project, the profile, the target and the variables. No target: dbt's own choice. Where
+    `dbt build` is run without, dbt would parse the whole project again for one that is said."""
 
     project_dir: Path
     profiles_dir: Path
-    target: str
+    target: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def found(
         cls, project_dir: str | None, profiles_dir: str | None, target: str | None, variables: Mapping[str, Any]
     ) -> DbtProject:
-        """By the rules of `load_target`, which also says what it raises."""
+        """By the rules of `load_target`. Raises ConfigurationError where there is no project."""
         project = find_project_dir(project_dir)
-        name = load_target(project_dir, profiles_dir, target).name
-        return cls(project, find_profiles_dir(project, profiles_dir), name, variables)
+        return cls(project, find_profiles_dir(project, profiles_dir), target, variables)
 
     @property
     def options(self) -> list[str]:
         """The options of a dbt command."""
         where = {"--project-dir": self.project_dir, "--profiles-dir": self.profiles_dir, "--target": self.target}
-        given = [str(part) for option in where.items() for part in option]
+        given = [str(part) for option in where.items() if option[1] is not None for part in option]
         return [*given, *(("--vars", json.dumps(dict(self.variables))) if self.variables else ())]
 
 
