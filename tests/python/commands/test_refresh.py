@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import duckdb
 import pytest
 from support import clean_copy
 
+from vector import engines
 from vector.commands import refresh
-from vector.errors import ConfigurationError, ProviderError
+from vector.errors import ConfigurationError, DatabaseBusy, ProviderError
 from vector.files import locked
 from vector.project.dbt import DbtRun, NodeResult
+from vector.project.profile import Target
 
 PUBLISHED = """
     insert into space_publication
@@ -153,6 +156,37 @@ def test_a_second_refresh_waits(project, monkeypatch):
     monkeypatch.setattr(refresh.Dbt, "run", dbt_that_gives(GREEN, GREEN))
     done = project.vector("refresh")
     assert done.exit_code == 0, done
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_on_sql_server_one_host_at_a_time(tmp_path, monkeypatch, free):
+    """By a lock of the database, which is held as long as the work, and let go with its connection."""
+    told = []
+
+    class Server:
+        @contextmanager
+        def exclusive(self, name):
+            told.append(f"asked for {name}")
+            try:
+                yield free
+            finally:
+                told.append("let go")
+
+        def close(self):
+            told.append("closed")
+
+    monkeypatch.setattr(engines, "_connected", lambda target, relations: Server())
+    (tmp_path / "dbt_project.yml").write_text("name: p")
+    target = Target("p", "t", "sqlserver", "vector", {}, tmp_path)
+    if free:
+        with engines.alone(target, "refresh"):
+            told.append("at work")
+            with pytest.raises(DatabaseBusy, match="another refresh of this project"), engines.alone(target, "refresh"):
+                pass
+    else:
+        with pytest.raises(DatabaseBusy, match="another refresh of schema vector is"), engines.alone(target, "refresh"):
+            pass
+    assert told == ["asked for refresh", *(["at work"] if free else []), "let go", "closed"]
 
 
 # How it ends, whatever dbt says
