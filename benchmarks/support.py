@@ -55,12 +55,12 @@ class Warehouse:
         with duckdb.connect(str(self.path)) as connection:
             connection.execute(SOURCES_SQL)
 
-    def run(self, command: Sequence[str]) -> str:
+    def run(self, command: Sequence[str], **environment: str) -> str:
         """Runs a command of the project on this warehouse; its output. Raises SystemExit with it when it fails."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "VECTOR_"))}
         done = subprocess.run(
             [str(part) for part in command],
-            env={**kept, "VECTOR_DUCKDB_PATH": str(self.path)},
+            env={**kept, "VECTOR_DUCKDB_PATH": str(self.path), **environment},
             cwd=self.folder,
             capture_output=True,
             encoding="utf-8",

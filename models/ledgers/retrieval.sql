@@ -1,3 +1,3 @@
-{{ config(materialized='ledger', unique_key='retrieval_id') }}
+{{ config(materialized='ledger', unique_key='retrieval_id', tags='vector_runtime_filled_by_python') }}
 
 {{ empty_ledger() }}

@@ -1,3 +1,3 @@
-{{ config(materialized='ledger', unique_key=['retrieval_id', 'rank']) }}
+{{ config(materialized='ledger', unique_key=['retrieval_id', 'rank'], tags='vector_runtime_filled_by_python') }}
 
 {{ empty_ledger() }}

@@ -1,8 +1,8 @@
 """The `vector` command, and the commands under scripts/: `embed`, `search`, `worker`, `enqueue`, `jobs` and others.
 
 Exit codes: 0 all is well; 1 some inputs were quarantined, jobs were given up, or vectors changed; 2 usage or
-configuration; 3 the model cannot be used; 4 a space was refused; 70 anything else, such as a full disk; 130 or 143
-interrupted or terminated. With several spaces, the highest.
+configuration; 3 the model cannot be used; 4 a space was refused; 5 a model or a test of dbt failed; 70 anything else,
+such as a full disk; 130 or 143 interrupted or terminated. With several spaces, the highest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from vector import __version__
-from vector.commands import embed, failures, inspect, jobs, replay, report, search, spaces, worker
+from vector.commands import embed, failures, inspect, jobs, refresh, replay, report, search, spaces, worker
 from vector.commands.output import OutputLost, flush, log_to_stderr, prepare_streams, print_json
 from vector.commands.shared import leave, say
 from vector.embedding.model_calls import CallsGivenUp
@@ -109,6 +109,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for group in (embed, search, replay, jobs, worker, failures, spaces, report, inspect):
+    for group in (refresh, embed, search, replay, jobs, worker, failures, spaces, report, inspect):
         group.add_to(commands)
     return parser

@@ -6,10 +6,17 @@ import errno
 import os
 import secrets
 import stat
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vector.errors import ConfigurationError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 # What a file is opened with that must be new: no other file and no link, made by somebody else, is written to.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -43,6 +50,39 @@ def write_whole(path: Path, content: bytes, new_mode: int = 0o600, wait: bool = 
         _write_through(path, content, wait)
     else:
         _replace(_behind_links(path), content, new_mode)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[str | None]:
+    """A lock among the processes of this machine, which ends with its process at the latest: None where it is got, else
+    who holds it. The file stays. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+        if not _lock(file.fileno()):
+            holder = file.read(20).decode(errors="replace").strip()
+            yield f"process {holder}" if holder else "another process"
+            return
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        yield None
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            # A byte far behind the text, which others can read then.
+            os.lseek(descriptor, 2**30, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            return True
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError as error:
+        # On Windows EACCES and EDEADLK, elsewhere EWOULDBLOCK.
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, getattr(errno, "EDEADLK", 0)):
+            return False
+        raise
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 def is_stdout(path: Path) -> bool:

@@ -23,14 +23,20 @@ from (
             ),
             0
         ) as covered_until
-    from {{ ref('vector_runtime', 'chunk_catalog') }} as chunk
+    from (
+        select
+            source_id,
+            cast({{ json_text('offsets_json', '$.start_offset') }} as integer) as start_offset,
+            cast({{ json_text('offsets_json', '$.end_offset') }} as integer) as end_offset
+        from {{ ref('vector_runtime', 'chunk') }}
+        where retired_utc is null
+    ) as chunk
     inner join {{ ref('vector_runtime', 'source_registry') }} as source_registry
         on chunk.source_id = source_registry.source_id
     left join {{ ref('vector_runtime', 'chunk_policy_input') }} as chunk_policy
         on source_registry.policy_version = chunk_policy.policy_version
     where
-        chunk.chunk_status = 'current'
-        and not {{ is_true('source_registry.chunk_capped_flag') }}
+        not {{ is_true('source_registry.chunk_capped_flag') }}
         and (source_registry.managed_by = 'dbt' or chunk_policy.policy_version is not null)
 ) as placed
 group by placed.source_id

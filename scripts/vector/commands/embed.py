@@ -76,7 +76,7 @@ def _embed(arguments: argparse.Namespace) -> int:
             return _plan(arguments, store, spaces, options)
         close_abandoned_runs(store)
         with shown_progress(arguments.quiet) as progress:
-            summaries, exit_code = _embed_each(store, spaces, options, progress)
+            summaries, exit_code = embed_each(store, spaces, options, progress)
     finally:
         store.close()
     told = [summary_text(summary) for summary in summaries if not summary.error or summary.written]
@@ -116,7 +116,7 @@ def _plan(
     return exit_code
 
 
-def _embed_each(
+def embed_each(
     store: VectorStore, spaces: Sequence[EmbeddingSpace], options: EmbedOptions, progress: Progress
 ) -> tuple[list[EmbedSummary], int]:
     """The summaries, and the exit code. A space whose model cannot be used does not keep the others from theirs."""

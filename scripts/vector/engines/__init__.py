@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from vector.engines.base import Engine
-from vector.errors import ConfigurationError
+from vector.errors import ConfigurationError, DatabaseBusy
+from vector.files import locked
 from vector.project.profile import Target
-from vector.project.relations import find_relations
+from vector.project.relations import Relations, find_relations, target_folder
 
 
 def engine_for_connection(connection: Any, schema: str = "vector") -> Engine:
@@ -36,6 +39,10 @@ def engine_for_target(target: Target) -> Engine:
     Raises ConfigurationError when the target's type is unknown, the database cannot be opened, or nobody can say where
     the relations are.
     """
+    return _connected(target, find_relations(target))
+
+
+def _connected(target: Target, relations: Relations) -> Engine:
     if target.type == "duckdb":
         from vector.engines.duckdb.connection import connect
     elif target.type == "sqlserver":
@@ -44,4 +51,38 @@ def engine_for_target(target: Target) -> Engine:
         raise ConfigurationError(
             f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb and sqlserver"
         )
-    return connect(target, find_relations(target))
+    return connect(target, relations)
+
+
+@contextmanager
+def alone(target: Target, work: str) -> Iterator[None]:
+    """One at a time, also while the work has no connection of its own open: among the processes that share dbt's target
+    folder and, on SQL Server, among all hosts. The lock ends with its process at the latest.
+
+    Raises DatabaseBusy when somebody else is at it, ConfigurationError when the folder cannot be written to.
+    """
+    path = target_folder(target.project_dir) / f"vector_{work}.lock"
+    with ExitStack() as held:
+        try:
+            holder = held.enter_context(locked(path))
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+        if holder:
+            raise DatabaseBusy(f"another {work} of this project is at work: {holder}; wait for it, or stop it")
+        if target.type == "sqlserver":
+            engine = held.enter_context(closing(_connected(target, Relations(target.schema))))
+            if not held.enter_context(engine.exclusive(work)):
+                raise DatabaseBusy(f"another {work} of schema {target.schema} is at work; wait for it, or stop it")
+        yield
+
+
+def refuse_busy(target: Target) -> None:
+    """Raises DatabaseBusy where another process has the database open, so that dbt could not open it."""
+    if target.type != "duckdb":
+        return
+    try:
+        _connected(target, Relations(target.schema)).close()
+    except DatabaseBusy:
+        raise
+    except ConfigurationError:
+        pass  # it may not be there yet; what else is wrong with it is dbt's to say

@@ -173,7 +173,7 @@ def test_a_dbt_that_cannot_run_is_no_green_light(judged, tmp_path, monkeypatch):
     (tmp_path / "html.py").write_text("raise SystemExit(77)")
     monkeypatch.chdir(tmp_path)
     judged.edit("dbt_project.yml", "config-version: 2", "config-version: 3")
-    with pytest.raises(ConfigurationError, match="dbt ended with exit code 2 and no test results; `dbt test "):
+    with pytest.raises(ConfigurationError, match="dbt could not run: .*version=3"):
         run_data_tests(judged.folder, judged.folder, "duckdb")
 
 

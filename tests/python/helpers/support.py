@@ -80,7 +80,15 @@ class ScratchProject:
         self._kept_database = folder / "kept.duckdb"
         self._edited: dict[Path, bytes] = {}
         self._manifest: Any = None
-        for name in ("macros", "models", "seeds", "tests/generic", "tests/invariants", "tests/fixtures"):
+        for name in (
+            "macros",
+            "models",
+            "seeds",
+            "tests/alarms",
+            "tests/generic",
+            "tests/invariants",
+            "tests/fixtures",
+        ):
             shutil.copytree(PROJECT_DIR / name, folder / name)
         shutil.copy(PROJECT_DIR / "dbt_project.yml", folder)
         (folder / "profiles.yml").write_text(PROFILE.format(database=self.database_path), encoding="utf-8")

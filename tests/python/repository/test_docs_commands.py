@@ -3,8 +3,6 @@
 import argparse
 import re
 import shlex
-import subprocess
-import time
 import tomllib
 
 import pytest
@@ -87,24 +85,11 @@ def test_schedules_have_no_colours():
         assert "%" not in line or name == "unit", "cron takes it for the end of a line"
 
 
-def test_a_cycle_that_is_skipped_leaves_a_line(tmp_path):
-    (line,) = [line for _, line in cron_lines() if "flock" in line]
-    log = tmp_path / "vector.log"
-    line = line.replace("/srv/vector", str(tmp_path)).replace("/var/log/vector.log", str(log))
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    (tmp_path / "dbt_project.yml").touch()
-    for name, does in (("dbt", "echo built; touch started; sleep 3"), ("vector", "echo embedded; exit 1")):
-        (tmp_path / ".venv" / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
-        (tmp_path / ".venv" / "bin" / name).chmod(0o755)
-    with subprocess.Popen(["sh", "-c", line]) as first:
-        while not (tmp_path / "started").exists():
-            time.sleep(0.05)
-        subprocess.run(["sh", "-c", line], check=True)
-        first.wait()
-    built, skipped, embedded = log.read_text().splitlines()
-    assert (built, embedded) == ("built", "embedded")
-    assert skipped.endswith("skipped: the last cycle is still at work")
-    assert "UTC" in skipped
+def test_alarms_of_the_docs_are_the_variables_of_the_project():
+    page = (PROJECT_DIR / "docs" / "operations.md").read_text(encoding="utf-8")
+    project = (PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(alarm_\w+): [\d.]+` \|", page, re.MULTILINE)
+    assert sorted(named) == sorted(re.findall(r"^  (alarm_\w+): null$", project, re.MULTILINE))
 
 
 # Links

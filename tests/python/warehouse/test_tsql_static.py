@@ -26,6 +26,7 @@ def nodes() -> dict[str, Node]:
 def test_every_model_and_data_test_is_rendered(nodes):
     assert {"document", "chunk_window", "chunk", "embedding_pending", "space_coverage"} <= nodes.keys()
     assert {"chunks_cover_their_source", "vector_is_finite_embedding_vector"} <= nodes.keys()
+    assert {path.stem for path in PROJECT_DIR.glob("tests/alarms/*.sql")} <= nodes.keys()
     assert [node.name for node in nodes.values() if not node.sql.strip()] == []
 
 
@@ -45,7 +46,7 @@ def test_no_statement_breaks_a_rule(nodes):
 
 def test_a_duckdb_ism_in_a_model_fails_the_gate(tmp_path):
     scratch = tmp_path / "project"
-    for name in ("macros", "models", "seeds", "tests/generic", "tests/invariants", "tests/fixtures"):
+    for name in ("macros", "models", "seeds", "tests/alarms", "tests/generic", "tests/invariants", "tests/fixtures"):
         shutil.copytree(PROJECT_DIR / name, scratch / name)
     shutil.copy(PROJECT_DIR / "dbt_project.yml", scratch)
     _plant(scratch / "models/documents/document.sql", "'newline-1' as", "'newline-1'::varchar as")

@@ -20,6 +20,10 @@ CONNECTION = {
 }
 
 
+# An alarm is a data test only where its variable is set.
+ALARMS = "{alarm_hours_without_embed: 3, alarm_min_coverage: 0.9, alarm_max_pending: 5, alarm_max_cost_per_day: 1.5}"
+
+
 @dataclass(frozen=True)
 class Node:
     """A model or a data test, as dbt sends it."""
@@ -57,7 +61,9 @@ def run_dbt(
 
 def compiled_nodes(folder: Path, project: Path = PROJECT_DIR) -> dict[str, Node]:
     """Every model and data test of a project, by its name."""
-    done = run_dbt("compile", "--no-populate-cache", "--no-introspect", folder=folder, project=project)
+    done = run_dbt(
+        "compile", "--vars", ALARMS, "--no-populate-cache", "--no-introspect", folder=folder, project=project
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     manifest = json.loads((folder / "target" / "manifest.json").read_text(encoding="utf-8"))
     nodes = {}
