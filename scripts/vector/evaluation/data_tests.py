@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from vector.errors import ConfigurationError
+from vector.wording import UTF_8, shell_line
 
 # The tests of the ledgers, and those that follow no model.
 SELECTION = ("config.materialized:ledger", "path:tests/invariants")
@@ -64,6 +65,7 @@ def run_data_tests(
             text=True,
             encoding="utf-8",
             errors="replace",
+            env={**os.environ, **UTF_8},
         ) as done:
             for line in done.stdout or ():
                 if ended := _ENDED.search(line):
@@ -74,7 +76,7 @@ def run_data_tests(
         if not results.is_file():
             raise ConfigurationError(
                 f"dbt ended with exit code {done.returncode} and no test results;"
-                f" `{shlex.join(['dbt', *arguments])}` shows why"
+                f" `{shell_line(['dbt', *arguments])}` shows why"
             )
         return _read(json.loads(results.read_text(encoding="utf-8"))["results"], told)
 

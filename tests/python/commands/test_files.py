@@ -188,6 +188,77 @@ def test_a_mount_of_its_own_is_written_in_place(tmp_path, monkeypatch):
     assert (names(tmp_path), path.read_bytes()) == (["report.html"], CONTENT)
 
 
+# A file that Windows lets nobody else have
+
+
+class Held(PermissionError):
+    """What os.replace raises there: ERROR_ACCESS_DENIED of a target that a reader has open, ERROR_SHARING_VIOLATION."""
+
+    def __init__(self, winerror):
+        super().__init__(13, "Access is denied")
+        self.winerror = winerror
+
+
+def refusing(monkeypatch, name, error, times):
+    """Makes a function of os fail so many times; the calls."""
+    calls, real = [], getattr(os, name)
+
+    def refuse(*paths):
+        calls.append(paths)
+        if len(calls) <= times:
+            raise error
+        return real(*paths)
+
+    monkeypatch.setattr(f"vector.files.os.{name}", refuse)
+    return calls
+
+
+@pytest.mark.parametrize("winerror", [5, 32, 33])
+def test_a_file_that_a_reader_holds_is_replaced_when_it_is_free(tmp_path, monkeypatch, winerror):
+    path = tmp_path / "health.json"
+    path.write_bytes(b"before")
+    calls = refusing(monkeypatch, "replace", Held(winerror), 4)
+    HealthFile(path).write("idle")
+    assert len(calls) == 5
+    assert (json.loads(path.read_bytes())["state"], names(tmp_path)) == ("idle", ["health.json"])
+
+
+def test_a_file_that_stays_held_is_given_up(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("vector.files.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vector.files.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    path = tmp_path / "report.html"
+    path.write_bytes(b"before")
+    refusing(monkeypatch, "replace", Held(5), 10**6)
+    with pytest.raises(PermissionError):
+        files.write_whole(path, CONTENT)
+    assert 3 <= now[0] < 4
+    assert (names(tmp_path), path.read_bytes()) == (["report.html"], b"before")
+
+
+def test_what_is_refused_for_another_reason_is_not_tried_again(tmp_path, monkeypatch):
+    for error in (PermissionError(13, "Permission denied"), Held(19), FileExistsError(17, "File exists")):
+        calls = refusing(monkeypatch, "rename", error, 10**6)
+        with pytest.raises(type(error)):
+            files.rename_new(tmp_path / "a", tmp_path / "b")
+        assert len(calls) == 1
+        monkeypatch.undo()
+
+
+def test_whether_a_file_is_held_is_asked_of_windows_only(tmp_path, monkeypatch):
+    path = tmp_path / "w.duckdb"
+    path.write_bytes(b"rows")
+    calls = refusing(monkeypatch, "rename", Held(32), 1)
+    assert (files.is_held(path), calls) == (False, [])
+    monkeypatch.setattr(files, "WINDOWS", True)
+    assert files.is_held(path)
+    assert not files.is_held(path), "it is free again"
+    assert not files.is_held(tmp_path / "none")
+    refusing(monkeypatch, "rename", Held(5), 1)
+    assert not files.is_held(path), "a file that may not be renamed, of an administrator say, is none that is held"
+    assert path.read_bytes() == b"rows"
+
+
 # Who writes so
 
 

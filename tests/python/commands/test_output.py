@@ -220,6 +220,29 @@ def test_on_windows_what_is_no_console_gets_utf_8(encoding):
     assert raw.getvalue() == "日本 \\ud800".encode()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["search", QUESTION], ["search", QUESTION, "--json"], ["replay", "--since", "2020-01-01"], ["jobs", "list"]],
+)
+def test_on_windows_every_command_prints_utf_8_into_a_pipe(project, monkeypatch, command):
+    """Where Python opens a pipe with the code page of the machine. What was asked, which replay prints, and a job's id
+    are any text."""
+    with project.connect() as connection:
+        connection.execute(
+            "insert into job by name select '日本 🚀' as job_id, * exclude (job_id, by_hand_flag) from job limit 1"
+        )
+    monkeypatch.setattr(output, "WINDOWS", True)
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    where = ["--project-dir", str(project.folder), "--profiles-dir", str(project.folder)]
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="cp1252") for _ in range(2))
+    with clean_environment(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([*command, *where])
+        shared.say("error: 日本 \ud800")
+    said = err.buffer.getvalue().decode("utf-8")
+    assert (code in (0, 1), said.splitlines()[-1]) == (True, "error: 日本 �"), said
+    assert "日本" in out.buffer.getvalue().decode("utf-8")
+
+
 # Failures with --json
 
 

@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from support import use_home
 
 from vector.errors import ConfigurationError
 from vector.project.profile import load_target
@@ -53,7 +54,7 @@ def project(tmp_path, monkeypatch):
     folder = tmp_path / "project"
     (folder / "scripts").mkdir(parents=True)
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    use_home(monkeypatch, home)
     (folder / "dbt_project.yml").write_text(PROJECT)
     (folder / "profiles.yml").write_text(PROFILES)
     monkeypatch.chdir(folder)
