@@ -14,7 +14,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import PROJECT_DIR, Command, clean_copy, clean_environment
+from support import PROJECT_DIR, Command, clean_copy, clean_environment, posix_only
 
 from vector import wording
 from vector.cli import main
@@ -169,6 +169,7 @@ def script(project, name, *arguments, encoding=None, redirection=""):
 QUESTION = "日本の探査機 è 🚀"
 
 
+@posix_only
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_search_prints_on_any_stream_what_it_logs(project, encoding):
     before = project.query("select count(*) from retrieval")[0][0]
@@ -183,6 +184,7 @@ def test_search_prints_on_any_stream_what_it_logs(project, encoding):
     assert project.query("select count(*) from retrieval")[0][0] == before + 2
 
 
+@posix_only
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_no_failure(project, redirection):
     before = project.query("select count(*) from retrieval")[0][0]
@@ -200,6 +202,7 @@ def test_a_reader_that_has_enough_is_no_failure(project, arguments):
     assert (process.wait(timeout=60), said) == (0, "")
 
 
+@posix_only
 def test_what_cannot_be_printed_is_said_with_what_is_logged(project):
     done = script(project, "search", QUESTION, redirection="> /dev/full")
     ((retrieval_id,),) = project.query("select retrieval_id from retrieval order by created_utc desc limit 1")

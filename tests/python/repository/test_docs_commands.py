@@ -8,7 +8,7 @@ import time
 import tomllib
 
 import pytest
-from support import PROJECT_DIR
+from support import PROJECT_DIR, posix_only
 
 from vector import cli
 
@@ -87,6 +87,7 @@ def test_schedules_have_no_colours():
         assert "%" not in line or name == "unit", "cron takes it for the end of a line"
 
 
+@posix_only
 def test_a_cycle_that_is_skipped_leaves_a_line(tmp_path):
     (line,) = [line for _, line in cron_lines() if "flock" in line]
     log = tmp_path / "vector.log"

@@ -3,6 +3,8 @@ is not there, a file that is moved without patience."""
 
 import ast
 import importlib.util
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import sys
 import pytest
 from support import PROJECT_DIR
 
-from vector import wording
+from vector import cli, wording
 
 # Modules, and names of `signal`, that Python has elsewhere only.
 POSIX_MODULES = {"crypt", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
@@ -161,3 +163,19 @@ def test_a_command_that_is_shown_can_be_pasted(monkeypatch):
     shown = wording.shell_line(words)
     monkeypatch.undo()
     assert shown == 'dbt test --project-dir "C:\\My Projects\\日本" --vars "{\\"a\\": 1}"'
+
+
+def test_what_the_docs_say_for_cmd_has_no_single_quotes_and_no_slashes():
+    page = (PROJECT_DIR / "docs/install.md").read_text(encoding="utf-8")
+    section = page.split("\n## Windows\n")[1]
+    commands = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+    commands += re.findall(r"`((?:vector|dbt|set) [^`]+)`", section)
+    assert len(commands) > 8
+    for command in commands:
+        assert "'" not in command, command
+        assert not re.search(r"(\.venv|requirements)/", command), command
+        assert command.split()[0] in {"py", "copy", "set", "vector", "dbt"} or command.startswith(".venv\\Scripts\\")
+    for command in commands:  # the options are those of vector
+        words = re.sub(r"^\.venv\\Scripts\\", "", command)
+        if words.startswith("vector "):
+            cli._parser("vector").parse_args(shlex.split(words)[1:])

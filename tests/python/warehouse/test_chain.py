@@ -7,7 +7,7 @@ import time
 from signal import SIGINT, SIGTERM
 
 import pytest
-from support import PROJECT_DIR, ScratchProject, read_csv
+from support import PROJECT_DIR, ScratchProject, posix_only, read_csv
 
 from vector.errors import InputRefused, ProviderError
 from vector.providers.hash import HashProvider
@@ -271,6 +271,7 @@ def kill_when_written(project, size, signal=None):
     return process.returncode, stderr
 
 
+@posix_only
 @pytest.mark.parametrize(("signal", "exit_code"), [(SIGTERM, 143), (SIGINT, 130)])
 def test_a_stopped_run_is_closed_by_itself(project, signal, exit_code):
     forget_vectors(project)
