@@ -195,7 +195,7 @@ def test_a_password_may_look_like_a_template(project):
 @pytest.mark.parametrize(
     ("profiles", "message"),
     [
-        (None, "cp profiles.example.yml profiles.yml"),
+        (None, "copy profiles.example.yml to profiles.yml"),
         ("", "is empty"),
         ("- a", "not a set of keys"),
         ("demo: {a: b: c}", "not valid YAML at line 1, column 12: did not find expected ','"),
