@@ -143,7 +143,9 @@ def test_missing_profile(project, tmp_path):
     command += ["--profiles-dir", tmp_path]
     done = subprocess.run(command, env=clean_copy(os.environ), capture_output=True, encoding="utf-8", timeout=60)
     outcome = (done.returncode, done.stdout, done.stderr)
-    assert_told(outcome, f"no profiles.yml in {tmp_path}: cp profiles.example.yml profiles.yml, or give --profiles-dir")
+    assert_told(
+        outcome, f"no profiles.yml in {tmp_path}: copy profiles.example.yml to profiles.yml, or give --profiles-dir"
+    )
 
 
 def test_no_database_yet(elsewhere):
