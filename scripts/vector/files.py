@@ -1,4 +1,5 @@
-"""Files that this package writes for others to read: whole, or not at all, and where their name leads."""
+"""Files that this package writes for others to read: whole, or not at all, and where their name leads; and what Windows
+does with a file that somebody has open."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,8 +20,16 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+WINDOWS = os.name == "nt"
+# There a file that is open keeps its name, unless who opened it allows otherwise, which few do: a reader, a backup or a
+# virus scanner holds it. ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION; a held target may give ERROR_ACCESS_DENIED.
+_HELD = (32, 33)
+_MAY_BE_HELD = (5, *_HELD)
+_HELD_SECONDS = 3.0
+
+_BINARY = getattr(os, "O_BINARY", 0)
 # What a file is opened with that must be new: no other file and no link, made by somebody else, is written to.
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | _BINARY
 
 
 def checked_destination(path: Path, option: str) -> None:
@@ -85,6 +95,28 @@ def _lock(descriptor: int) -> bool:
         os.lseek(descriptor, 0, os.SEEK_SET)
 
 
+def replace_file(source: str | Path, target: str | Path) -> None:
+    """os.replace. Where another process holds a file, on Windows, it is tried again for 3 seconds. Raises OSError."""
+    _moved(os.replace, source, target)
+
+
+def rename_new(source: str | Path, target: str | Path) -> None:
+    """os.rename, to a name that nothing has; else as `replace_file`."""
+    _moved(os.rename, source, target)
+
+
+def is_held(path: Path) -> bool:
+    """Whether Windows lets nobody else have the file, as another process has it open. To rename a file to its own name
+    asks just that, and changes nothing. False elsewhere, where locks are DuckDB's to tell of."""
+    if not WINDOWS:
+        return False
+    try:
+        os.rename(path, path)
+    except OSError as error:
+        return getattr(error, "winerror", None) in _HELD
+    return False
+
+
 def is_stdout(path: Path) -> bool:
     """Whether the path is this process's stdout, such as /dev/stdout."""
     try:
@@ -107,7 +139,8 @@ def _behind_links(path: Path) -> Path:
 
 def _write_through(path: Path, content: bytes, wait: bool) -> None:
     # Its own number rather than the name, which would begin a file anew that stdout is redirected to.
-    opened = os.dup(1) if is_stdout(path) else os.open(path, os.O_WRONLY | (0 if wait else os.O_NONBLOCK))
+    flags = os.O_WRONLY | _BINARY | (0 if wait else getattr(os, "O_NONBLOCK", 0))
+    opened = os.dup(1) if is_stdout(path) else os.open(path, flags)
     with open(opened, "wb") as file:
         file.write(content)
 
@@ -120,7 +153,7 @@ def _replace(target: Path, content: bytes, new_mode: int) -> None:
             with suppress(FileNotFoundError):
                 _keep_permissions(target, beside)
         try:
-            os.replace(beside, target)
+            replace_file(beside, target)
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
@@ -135,3 +168,15 @@ def _keep_permissions(target: Path, beside: Path) -> None:
         with suppress(PermissionError):  # only root gives files away
             os.chown(beside, before.st_uid, before.st_gid)
     os.chmod(beside, stat.S_IMODE(before.st_mode))
+
+
+def _moved(move: Callable[[str | Path, str | Path], None], source: str | Path, target: str | Path) -> None:
+    deadline, pause = time.monotonic() + _HELD_SECONDS, 0.01
+    while True:
+        try:
+            return move(source, target)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _MAY_BE_HELD or time.monotonic() >= deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 0.25)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import shlex
+import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 # What a terminal would obey rather than show, or a reader cannot see: control characters of C0 and C1 but for the end
@@ -23,6 +27,9 @@ THRESHOLDS = "seeds/evaluation/publish_threshold.csv (or the relation that the v
 
 # Characters of a text of unknown length that are shown of it.
 SHOWN = 200
+
+# The environment of a Python that writes to a pipe of ours: on Windows it would take the code page of the machine.
+UTF_8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 def counted(number: int, noun: str) -> str:
@@ -67,6 +74,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The text, printable, with a blank for every end of a line: nothing in it can look like a line of its own."""
     return printable(_LINE_END.sub(" ", text).strip())
+
+
+def shell_line(arguments: Sequence[str]) -> str:
+    """The words as the user's shell takes them; cmd.exe knows double quotes only."""
+    return subprocess.list2cmdline(arguments) if os.name == "nt" else shlex.join(arguments)
 
 
 def json_text(value: Any, ascii_only: bool = False) -> str:

@@ -21,7 +21,7 @@ FORMATS = ("text", "html", "wikitext", "json")
 LONGEST_JSON_PATH = 1000
 # What a value found in JSON may be.
 VALUE_FORMATS = ("text", "html", "wikitext")
-INSTALL = "pip install 'vector-runtime[jobs]'"
+INSTALL = 'pip install "vector-runtime[jobs]"'
 
 _BY_EXTENSION = {
     ".txt": "text", ".text": "text", ".md": "text", ".html": "html", ".htm": "html", ".xhtml": "html",

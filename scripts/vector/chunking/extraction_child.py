@@ -84,7 +84,7 @@ def _send(replies: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
 def _address_space() -> int | None:
     """The bytes of addresses that this process has; None where nothing tells."""
     with suppress(OSError, ValueError):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         return pages * os.sysconf("SC_PAGE_SIZE")
     return None
 

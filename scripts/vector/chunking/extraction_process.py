@@ -140,8 +140,9 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**kept, **_ONE_THREAD},
-            # Ctrl-C is the worker's to hear.
+            # Ctrl-C is the worker's to hear; on Windows all that share its console hear it.
             start_new_session=os.name != "nt",
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         timer = threading.Timer(_START_SECONDS, self._process.kill)
         timer.start()

@@ -19,7 +19,7 @@ METHODS = ("sentences", "markdown")
 # Code points that a chunk of a policy in tokens may have for each token of its chunk_size: to a tokenizer, a word of
 # 100,000 characters that it does not know is one token.
 CHARACTERS_PER_TOKEN = 16
-INSTALL = "pip install 'vector-runtime[jobs]'"
+INSTALL = 'pip install "vector-runtime[jobs]"'
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _tokenizer(model_name: str) -> tuple[Any, str]:
         from tokenizers import Tokenizer
     except ImportError:
         raise ConfigurationError(
-            "chunk policies in tokens need tokenizers: pip install 'vector-runtime[onnx]'"
+            'chunk policies in tokens need tokenizers: pip install "vector-runtime[onnx]"'
         ) from None
     _, path, _ = locate_model(model_name)
     try:

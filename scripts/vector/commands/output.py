@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from vector.errors import VectorError
+from vector.files import WINDOWS
 from vector.wording import json_text, one_line, printable
 
 # Characters of a record of the log that are shown of it.
@@ -34,7 +35,7 @@ def prepare_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-    windows = os.name == "nt" and "PYTHONIOENCODING" not in os.environ
+    windows = WINDOWS and "PYTHONIOENCODING" not in os.environ
     for stream in (sys.stdout, sys.stderr):
         _take_any_text(stream, windows)
     if windows and sys.stdin is not None and not sys.stdin.isatty():

@@ -6,6 +6,7 @@ import argparse
 import logging
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -239,6 +240,12 @@ def say(line: str) -> None:
     ends."""
     with suppress(OSError, ValueError):
         print(one_line(line), file=sys.stderr, flush=True)
+
+
+def terminating() -> list[signal.Signals]:
+    """The signals by which others end a command: SIGTERM; on Windows SIGBREAK, of Ctrl-Break and of a console that is
+    closed, too."""
+    return [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
 
 
 def leave(code: int) -> NoReturn:

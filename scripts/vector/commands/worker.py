@@ -22,6 +22,7 @@ from vector.commands.shared import (
     print_result,
     say,
     seconds,
+    terminating,
 )
 from vector.contracts.models import JobType
 from vector.jobs.active_jobs import Outcome
@@ -36,8 +37,9 @@ HELP = """examples:
   %(prog)s --loop --types EMBED_CHUNKS --health-file /run/vector/health.json
   %(prog)s --dry-run                say what would be claimed, and do nothing
 
-Stopped by SIGTERM or Ctrl-C, it begins nothing more, gives the running jobs --drain-seconds to end, then puts them back
-into the queue, and exits with 143 or 130. A second signal ends the wait. Exit code 1: a job was given up.
+Stopped by SIGTERM (on Windows: Ctrl-Break) or Ctrl-C, it begins nothing more, gives the running jobs --drain-seconds to
+end, then puts them back into the queue, and exits with 143 or 130. A second signal ends the wait. Exit code 1: a job
+was given up.
 
 With --json, one object: {"worker_id": ..., "succeeded": n, "failed": n, "dead": n, "released": n, "lost": n,
 "unrecorded": n}; with --dry-run {"jobs": [...]}."""
@@ -107,13 +109,13 @@ def _report(arguments: argparse.Namespace, worker: Worker, received: list[int]) 
     print_result(arguments, {"worker_id": worker_id, **counts}, f"{one_line(worker_id)}: {told}", stopped)
     if stopped:
         say(stopped)
-        return 128 + received[0]
+        return 130 if received[0] == signal.SIGINT else 143
     return 1 if worker.counts[Outcome.DEAD] else 0
 
 
 @contextmanager
 def _stopped_by_signals(worker: Worker) -> Iterator[list[int]]:
-    """SIGTERM and SIGINT stop the worker gracefully; the signals received."""
+    """Ctrl-C and what else ends a command stop the worker gracefully; the signals received."""
     received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
@@ -123,7 +125,7 @@ def _stopped_by_signals(worker: Worker) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in (*terminating(), signal.SIGINT)}
     try:
         yield received
     finally:

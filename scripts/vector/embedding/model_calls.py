@@ -77,7 +77,8 @@ class ModelCalls:
         the calls that have ended, and those that have not."""
         self._batches = {call: texts for call, texts in self._batches.items() if not call.cancel()}
         with suppress(BaseException):  # of a signal; the error that ends the run is known already
-            wait(self._batches)
+            while wait(self._batches, timeout=0.5).not_done:
+                pass  # in slices: on Windows no signal interrupts a wait
         ended = [call for call in self._batches if call.done()]
         return ended, [call for call in self._batches if call not in ended]
 

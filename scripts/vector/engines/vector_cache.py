@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vector.engines.base import SearchHit
+from vector.files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ class VectorCache:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as made:
                 with tempfile.NamedTemporaryFile(dir=made, suffix=".npz", delete=False) as file:
                     np.savez(file, version=cached.version, **{name: getattr(cached, name) for name in _ARRAYS})
-                os.replace(file.name, path)
+                replace_file(file.name, path)
 
 
 _ARRAYS = ("chunk_ids", "content_sha256", "matrix")

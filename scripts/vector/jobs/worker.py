@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds that a job has to hear that it must stop, after those of `drain_seconds`.
 _GRACE_SECONDS = 2.0
+# How long one wait may take: on Windows no signal interrupts it, and Python hears of a stop in between.
+_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Worker:
     def _collect(self, session: _Session, seconds: float) -> None:
         """Waits until a job has ended, a stop was asked for, or the time is over; takes in those that have ended."""
         with suppress(Empty):
-            ended = self._wake.get(timeout=max(seconds, 0.001))
+            ended = self._woken(seconds)
             while True:
                 if ended is not None and session.end(ended):
                     self.counts[ended.outcome] += 1
@@ -155,7 +157,18 @@ class Worker:
         # What wakes the worker is a stop: no job is running.
         if not self._stops:
             with suppress(Empty):
-                self._wake.get(timeout=self.options.poll_seconds)
+                self._woken(self.options.poll_seconds)
+
+    def _woken(self, seconds: float) -> ActiveJob | None:
+        """What comes within the time. Raises Empty."""
+        end = time.monotonic() + seconds
+        while True:
+            left = end - time.monotonic()
+            try:
+                return self._wake.get(timeout=max(min(left, _WAIT_SECONDS), 0.001))
+            except Empty:
+                if left <= _WAIT_SECONDS:
+                    raise
 
     def _cannot(self, what: str, error: Exception) -> None:
         self._trouble = f"cannot {what}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -7,8 +7,8 @@ DuckDB nobody else could open it.
 from __future__ import annotations
 
 import json
+import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +21,7 @@ from typing import Any
 import vector
 from vector.errors import ConfigurationError
 from vector.project.profile import find_profiles_dir, find_project_dir
+from vector.wording import UTF_8, shell_line
 
 # How long dbt may take to end after it was asked to, in seconds.
 _GRACE = 20.0
@@ -120,6 +121,7 @@ class Dbt:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, **UTF_8},
             # Ctrl-C on a terminal is for this process, which tells dbt.
             start_new_session=True,
         )
@@ -144,7 +146,7 @@ class Dbt:
             else:
                 said.append(text)
         code = self._process.wait() if self._process else None
-        raise ConfigurationError(f"dbt ended with exit code {code}; `{shlex.join(['dbt', *command])}` shows why")
+        raise ConfigurationError(f"dbt ended with exit code {code}; `{shell_line(['dbt', *command])}` shows why")
 
     def _replies(self, command: list[str]) -> Iterator[dict[str, Any]]:
         process = self._process
@@ -162,7 +164,7 @@ class Dbt:
     def _ended(self, reply: dict[str, Any], command: list[str], said: list[str]) -> DbtRun:
         results = tuple(NodeResult(*each) for each in reply["results"])
         if reply["error"] is not None or not (reply["success"] or results):
-            shown = " ".join(str(reply["error"] or "").split()) or f"`{shlex.join(['dbt', *command])}` shows why"
+            shown = " ".join(str(reply["error"] or "").split()) or f"`{shell_line(['dbt', *command])}` shows why"
             raise ConfigurationError(f"dbt could not run: {shown}")
         return DbtRun(results, tuple(said), tuple(map(str, reply["listed"])))
 

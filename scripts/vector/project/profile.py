@@ -61,7 +61,7 @@ def load_target(
     path = find_profiles_dir(project, profiles_dir) / "profiles.yml"
     if not path.is_file():
         raise ConfigurationError(
-            f"no profiles.yml in {path.parent}: cp profiles.example.yml profiles.yml, or give --profiles-dir"
+            f"no profiles.yml in {path.parent}: copy profiles.example.yml to profiles.yml, or give --profiles-dir"
         )
     profile = _profile(path, profile_name)
     outputs = profile.get("outputs")

@@ -17,6 +17,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from vector.errors import ConfigurationError
+from vector.files import replace_file
 from vector.project.profile import Target, environment_option, read_yaml, rendered
 
 PACKAGE = "vector_runtime"
@@ -132,7 +133,7 @@ class _Kept:
                 file.write(text)
             try:
                 os.chmod(file.name, 0o644)
-                os.replace(file.name, folder / FILE)
+                replace_file(file.name, folder / FILE)
             except OSError:
                 os.unlink(file.name)
                 raise

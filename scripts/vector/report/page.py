@@ -24,7 +24,7 @@ from vector.wording import counted, excerpt, finite, printable
 
 TEXT = 200  # characters of an error or another text
 ENGINES = {"duckdb": "DuckDB", "sqlserver": "SQL Server"}
-INSTALL = "pip install 'vector-runtime[report]'"
+INSTALL = 'pip install "vector-runtime[report]"'
 
 
 def render(report: Report, docs: str | None = None) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 from array import array
@@ -30,6 +29,7 @@ import numpy as np
 from vector.engines.base import Engine, SearchHit
 from vector.engines.vector_cache import default_folder, only_a_copy, private_folder, top_rows
 from vector.errors import ConfigurationError
+from vector.files import rename_new
 from vector.search.language import NEUTRAL, stemmer_version
 from vector.search.tokens import VERSION, Analyzer
 from vector.store import VectorStore
@@ -142,7 +142,7 @@ class LexicalIndexes:
                 for earlier in path.parent.glob(f"{path.name.partition('_')[0]}_*"):
                     shutil.rmtree(earlier, ignore_errors=True)
                 with suppress(OSError):  # another process has stored the same
-                    os.rename(Path(made) / path.name, path)
+                    rename_new(Path(made) / path.name, path)
 
 
 # The indexes of each store, as long as it lives.

@@ -123,7 +123,7 @@ def test_a_json_path_is_that_of_the_rfc(path):
 def test_a_missing_library_is_named(monkeypatch, text_format):
     for module in ("lxml.html", "inscriptis", "mwparserfromhell", "jsonpath"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'vector-runtime\[jobs\]'"):
+    with pytest.raises(ConfigurationError, match=r'pip install "vector-runtime\[jobs\]"'):
         extract_text('"x"', text_format, "$")
 
 

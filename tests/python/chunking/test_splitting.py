@@ -198,5 +198,5 @@ def test_an_unreadable_tokenizer_is_named(tmp_path, monkeypatch):
 
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "semantic_text_splitter", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'vector-runtime\[jobs\]'"):
+    with pytest.raises(ConfigurationError, match=r'pip install "vector-runtime\[jobs\]"'):
         list(SplitterPolicy(11, 5, version="only here").windows("text"))

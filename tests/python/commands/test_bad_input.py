@@ -11,7 +11,7 @@ from support import LEDGERS, PROFILE, PROJECT_DIR, clean_copy
 
 from vector.contracts.models import EmbeddingSpace
 from vector.engines import engine_for_target
-from vector.errors import DatabaseBusy
+from vector.errors import ConfigurationError, DatabaseBusy
 from vector.project.profile import Target
 from vector.wording import SPACES
 
@@ -144,7 +144,9 @@ def test_missing_profile(project, tmp_path):
     command += ["--profiles-dir", tmp_path]
     done = subprocess.run(command, env=clean_copy(os.environ), capture_output=True, encoding="utf-8", timeout=60)
     outcome = (done.returncode, done.stdout, done.stderr)
-    assert_told(outcome, f"no profiles.yml in {tmp_path}: cp profiles.example.yml profiles.yml, or give --profiles-dir")
+    assert_told(
+        outcome, f"no profiles.yml in {tmp_path}: copy profiles.example.yml to profiles.yml, or give --profiles-dir"
+    )
 
 
 def test_no_database_yet(elsewhere):
@@ -186,6 +188,11 @@ def test_a_locked_database(project):
         'IO Error: Cannot open file "w.duckdb": The process cannot access the file because it is being used by another'
         " process.\n\nFile is already open in \nC:\\Python\\python.exe (PID 7)",
         'IO Error: Cannot open file "w.duckdb": Sharing violation.\n',
+        'IO Error: Cannot open file "w.duckdb": 另一个程序正在使用此文件，进程无法访问。\n\nFile is already open in \n'
+        "D:\\dbx.exe (PID 7)",
+        "IO Error: File is already open in \nC:\\Program Files\\Code.exe (PID 7)",
+        'IO Error: Cannot open file "w.duckdb": The process cannot access the file because another process has locked a'
+        " portion of the file.\n",
         "IO Error: sharing violation",
     ],
 )
@@ -200,6 +207,38 @@ def test_a_database_that_another_process_has_is_busy_on_every_system(tmp_path, m
     target = Target("p", "t", "duckdb", "vector", {"path": str(tmp_path / "w.duckdb")}, tmp_path)
     with pytest.raises(DatabaseBusy, match="is in use by (process 7|another process); DuckDB lets one process write"):
         engine_for_target(target)
+
+
+@pytest.mark.parametrize("held", ["w.duckdb", "attached.duckdb"])
+def test_a_database_that_windows_calls_busy_in_another_language_is_busy(tmp_path, monkeypatch, held):
+    class Held(PermissionError):
+        winerror = 32
+
+    def refuse(path, *others, **options):
+        raise duckdb.IOException(
+            f'IO Error: Cannot open file "{held}": Der Prozess kann nicht auf die Datei zugreifen, da sie von einem'
+            " anderen Prozess verwendet wird.\n"
+        )
+
+    def rename(source, target):
+        assert source == target
+        if source.name == held:
+            raise Held(13, "Der Prozess kann nicht auf die Datei zugreifen")
+
+    for name in ("w.duckdb", "attached.duckdb"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr("vector.engines.duckdb.connection._opened_by_dbt", refuse)
+    monkeypatch.setattr("vector.files.WINDOWS", True)
+    monkeypatch.setattr("vector.files.os.rename", rename)
+    monkeypatch.setattr("vector.engines.find_relations", lambda target: None)
+    settings = {"path": str(tmp_path / "w.duckdb"), "attach": [{"path": str(tmp_path / "attached.duckdb")}]}
+    target = Target("p", "t", "duckdb", "vector", settings, tmp_path)
+    with pytest.raises(DatabaseBusy, match=f"{held} is in use by another process; DuckDB lets one process write"):
+        engine_for_target(target)
+    monkeypatch.setattr("vector.files.os.rename", lambda source, target: None)
+    with pytest.raises(ConfigurationError, match="Der Prozess") as other:
+        engine_for_target(target)
+    assert not isinstance(other.value, DatabaseBusy), "nobody holds it: something else is wrong"
 
 
 # What a space asks for

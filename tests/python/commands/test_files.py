@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support import PROJECT_DIR, clean_copy
+from support import PROJECT_DIR, clean_copy, posix_only
 
 from vector import files
 from vector.errors import ConfigurationError
@@ -51,6 +51,7 @@ def test_a_link_is_followed_and_stays(tmp_path, there):
     assert names(tmp_path / "public") == ["page.html"]
 
 
+@posix_only
 def test_a_circle_of_links_is_an_error(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
@@ -58,6 +59,7 @@ def test_a_circle_of_links_is_an_error(tmp_path):
         files.checked_destination(tmp_path / "a", "--out")
 
 
+@posix_only
 def test_a_name_that_is_too_long_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="--out .*: File name too long"):
         files.checked_destination(tmp_path / ("x" * 300), "--out")
@@ -66,6 +68,7 @@ def test_a_name_that_is_too_long_is_an_error(tmp_path):
     assert longest.read_bytes() == CONTENT
 
 
+@posix_only
 def test_a_link_into_a_folder_that_is_not_there_is_an_error(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "none" / "page.html")
     with pytest.raises(ConfigurationError, match="there is no folder .*/none; make it first"):
@@ -75,6 +78,7 @@ def test_a_link_into_a_folder_that_is_not_there_is_an_error(tmp_path):
 # What is no regular file
 
 
+@posix_only
 def test_a_fifo_is_written_to(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -90,6 +94,7 @@ def test_a_fifo_is_written_to(tmp_path):
         files.write_whole(fifo, CONTENT, wait=False)
 
 
+@posix_only
 def test_a_device_stays_one(tmp_path):
     link = tmp_path / "null"
     link.symlink_to("/dev/null")
@@ -99,6 +104,7 @@ def test_a_device_stays_one(tmp_path):
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+@posix_only
 def test_a_device_that_is_full_says_so():
     with pytest.raises(OSError, match="No space left"):
         files.write_whole(type(PROJECT_DIR)("/dev/full"), CONTENT)
@@ -110,6 +116,7 @@ WRITES = (
 )
 
 
+@posix_only
 @pytest.mark.parametrize("out", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_stdout_is_written_to_in_its_turn(tmp_path, out):
     command = [sys.executable, "-c", WRITES, out]
@@ -127,6 +134,7 @@ def test_stdout_is_written_to_in_its_turn(tmp_path, out):
 # Permissions, and traps
 
 
+@posix_only
 def test_a_new_file_is_its_owners_and_an_old_one_keeps_its_permissions(tmp_path, umask):
     path = tmp_path / "report.html"
     files.write_whole(path, CONTENT)
@@ -188,6 +196,77 @@ def test_a_mount_of_its_own_is_written_in_place(tmp_path, monkeypatch):
     assert (names(tmp_path), path.read_bytes()) == (["report.html"], CONTENT)
 
 
+# A file that Windows lets nobody else have
+
+
+class Held(PermissionError):
+    """What os.replace raises there: ERROR_ACCESS_DENIED of a target that a reader has open, ERROR_SHARING_VIOLATION."""
+
+    def __init__(self, winerror):
+        super().__init__(13, "Access is denied")
+        self.winerror = winerror
+
+
+def refusing(monkeypatch, name, error, times):
+    """Makes a function of os fail so many times; the calls."""
+    calls, real = [], getattr(os, name)
+
+    def refuse(*paths):
+        calls.append(paths)
+        if len(calls) <= times:
+            raise error
+        return real(*paths)
+
+    monkeypatch.setattr(f"vector.files.os.{name}", refuse)
+    return calls
+
+
+@pytest.mark.parametrize("winerror", [5, 32, 33])
+def test_a_file_that_a_reader_holds_is_replaced_when_it_is_free(tmp_path, monkeypatch, winerror):
+    path = tmp_path / "health.json"
+    path.write_bytes(b"before")
+    calls = refusing(monkeypatch, "replace", Held(winerror), 4)
+    HealthFile(path).write("idle")
+    assert len(calls) == 5
+    assert (json.loads(path.read_bytes())["state"], names(tmp_path)) == ("idle", ["health.json"])
+
+
+def test_a_file_that_stays_held_is_given_up(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("vector.files.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vector.files.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    path = tmp_path / "report.html"
+    path.write_bytes(b"before")
+    refusing(monkeypatch, "replace", Held(5), 10**6)
+    with pytest.raises(PermissionError):
+        files.write_whole(path, CONTENT)
+    assert 3 <= now[0] < 4
+    assert (names(tmp_path), path.read_bytes()) == (["report.html"], b"before")
+
+
+def test_what_is_refused_for_another_reason_is_not_tried_again(tmp_path, monkeypatch):
+    for error in (PermissionError(13, "Permission denied"), Held(19), FileExistsError(17, "File exists")):
+        calls = refusing(monkeypatch, "rename", error, 10**6)
+        with pytest.raises(type(error)):
+            files.rename_new(tmp_path / "a", tmp_path / "b")
+        assert len(calls) == 1
+        monkeypatch.undo()
+
+
+def test_whether_a_file_is_held_is_asked_of_windows_only(tmp_path, monkeypatch):
+    path = tmp_path / "w.duckdb"
+    path.write_bytes(b"rows")
+    calls = refusing(monkeypatch, "rename", Held(32), 1)
+    assert (files.is_held(path), calls) == (False, [])
+    monkeypatch.setattr(files, "WINDOWS", True)
+    assert files.is_held(path)
+    assert not files.is_held(path), "it is free again"
+    assert not files.is_held(tmp_path / "none")
+    refusing(monkeypatch, "rename", Held(5), 1)
+    assert not files.is_held(path), "a file that may not be renamed, of an administrator say, is none that is held"
+    assert path.read_bytes() == b"rows"
+
+
 # Who writes so
 
 
@@ -203,6 +282,7 @@ def test_the_health_file_follows_links_and_escapes(tmp_path):
     assert names(tmp_path) == ["health.json", "real.json"]
 
 
+@posix_only
 def test_a_health_file_that_is_a_fifo_nobody_reads_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "health")
     with pytest.raises(ConfigurationError, match="health file .*: No such device"):
@@ -215,6 +295,7 @@ def report(project, *arguments, **options):
     return subprocess.run(command, env=clean_copy(os.environ), cwd=project.folder, timeout=60, **options)
 
 
+@posix_only
 def test_the_report_goes_where_out_leads(project, tmp_path):
     done = report(project, "--out", "/dev/stdout", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -242,6 +323,7 @@ def test_a_report_that_cannot_be_written_names_out(project, tmp_path):
             assert json.loads(done.stdout)["error"].startswith(f"--out {out}: No s")
 
 
+@posix_only
 def test_who_reads_no_further_has_had_enough_of_the_report(project, tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

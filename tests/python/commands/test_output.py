@@ -14,7 +14,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import PROJECT_DIR, Command, clean_copy, clean_environment
+from support import PROJECT_DIR, Command, clean_copy, clean_environment, posix_only
 
 from vector import wording
 from vector.cli import main
@@ -169,6 +169,7 @@ def script(project, name, *arguments, encoding=None, redirection=""):
 QUESTION = "日本の探査機 è 🚀"
 
 
+@posix_only
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_search_prints_on_any_stream_what_it_logs(project, encoding):
     before = project.query("select count(*) from retrieval")[0][0]
@@ -183,6 +184,7 @@ def test_search_prints_on_any_stream_what_it_logs(project, encoding):
     assert project.query("select count(*) from retrieval")[0][0] == before + 2
 
 
+@posix_only
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_no_failure(project, redirection):
     before = project.query("select count(*) from retrieval")[0][0]
@@ -200,6 +202,7 @@ def test_a_reader_that_has_enough_is_no_failure(project, arguments):
     assert (process.wait(timeout=60), said) == (0, "")
 
 
+@posix_only
 def test_what_cannot_be_printed_is_said_with_what_is_logged(project):
     done = script(project, "search", QUESTION, redirection="> /dev/full")
     ((retrieval_id,),) = project.query("select retrieval_id from retrieval order by created_utc desc limit 1")
@@ -218,6 +221,29 @@ def test_on_windows_what_is_no_console_gets_utf_8(encoding):
     stream.write("日本 \ud800")
     stream.flush()
     assert raw.getvalue() == "日本 \\ud800".encode()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["search", QUESTION], ["search", QUESTION, "--json"], ["replay", "--since", "2020-01-01"], ["jobs", "list"]],
+)
+def test_on_windows_every_command_prints_utf_8_into_a_pipe(project, monkeypatch, command):
+    """Where Python opens a pipe with the code page of the machine. What was asked, which replay prints, and a job's id
+    are any text."""
+    with project.connect() as connection:
+        connection.execute(
+            "insert into job by name select '日本 🚀' as job_id, * exclude (job_id, by_hand_flag) from job limit 1"
+        )
+    monkeypatch.setattr(output, "WINDOWS", True)
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    where = ["--project-dir", str(project.folder), "--profiles-dir", str(project.folder)]
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="cp1252") for _ in range(2))
+    with clean_environment(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([*command, *where])
+        shared.say("error: 日本 \ud800")
+    said = err.buffer.getvalue().decode("utf-8")
+    assert (code in (0, 1), said.splitlines()[-1]) == (True, "error: 日本 �"), said
+    assert "日本" in out.buffer.getvalue().decode("utf-8")
 
 
 # Failures with --json

@@ -1,15 +1,12 @@
 """How far a run is, as a terminal and as a log see it."""
 
 import contextlib
-import fcntl
 import io
 import json
 import os
-import pty
 import struct
 import subprocess
 import sys
-import termios
 
 import pytest
 from support import PROJECT_DIR, ScratchProject, clean_copy
@@ -29,6 +26,7 @@ def forgotten(project: ScratchProject) -> ScratchProject:
 
 def embed_on_a_terminal(project, *arguments, columns=100, **environment):
     """Exit code, stdout and what the terminal got, of embed.py with its stderr on a pseudo-terminal."""
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
     where = ["--project-dir", str(project.folder), "--profiles-dir", str(project.folder)]

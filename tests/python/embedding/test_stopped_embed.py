@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from misbehaving_server import MisbehavingServer
 from served import ServedSpace
+from support import posix_only
 
 from vector.embedding import EmbedOptions, embed_space
 from vector.errors import ProviderError
@@ -53,6 +54,7 @@ def stop_once_asked(space, number):
     return process
 
 
+@posix_only
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_told_twice_a_run_stores_what_was_answered_and_names_what_was_not(space, server, number, exit_code):
     process = stop_once_asked(space, number)
@@ -74,6 +76,7 @@ def test_told_twice_a_run_stores_what_was_answered_and_names_what_was_not(space,
     assert {server.paid[text] for text in space.texts[: 4 * SIZE]} == {1}
 
 
+@posix_only
 def test_told_twice_before_anything_was_answered_nothing_is_stored(space, server):
     process = stop_once_asked(space, signal.SIGINT)
     time.sleep(0.3)

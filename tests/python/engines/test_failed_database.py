@@ -4,7 +4,6 @@ and the work goes on in the database opened anew."""
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import threading
@@ -264,6 +263,7 @@ def test_embed_without_enough_memory(many_chunks):
 
 def test_embed_on_a_full_disk(many_chunks):
     # A file that may not grow, DuckDB's log here, is to a program what a full disk is, and needs no rights.
+    resource = pytest.importorskip("resource")
     room = 3_000_000
     failed = embed(many_chunks, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
     assert_nothing_is_lost(many_chunks, failed, "the disk is full")

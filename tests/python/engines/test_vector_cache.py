@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import posix_only
 
 from vector.engines.vector_cache import VectorCache, default_folder, private_folder, similarity, top_rows
 
@@ -184,6 +185,7 @@ def test_top_rows_break_ties_by_id(scores, top_k):
     assert sorted(ids[top_rows(np.asarray(scores), ids, top_k)]) == sorted(ids[i] for i in whole[:top_k])
 
 
+@posix_only
 @pytest.mark.parametrize("permissions", [0o770, 0o707, 0o777, 0o1777])
 def test_a_folder_that_others_can_write_is_refused(tmp_path, caplog, permissions):
     """Who can write to it could plant vectors, and so decide what is found."""
@@ -206,6 +208,7 @@ def test_a_folder_that_others_can_write_is_refused(tmp_path, caplog, permissions
     assert source.reads[reads:] == [None, 1], "and then it is read again"
 
 
+@posix_only
 def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch, caplog):
     mine = os.geteuid()
     monkeypatch.setattr("vector.engines.vector_cache.os.geteuid", lambda: mine + 1)
@@ -213,6 +216,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch, caplog):
     assert "is refused as a cache" in caplog.text
 
 
+@posix_only
 def test_a_folder_that_is_made_is_its_owners(tmp_path):
     assert private_folder(tmp_path / "a" / "b", make=True)
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700

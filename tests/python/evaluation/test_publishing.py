@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from job_support import run_job
-from support import PROJECT_DIR, ScratchProject
+from support import PROJECT_DIR, ScratchProject, posix_only
 
 from vector.contracts.models import JobStatus, PublicationAction, SpacePublication
 from vector.embedding import embed_space
@@ -560,6 +560,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@posix_only
 @pytest.mark.parametrize("after", [False, True])
 def test_a_killed_publication_happened_or_did_not(judged, after):
     with judged.store() as store:

@@ -300,6 +300,18 @@ def clean_environment(besides: Mapping[str, str] | None = None) -> Iterator[None
         yield
 
 
+def use_home(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Makes the folder the user's home, to this process and to those it starts. Windows knows USERPROFILE only: a test
+    that sets HOME would write into the user's own."""
+    for name in ("HOME", "USERPROFILE"):
+        patch.setenv(name, str(folder))
+    assert Path.home() == folder
+
+
+# For what Windows does not have: signals to processes, FIFOs, permissions, sh and make.
+posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has none of it")
+
+
 def _name(node: Any) -> str:
     if getattr(node, "test_metadata", None) and node.attached_node:
         return f"{node.test_metadata.name} of {node.attached_node.rpartition('.')[2]}"

@@ -1,19 +1,24 @@
 """The worker: threads, signals, crashes. Its jobs are those of queue_support."""
 
 import json
+import os
 import random
 import signal
 import threading
 import time
+from argparse import Namespace
 from collections import Counter
 from datetime import UTC, datetime
+from queue import SimpleQueue
 
 import pytest
 from misbehaving_server import MisbehavingServer
 from queue_support import create_effects, do, effects, empty_queue, handlers, memory_store
 from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
 from served import ServedSpace
+from support import posix_only
 
+from vector.cli import main
 from vector.contracts.models import JobStatus, JobType, RunStatus
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.errors import ConfigurationError
@@ -298,7 +303,7 @@ def test_the_health_file_tells_what_the_worker_does(store, jobs, tmp_path):
 
 
 def test_a_health_file_that_cannot_be_written_stops_the_worker_at_once(store, tmp_path):
-    with pytest.raises(ConfigurationError, match="health file .*missing/health.json: No such file"):
+    with pytest.raises(ConfigurationError, match="health file .*missing.health.json: No such file"):
         worker(store, health_file=tmp_path / "missing" / "health.json").run()
 
 
@@ -370,9 +375,62 @@ def test_claimed_jobs_that_get_no_session_are_put_back(store, jobs, monkeypatch)
     assert [store.get_job(job.job_id).attempt_count for job in made].count(0) == 2
 
 
+# Signals
+
+
+@pytest.fixture
+def ctrl_break(monkeypatch):
+    """Gives this process what Windows has besides SIGTERM, under another number."""
+    number = getattr(signal, "SIGUSR1", None) or signal.SIGBREAK
+    monkeypatch.setattr(signal, "SIGBREAK", number, raising=False)
+    monkeypatch.setattr("vector.cli._Terminated.received", False)
+    before = {each: signal.getsignal(each) for each in (number, signal.SIGTERM)}
+    yield number
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@posix_only
+def test_ctrl_break_stops_a_worker_as_sigterm_does(store, ctrl_break, monkeypatch, capsys):
+    opened = worker(store, loop=True, poll_seconds=60)
+    monkeypatch.setattr("vector.commands.worker.Worker", lambda *given: opened)
+    threading.Timer(0.3, os.kill, (os.getpid(), ctrl_break)).start()
+    assert main(["worker", "--loop"]) == 143
+    assert "the rest is back in the queue" in capsys.readouterr().err
+
+
+def test_ctrl_break_ends_a_command_as_sigterm_does(ctrl_break, monkeypatch, capsys):
+    def run(arguments):
+        signal.raise_signal(ctrl_break)
+        pytest.fail("it goes on")
+
+    monkeypatch.setattr("vector.cli._arguments", lambda *given: Namespace(run=run, json=False))
+    assert main([]) == 143
+    assert capsys.readouterr().err == "stopped; what was finished is stored\n"
+
+
+def test_no_wait_of_a_worker_is_long(store, monkeypatch):
+    """On Windows no signal interrupts one: Python hears of a stop when it ends."""
+    waited = []
+
+    class Wake(SimpleQueue):
+        def get(self, block=True, timeout=None):
+            waited.append(timeout)
+            if len(waited) > 3:
+                idle.stop()
+            return super().get(block, 0.001)
+
+    monkeypatch.setattr("vector.jobs.worker.SimpleQueue", Wake)
+    idle = worker(store, loop=True, poll_seconds=3600)
+    idle.run()
+    assert len(waited) > 3
+    assert max(waited) <= 0.5
+
+
 # Real processes
 
 
+@posix_only
 def test_sigterm_drains_and_exits_with_143(project):
     with project.store() as store:
         empty_queue(store.engine.connection)
@@ -390,6 +448,7 @@ def test_sigterm_drains_and_exits_with_143(project):
     assert project.query("select status, attempt_count from job") == [("SUCCEEDED", 1)]
 
 
+@posix_only
 def test_a_worker_with_a_silent_model_server_ends(project):
     """Python would join the threads of the embedding pool, which wait for an answer, before it ends."""
     with project.store() as store:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from support import use_home
 
 from vector.errors import ConfigurationError
 from vector.project.profile import load_target
@@ -53,7 +54,7 @@ def project(tmp_path, monkeypatch):
     folder = tmp_path / "project"
     (folder / "scripts").mkdir(parents=True)
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    use_home(monkeypatch, home)
     (folder / "dbt_project.yml").write_text(PROJECT)
     (folder / "profiles.yml").write_text(PROFILES)
     monkeypatch.chdir(folder)
@@ -194,7 +195,7 @@ def test_a_password_may_look_like_a_template(project):
 @pytest.mark.parametrize(
     ("profiles", "message"),
     [
-        (None, "cp profiles.example.yml profiles.yml"),
+        (None, "copy profiles.example.yml to profiles.yml"),
         ("", "is empty"),
         ("- a", "not a set of keys"),
         ("demo: {a: b: c}", "not valid YAML at line 1, column 12: did not find expected ','"),

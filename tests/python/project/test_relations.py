@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
-from support import HASH_SPACE, PROJECT_DIR, ScratchProject, clean_copy, clean_environment
+from support import HASH_SPACE, PROJECT_DIR, ScratchProject, clean_copy, clean_environment, use_home
 
 from vector.engines import engine_for_target
 from vector.engines.base import checked_relations
@@ -332,7 +332,7 @@ def test_a_profile_that_dbt_refuses_is_told_in_a_line(folder, wrong, told):
 
 @pytest.mark.parametrize("written", ["~/here.duckdb", "file:{}", "file://{}", "file://localhost{}", "duckdb:{}"])
 def test_a_path_means_what_it_means_to_duckdb(folder, monkeypatch, written):
-    monkeypatch.setenv("HOME", str(folder))
+    use_home(monkeypatch, folder)
     path, file = written.format(folder / "here.duckdb"), folder / "here.duckdb"
     target = Target("shop", "dev", "duckdb", "vector", {"type": "duckdb", "path": path}, folder)
     with pytest.raises(ConfigurationError, match=f"no database at {file}; run `dbt build` first"):

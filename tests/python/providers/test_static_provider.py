@@ -242,10 +242,10 @@ def test_a_damaged_or_missing_package_says_what_to_install(monkeypatch):
     for pinned, message in (
         (
             (package, file_name, "0" * 64),
-            r"sha256 64b47a2d.* expected 000.*--force-reinstall 'vector-runtime\[static\]'",
+            r'sha256 64b47a2d.* expected 000.*--force-reinstall "vector-runtime\[static\]"',
         ),
-        ((package, "no_such.file", "0" * 64), r"wordllama has no no_such.file: pip install 'vector-runtime\[static\]'"),
-        (("no-such-package", file_name, "0" * 64), r"not installed: pip install 'vector-runtime\[static\]'"),
+        ((package, "no_such.file", "0" * 64), r'wordllama has no no_such.file: pip install "vector-runtime\[static\]"'),
+        (("no-such-package", file_name, "0" * 64), r'not installed: pip install "vector-runtime\[static\]"'),
     ):
         monkeypatch.setattr(static_module, "MODEL_FILE", pinned)
         with pytest.raises(ConfigurationError, match=message):

@@ -385,5 +385,5 @@ def test_a_failed_write_leaves_the_old_page(tmp_path, monkeypatch):
 def test_a_charting_library_that_is_missing_is_named(report, monkeypatch):
     page._charting_library.cache_clear()
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'vector-runtime\[report\]'"):
+    with pytest.raises(ConfigurationError, match=r'pip install "vector-runtime\[report\]"'):
         page.render(report)

@@ -41,7 +41,8 @@ def url(kept_project, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.getuid() == 0 else [])
+        as_root = getattr(os, "getuid", None) and os.getuid() == 0
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if as_root else [])
         yield launched
         launched.close()
 

@@ -64,11 +64,23 @@ def test_the_lock_is_what_the_project_asks_for(name):
         assert requirement.specifier.contains(version, prereleases=True), f"{requirement}, not {version}: `make lock`"
 
 
-@pytest.mark.parametrize("name", ["weights", "parser"])
+@pytest.mark.parametrize("name", ["weights", "parser", "dbt-1.10"])
 def test_the_lock_is_what_its_source_asks_for(name):
-    (line,) = [line for line in (FOLDER / f"{name}.in").read_text().splitlines() if not line.startswith("#")]
-    requirement = Requirement(line)
-    assert requirement.specifier.contains(pins(f"{name}.txt")[canonicalize_name(requirement.name)], prereleases=True)
+    lines = (FOLDER / f"{name}.in").read_text(encoding="utf-8").splitlines()
+    for requirement in (Requirement(line) for line in lines if not line.startswith("#")):
+        locked = pins(f"{name}.txt")[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(locked, prereleases=True), f"{requirement}, not {locked}: `make lock`"
+
+
+def test_the_oldest_dbt_that_is_tested_is_the_oldest_that_is_allowed():
+    oldest, newest = pins("dbt-1.10.txt"), pins("test.txt")
+    asked = {each.name: each.specifier for each in asked_for(["demo", "sqlserver"]) if each.name.startswith("dbt-")}
+    assert asked.keys() == {"dbt-core", "dbt-duckdb", "dbt-sqlserver"}
+    for name, specifier in asked.items():
+        assert f">={oldest[name]}" in map(str, specifier), name
+        assert specifier.contains(newest[name])
+    project = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))
+    assert oldest["dbt-core"].startswith(project["require-dbt-version"].removeprefix(">=").rpartition(".")[0])
 
 
 def test_the_demo_is_tested_with_the_versions_it_installs():
@@ -90,14 +102,22 @@ def workflows():
         yield path.name, yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+# A release is written, and attested; nothing that these jobs run is the project's own code.
+MAY_WRITE = {
+    "release.yml/github": {"contents": "write", "id-token": "write", "attestations": "write"},
+    "release.yml/pypi": {"id-token": "write"},
+}
+
+
 def test_workflows_may_read_only_and_use_what_cannot_move():
     found = dict(workflows())
     assert found
     for name, workflow in found.items():
         assert workflow["permissions"] == {"contents": "read"}, name
-        for job in workflow["jobs"].values():
+        for job_name, job in workflow["jobs"].items():
             assert "latest" not in str(job), name
-            assert job.get("permissions", {"contents": "read"}) == {"contents": "read"}
+            more = MAY_WRITE.get(f"{name}/{job_name}", {"contents": "read"})
+            assert job.get("permissions", {"contents": "read"}) == more, job_name
             for step in job["steps"]:
                 if "uses" in step:
                     assert re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40}", step["uses"]), (name, step["uses"])

@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import PROJECT_DIR, clean_copy
+from support import PROJECT_DIR, clean_copy, posix_only
+
+pytestmark = posix_only
 
 TOOL = """#!/bin/sh
 echo "$0 $*" >> calls.log

@@ -4,10 +4,10 @@ import json
 import random
 import re
 import time
-from signal import SIGINT, SIGKILL, SIGTERM
+from signal import SIGINT, SIGTERM
 
 import pytest
-from support import PROJECT_DIR, ScratchProject, read_csv
+from support import PROJECT_DIR, ScratchProject, posix_only, read_csv
 
 from vector.errors import InputRefused, ProviderError
 from vector.providers.hash import HashProvider
@@ -258,7 +258,7 @@ def test_a_killed_run_costs_nothing_that_was_finished(project):
     assert project.test("--select", "embedding").success
 
 
-def kill_when_written(project, size, signal=SIGKILL):
+def kill_when_written(project, size, signal=None):
     """Starts embed.py, and ends it when it has written so many bytes: DuckDB's log grows with every commit."""
     log = project.database_path.with_name("warehouse.duckdb.wal")
     assert not log.exists()
@@ -266,11 +266,12 @@ def kill_when_written(project, size, signal=SIGKILL):
     while not log.exists() or log.stat().st_size < size:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.0005)
-    process.send_signal(signal)
+    process.send_signal(signal) if signal else process.kill()
     _, stderr = process.communicate()
     return process.returncode, stderr
 
 
+@posix_only
 @pytest.mark.parametrize(("signal", "exit_code"), [(SIGTERM, 143), (SIGINT, 130)])
 def test_a_stopped_run_is_closed_by_itself(project, signal, exit_code):
     forget_vectors(project)

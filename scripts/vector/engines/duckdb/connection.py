@@ -12,6 +12,7 @@ import duckdb
 from vector.engines.duckdb.engine import DuckDBEngine, first_line
 from vector.engines.duckdb.sessions import Sessions, set_option
 from vector.errors import ConfigurationError, DatabaseBusy
+from vector.files import is_held
 from vector.project.profile import Target
 from vector.project.relations import Relations
 
@@ -55,8 +56,13 @@ def connect(target: Target, relations: Relations) -> DuckDBEngine:
     )  # fmt: skip
 
 
-# What DuckDB says of a file that another process has: on Linux and macOS, on Windows, and under Wine.
-_BUSY = re.compile("Could not set lock on file|being used by another process|sharing violation", re.IGNORECASE)
+# What DuckDB says of a file that another process has: on Linux and macOS; on Windows, in its own words where it can
+# name the process, and in those of an English system; under Wine. Where a system speaks otherwise, `is_held` knows.
+_BUSY = re.compile(
+    "Could not set lock on file|File is already open in|being used by another process"
+    "|another process has locked a portion of the file|sharing violation",
+    re.IGNORECASE,
+)
 
 
 def _checked_path(target: Target) -> str:
@@ -64,8 +70,8 @@ def _checked_path(target: Target) -> str:
     built is not made here."""
     path = str(target.settings.get("path", ":memory:"))
     home, database = path, target.settings.get("database")
-    for attached in target.settings.get("attach") or ():
-        if isinstance(attached, dict) and database and attached.get("alias") == database:
+    for attached in _attached(target):
+        if database and attached.get("alias") == database:
             home = str(attached.get("path"))
     if target.settings.get("remote") or home.startswith(_REMOTE) or home == ":memory:":
         raise ConfigurationError(f"target {target.name}: path {home!r} is not a local database file")
@@ -77,6 +83,10 @@ def _checked_path(target: Target) -> str:
                 " (a relative path counts from the working directory, as in dbt)"
             )
     return path
+
+
+def _attached(target: Target) -> list[dict[str, Any]]:
+    return [each for each in target.settings.get("attach") or () if isinstance(each, dict)]
 
 
 def _file_of(path: str) -> Path:
@@ -108,7 +118,7 @@ def _opened_by_dbt(target: Target) -> duckdb.DuckDBPyConnection:
         needed = ", ".join(sorted(target.settings.keys() - _PLAIN))
         raise ConfigurationError(
             f"target {target.name}: {error}; {needed} in the profile needs dbt-duckdb:"
-            " `pip install 'vector-runtime[duckdb]'`"
+            ' `pip install "vector-runtime[duckdb]"`'
         ) from None
     # Without dbt's retries, which print to stdout what they do.
     settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads", "retries")}
@@ -132,13 +142,15 @@ def _halve_memory(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _cannot_open(target: Target, path: str, message: str) -> ConfigurationError:
-    if _BUSY.search(message):
+    files = [_file_of(str(each)) for each in (path, *(each.get("path") for each in _attached(target)))]
+    held = next((file for file in files if is_held(file)), None)
+    if held or _BUSY.search(message):
         holder = re.search(r"PID (\d+)", message)
         who = f"process {holder.group(1)}" if holder else "another process"
-        named = re.search(r'lock on file "([^"]+)"', message)
+        named = re.search(r'(?:lock on|open) file "([^"]+)"', message)
+        shown = held or (named.group(1) if named and not Path(path).is_file() else path)
         return DatabaseBusy(
-            f"{named.group(1) if named and not Path(path).is_file() else path} is in use by {who};"
-            " DuckDB lets one process write at a time: wait for it, or stop it"
+            f"{shown} is in use by {who}; DuckDB lets one process write at a time: wait for it, or stop it"
         )
     if target.settings.keys() <= _PLAIN:
         return ConfigurationError(f"{path} cannot be opened as a DuckDB database: {first_line(message)}")

@@ -26,7 +26,7 @@ def connect(target: Target, relations: Relations) -> SqlServerEngine:
         from dbt.adapters.sqlserver.sqlserver_credentials import SQLServerCredentials
     except ImportError as error:
         raise ConfigurationError(
-            f"target {target.name}: {error}; install the driver with `pip install 'vector-runtime[sqlserver]'`"
+            f'target {target.name}: {error}; install the driver with `pip install "vector-runtime[sqlserver]"`'
         ) from None
     settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads")}
     settings.setdefault("backend", installed_backend(settings.get("driver")))
