@@ -8,7 +8,7 @@
     {%- for name in texts + ['updated_utc'] if types -%}
         {%- set type = types.get(name) -%}
         {%- if not type -%} {%- do faults.append('lacks ' ~ name) -%}
-        {%- elif not is_text_type(type) and not (name == 'updated_utc' and ('date' in type or 'timestamp' in type)) -%}
+        {%- elif not vector_runtime.is_text_type(type) and not (name == 'updated_utc' and ('date' in type or 'timestamp' in type)) -%}
             {%- do faults.append('has ' ~ name ~ ' as ' ~ type ~ ', not as '
                 ~ ('a time or text' if name == 'updated_utc' else 'text')) -%}
         {%- endif -%}

@@ -6,28 +6,28 @@
             {% do exceptions.raise_compiler_error(
                 'No document model: name models of yours in `vars: vector_runtime: documents` of dbt_project.yml.') %}
         {%- endif -%}
-        {%- for model in models -%} {%- do assert_document(model, texts) -%} {%- endfor -%}
+        {%- for model in models -%} {%- do vector_runtime.assert_document(model, texts) -%} {%- endfor -%}
     {%- endif -%}
     {%- for model in models %}
     select
         {%- for column in texts %}
-        {{ as_text(column) }} as {{ column }},
+        {{ vector_runtime.as_text(column) }} as {{ column }},
         {%- endfor %}
-        {{ as_timestamp('updated_utc') }} as updated_utc,
+        {{ vector_runtime.as_timestamp('updated_utc') }} as updated_utc,
         {#- By way of UTC: the text of a zoned time goes by the session's zone. #}
         case
-            when {{ as_timestamp('updated_utc') }} is null
-                then coalesce({{ as_text(utc_time('updated_utc')) }}, {{ as_text('updated_utc') }})
+            when {{ vector_runtime.as_timestamp('updated_utc') }} is null
+                then coalesce({{ vector_runtime.as_text(vector_runtime.utc_time('updated_utc')) }}, {{ vector_runtime.as_text('updated_utc') }})
         end as unfit_updated_utc,
-        {{ as_text("'" ~ model.identifier | replace("'", "''") ~ "'") }} as document_model
+        {{ vector_runtime.as_text("'" ~ model.identifier | replace("'", "''") ~ "'") }} as document_model
     from {{ model }}
     {{ 'union all' if not loop.last }}
     {%- else %}
     select
         {%- for column in texts + ['unfit_updated_utc', 'document_model'] %}
-        {{ as_text('null') }} as {{ column }},
+        {{ vector_runtime.as_text('null') }} as {{ column }},
         {%- endfor %}
-        {{ as_timestamp('null') }} as updated_utc
+        {{ vector_runtime.as_timestamp('null') }} as updated_utc
     from (select 1 as one) as nothing
     where 1 = 0
     {%- endfor %}

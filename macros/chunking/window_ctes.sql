@@ -6,13 +6,13 @@ segments as (
     select
         documents.*,
         segment.n as segment_index,
-        {{ substring_chars(
+        {{ vector_runtime.substring_chars(
             'documents.content',
             'segment.n * ' ~ windows_per_segment ~ ' * documents.step',
             (windows_per_segment - 1) ~ ' * documents.step + documents.chunk_size') }} as segment_text
     from documents
-    {{ cross_join_series(
-        ceil_divide('documents.chunk_count', windows_per_segment), 'segment') }}
+    {{ vector_runtime.cross_join_series(
+        vector_runtime.ceil_divide('documents.chunk_count', windows_per_segment), 'segment') }}
 
 ),
 
@@ -34,13 +34,13 @@ blocks as (
     select
         segment_sizes.*,
         block.n as block_index,
-        {{ substring_chars(
+        {{ vector_runtime.substring_chars(
             'segment_sizes.segment_text',
             'block.n * ' ~ windows_per_block ~ ' * segment_sizes.step',
             (windows_per_block - 1) ~ ' * segment_sizes.step + segment_sizes.chunk_size') }} as block_text
     from segment_sizes
-    {{ cross_join_series(
-        ceil_divide('segment_sizes.segment_window_count', windows_per_block), 'block') }}
+    {{ vector_runtime.cross_join_series(
+        vector_runtime.ceil_divide('segment_sizes.segment_window_count', windows_per_block), 'block') }}
 
 ),
 
@@ -71,11 +71,11 @@ window_texts as (
         block_sizes.window_count,
         block_sizes.segment_index * {{ windows_per_segment }} + block_sizes.block_index * {{ windows_per_block }}
         + block_window.n as chunk_index,
-        {{ substring_chars(
+        {{ vector_runtime.substring_chars(
             'block_sizes.block_text', 'block_window.n * block_sizes.step', 'block_sizes.chunk_size') }}
             as window_text
     from block_sizes
-    {{ cross_join_series('block_sizes.block_window_count', 'block_window') }}
+    {{ vector_runtime.cross_join_series('block_sizes.block_window_count', 'block_window') }}
 
 ),
 
@@ -83,8 +83,8 @@ measured as (
 
     select
         *,
-        {{ char_count('window_text') }} as window_length,
-        {{ last_space_offset('window_text') }} as last_space_offset
+        {{ vector_runtime.char_count('window_text') }} as window_length,
+        {{ vector_runtime.last_space_offset('window_text') }} as last_space_offset
     from window_texts
 
 ),
@@ -110,7 +110,7 @@ windows as (
         chunk_index * step + chunk_length as end_offset,
         case
             when chunk_length = window_length then window_text
-            else {{ substring_chars('window_text', '0', 'chunk_length') }}
+            else {{ vector_runtime.substring_chars('window_text', '0', 'chunk_length') }}
         end as content
     from cut
 

@@ -4,11 +4,11 @@
 
 {% macro default__as_timestamp(expression) -%}
     case
-        when {{ utc_time(expression) }} between timestamp '0001-01-01' and timestamp '9999-12-31 23:59:59.999999'
-            then {{ utc_time(expression) }}
+        when {{ vector_runtime.utc_time(expression) }} between timestamp '0001-01-01' and timestamp '9999-12-31 23:59:59.999999'
+            then {{ vector_runtime.utc_time(expression) }}
     end
 {%- endmacro %}
 
 {% macro sqlserver__as_timestamp(expression) -%}
-    {{ utc_time(expression) }}
+    {{ vector_runtime.utc_time(expression) }}
 {%- endmacro %}

@@ -5,7 +5,7 @@
 {% macro default__blank_class() -%}
     {#- By hand, as dbt v2 formats no hexadecimal number. -#}
     {%- set digits = '0123456789ABCDEF' -%}
-    {%- for range_ends in blank_ranges() -%}
+    {%- for range_ends in vector_runtime.blank_ranges() -%}
         {%- for code_point in range_ends | unique -%}
             {{ '-' if not loop.first }}{{ '\\x{' }}
             {%- for place in (4096, 256, 16, 1) -%} {{ digits[code_point // place % 16] }} {%- endfor -%} {{ '}' }}
@@ -16,7 +16,7 @@
 {% macro sqlserver__blank_class() -%}
     {#- An expression, as no client's code page should come between; without ranges, whose order a collation says. -#}
     {%- set parts = [] -%}
-    {%- for first, last in blank_ranges() -%}
+    {%- for first, last in vector_runtime.blank_ranges() -%}
         {%- for code_point in range(first, last + 1) -%} {%- do parts.append('nchar(' ~ code_point ~ ')') -%} {%- endfor -%}
     {%- endfor -%}
     {{ parts | join(', ') }}

@@ -3,10 +3,10 @@
 {%- endmacro %}
 
 {% macro default__has_blank_run(text, length) -%}
-    regexp_matches({{ text }}, '[{{ blank_class() }}]{{ '{' ~ length ~ '}' }}')
+    regexp_matches({{ text }}, '[{{ vector_runtime.blank_class() }}]{{ '{' ~ length ~ '}' }}')
 {%- endmacro %}
 
 {% macro sqlserver__has_blank_run(text, length) -%}
     {{ text }} collate Latin1_General_100_BIN2
-    like concat(N'%', replicate(concat(N'[', {{ blank_class() }}, N']'), {{ length }}), N'%')
+    like concat(N'%', replicate(concat(N'[', {{ vector_runtime.blank_class() }}, N']'), {{ length }}), N'%')
 {%- endmacro %}

@@ -3,9 +3,9 @@
 {%- endmacro %}
 
 {% macro default__is_blank(text) -%}
-    not regexp_matches({{ text }}, '[^{{ blank_class() }}]')
+    not regexp_matches({{ text }}, '[^{{ vector_runtime.blank_class() }}]')
 {%- endmacro %}
 
 {% macro sqlserver__is_blank(text) -%}
-    {{ text }} collate Latin1_General_100_BIN2 not like concat(N'%[^', {{ blank_class() }}, N']%')
+    {{ text }} collate Latin1_General_100_BIN2 not like concat(N'%[^', {{ vector_runtime.blank_class() }}, N']%')
 {%- endmacro %}

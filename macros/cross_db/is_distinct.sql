@@ -7,7 +7,7 @@
 {%- endmacro %}
 
 {% macro sqlserver__is_distinct(left_value, right_value, data_type) -%}
-    {%- if 'char' in ledger_type(data_type) -%}
+    {%- if 'char' in vector_runtime.ledger_type(data_type) -%}
     {#- Whatever collation either has, and blanks at the end count. A number's text may be shorter than the number. -#}
     not exists (
         select cast(cast({{ left_value }} as nvarchar(max)) as varbinary(max))

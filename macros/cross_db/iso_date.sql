@@ -3,9 +3,9 @@
 {%- endmacro %}
 
 {% macro default__iso_date(column) -%}
-    strftime(cast({{ utc_time(column) }} as date), '%Y-%m-%d')
+    strftime(cast({{ vector_runtime.utc_time(column) }} as date), '%Y-%m-%d')
 {%- endmacro %}
 
 {% macro sqlserver__iso_date(column) -%}
-    convert(nchar(10), cast({{ utc_time(column) }} as date), 23) collate Latin1_General_100_BIN2
+    convert(nchar(10), cast({{ vector_runtime.utc_time(column) }} as date), 23) collate Latin1_General_100_BIN2
 {%- endmacro %}

@@ -9,7 +9,7 @@
             case
                 when not json_valid({{ column }}) then null
                 when json_type({{ column }}) not in ('OBJECT', 'ARRAY') then null
-                when regexp_matches({{ column }}, '-0|[0-9][.eE]') then {{ json_with_raw_numbers(column) }}
+                when regexp_matches({{ column }}, '-0|[0-9][.eE]') then {{ vector_runtime.json_with_raw_numbers(column) }}
                 else {{ column }}
             end
         ) as attribute

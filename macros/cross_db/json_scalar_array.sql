@@ -10,7 +10,7 @@
             select
                 string_agg(
                     case
-                        when element.type = 'VARCHAR' then {{ json_string("element.value ->> '$'") }}
+                        when element.type = 'VARCHAR' then {{ vector_runtime.json_string("element.value ->> '$'") }}
                         when element.type = 'BOOLEAN' then element.value ->> '$'
                         else cast(try_cast(element.value ->> '$' as bigint) as varchar)
                     end,
@@ -36,7 +36,7 @@
                 select
                     cast([key] collate Latin1_General_100_BIN2 as int) as position,
                     case
-                        when [type] = 1 then {{ json_string('[value]') }}
+                        when [type] = 1 then {{ vector_runtime.json_string('[value]') }}
                         when [type] = 3 then cast([value] as nvarchar(max)) collate Latin1_General_100_BIN2
                         when [value] not like N'%[^-0-9]%'
                             then cast(try_cast([value] as bigint) as nvarchar(max)) collate Latin1_General_100_BIN2

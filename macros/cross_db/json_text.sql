@@ -9,7 +9,7 @@
         when 'ARRAY' then null
         else case
             when regexp_matches({{ column }}, '-0|[0-9][.eE]')
-                then json_extract_string({{ json_with_raw_numbers(column) }}, '{{ path }}')
+                then json_extract_string({{ vector_runtime.json_with_raw_numbers(column) }}, '{{ path }}')
             else json_extract_string({{ column }}, '{{ path }}')
         end
     end)

@@ -13,7 +13,7 @@
     -#}
     case
         when charindex(N' ', {{ text }} collate Latin1_General_100_BIN2) = 0 then -1
-        else {{ char_count(
+        else {{ vector_runtime.char_count(
             'left(' ~ text ~ ' collate Latin1_General_100_BIN2, datalength(' ~ text ~ ') / 2 - charindex(N\' \', reverse('
             ~ text ~ ' collate Latin1_General_100_BIN2)))') }}
     end

@@ -3,10 +3,10 @@
 {%- endmacro %}
 
 {% macro default__ledger_add_column_sql(relation, column) -%}
-    alter table {{ relation }} add column if not exists {{ column.name }} {{ ledger_type(column.data_type) }}
+    alter table {{ relation }} add column if not exists {{ column.name }} {{ vector_runtime.ledger_type(column.data_type) }}
 {%- endmacro %}
 
 {% macro sqlserver__ledger_add_column_sql(relation, column) -%}
     if col_length(N'{{ relation.include(database=false) }}', N'{{ column.name }}') is null
-    alter table {{ relation.include(database=false) }} add {{ ledger_column_definition(column) }}
+    alter table {{ relation.include(database=false) }} add {{ vector_runtime.ledger_column_definition(column) }}
 {%- endmacro %}

@@ -4,7 +4,7 @@
 
 {% macro default__ledger_create_sql(relation) -%}
     create table if not exists {{ relation }} (
-        {{ ledger_definition(relation) }}
+        {{ vector_runtime.ledger_definition(relation) }}
     )
 {%- endmacro %}
 
@@ -12,7 +12,7 @@
     if object_id(N'{{ relation.include(database=false) }}', N'U') is null
     begin
         create table {{ relation.include(database=false) }} (
-            {{ ledger_definition(relation) }}
+            {{ vector_runtime.ledger_definition(relation) }}
         )
     end
 {%- endmacro %}

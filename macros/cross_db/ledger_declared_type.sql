@@ -8,5 +8,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_declared_type(data_type) -%}
-    {{ return(ledger_type(data_type).split(' collate')[0] | trim) }}
+    {{ return(vector_runtime.ledger_type(data_type).split(' collate')[0] | trim) }}
 {%- endmacro %}

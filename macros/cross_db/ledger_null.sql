@@ -3,11 +3,11 @@
 {%- endmacro %}
 
 {% macro default__ledger_null(data_type) -%}
-    cast(null as {{ ledger_type(data_type) }})
+    cast(null as {{ vector_runtime.ledger_type(data_type) }})
 {%- endmacro %}
 
 {% macro sqlserver__ledger_null(data_type) -%}
     {#- A cast takes no collation: it follows. -#}
-    {%- set type, separator, collation = ledger_type(data_type).partition(' collate ') -%}
+    {%- set type, separator, collation = vector_runtime.ledger_type(data_type).partition(' collate ') -%}
     cast(null as {{ type }}){{ separator ~ collation }}
 {%- endmacro %}

@@ -4,19 +4,19 @@
 
 {% macro default__ledger_update_sql(relation, sql, unique_key) -%}
     update {{ relation }} as ledger
-    set {{ ledger_set_clause(unique_key) }}
+    set {{ vector_runtime.ledger_set_clause(unique_key) }}
     from (
         {{ sql }}
     ) as change
-    where {{ ledger_key_match('ledger', 'change', unique_key) }}
+    where {{ vector_runtime.ledger_key_match('ledger', 'change', unique_key) }}
 {%- endmacro %}
 
 {% macro sqlserver__ledger_update_sql(relation, sql, unique_key) -%}
     update ledger
-    set {{ ledger_set_clause(unique_key) }}
+    set {{ vector_runtime.ledger_set_clause(unique_key) }}
     from {{ relation }} as ledger
     inner join (
         {{ sql }}
     ) as change
-        on {{ ledger_key_match('ledger', 'change', unique_key) }}
+        on {{ vector_runtime.ledger_key_match('ledger', 'change', unique_key) }}
 {%- endmacro %}

@@ -7,5 +7,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__sha256_hex(text) -%}
-    lower(convert(varchar(64), hashbytes('SHA2_256', {{ utf8_text(text) }}), 2)) collate Latin1_General_100_BIN2
+    lower(convert(varchar(64), hashbytes('SHA2_256', {{ vector_runtime.utf8_text(text) }}), 2)) collate Latin1_General_100_BIN2
 {%- endmacro %}

@@ -7,5 +7,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__utf8_byte_count(text) -%}
-    datalength({{ utf8_text(text) }})
+    datalength({{ vector_runtime.utf8_text(text) }})
 {%- endmacro %}

@@ -1,3 +1,3 @@
 {% macro demo_models_enabled() -%}
-    {{ return(demo_enabled() or var('analytics_schema') != '') }}
+    {{ return(vector_runtime.demo_enabled() or var('analytics_schema') != '') }}
 {%- endmacro %}

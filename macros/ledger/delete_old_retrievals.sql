@@ -1,15 +1,15 @@
 {% macro delete_old_retrievals(days, dry_run=false, evaluations=false) -%}
-    {% do check_retention_arguments(days, dry_run, evaluations) %}
+    {% do vector_runtime.check_retention_arguments(days, dry_run, evaluations) %}
     {#- One moment for every statement; run_started_at is in UTC. -#}
     {%- set before = (run_started_at - modules.datetime.timedelta(days=days)).strftime('%Y-%m-%d %H:%M:%S') -%}
-    {%- set old = old_retrievals_condition(before, evaluations) -%}
-    {%- set counted = run_query(old_retrievals_count_sql(old)).rows[0] -%}
+    {%- set old = vector_runtime.old_retrievals_condition(before, evaluations) -%}
+    {%- set counted = run_query(vector_runtime.old_retrievals_count_sql(old)).rows[0] -%}
     {%- set found = counted[0] ~ " searches and " ~ counted[1] ~ " hits from before " ~ before ~ " UTC" -%}
     {%- if dry_run -%}
         {% do log("Would delete " ~ found ~ ".", info=true) %}
     {%- else -%}
-        {%- for last_id in run_query(old_retrievals_batches_sql(old)).columns[0].values() -%}
-            {% do delete_children_first(old_hits_delete_sql(old, last_id), old_retrievals_delete_sql(old, last_id)) %}
+        {%- for last_id in run_query(vector_runtime.old_retrievals_batches_sql(old)).columns[0].values() -%}
+            {% do vector_runtime.delete_children_first(vector_runtime.old_hits_delete_sql(old, last_id), vector_runtime.old_retrievals_delete_sql(old, last_id)) %}
         {%- endfor -%}
         {% do log("Deleted " ~ found ~ ".", info=true) %}
     {%- endif -%}
@@ -66,7 +66,7 @@
     from (
         select
             counted.retrieval_id,
-            {{ ceil_divide('sum(counted.row_count) over (order by counted.retrieval_id rows unbounded preceding)', '2000') }}
+            {{ vector_runtime.ceil_divide('sum(counted.row_count) over (order by counted.retrieval_id rows unbounded preceding)', '2000') }}
                 as batch_number
         from (
             select

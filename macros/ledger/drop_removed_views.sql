@@ -1,5 +1,5 @@
 {% macro drop_removed_views() -%}
-    {%- if execute and flags.WHICH in ['run', 'build'] and runtime_nodes() -%}
+    {%- if execute and flags.WHICH in ['run', 'build'] and vector_runtime.runtime_nodes() -%}
         {%- set taken = graph.nodes.values() | map(attribute='alias') | list -%}
         {%- set home = graph.nodes['model.vector_runtime.embedding'] -%}
         {%- for name in [

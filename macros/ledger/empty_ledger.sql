@@ -2,7 +2,7 @@
     {%- if not execute -%} {{ return('select 1 as placeholder') }} {%- endif -%}
     select
     {%- for column in model.columns.values() %}
-        {{ ledger_null(column.data_type) }} as {{ column.name }}{{ ',' if not loop.last }}
+        {{ vector_runtime.ledger_null(column.data_type) }} as {{ column.name }}{{ ',' if not loop.last }}
     {%- endfor %}
     where 1 = 0
 {%- endmacro %}

@@ -1,14 +1,14 @@
 {% macro ledger_add_columns(relation) -%}
-    {%- set existing = ledger_existing_columns(relation) -%}
+    {%- set existing = vector_runtime.ledger_existing_columns(relation) -%}
     {%- set drift = [] -%}
     {%- for column in model.columns.values() -%}
-        {%- set declared = ledger_declared_type(column.data_type) -%}
+        {%- set declared = vector_runtime.ledger_declared_type(column.data_type) -%}
         {%- if column.name not in existing -%}
-            {%- if 'not null' in ledger_column_definition(column) -%}
+            {%- if 'not null' in vector_runtime.ledger_column_definition(column) -%}
                 {%- do drift.append(column.name ~ ": not in the table, and not null in the contract"
                     ~ " (add it as nullable, fill it, then add the constraint yourself)") -%}
             {%- else -%}
-                {% do run_query(ledger_add_column_sql(relation, column)) %}
+                {% do run_query(vector_runtime.ledger_add_column_sql(relation, column)) %}
                 {% do log("Ledger " ~ model.name ~ ": added column " ~ column.name, info=true) %}
             {%- endif -%}
         {%- elif existing[column.name] != declared -%}

@@ -3,12 +3,12 @@
         select
             count(*) as total_count,
             count(ledger.{{ unique_key[0] }}) as updated_count,
-            min({{ ledger_unfit_value() }}) as unfit_value
+            min({{ vector_runtime.ledger_unfit_value() }}) as unfit_value
         from (
             {{ sql }}
         ) as change
         left join {{ relation }} as ledger
-            on {{ ledger_key_match('ledger', 'change', unique_key) }}
+            on {{ vector_runtime.ledger_key_match('ledger', 'change', unique_key) }}
     {%- endset -%}
     {%- set row = run_query(query).rows[0] -%}
     {%- if row[2] is not none -%}

@@ -4,13 +4,13 @@
     {%- endif -%}
     {%- set columns = constraint.columns | join(', ') -%}
     constraint {{ constraint.name }} {% if constraint.type == 'primary_key' -%}
-        primary key {{ ledger_primary_key_kind() }}({{ columns }})
+        primary key {{ vector_runtime.ledger_primary_key_kind() }}({{ columns }})
     {%- elif constraint.type == 'unique' -%}
         unique ({{ columns }})
     {%- elif constraint.type == 'foreign_key' -%}
-        foreign key ({{ columns }}) references {{ ledger_reference(constraint.to) }} ({{ constraint.to_columns | join(', ') }})
+        foreign key ({{ columns }}) references {{ vector_runtime.ledger_reference(constraint.to) }} ({{ constraint.to_columns | join(', ') }})
     {%- elif constraint.type == 'check' -%}
-        check ({{ ledger_check_expression(constraint.expression) }})
+        check ({{ vector_runtime.ledger_check_expression(constraint.expression) }})
     {%- else -%}
         {% do exceptions.raise_compiler_error(
             "Constraint " ~ constraint.name ~ " of ledger " ~ model.name ~ " has the type " ~ constraint.type

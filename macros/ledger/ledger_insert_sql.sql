@@ -8,6 +8,6 @@
     where not exists (
         select 1
         from {{ relation }} as ledger
-        where {{ ledger_key_match('ledger', 'change', unique_key) }}
+        where {{ vector_runtime.ledger_key_match('ledger', 'change', unique_key) }}
     )
 {%- endmacro %}

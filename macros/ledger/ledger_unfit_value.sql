@@ -4,8 +4,8 @@
         {%- set value = 'change.' ~ column.name -%}
         {%- set limit = column.data_type.split('(')[1].split(')')[0] -%}
         {%- do case_of.append(
-            "when " ~ utf16_unit_count(value) ~ " > " ~ limit ~ " then concat('" ~ column.name ~ " \"', "
-            ~ substring_chars(value, '0', '80') ~ ", '...\" is longer than the " ~ limit ~ " characters of its column')"
+            "when " ~ vector_runtime.utf16_unit_count(value) ~ " > " ~ limit ~ " then concat('" ~ column.name ~ " \"', "
+            ~ vector_runtime.substring_chars(value, '0', '80') ~ ", '...\" is longer than the " ~ limit ~ " characters of its column')"
         ) -%}
         {%- if column.name.split('_')[-1] in ('id', 'key', 'type', 'version') -%}
             {%- do case_of.append(

@@ -17,25 +17,25 @@
             relation ~ " exists as a " ~ existing.type ~ ". A ledger replaces nothing: rename or drop it yourself.") %}
     {%- endif -%}
     {#- What is written goes through `statement`, which begins the model's one transaction; run_query would not. -#}
-    {% do ledger_lock(relation) %}
+    {% do vector_runtime.ledger_lock(relation) %}
     {%- if existing is none -%}
-        {%- call statement('create_ledger') -%} {{ ledger_create_sql(relation) }} {%- endcall -%}
+        {%- call statement('create_ledger') -%} {{ vector_runtime.ledger_create_sql(relation) }} {%- endcall -%}
     {%- else -%}
-        {% do ledger_add_columns(relation) %}
+        {% do vector_runtime.ledger_add_columns(relation) %}
     {%- endif -%}
     {#- After the table is there: the SQL may read it as `this`. -#}
-    {% do ledger_assert_contract(sql) %}
-    {% do ledger_create_indexes(relation, config.get('indexes', [])) %}
+    {% do vector_runtime.ledger_assert_contract(sql) %}
+    {% do vector_runtime.ledger_create_indexes(relation, config.get('indexes', [])) %}
 
     {#- With --empty or --sample the SQL sees no rows, or a few: all others would seem to have vanished. -#}
     {%- set partial = flags.EMPTY or flags.SAMPLE -%}
     {%- set counts = {'inserted': 0, 'updated': 0} if partial
-        else ledger_change_counts(relation, sql, unique_key) -%}
+        else vector_runtime.ledger_change_counts(relation, sql, unique_key) -%}
     {%- if counts.updated -%}
-        {%- call statement('update_ledger') -%} {{ ledger_update_sql(relation, sql, unique_key) }} {%- endcall -%}
+        {%- call statement('update_ledger') -%} {{ vector_runtime.ledger_update_sql(relation, sql, unique_key) }} {%- endcall -%}
     {%- endif -%}
     {%- call statement('main') -%}
-        {{ ledger_insert_sql(relation, sql, unique_key) if counts.inserted else 'select 1 as unchanged' }}
+        {{ vector_runtime.ledger_insert_sql(relation, sql, unique_key) if counts.inserted else 'select 1 as unchanged' }}
     {%- endcall -%}
     {%- if counts.inserted or counts.updated -%}
         {% do log(model.name ~ ": " ~ counts.inserted ~ " inserted, " ~ counts.updated ~ " updated", info=true) %}

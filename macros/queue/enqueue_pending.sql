@@ -1,10 +1,10 @@
 {% macro enqueue_pending(priority=100, max_attempts=3) -%}
     {%- call statement('pending_spaces', fetch_result=true) -%}
-        select pending.space_key from ({{ pending_spaces_sql() }}) as pending order by pending.space_key
+        select pending.space_key from ({{ vector_runtime.pending_spaces_sql() }}) as pending order by pending.space_key
     {%- endcall -%}
     {%- set space_keys = load_result('pending_spaces')['data'] | map('first') | list -%}
     {%- if space_keys -%}
-        {%- call statement('enqueue_pending') -%} {{ enqueue_pending_sql(priority, max_attempts) }} {%- endcall -%}
+        {%- call statement('enqueue_pending') -%} {{ vector_runtime.enqueue_pending_sql(priority, max_attempts) }} {%- endcall -%}
     {%- endif -%}
     {% do adapter.commit() %}
     {% do log("enqueue_pending: " ~ (space_keys | join(', ') if space_keys else 'nothing to queue'), info=true) %}
@@ -18,7 +18,7 @@
     where
         not exists (
             select 1
-            from {{ held_table(ref('vector_runtime', 'job'), 'open_job') }}
+            from {{ vector_runtime.held_table(ref('vector_runtime', 'job'), 'open_job') }}
             where
                 open_job.dedupe_key = concat('embed:', wanted.embedding_space_id)
                 and open_job.status in ('NEW', 'RUNNING', 'FAILED')
@@ -31,16 +31,16 @@
         available_utc, created_utc, dedupe_key
     )
     select
-        {{ random_id() }},
+        {{ vector_runtime.random_id() }},
         'EMBED_CHUNKS',
-        concat('{"space_key":', {{ json_string('pending.space_key') }}, '}'),
+        concat('{"space_key":', {{ vector_runtime.json_string('pending.space_key') }}, '}'),
         'NEW',
         {{ priority | int }},
         pending.embedding_space_id,
         {{ max_attempts | int }},
         0,
-        {{ current_utc() }},
-        {{ current_utc() }},
+        {{ vector_runtime.current_utc() }},
+        {{ vector_runtime.current_utc() }},
         concat('embed:', pending.embedding_space_id)
-    from ({{ pending_spaces_sql() }}) as pending
+    from ({{ vector_runtime.pending_spaces_sql() }}) as pending
 {%- endmacro %}

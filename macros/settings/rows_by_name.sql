@@ -17,8 +17,8 @@
     select
         {%- for column in columns %}
         {%- set value = 'null' if not relation else (column.default if column.name in missing else column.name) %}
-        {{ as_text(value, column.length) if column.type == 'text'
-            else 'cast(' ~ value ~ ' as ' ~ ledger_type(column.type) ~ ')' }} as {{ column.name }}
+        {{ vector_runtime.as_text(value, column.length) if column.type == 'text'
+            else 'cast(' ~ value ~ ' as ' ~ vector_runtime.ledger_type(column.type) ~ ')' }} as {{ column.name }}
         {{- ',' if not loop.last }}
         {%- endfor %}
     {%- if relation %}

@@ -18,7 +18,20 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from vector import __version__
-from vector.commands import embed, failures, inspect, jobs, refresh, replay, report, search, spaces, worker
+from vector.commands import (
+    doctor,
+    embed,
+    failures,
+    init,
+    inspect,
+    jobs,
+    refresh,
+    replay,
+    report,
+    search,
+    spaces,
+    worker,
+)
 from vector.commands.output import OutputLost, flush, log_to_stderr, prepare_streams, print_json
 from vector.commands.shared import leave, say, terminating
 from vector.embedding.model_calls import CallsGivenUp
@@ -110,6 +123,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for group in (refresh, embed, search, replay, jobs, worker, failures, spaces, report, inspect):
+    for group in (init, doctor, refresh, embed, search, replay, jobs, worker, failures, spaces, report, inspect):
         group.add_to(commands)
     return parser

@@ -20,6 +20,7 @@ from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
 from vector.project.profile import load_target
+from vector.project.versions import refuse_other_version
 from vector.search.policy import MODES, SearchPolicy
 from vector.spaces.publications import History, default_space
 from vector.store import VectorStore
@@ -160,8 +161,10 @@ def chosen_policy(arguments: argparse.Namespace) -> SearchPolicy:
 
 
 def open_store(arguments: argparse.Namespace) -> VectorStore:
-    """The store of the dbt target that the options name."""
+    """The store of the dbt target that the options name. Raises ConfigurationError, also where the dbt package of the
+    project is of another version than this one."""
     target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
+    refuse_other_version(target.project_dir)
     return VectorStore(engine=engine_for_target(target))
 
 

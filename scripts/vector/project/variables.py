@@ -14,10 +14,12 @@ from vector.project.relations import PACKAGE
 
 @dataclass(frozen=True)
 class Variables:
-    """`complete`: the runtime's own defaults are among the values. They are not where dbt has not installed it."""
+    """`complete`: the runtime's own defaults are among the values. They are not where dbt has not installed it. `own`:
+    the names that the project sets itself, or `--vars`."""
 
     values: Mapping[str, Any]
     complete: bool
+    own: frozenset[str] = frozenset()
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a variable."""
@@ -36,11 +38,12 @@ def load_variables(project_dir: Path, given: Mapping[str, Any] | None = None) ->
     runtime = runtime_folder(project_dir)
     if runtime is None:
         # A project without its packages: what it says for itself it may have meant for the runtime.
-        return Variables({**_scoped(project, path, str(project.get("name")), PACKAGE), **(given or {})}, complete=False)
-    own = _scoped(project, path, PACKAGE)
+        own = {**_scoped(project, path, str(project.get("name")), PACKAGE), **(given or {})}
+        return Variables(own, complete=False, own=frozenset(own))
+    own = {**_scoped(project, path, PACKAGE), **(given or {})}
     installed = runtime / "dbt_project.yml"
     defaults = {} if runtime == project_dir else _scoped(read_yaml(installed), installed, PACKAGE)
-    return Variables({**defaults, **own, **(given or {})}, complete=True)
+    return Variables({**defaults, **own}, complete=True, own=frozenset(own))
 
 
 def runtime_folder(project_dir: Path) -> Path | None:

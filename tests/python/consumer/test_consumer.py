@@ -1,9 +1,16 @@
 """A project of other people that has installed the runtime: its models, its schemas, its names, its mistakes."""
 
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 
+import duckdb
 import pytest
 from shop import Shop
+from support import PROJECT_DIR, clean_environment
+
+from vector.cli import main
 
 pytestmark = pytest.mark.dbt
 
@@ -123,3 +130,36 @@ def test_a_run_that_does_not_touch_the_package_is_not_its_business(shop):
     done = shop.dbt("run", "--select", "document_input")
     assert not done.success
     assert "document_input would be built into the schema llm, which belongs to another runtime" in done.output
+
+
+def test_from_nothing_to_an_answer(tmp_path):
+    """What the README tells a user to do, in a project that has one table of texts."""
+    (tmp_path / "dbt_project.yml").write_text("name: mine\nversion: 1.0.0\nprofile: mine\n", encoding="utf-8")
+    profile = f"{{type: duckdb, path: '{tmp_path / 'mine.duckdb'}', schema: main}}"
+    (tmp_path / "profiles.yml").write_text(f"mine: {{target: dev, outputs: {{dev: {profile}}}}}\n", encoding="utf-8")
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "ticket.csv").write_text(
+        "ticket_id,subject,body\n1,Lamp,The lamp is broken.\n2,Parcel,Where is my parcel?\n", encoding="utf-8"
+    )
+    here = ["--project-dir", str(tmp_path), "--profiles-dir", str(tmp_path)]
+    asked = [
+        "--local",
+        str(PROJECT_DIR),
+        "--from",
+        "ticket",
+        "--id",
+        "ticket_id",
+        "--text",
+        "body",
+        "--title",
+        "subject",
+    ]
+    with clean_environment():
+        assert main(["init", *asked, *here]) == 0
+        deps = [Path(sys.executable).with_name("dbt"), "deps", *here]
+        subprocess.run(deps, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+        assert main(["refresh", "--quiet", *here]) == 0
+        assert main(["doctor", *here]) == 0
+        assert main(["search", "Which light does not work?", "--top-k", "1", *here]) == 0
+    with duckdb.connect(str(tmp_path / "mine.duckdb")) as connection:
+        assert connection.execute("select source_id from main_vector.retrieval_audit").fetchall() == [("ticket:1",)]

@@ -1,0 +1,185 @@
+"""`doctor`: whether all that the runtime stands on is there, and what to do where it is not."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vector import __version__
+from vector.commands.shared import add_command, print_result
+from vector.contracts.ledgers import LEDGERS
+from vector.engines import engine_for_target
+from vector.errors import VectorError
+from vector.project.profile import Target, find_project_dir, load_target, read_yaml
+from vector.project.relations import PACKAGE
+from vector.project.variables import Variables, load_variables, runtime_folder
+from vector.project.versions import refuse_other_version
+from vector.providers import open_provider
+from vector.store import VectorStore
+
+FLAG = "require_ref_searches_node_package_before_root"
+# Prefixes of the environment variables that the commands and dbt read.
+_READ = ("VECTOR_", "DBT_", "OLLAMA_", "OPENAI_", "AZURE_OPENAI_")
+
+HELP = """examples:
+  %(prog)s                          after `vector init`, after an upgrade, and when something does not work
+  %(prog)s --target prod
+
+One line a finding: ok, or what is wrong and what to do. It opens the warehouse and the model of each active space, and
+writes nothing. Variables follow, with where each comes from, and the names of the environment variables that are set.
+
+With --json, one object with the keys findings (each with subject, ok, detail), variables (name: value, source),
+environment (names).
+
+exit codes: 0 all is well; 2 something is not."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, whether it is well, and in words what was found or is to be done."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+def add_to(commands: Any) -> None:
+    """Declares the command."""
+    add_command(commands, "doctor", _doctor, "check the installation, setting by setting", HELP)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    findings = list(_findings(arguments))
+    variables = _settings(arguments)
+    value = {
+        "findings": [asdict(each) for each in findings],
+        "variables": variables,
+        "environment": _environment(),
+    }
+    lines = [f"{'ok   ' if each.ok else 'WRONG'}  {each.subject}: {each.detail}" for each in findings]
+    lines += ["", *(f"{name}: {each['value']!r} ({each['source']})" for name, each in variables.items())]
+    lines += [f"{name} is set in the environment" for name in value["environment"]]
+    print_result(arguments, value, "\n".join(lines))
+    return 0 if all(each.ok for each in findings) else 2
+
+
+def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
+    """What is found, from the ground up. What stands on something wrong is not looked at."""
+    yield _name_is_ours()
+    found, folder = _looked(lambda: find_project_dir(arguments.project_dir))
+    yield Finding("dbt project", folder is not None, found)
+    if folder is None:
+        return
+    installed = _package(folder)
+    yield installed
+    if read_yaml(folder / "dbt_project.yml").get("name") != PACKAGE:
+        yield _flag(folder)
+    yield _documents(folder, load_variables(folder))
+    found, target = _looked(lambda: load_target(folder, arguments.profiles_dir, arguments.target))
+    yield Finding("profile", target is not None, f"target {target.name} ({target.type})" if target else found)
+    if target is not None:
+        yield from _warehouse(target)
+
+
+def _looked(look: Callable[[], Any]) -> tuple[str, Any]:
+    """What was found, in words and as it is; None, and the error's words, where it cannot be."""
+    try:
+        found = look()
+    except VectorError as error:
+        return str(error), None
+    return str(found), found
+
+
+def _name_is_ours() -> Finding:
+    try:
+        theirs = metadata.version("vector")
+    except metadata.PackageNotFoundError:
+        return Finding("Python package", True, f"vector-runtime {__version__}")
+    return Finding(
+        "Python package",
+        False,
+        f"the package `vector` {theirs} of scikit-hep is installed too, under the same import name: use an environment"
+        " without it (docs/install.md)",
+    )
+
+
+def _package(folder: Path) -> Finding:
+    if runtime_folder(folder) is None:
+        return Finding("dbt package", False, f"{PACKAGE} is not installed in {folder}: `vector init`, then `dbt deps`")
+    found, _ = _looked(lambda: refuse_other_version(folder))
+    return Finding("dbt package", found == "None", found if found != "None" else f"{PACKAGE} {__version__}")
+
+
+def _flag(folder: Path) -> Finding:
+    flags = read_yaml(folder / "dbt_project.yml").get("flags") or {}
+    if isinstance(flags, dict) and flags.get(FLAG) is True:
+        return Finding("flags", True, f"{FLAG} is true")
+    return Finding(
+        "flags",
+        False,
+        f"set `{FLAG}: true` under flags of dbt_project.yml: else a model of yours called run, job or document takes"
+        " the place of ours",
+    )
+
+
+def _documents(folder: Path, variables: Variables) -> Finding:
+    named = [str(name) for name in variables.get("documents") or []]
+    if variables.get("demo", runtime_folder(folder) == folder) or variables.get("analytics_schema"):
+        named.append("those of the demo")
+    if named:
+        return Finding("documents", True, ", ".join(named))
+    return Finding("documents", False, "no model is named in `vars: vector_runtime: documents`: `vector init`")
+
+
+def _warehouse(target: Target) -> Iterator[Finding]:
+    try:
+        store = VectorStore(engine=engine_for_target(target))
+    except VectorError as error:
+        yield Finding("warehouse", False, str(error))
+        return
+    with closing(store):
+        missing = store.engine.missing_relations([ledger.table for ledger in LEDGERS])
+        if missing:
+            yield Finding("schema", False, f"{', '.join(missing)} of {store.engine.location}: run `dbt build`")
+            return
+        yield Finding("schema", True, f"all ledgers are in {store.engine.location}")
+        spaces = store.list_embedding_spaces()
+        if not spaces:
+            yield Finding("spaces", False, "no embedding space is active")
+        for space in spaces:
+            try:
+                with closing(open_provider(space)) as provider:
+                    digest = provider.current_digest()
+            except VectorError as error:
+                yield Finding(f"space {space.space_key}", False, str(error))
+            else:
+                yield Finding(f"space {space.space_key}", True, f"{space.model_name}, {digest or 'without a digest'}")
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The variables of the runtime, with where each comes from."""
+    try:
+        folder = find_project_dir(arguments.project_dir)
+        variables = load_variables(folder)
+        runtime = runtime_folder(folder)
+        known = (read_yaml(runtime / "dbt_project.yml").get("vars") or {}) if runtime else variables.values
+    except VectorError:
+        return {}
+    return {
+        name: {
+            "value": variables.get(name),
+            "source": "dbt_project.yml" if name in variables.own else "default",
+        }
+        for name in sorted(known)
+        if not isinstance(known[name], dict)
+    }
+
+
+def _environment() -> list[str]:
+    return sorted(name for name in os.environ if name.startswith(_READ) and os.environ[name])
