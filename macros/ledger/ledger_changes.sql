@@ -7,10 +7,10 @@ select
         as {{ column }},
     {%- endfor %}
     {%- if retire %}
-    case when current_row.{{ unique_key }} is null then {{ vector_runtime.current_utc() }} end as retired_utc,
+    case when current_row.{{ unique_key }} is null then {{ current_utc() }} end as retired_utc,
     {%- endif %}
-    case when ledger_row.{{ unique_key }} is null then {{ vector_runtime.current_utc() }} else ledger_row.created_utc end as created_utc,
-    {{ vector_runtime.current_utc() }} as updated_utc
+    case when ledger_row.{{ unique_key }} is null then {{ current_utc() }} else ledger_row.created_utc end as created_utc,
+    {{ current_utc() }} as updated_utc
 from {{ current }} as current_row
 {{ 'full outer' if retire else 'left' }} join {{ this }} as ledger_row
     on current_row.{{ unique_key }} = ledger_row.{{ unique_key }}

@@ -39,8 +39,8 @@
         pending.embedding_space_id,
         {{ max_attempts | int }},
         0,
-        {{ vector_runtime.current_utc() }},
-        {{ vector_runtime.current_utc() }},
+        {{ current_utc() }},
+        {{ current_utc() }},
         concat('embed:', pending.embedding_space_id)
     from ({{ vector_runtime.pending_spaces_sql() }}) as pending
 {%- endmacro %}

@@ -22,7 +22,7 @@ HELP = """examples:
   %(prog)s --git https://github.com/OWNER/REPOSITORY --from ticket --id ticket_id --text body
   %(prog)s --local ../vector-runtime --from help_desk.tickets --text body --title subject --updated closed_at
 
-Writes packages.yml, dbt_project.yml (a flag, the documents, the schema) and a document model over one of your models, or
+Writes packages.yml, dbt_project.yml (a flag, the documents, the schema) and a document model over one of your models or
 over a table that a source of yours declares (`source.table`). What is there already stays as it is; run it again to add
 another document model. Then: dbt deps, vector refresh, vector search "a question".
 
