@@ -21,8 +21,11 @@ ROWS = {
     for name in re.findall(r"\w+", names)
     if name in MODELS and name not in LEDGERS
 }
-# What their row tells in a word or two instead.
-IN_WORDS = {"stg_page", "stg_entity", "stg_event"}
+# What their row tells in a word or two instead, and variables that name a relation.
+IN_WORDS = {
+    "stg_page", "stg_entity", "stg_event", "chunk_policies", "embedding_spaces", "eval_queries", "eval_judgments",
+    "publish_thresholds",
+}  # fmt: skip
 
 
 def test_every_ledger_is_drawn_and_every_model_is_named():
