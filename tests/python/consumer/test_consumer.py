@@ -77,7 +77,7 @@ def test_the_chain_works_where_its_schemas_went(shop):
 
 
 def test_another_target_has_schemas_of_its_own(shop):
-    done = shop.dbt("run", "--target", "other", "--select", "+document_input")
+    done = shop.build("--target", "other", "--select", "+document_input")
     assert done.success, done.output
     assert shop.ask('select count(*) from "other_Vector Search".document_input') == [(5,)]
 
