@@ -1,0 +1,39 @@
+{% macro ledger_normal_checks(ledger) -%}
+    {%- set expressions = ledger.constraints | selectattr('type', 'equalto', 'check') | map(attribute='expression') | list -%}
+    {{ return(adapter.dispatch('ledger_normal_checks', 'vector_runtime')(ledger, expressions) if expressions else []) }}
+{%- endmacro %}
+
+{% macro default__ledger_normal_checks(ledger, expressions) -%}
+    {%- set before = 'SELECT 1 WHERE ' -%}
+    {%- set parsed = [] -%}
+    {%- for expression in expressions -%}
+        {%- set sql = before ~ ledger_check_expression(expression) -%}
+        {%- do parsed.append("json_deserialize_sql(json_serialize_sql('" ~ sql | replace("'", "''") ~ "'))") -%}
+    {%- endfor -%}
+    {%- set normal = [] -%}
+    {%- for text in run_query('select ' ~ parsed | join(', ')).rows[0] -%}
+        {%- do normal.append(text[before | length:]) -%}
+    {%- endfor -%}
+    {{ return(normal) }}
+{%- endmacro %}
+
+{% macro sqlserver__ledger_normal_checks(ledger, expressions) -%}
+    {#- The server words a check in its own way: a temporary table of the same columns tells how. -#}
+    {%- set parts = [] -%}
+    {%- for column in ledger.columns.values() -%}
+        {%- do parts.append(ledger_column_definition(column)) -%}
+    {%- endfor -%}
+    {%- for expression in expressions -%}
+        {%- do parts.append('check (' ~ ledger_check_expression(expression) ~ ')') -%}
+    {%- endfor -%}
+    {%- set query -%}
+        create table #vector_ledger_shape (
+            {{ parts | join(',\n            ') }}
+        );
+        select definition
+        from tempdb.sys.check_constraints
+        where parent_object_id = object_id(N'tempdb..#vector_ledger_shape');
+        drop table #vector_ledger_shape;
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values() | list) }}
+{%- endmacro %}
