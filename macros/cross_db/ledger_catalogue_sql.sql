@@ -5,41 +5,47 @@
 {% macro default__ledger_catalogue_sql(relation) -%}
     {#- DuckDB keeps no name of a constraint, and a foreign key stays within its schema. -#}
     {%- set here = "database_name = '" ~ relation.database ~ "' and schema_name = '" ~ relation.schema ~ "'" -%}
-    {%- set of_table = here ~ " and table_name = '" ~ relation.identifier ~ "'" -%}
-    select
-        'column' as kind,
-        column_name as name,
-        lower(data_type) as detail,
-        case when is_nullable then 'yes' else 'no' end as nullable
-    from duckdb_columns()
-    where {{ of_table }}
+    {%- set of_table = "table_name = '" ~ relation.identifier ~ "'" -%}
+    with constraint_row as materialized (
+        select
+            lower(constraint_type) as kind,
+            constraint_name,
+            concat(schema_name, '.', table_name) as table_text,
+            table_name,
+            referenced_table,
+            concat('(', array_to_string(constraint_column_names, ', '), ')') as columns_text,
+            concat('(', array_to_string(referenced_column_names, ', '), ')') as referenced_text,
+            expression
+        from duckdb_constraints()
+        where {{ here }} and constraint_type <> 'NOT NULL'
+    )
+
+    select 'column' as kind, column_name as name, lower(column_type) as detail, lower("null") as nullable
+    from (describe {{ relation }})
     union all
     select
-        lower(constraint_type),
+        kind,
         constraint_name,
-        case constraint_type
-            when 'CHECK' then expression
-            when 'FOREIGN KEY'
-                then concat(
-                    '(', array_to_string(constraint_column_names, ', '), ') references ', referenced_table, ' (',
-                    array_to_string(referenced_column_names, ', '), ')')
-            else concat('(', array_to_string(constraint_column_names, ', '), ')')
+        case kind
+            when 'check' then expression
+            when 'foreign key' then concat(columns_text, ' references ', referenced_table, ' ', referenced_text)
+            else columns_text
         end,
         null
-    from duckdb_constraints()
-    where {{ of_table }} and constraint_type <> 'NOT NULL'
+    from constraint_row
+    where {{ of_table }}
     union all
-    select 'reference', constraint_name, concat(schema_name, '.', table_name), null
-    from duckdb_constraints()
-    where {{ here }} and constraint_type = 'FOREIGN KEY' and referenced_table = '{{ relation.identifier }}'
+    select 'reference', constraint_name, table_text, null
+    from constraint_row
+    where kind = 'foreign key' and referenced_table = '{{ relation.identifier }}'
     union all
     select 'index', index_name, sql, null
     from duckdb_indexes()
-    where {{ of_table }} and sql is not null
+    where {{ here }} and {{ of_table }} and sql is not null
     union all
     select 'comment', null, comment, null
     from duckdb_tables()
-    where {{ of_table }} and comment is not null
+    where {{ here }} and {{ of_table }} and comment is not null
 {%- endmacro %}
 
 {% macro sqlserver__ledger_catalogue_sql(relation) -%}

@@ -5,7 +5,8 @@
     {%- if execute and ledger_upgrade_is_due() -%}
         {%- set members = ledger_upgrade_plan() -%}
         {%- set due = members.values() | selectattr('due') | list -%}
-        {%- if due and not dry_run -%}
+        {%- set locked = due and not dry_run -%}
+        {%- if locked -%}
             {#- Looked at again under the locks: another build may have done it. -#}
             {%- for member in members.values() if member.shape.columns -%}
                 {% do ledger_lock(member.ledger.relation) %}
@@ -13,8 +14,8 @@
             {%- set members = ledger_upgrade_plan() -%}
             {%- set due = members.values() | selectattr('due') | list -%}
         {%- endif -%}
-        {%- for member in members.values() if member.due or member.rebuilt -%}
-            {% do log(ledger_upgrade_line(member, dry_run), info=true) %}
+        {%- for line in ledger_upgrade_lines(members, dry_run) -%}
+            {% do log(line, info=true) %}
         {%- endfor -%}
         {%- set refusals = [] -%}
         {%- for member in members.values() if member.shape.columns -%}
@@ -23,6 +24,8 @@
         {%- if refusals -%} {% do exceptions.raise_compiler_error(refusals | join("\n")) %} {%- endif -%}
         {%- if due and not dry_run -%}
             {% do ledger_upgrade(members) %}
+        {%- elif locked %}
+            {% do adapter.commit() %}
         {%- elif not due and flags.WHICH == 'run-operation' -%}
             {% do log("Every ledger has the shape of its contract.", info=true) %}
         {%- endif -%}
