@@ -59,7 +59,7 @@
             when t.name in ('varchar', 'char', 'varbinary', 'binary')
                 then concat(t.name, '(', case c.max_length when -1 then 'max' else cast(c.max_length as varchar(10)) end, ')')
             when t.name in ('datetime2', 'datetimeoffset', 'time') then concat(t.name, '(', c.scale, ')')
-            when t.name in ('decimal', 'numeric') then concat(t.name, '(', c.precision, ', ', c.scale, ')')
+            when t.name in ('decimal', 'numeric') then concat(t.name, '(', c.[precision], ', ', c.scale, ')')
             else t.name
         end as nvarchar(max)) collate database_default as detail,
         case when c.is_nullable = 1 then 'yes' else 'no' end as nullable
@@ -99,9 +99,12 @@
     group by refers.name, refers.referenced_object_id
     union all
     select
-        'check', name collate database_default, cast(definition as nvarchar(max)) collate database_default, null
-    from sys.check_constraints
-    where parent_object_id = {{ object }}
+        'check',
+        checked.name collate database_default,
+        cast(checked.[definition] as nvarchar(max)) collate database_default,
+        null
+    from sys.check_constraints as checked
+    where checked.parent_object_id = {{ object }}
     union all
     select
         'reference',

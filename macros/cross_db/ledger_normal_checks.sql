@@ -30,9 +30,9 @@
         create table #vector_ledger_shape (
             {{ parts | join(',\n            ') }}
         );
-        select definition
-        from tempdb.sys.check_constraints
-        where parent_object_id = object_id(N'tempdb..#vector_ledger_shape');
+        select checked.[definition]
+        from tempdb.sys.check_constraints as checked
+        where checked.parent_object_id = object_id(N'tempdb..#vector_ledger_shape');
         drop table #vector_ledger_shape;
     {%- endset -%}
     {{ return(run_query(query).columns[0].values() | list) }}
