@@ -75,8 +75,8 @@
         ) collate database_default,
         null
     from sys.key_constraints as keys
-    inner join sys.index_columns as part
-        on keys.parent_object_id = part.object_id and keys.unique_index_id = part.index_id
+    inner join sys.indexes as held_by on keys.parent_object_id = held_by.object_id and keys.name = held_by.name
+    inner join sys.index_columns as part on held_by.object_id = part.object_id and held_by.index_id = part.index_id
     inner join sys.columns as c on part.object_id = c.object_id and part.column_id = c.column_id
     where keys.parent_object_id = {{ object }}
     group by keys.type, keys.name

@@ -26,14 +26,5 @@
     {%- for expression in expressions -%}
         {%- do parts.append('check (' ~ ledger_check_expression(expression) ~ ')') -%}
     {%- endfor -%}
-    {%- set query -%}
-        create table #vector_ledger_shape (
-            {{ parts | join(',\n            ') }}
-        );
-        select checked.[definition]
-        from tempdb.sys.check_constraints as checked
-        where checked.parent_object_id = object_id(N'tempdb..#vector_ledger_shape');
-        drop table #vector_ledger_shape;
-    {%- endset -%}
-    {{ return(run_query(query).columns[0].values() | list) }}
+    {{ return(run_query(ledger_worded_checks_sql(parts | join(',\n    '))).columns[0].values() | list) }}
 {%- endmacro %}
