@@ -4,8 +4,8 @@
 
 {% macro default__ledger_catalogue_sql(relation) -%}
     {#- DuckDB keeps no name of a constraint, and a foreign key stays within its schema. -#}
-    {%- set here = "database_name = '" ~ relation.database ~ "' and schema_name = '" ~ relation.schema ~ "'" -%}
-    {%- set of_table = "table_name = '" ~ relation.identifier ~ "'" -%}
+    {%- set here = "lower(database_name) = lower('" ~ relation.database ~ "') and lower(schema_name) = lower('" ~ relation.schema ~ "')" -%}
+    {%- set of_table = "lower(table_name) = lower('" ~ relation.identifier ~ "')" -%}
     with constraint_row as materialized (
         select
             lower(constraint_type) as kind,
@@ -37,7 +37,7 @@
     union all
     select 'reference', constraint_name, table_text, null
     from constraint_row
-    where kind = 'foreign key' and referenced_table = '{{ relation.identifier }}'
+    where kind = 'foreign key' and lower(referenced_table) = lower('{{ relation.identifier }}')
     union all
     select 'index', index_name, sql, null
     from duckdb_indexes()

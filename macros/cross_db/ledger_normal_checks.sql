@@ -26,5 +26,9 @@
     {%- for expression in expressions -%}
         {%- do parts.append('check (' ~ ledger_check_expression(expression) ~ ')') -%}
     {%- endfor -%}
-    {{ return(run_query(ledger_worded_checks_sql(parts | join(',\n    '))).columns[0].values() | list) }}
+    {%- set worded = run_query(ledger_worded_checks_sql(parts | join(',\n    '))).columns[0].values() | list -%}
+    {%- if worded | reject('none') | list | length != expressions | length -%}
+        {% do exceptions.raise_compiler_error("The server does not say how it words the checks of " ~ ledger.name ~ ".") %}
+    {%- endif -%}
+    {{ return(worded) }}
 {%- endmacro %}

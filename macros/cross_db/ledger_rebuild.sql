@@ -18,7 +18,7 @@
     {%- for member in family -%}
         {%- set relation = member.ledger.relation -%}
         {%- set beside = ledger_beside(relation) -%}
-        {%- set names = ledger_columns(member.ledger, member.conversion) | join(', ') -%}
+        {%- set names = ledger_column_names(member) -%}
         {%- call statement('create_new') -%}
             create table {{ relation }} (
                 {{ ledger_definition(member.ledger, ledger_other_columns(member)) }}
@@ -42,7 +42,7 @@
     {%- for member in family -%}
         {%- set relation = member.ledger.relation -%}
         {%- set beside = ledger_beside(relation) -%}
-        {%- set names = ledger_columns(member.ledger, member.conversion) | join(', ') -%}
+        {%- set names = ledger_column_names(member) -%}
         {%- set converted = ledger_converted_sql(member.ledger, member.shape, member.conversion) -%}
         {%- do rights.extend(run_query(ledger_rights_sql(relation)).columns[0].values()) -%}
         {%- call statement('hold_old') -%}

@@ -17,7 +17,8 @@
             {%- do names.append(name) -%}
         {%- endfor -%}
         {%- for name in names -%}
-            {%- do parts.append(given[name] ~ ' as ' ~ name if name in given else name) -%}
+            {%- set quoted = ledger_quoted(ledger, name) -%}
+            {%- do parts.append(given[name] ~ ' as ' ~ quoted if name in given else quoted) -%}
         {%- endfor -%}
         {%- set state.source = '(select ' ~ parts | join(', ') ~ ' from ' ~ state.source ~ ' as version_' ~ loop.index ~ ')' -%}
         {%- set state.names = names -%}

@@ -7,7 +7,7 @@
         {%- elif column is none or (
             name not in conversion.converted and shape.columns[name].type == ledger_declared_type(column.data_type)
         ) -%}
-            {%- do parts.append('change.' ~ name) -%}
+            {%- do parts.append('change.' ~ ledger_quoted(ledger, name)) -%}
         {%- else -%}
             {%- do parts.append(
                 cast ~ '(change.' ~ name ~ ' as ' ~ ledger_declared_type(column.data_type) ~ ') as ' ~ name) -%}

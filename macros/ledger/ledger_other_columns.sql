@@ -1,7 +1,7 @@
 {% macro ledger_other_columns(member) -%}
     {%- set definitions = [] -%}
     {%- for name in member.conversion.names if name not in member.ledger.columns -%}
-        {%- do definitions.append(name ~ ' ' ~ member.shape.columns[name].type ~ ' null') -%}
+        {%- do definitions.append(ledger_quoted(member.ledger, name) ~ ' ' ~ member.shape.columns[name].type ~ ' null') -%}
     {%- endfor -%}
     {{ return(definitions) }}
 {%- endmacro %}

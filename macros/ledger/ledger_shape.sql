@@ -12,6 +12,9 @@
             {%- for number in modules.re.findall('ledger version ([0-9]+)', detail) -%}
                 {%- do shape.update({'version': number | int}) -%}
             {%- endfor -%}
+        {%- elif detail is none -%}
+            {% do exceptions.raise_compiler_error(
+                "The definition of " ~ name ~ " of " ~ relation ~ " is hidden: grant VIEW DEFINITION on the schema.") %}
         {%- else -%}
             {%- do shape.constraints.append(kind ~ ' ' ~ detail) -%}
         {%- endif -%}

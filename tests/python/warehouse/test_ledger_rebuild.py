@@ -98,8 +98,8 @@ def test_changed_constraints_and_keys_by_a_build_of_one_child(old):
     """With four threads, and what the owner of the warehouse has added: all of it stays."""
     with old.connect() as connection:
         connection.execute("create view mine as select run.run_id from run inner join job using (job_id)")
-        connection.execute("alter table job add column cost_centre varchar")
-        connection.execute("update job set cost_centre = job_id")
+        connection.execute('alter table job add column "Cost centre" varchar')
+        connection.execute('update job set "Cost centre" = job_id')
         connection.execute("create index mine_too on job (priority)")
         connection.execute("comment on table job is 'Ask Ann.'")
     with declared(old, "job") as job:  # a parent, and a child
@@ -119,7 +119,7 @@ def test_changed_constraints_and_keys_by_a_build_of_one_child(old):
 
     assert rows_of_then(old) == then()
     assert old.query("select count(*) from mine") == [(4,)]
-    assert old.query("select count(*) from job where cost_centre = job_id") == [(5,)]
+    assert old.query('select count(*) from job where "Cost centre" = job_id') == [(5,)]
     assert old.query("select index_name from duckdb_indexes()") == [("mine_too",)]
     assert old.query("select comment from duckdb_tables() where table_name = 'job'") == [("Ask Ann.",)]
     assert refused(old, "job", job_id="'x'", status="'PAUSED'")
@@ -167,7 +167,9 @@ def test_changed_types_words_and_names_by_conversions(old):
         assert {name: rows for name, rows in rows_of_then(old, "run").items()} == expected
         # Once only: the version is kept with the table.
         assert "Every ledger has the shape of its contract." in upgrade(old).output
-    types = old.query("select data_type from duckdb_columns() where column_name = 'dimensions' and table_name like 'emb%g'")
+    types = old.query(
+        "select data_type from duckdb_columns() where column_name = 'dimensions' and table_name like 'emb%g'"
+    )
     assert types == [("BIGINT",)]
     assert refused(old, "job", job_id="'x'", status="'DEADLETTER'")
     assert refused(old, "run", run_id="'x'", error="null")
@@ -288,7 +290,8 @@ def _kill_after(count: int, database: Path, statements: Path) -> None:
         [sys.executable, "-c", KILLED, str(database), str(statements)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     for step in range(count):
         assert process.stdout.readline() == "\n"
         if step < count - 1:

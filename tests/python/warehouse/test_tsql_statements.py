@@ -227,7 +227,9 @@ def test_a_steady_ledger_is_only_read(second_build):
 
 
 def test_a_missing_column_is_added_once(changed_build):
-    altered = [_flat(sql) for sql in changed_build.every_statement if "alter table" in sql and " constraint " not in sql]
+    altered = [
+        _flat(sql) for sql in changed_build.every_statement if "alter table" in sql and " constraint " not in sql
+    ]
     assert altered == [
         """if col_length(N'"vector"."embedding"', N'used_tokens') is null """
         """alter table "vector"."embedding" add used_tokens int null"""
@@ -235,7 +237,10 @@ def test_a_missing_column_is_added_once(changed_build):
 
 
 def test_a_ledger_of_another_shape_is_rebuilt_in_one_transaction(changed_build, rebuild):
-    assert "Rebuild ledger retrieval, version 1: top_k is smallint in the table, int in the contract" in changed_build.output
+    assert (
+        "Rebuild ledger retrieval, version 1: top_k is smallint in the table, int in the contract"
+        in changed_build.output
+    )
     steps = ["drop table", "create table", "insert into", "alter table", "drop table", "exec sp_rename", "alter table"]
     writing = [sql for sql in rebuild if " ".join(sql.split()[:2]) in steps and "#vector" not in sql]
     assert [" ".join(sql.split()[:2]) for sql in writing][:7] == steps
@@ -245,7 +250,7 @@ def test_a_ledger_of_another_shape_is_rebuilt_in_one_transaction(changed_build, 
     insert = next(sql for sql in writing if sql.startswith("insert into"))
     assert insert.startswith('insert into "analytics"."vector"."retrieval__rebuild" with (tablock) (retrieval_id,')
     assert "cast(change.top_k as int) as top_k" in insert
-    assert "change.mine from" in insert
+    assert 'change."mine" from' in insert
     assert "alter table vector.retrieval_hit drop constraint fk_retrieval_hit_retrieval" in writing
     assert "exec sp_rename N'vector.retrieval__rebuild', N'retrieval', N'OBJECT'" in rebuild
     at = rebuild.index("exec sp_rename N'vector.retrieval__rebuild', N'retrieval', N'OBJECT'")
@@ -348,7 +353,9 @@ def _shape(create_table: str) -> list[tuple]:
     """What the catalogue says of the table: (kind, name, detail, whether it may be null)."""
     rows = []
     for line in map(str.strip, create_table.splitlines()):
-        if match := re.match(r"constraint (\w+) (primary key|unique|foreign key|check)(?: \w*clustered)? ?(\(.*?)(?: \)?)?,?$", line):
+        if match := re.match(
+            r"constraint (\w+) (primary key|unique|foreign key|check)(?: \w*clustered)? ?(\(.*?)(?: \)?)?,?$", line
+        ):
             name, kind, detail = match.groups()
             rows.append((kind, name, re.sub(r'"vector"\."(\w+)"', r"\1", detail), None))
         elif match := re.match(r"(\w+) (\w+(?:\(\w+\))?).*? (not )?null,?$", line):

@@ -71,7 +71,9 @@ class CannedServer:
             rows = (self.rebuilt_shapes if name in _replaced else self.shapes).get(name, ())
             return Answer(("kind", "name", "detail", "nullable"), list(map(tuple, rows)))
         if "create table #vector_ledger_shape" in text:
-            return Answer(("definition",), [(check,) for check in re.findall(r"^\s*check (\(.*\)),?$", sql, re.MULTILINE)])
+            return Answer(
+                ("definition",), [(check,) for check in re.findall(r"^\s*check (\(.*\)),?$", sql, re.MULTILINE)]
+            )
         if "from sys.database_permissions" in text:
             name = _found(_OBJECT, sql)
             return Answer(("statement",), [(f'grant insert on "vector"."{name}" to [vector_embedder]',)])
