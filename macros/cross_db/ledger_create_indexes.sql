@@ -1,16 +1,16 @@
-{% macro ledger_create_indexes(relation, indexes) -%}
-    {{ return(adapter.dispatch('ledger_create_indexes', 'vector_runtime')(relation, indexes)) }}
+{% macro ledger_create_indexes(relation, ledger) -%}
+    {{ return(adapter.dispatch('ledger_create_indexes', 'vector_runtime')(relation, ledger)) }}
 {%- endmacro %}
 
-{% macro default__ledger_create_indexes(relation, indexes) -%}
+{% macro default__ledger_create_indexes(relation, ledger) -%}
 {%- endmacro %}
 
-{% macro sqlserver__ledger_create_indexes(relation, indexes) -%}
-    {%- set clustered = config.get('meta', {}).get('clustered_index') -%}
+{% macro sqlserver__ledger_create_indexes(relation, ledger) -%}
+    {%- set clustered = ledger.config.get('meta', {}).get('clustered_index') -%}
     {%- if clustered -%}
         {% do run_query(vector_runtime.ledger_create_index_sql(relation, clustered, 'clustered')) %}
     {%- endif -%}
-    {%- for index in indexes -%}
+    {%- for index in ledger.config.get('indexes', []) -%}
         {% do run_query(vector_runtime.ledger_create_index_sql(relation, index.columns, 'nonclustered')) %}
     {%- endfor -%}
 {%- endmacro %}

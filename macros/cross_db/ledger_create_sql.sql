@@ -1,18 +1,18 @@
-{% macro ledger_create_sql(relation) -%}
-    {{ return(adapter.dispatch('ledger_create_sql', 'vector_runtime')(relation)) }}
+{% macro ledger_create_sql(relation, ledger) -%}
+    {{ return(adapter.dispatch('ledger_create_sql', 'vector_runtime')(relation, ledger)) }}
 {%- endmacro %}
 
-{% macro default__ledger_create_sql(relation) -%}
+{% macro default__ledger_create_sql(relation, ledger) -%}
     create table if not exists {{ relation }} (
-        {{ vector_runtime.ledger_definition(relation) }}
+        {{ vector_runtime.ledger_definition(ledger) }}
     )
 {%- endmacro %}
 
-{% macro sqlserver__ledger_create_sql(relation) -%}
+{% macro sqlserver__ledger_create_sql(relation, ledger) -%}
     if object_id(N'{{ relation.include(database=false) }}', N'U') is null
     begin
         create table {{ relation.include(database=false) }} (
-            {{ vector_runtime.ledger_definition(relation) }}
+            {{ vector_runtime.ledger_definition(ledger) }}
         )
     end
 {%- endmacro %}

@@ -1,11 +1,11 @@
-{% macro ledger_engine_columns() -%}
-    {{ return(adapter.dispatch('ledger_engine_columns', 'vector_runtime')()) }}
+{% macro ledger_engine_columns(ledger) -%}
+    {{ return(adapter.dispatch('ledger_engine_columns', 'vector_runtime')(ledger)) }}
 {%- endmacro %}
 
-{% macro default__ledger_engine_columns() -%}
+{% macro default__ledger_engine_columns(ledger) -%}
     {{ return([]) }}
 {%- endmacro %}
 
-{% macro sqlserver__ledger_engine_columns() -%}
-    {{ return(['row_version rowversion not null'] if config.get('meta', {}).get('row_version') else []) }}
+{% macro sqlserver__ledger_engine_columns(ledger) -%}
+    {{ return(['row_version rowversion not null'] if ledger.config.get('meta', {}).get('row_version') else []) }}
 {%- endmacro %}

@@ -1,10 +1,10 @@
-{% macro ledger_primary_key_kind() -%}
-    {{ return(adapter.dispatch('ledger_primary_key_kind', 'vector_runtime')()) }}
+{% macro ledger_primary_key_kind(ledger) -%}
+    {{ return(adapter.dispatch('ledger_primary_key_kind', 'vector_runtime')(ledger)) }}
 {%- endmacro %}
 
-{% macro default__ledger_primary_key_kind() -%}
+{% macro default__ledger_primary_key_kind(ledger) -%}
 {%- endmacro %}
 
-{% macro sqlserver__ledger_primary_key_kind() -%}
-    {{- 'nonclustered ' if config.get('meta', {}).get('clustered_index') else 'clustered ' -}}
+{% macro sqlserver__ledger_primary_key_kind(ledger) -%}
+    {{- 'nonclustered ' if ledger.config.get('meta', {}).get('clustered_index') else 'clustered ' -}}
 {%- endmacro %}

@@ -1,11 +1,12 @@
-{% macro ledger_definition(relation) -%}
+{% macro ledger_definition(ledger, other_columns=[], constraints=true) -%}
     {%- set parts = [] -%}
-    {%- for column in model.columns.values() -%}
+    {%- for column in ledger.columns.values() -%}
         {%- do parts.append(vector_runtime.ledger_column_definition(column)) -%}
     {%- endfor -%}
-    {%- do parts.extend(vector_runtime.ledger_engine_columns()) -%}
-    {%- for constraint in model.constraints -%}
-        {%- do parts.append(vector_runtime.ledger_constraint(constraint)) -%}
+    {%- do parts.extend(other_columns) -%}
+    {%- do parts.extend(vector_runtime.ledger_engine_columns(ledger)) -%}
+    {%- for constraint in ledger.constraints if constraints -%}
+        {%- do parts.append(vector_runtime.ledger_constraint(ledger, constraint)) -%}
     {%- endfor -%}
     {{ parts | join(',\n        ') }}
 {%- endmacro %}

@@ -19,13 +19,13 @@
     {#- What is written goes through `statement`, which begins the model's one transaction; run_query would not. -#}
     {% do vector_runtime.ledger_lock(relation) %}
     {%- if existing is none -%}
-        {%- call statement('create_ledger') -%} {{ vector_runtime.ledger_create_sql(relation) }} {%- endcall -%}
+        {% do vector_runtime.ledger_create(relation, model) %}
     {%- else -%}
         {% do vector_runtime.ledger_add_columns(relation) %}
     {%- endif -%}
     {#- After the table is there: the SQL may read it as `this`. -#}
     {% do vector_runtime.ledger_assert_contract(sql) %}
-    {% do vector_runtime.ledger_create_indexes(relation, config.get('indexes', [])) %}
+    {% do vector_runtime.ledger_create_indexes(relation, model) %}
 
     {#- With --empty or --sample the SQL sees no rows, or a few: all others would seem to have vanished. -#}
     {%- set partial = flags.EMPTY or flags.SAMPLE -%}

@@ -89,6 +89,25 @@ def test_a_full_refresh_loses_nothing(warehouse):
     assert live.ledger_rows(warehouse) == before
 
 
+def test_a_ledger_of_another_shape_is_rebuilt_and_loses_nothing(warehouse):
+    """A parent with children, and a child; there and back."""
+    before = live.ledger_rows(warehouse)
+    words, more = "'FAILED', 'DEADLETTER')", "'FAILED', 'DEADLETTER', 'PAUSED')"
+    rank, low = '"rank >= 1"', '"rank between 1 and 100000"'
+    for old, new, old_rank, new_rank in ((words, more, rank, low), (more, words, low, rank)):
+        warehouse.edit("models/ledgers/job.yml", old, new)
+        warehouse.edit("models/ledgers/retrieval_hit.yml", old_rank, new_rank)
+        without_views = live.let_go_of_tables(warehouse)
+        done = warehouse.dbt("run-operation", "upgrade_ledgers")
+        assert done.success, done.output
+        assert "Rebuild ledger job, version 1: new check" in done.output
+        assert "Rebuild ledger retrieval_hit, version 1: new check" in done.output
+        assert "Every ledger has the shape" in warehouse.dbt("run-operation", "upgrade_ledgers").output
+        if without_views:
+            warehouse.build()
+        assert live.ledger_rows(warehouse) == before
+
+
 JSON_COMMANDS = (
     ("coverage",), ("verify",), ("failures",), ("embed", "--plan"), ("embed",), ("search", QUESTION, "--no-log"),
     ("spaces", "list"), ("spaces", "history"), ("jobs", "list"), ("replay", "--since", "2020-01-01"),

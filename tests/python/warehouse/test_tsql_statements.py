@@ -52,26 +52,44 @@ def created(first_build) -> dict[str, list]:
 
 
 @pytest.fixture(scope="module")
-def second_build(folder, created) -> Recording:
-    """`dbt run` of the ledgers where all are there and nothing has changed."""
-    return _run_ledgers(folder, CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created))
+def shapes(first_build) -> dict[str, list]:
+    """What the catalogue would say of every ledger after the first build."""
+    return {ledger: _shape(_create_table(first_build, ledger)) for ledger in LEDGERS}
 
 
 @pytest.fixture(scope="module")
-def changed_build(folder, created) -> Recording:
-    """`dbt run` of the ledgers where one lacks a column, one has a column of another type, and two have rows to write:
-    a chunk that is new and two that have changed, and a new space."""
-    columns = dict(created)
-    columns["embedding"] = [column for column in columns["embedding"] if column[0] != "used_tokens"]
-    columns["retrieval_hit"] = [
-        (name, "real", 4, 0) if name == "score" else (name, *rest) for name, *rest in columns["retrieval_hit"]
-    ]
+def second_build(folder, created, shapes) -> Recording:
+    """`dbt run` of the ledgers where all are there and nothing has changed."""
+    return _run_ledgers(folder, CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, shapes))
+
+
+@pytest.fixture(scope="module")
+def changed_build(folder, created, shapes) -> Recording:
+    """`dbt run` of the ledgers where one lacks a column, one with children has a column of another type and another
+    check, and two have rows to write: a chunk that is new and two that have changed, and a new space."""
+    changed = dict(shapes)
+    changed["embedding"] = [row for row in shapes["embedding"] if row[1] != "used_tokens"]
+    changed["retrieval"] = [
+        ("column", "top_k", "smallint", "no") if row[1] == "top_k"
+        else ("check", row[1], "(top_k > 2)", None) if row[1] == "ck_retrieval_top_k"
+        else row
+        for row in shapes["retrieval"]
+    ] + [
+        ("reference", "fk_retrieval_hit_retrieval", "vector.retrieval_hit", None),
+        ("column", "mine", "nvarchar(20)", "yes"),
+    ]  # fmt: skip
     server = CannedServer(
-        {"vector": dict.fromkeys(LEDGERS, "table")}, columns, {"chunk": (3, 2), "embedding_space": (1, 0)}
-    )
-    recording = record(folder, server, "run", "--threads", "2", "--select", "config.materialized:ledger")
-    assert recording.done.returncode == 1
-    return recording
+        {"vector": dict.fromkeys(LEDGERS, "table")}, created, changed, {"chunk": (3, 2), "embedding_space": (1, 0)},
+        rebuilt_shapes=shapes,
+    )  # fmt: skip
+    return _run_ledgers(folder, server)
+
+
+@pytest.fixture(scope="module")
+def rebuild(changed_build) -> list[str]:
+    """What the rebuild of a ledger sends, from its lock on."""
+    sent = next(sent for node, sent in changed_build.statements.items() if any("sp_rename" in sql for sql in sent))
+    return [_flat(sql) for sql in sent]
 
 
 # The first build
@@ -208,17 +226,52 @@ def test_a_steady_ledger_is_only_read(second_build):
 
 
 def test_a_missing_column_is_added_once(changed_build):
-    altered = [_flat(sql) for sql in changed_build.every_statement if "alter table" in sql]
+    altered = [
+        _flat(sql) for sql in changed_build.every_statement if "alter table" in sql and " constraint " not in sql
+    ]
     assert altered == [
         """if col_length(N'"vector"."embedding"', N'used_tokens') is null """
         """alter table "vector"."embedding" add used_tokens int null"""
     ]
 
 
-def test_a_column_of_another_type_stops_the_ledger(changed_build):
-    assert "differs from its contract" in changed_build.output
-    assert "score: real in the table, float in the contract" in changed_build.output
-    assert not any(_writes(sql) for sql in changed_build.ours("retrieval_hit"))
+def test_a_ledger_of_another_shape_is_rebuilt_in_one_transaction(changed_build, rebuild):
+    assert (
+        "Rebuild ledger retrieval, version 1: top_k is smallint in the table, int in the contract"
+        in changed_build.output
+    )
+    steps = ["drop table", "create table", "insert into", "alter table", "drop table", "exec sp_rename", "alter table"]
+    writing = [sql for sql in rebuild if " ".join(sql.split()[:2]) in steps and "#vector" not in sql]
+    assert [" ".join(sql.split()[:2]) for sql in writing][:7] == steps
+    beside = '"vector"."retrieval__rebuild"'
+    assert next(sql for sql in writing if sql.startswith("create table")).startswith(f"create table {beside} (")
+    assert "constraint " not in next(sql for sql in writing if sql.startswith("create table"))
+    insert = next(sql for sql in writing if sql.startswith("insert into"))
+    assert insert.startswith('insert into "analytics"."vector"."retrieval__rebuild" with (tablock) (retrieval_id,')
+    assert "cast(change.top_k as int) as top_k" in insert
+    assert 'change."mine" from' in insert
+    assert "alter table vector.retrieval_hit drop constraint fk_retrieval_hit_retrieval" in writing
+    assert "exec sp_rename N'vector.retrieval__rebuild', N'retrieval', N'OBJECT'" in rebuild
+    at = rebuild.index("exec sp_rename N'vector.retrieval__rebuild', N'retrieval', N'OBJECT'")
+    after = [sql for sql in rebuild[at + 1 :] if sql.startswith("alter table")]
+    added = {re.search(r"add constraint (\w+)", sql).group(1) for sql in after}
+    assert added == {each["name"] for each in _declared("retrieval")["constraints"]} | {"fk_retrieval_hit_retrieval"}
+    assert 'grant insert on "vector"."retrieval" to [vector_embedder]' in rebuild[at:]
+    transactions = [sql for sql in rebuild if sql in ("BEGIN TRANSACTION", "IF @@TRANCOUNT > 0 COMMIT TRANSACTION")]
+    # From the first lock on, which begins it.
+    assert transactions[0] == "BEGIN TRANSACTION"
+    lock = next(i for i, sql in enumerate(rebuild) if "sp_getapplock" in sql)
+    assert rebuild.index("IF @@TRANCOUNT > 0 COMMIT TRANSACTION", lock) > at
+
+
+def test_every_statement_of_a_rebuild_is_t_sql(changed_build):
+    sent = next(sent for sent in changed_build.statements.values() if any("sp_rename" in sql for sql in sent))
+    sent = {sql for sql in sent if '"vector"' in sql or "N'vector" in sql or "#vector" in sql}
+    assert len(sent) > 40
+    assert {sql: found for sql in sent if (found := violations(sql))} == {}
+    with ProcessPoolExecutor(2) as pool:
+        complaints = pool.map(sqlfluff_complaints, sent, chunksize=8)
+        assert {sql: found for sql, found in zip(sent, complaints, strict=True) if found} == {}
 
 
 def test_changed_rows_are_updated_before_new_ones_are_inserted(changed_build):
@@ -293,6 +346,22 @@ def _catalogue(create_table: str) -> list[tuple]:
             length = -1 if size == "max" else int(size or 0)
             columns.append((name, type, length, length if type == "datetime2" else 0))
     return columns
+
+
+def _shape(create_table: str) -> list[tuple]:
+    """What the catalogue says of the table: (kind, name, detail, whether it may be null)."""
+    rows = []
+    for line in map(str.strip, create_table.splitlines()):
+        if match := re.match(
+            r"constraint (\w+) (primary key|unique|foreign key|check)(?: \w*clustered)? ?(\(.*?)(?: \)?)?,?$", line
+        ):
+            name, kind, detail = match.groups()
+            rows.append((kind, name, re.sub(r'"vector"\."(\w+)"', r"\1", detail), None))
+        elif match := re.match(r"(\w+) (\w+(?:\(\w+\))?).*? (not )?null,?$", line):
+            name, type, never = match.groups()
+            if type != "rowversion" and name != "if":
+                rows.append(("column", name, type, "no" if never else "yes"))
+    return rows
 
 
 def _types(columns: Sequence[tuple], names: Sequence[str]) -> list[tuple]:

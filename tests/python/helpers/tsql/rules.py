@@ -33,9 +33,9 @@ RESERVED = frozenset(
 KEYWORDS = frozenset(
     """
     add all alter and as asc begin between by case check clustered coalesce collate constraint convert create cross
-    declare default delete desc distinct drop else end exec exists fetch foreign from full group having holdlock if
-    in index inner insert intersect into is join left like nonclustered not null nullif on or order outer over primary
-    references right select set table then top try_convert union unique update values view when where with within
+    declare default delete desc distinct drop else end exec exists fetch foreign from full grant group having holdlock
+    if in index inner insert intersect into is join left like nonclustered not null nullif on or order outer over
+    primary references right select set table then to top try_convert union unique update values view when where with within
     """.split()
 )
 

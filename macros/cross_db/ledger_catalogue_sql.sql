@@ -1,0 +1,121 @@
+{% macro ledger_catalogue_sql(relation) -%}
+    {{ return(adapter.dispatch('ledger_catalogue_sql', 'vector_runtime')(relation)) }}
+{%- endmacro %}
+
+{% macro default__ledger_catalogue_sql(relation) -%}
+    {#- DuckDB keeps no name of a constraint, and a foreign key stays within its schema. -#}
+    {%- set here = "lower(database_name) = lower('" ~ relation.database ~ "') and lower(schema_name) = lower('" ~ relation.schema ~ "')" -%}
+    {%- set of_table = "lower(table_name) = lower('" ~ relation.identifier ~ "')" -%}
+    with constraint_row as materialized (
+        select
+            lower(constraint_type) as kind,
+            constraint_name,
+            concat(schema_name, '.', table_name) as table_text,
+            table_name,
+            referenced_table,
+            concat('(', array_to_string(constraint_column_names, ', '), ')') as columns_text,
+            concat('(', array_to_string(referenced_column_names, ', '), ')') as referenced_text,
+            expression
+        from duckdb_constraints()
+        where {{ here }} and constraint_type <> 'NOT NULL'
+    )
+
+    select 'column' as kind, column_name as name, lower(column_type) as detail, lower("null") as nullable
+    from (describe {{ relation }})
+    union all
+    select
+        kind,
+        constraint_name,
+        case kind
+            when 'check' then expression
+            when 'foreign key' then concat(columns_text, ' references ', referenced_table, ' ', referenced_text)
+            else columns_text
+        end,
+        null
+    from constraint_row
+    where {{ of_table }}
+    union all
+    select 'reference', constraint_name, table_text, null
+    from constraint_row
+    where kind = 'foreign key' and lower(referenced_table) = lower('{{ relation.identifier }}')
+    union all
+    select 'index', index_name, sql, null
+    from duckdb_indexes()
+    where {{ here }} and {{ of_table }} and sql is not null
+    union all
+    select 'comment', null, comment, null
+    from duckdb_tables()
+    where {{ here }} and {{ of_table }} and comment is not null
+{%- endmacro %}
+
+{% macro sqlserver__ledger_catalogue_sql(relation) -%}
+    {%- set object = "object_id(N'" ~ relation.include(database=false) ~ "')" -%}
+    select
+        'column' as kind,
+        c.name collate database_default as name,
+        cast(case
+            when t.name in ('nvarchar', 'nchar')
+                then concat(t.name, '(', case c.max_length when -1 then 'max' else cast(c.max_length / 2 as varchar(10)) end, ')')
+            when t.name in ('varchar', 'char', 'varbinary', 'binary')
+                then concat(t.name, '(', case c.max_length when -1 then 'max' else cast(c.max_length as varchar(10)) end, ')')
+            when t.name in ('datetime2', 'datetimeoffset', 'time') then concat(t.name, '(', c.scale, ')')
+            when t.name in ('decimal', 'numeric') then concat(t.name, '(', c.[precision], ', ', c.scale, ')')
+            else t.name
+        end as nvarchar(max)) collate database_default as detail,
+        case when c.is_nullable = 1 then 'yes' else 'no' end as nullable
+    from sys.columns as c
+    inner join sys.types as t on c.user_type_id = t.user_type_id
+    where c.object_id = {{ object }} and t.name <> 'timestamp'
+    union all
+    select
+        case keys.type when 'PK' then 'primary key' else 'unique' end,
+        keys.name collate database_default,
+        concat(
+            '(', string_agg(cast(c.name as nvarchar(max)), ', ') within group (order by part.key_ordinal), ')'
+        ) collate database_default,
+        null
+    from sys.key_constraints as keys
+    inner join sys.indexes as held_by on keys.parent_object_id = held_by.object_id and keys.name = held_by.name
+    inner join sys.index_columns as part on held_by.object_id = part.object_id and held_by.index_id = part.index_id
+    inner join sys.columns as c on part.object_id = c.object_id and part.column_id = c.column_id
+    where keys.parent_object_id = {{ object }}
+    group by keys.type, keys.name
+    union all
+    select
+        'foreign key',
+        refers.name collate database_default,
+        concat(
+            '(', string_agg(cast(c.name as nvarchar(max)), ', ') within group (order by part.constraint_column_id),
+            ') references ', object_name(refers.referenced_object_id), ' (',
+            string_agg(cast(referred.name as nvarchar(max)), ', ') within group (order by part.constraint_column_id), ')'
+        ) collate database_default,
+        null
+    from sys.foreign_keys as refers
+    inner join sys.foreign_key_columns as part on refers.object_id = part.constraint_object_id
+    inner join sys.columns as c on part.parent_object_id = c.object_id and part.parent_column_id = c.column_id
+    inner join sys.columns as referred
+        on part.referenced_object_id = referred.object_id and part.referenced_column_id = referred.column_id
+    where refers.parent_object_id = {{ object }}
+    group by refers.name, refers.referenced_object_id
+    union all
+    select
+        'check',
+        checked.name collate database_default,
+        cast(checked.[definition] as nvarchar(max)) collate database_default,
+        null
+    from sys.check_constraints as checked
+    where checked.parent_object_id = {{ object }}
+    union all
+    select
+        'reference',
+        name collate database_default,
+        concat(schema_name(schema_id), '.', object_name(parent_object_id)) collate database_default,
+        null
+    from sys.foreign_keys
+    where referenced_object_id = {{ object }}
+    union all
+    select
+        'comment', name collate database_default, cast(value as nvarchar(max)) collate database_default, null
+    from sys.extended_properties
+    where class = 1 and minor_id = 0 and name = N'vector_ledger' and major_id = {{ object }}
+{%- endmacro %}

@@ -1,0 +1,16 @@
+{% macro ledger_upgrade(members) -%}
+    {%- set family = members.values() | selectattr('rebuilt') | list -%}
+    {#- One transaction: killed at whatever statement, every table is as it was, and nothing is left beside it. -#}
+    {%- call statement('begin_upgrade') -%} {{ vector_runtime.ledger_assert_transaction_sql() }} {%- endcall -%}
+    {%- if family -%}
+        {#- One of them may refer to a ledger that is new. -#}
+        {%- for member in members.values() if not member.shape.columns -%}
+            {% do vector_runtime.ledger_create(member.ledger.relation, member.ledger) %}
+        {%- endfor -%}
+        {% do vector_runtime.ledger_rebuild(members, family) %}
+    {%- endif -%}
+    {%- for member in members.values() if member.due or member.rebuilt -%}
+        {% do vector_runtime.ledger_set_version(member.ledger.relation, member.ledger, member.shape) %}
+    {%- endfor -%}
+    {% do adapter.commit() %}
+{%- endmacro %}

@@ -1,0 +1,35 @@
+{% macro ledger_upgrade_plan() -%}
+    {%- set members = {} -%}
+    {%- set referring = [] -%}
+    {%- for ledger in vector_runtime.ledger_graph() -%}
+        {%- set relation = ledger.relation -%}
+        {%- set declared = vector_runtime.ledger_declared_version(ledger) -%}
+        {%- set existing = adapter.get_relation(relation.database, relation.schema, relation.identifier) -%}
+        {%- set there = existing is not none and existing.is_table -%}
+        {%- set shape = vector_runtime.ledger_shape(relation) if there else {'version': declared, 'columns': {}} -%}
+        {%- if shape.version > declared -%}
+            {% do exceptions.raise_compiler_error(
+                "Ledger " ~ relation ~ " is of version " ~ shape.version ~ ", and this release knows version " ~ declared
+                ~ ". A later release built it: install that one; nothing was changed.") %}
+        {%- endif -%}
+        {%- set conversion = vector_runtime.ledger_conversion(ledger, shape) if there else none -%}
+        {%- set reasons = vector_runtime.ledger_differences(ledger, shape) if there else [] -%}
+        {%- if there and conversion.converted -%}
+            {%- do reasons.append("converts " ~ conversion.converted | unique | join(", ")) -%}
+        {%- endif -%}
+        {%- set with_parent = there and vector_runtime.ledger_is_rebuilt_with_parent()
+            and (relation.schema ~ '.' ~ relation.identifier) | lower in referring -%}
+        {%- if reasons or with_parent -%}
+            {%- do referring.extend(shape.references | map(attribute='table') | map('lower') | list) -%}
+        {%- endif -%}
+        {%- do members.update({ledger.unique_id: {
+            'ledger': ledger,
+            'shape': shape,
+            'conversion': conversion,
+            'reasons': reasons,
+            'due': reasons | length > 0 or shape.version < declared,
+            'rebuilt': reasons | length > 0 or with_parent,
+        }}) -%}
+    {%- endfor -%}
+    {{ return(members) }}
+{%- endmacro %}
