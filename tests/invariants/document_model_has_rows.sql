@@ -1,7 +1,7 @@
 {{ config(severity='warn') }}
 
--- Document models without a row: more likely a source that was empty for a moment than a wish. What they had is retired,
--- and comes back, unpaid for, when they do. dbt shows no rows of a test, so the log names them.
+-- Document models without a row: more likely a source that was empty for a moment than a wish. What they had is
+-- retired, and comes back, unpaid for, when they do. dbt shows no rows of a test, so the log names them.
 {% set empty_models %}
     {%- for model in document_models() %}
     select '{{ model.identifier }}' as document_model

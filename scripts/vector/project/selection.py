@@ -21,8 +21,8 @@ BEFORE_EMBED = ("--select", f"+package:{PACKAGE}", "--exclude", "resource_type:u
 AFTER_EMBED = ("--select", _AFTER, *EAGER)
 # The tables that are made of vectors, for `dbt run`: the build has made them of those that were there before.
 MADE_OF_VECTORS = ("--select", f"package:{PACKAGE},config.materialized:table,{FILLED_BY_PYTHON}+")
-# The tests of the ledgers, which are generic, and the invariants: no alarms, which are of operations. To exclude those by
-# their tag would make dbt warn where none is on.
+# The tests of the ledgers, which are generic, and the invariants: no alarms, which are of operations. To exclude those
+# by their tag would make dbt warn where none is on.
 GUARDS = (
     "--select",
     f"package:{PACKAGE},test_type:generic,config.materialized:ledger",
