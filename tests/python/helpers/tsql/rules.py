@@ -35,8 +35,8 @@ KEYWORDS = frozenset(
     add all alter and as asc begin between by case check clustered coalesce collate constraint convert create cross
     declare default delete desc distinct drop else end exec exists fetch foreign from full grant group having holdlock
     if in index inner insert intersect into is join left like nonclustered not null nullif on or order outer over
-    primary references right select set table then to top try_convert union unique update values view when where with
-    within
+    primary references right select set table then to top try_convert union unique update values view when where
+    with within
     """.split()
 )
 
