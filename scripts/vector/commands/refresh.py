@@ -29,6 +29,7 @@ from vector.errors import DatabaseBusy, DatabaseFailed, VectorError
 from vector.project.dbt import Dbt, DbtProject, DbtRun
 from vector.project.profile import Target, load_target
 from vector.project.selection import AFTER_EMBED, BEFORE_EMBED, MADE_OF_VECTORS
+from vector.project.versions import refuse_other_version
 from vector.store.runs import close_abandoned_runs
 
 HELP = """examples:
@@ -81,6 +82,7 @@ def add_to(commands: Any) -> None:
 
 def _refresh(arguments: argparse.Namespace) -> int:
     target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
+    refuse_other_version(target.project_dir)  # before dbt builds anything
     project = DbtProject.found(arguments.project_dir, arguments.profiles_dir, arguments.target, arguments.vars)
     with ExitStack() as held:
         steps = _Steps(arguments, target, held.enter_context(Dbt(project)))
