@@ -6,6 +6,15 @@
     {%- if member.rebuilt -%}
         {%- do found.extend(vector_runtime.ledger_strangers(member, members)) -%}
     {%- endif -%}
+    {%- for column in ledger.columns.values() if member.reasons and column.name not in member.conversion.names
+        and 'not null' in vector_runtime.ledger_column_definition(column) -%}
+        {%- if run_query('select count(*) from ' ~ ledger.relation.render()).rows[0][0] -%}
+            {%- do found.append(
+                "Ledger " ~ ledger.name ~ " cannot be brought into the shape of its contract: the column " ~ column.name
+                ~ " is new, and may not be null. Declare a conversion that says what it is (docs/operations.md);"
+                ~ " nothing was changed.") -%}
+        {%- endif -%}
+    {%- endfor -%}
     {%- if member.reasons -%}
         {%- do queries.append(vector_runtime.ledger_unfit_cells_sql(ledger, member.shape, member.conversion)) -%}
         {%- do queries.append(vector_runtime.ledger_unfit_checks_sql(ledger, fit)) -%}

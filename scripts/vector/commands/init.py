@@ -37,7 +37,7 @@ select
     {type} as source_type,
     concat('{{"{column}":', {id_json}, '}}') as source_ref_json,
     {title} as title,
-    {text} as content,
+    {body} as content,
     {none} as tags_json,
     {updated} as updated_utc
 from {{{{ {relation} }}}}
@@ -165,7 +165,7 @@ def _document_sql(name: str, parts: list[str], arguments: argparse.Namespace) ->
         id_json=f"{{{{ vector_runtime.json_string(vector_runtime.as_text('{arguments.id}')) }}}}",
         type=as_text(f"'{name}'"),
         title=as_text(arguments.title or "null"),
-        text=as_text(arguments.text),
+        body=as_text(arguments.text),
         none=as_text("null"),
         updated=arguments.updated or "{{ vector_runtime.as_timestamp('null') }}",
         relation=f"source('{parts[0]}', '{parts[1]}')" if len(parts) == 2 else f"ref('{parts[0]}')",

@@ -78,9 +78,9 @@ def test_a_red_test_before_embed_keeps_it_from_paying(project):
     shown, code, told = refreshed(project)
     assert code == 5
     assert (shown["embed"], shown["test"]) == (None, None)
-    assert [node["name"] for node in shown["build"]["failed"]] == ["chunk_policy_is_valid_chunk_policy_"]
+    assert [node["name"] for node in shown["build"]["failed"]] == ["chunk_policy_is_valid_chunk_policy_input_"]
     assert shown["build"]["skipped"] > 10
-    assert told[0].startswith("error: test chunk_policy_is_valid_chunk_policy_: Got ")
+    assert told[0].startswith("error: test chunk_policy_is_valid_chunk_policy_input_: Got ")
     assert told[1:] == ["error: nothing was embedded, as what stands before the vectors has failed"]
     assert project.contents() == before
 
@@ -91,7 +91,7 @@ def test_a_dry_run_does_nothing(project):
         connection.execute("delete from embedding where embedding_id = (select min(embedding_id) from embedding)")
     shown, code, _ = refreshed(project, "--dry-run")
     assert code == 0
-    assert (shown["build"]["nodes"]["model"], "model" in shown["test"]["nodes"]) == (42, False)
+    assert (shown["build"]["nodes"]["model"], "model" in shown["test"]["nodes"]) == (47, False)
     assert [space["chunks"] for space in shown["embed"]["spaces"]] == [1]
     assert project.contents("embedding") == {key: rows for key, rows in before.items() if key != "embedding"}
 

@@ -115,6 +115,8 @@ class ScratchProject:
         gc.collect()
         for path, content in self._edited.items():
             path.write_bytes(content)
+            if path.suffix != ".csv":
+                self._manifest = None
         self._edited.clear()
         self.environment = {}
         Path(f"{self.database_path}.wal").unlink(missing_ok=True)
