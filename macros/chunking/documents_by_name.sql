@@ -28,7 +28,6 @@
         {{ vector_runtime.as_text('null') }} as {{ column }},
         {%- endfor %}
         {{ vector_runtime.as_timestamp('null') }} as updated_utc
-    from (select 1 as one) as nothing
     where 1 = 0
     {%- endfor %}
 {%- endmacro %}

@@ -3,7 +3,7 @@
     {%- for column in model.columns.values() -%}
         {%- set built = existing.get(column.name, {'type': vector_runtime.ledger_declared_type(column.data_type)}) -%}
         {%- if built.type != vector_runtime.ledger_declared_type(column.data_type)
-            or (column.name not in existing and 'not null' in vector_runtime.ledger_column_definition(column)) -%}
+            or (column.name not in existing and not vector_runtime.ledger_is_nullable(column)) -%}
             {% do exceptions.raise_compiler_error(
                 "Ledger " ~ relation ~ " differs from its contract in the column " ~ column.name ~ ", and was not rebuilt before"
                 ~ " this run. Run `dbt run-operation upgrade_ledgers`.") %}

@@ -1,5 +1,4 @@
 {% macro ledger_column_definition(column) -%}
-    {%- set types = column.constraints | map(attribute='type') | map('string') | list -%}
-    {{ column.name }} {{ vector_runtime.ledger_type(column.data_type) }} {{ 'not null' if 'not_null' in types else 'null' }}
+    {{ column.name }} {{ vector_runtime.ledger_type(column.data_type) }} {{ 'null' if vector_runtime.ledger_is_nullable(column) else 'not null' }}
     {{- vector_runtime.ledger_compression(column) }}
 {%- endmacro %}

@@ -2,8 +2,7 @@
     {%- set found = [] -%}
     {%- set keys = vector_runtime.ledger_key_columns(ledger) -%}
     {%- for column in ledger.columns.values() -%}
-        {%- set types = column.constraints | map(attribute='type') | map('string') | list -%}
-        {%- set nullable = 'not_null' not in types and column.name not in keys -%}
+        {%- set nullable = vector_runtime.ledger_is_nullable(column) and column.name not in keys -%}
         {%- set built = shape.columns.get(column.name) -%}
         {%- set declared = vector_runtime.ledger_declared_type(column.data_type) -%}
         {%- if built is none -%}

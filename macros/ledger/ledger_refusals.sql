@@ -1,16 +1,17 @@
 {% macro ledger_refusals(member, members) -%}
     {%- set ledger = member.ledger -%}
     {%- set fit = vector_runtime.ledger_converted_sql(ledger, member.shape, member.conversion, 'try_cast') -%}
+    {%- set refused = "Ledger " ~ ledger.name ~ " cannot be brought into the shape of its contract: " -%}
     {%- set found = [] -%}
     {%- set queries = [] -%}
     {%- if member.rebuilt -%}
         {%- do found.extend(vector_runtime.ledger_strangers(member, members)) -%}
     {%- endif -%}
     {%- for column in ledger.columns.values() if member.reasons and column.name not in member.conversion.names
-        and 'not null' in vector_runtime.ledger_column_definition(column) -%}
+        and not vector_runtime.ledger_is_nullable(column) -%}
         {%- if run_query('select count(*) from ' ~ ledger.relation.render()).rows[0][0] -%}
             {%- do found.append(
-                "Ledger " ~ ledger.name ~ " cannot be brought into the shape of its contract: the column " ~ column.name
+                refused ~ "the column " ~ column.name
                 ~ " is new, and may not be null. Declare a conversion that says what it is (docs/operations.md);"
                 ~ " nothing was changed.") -%}
         {%- endif -%}
@@ -32,8 +33,7 @@
         {%- set row_count, example = run_query(query).rows[0].values() -%}
         {%- if row_count -%}
             {%- do found.append(
-                "Ledger " ~ ledger.name ~ " cannot be brought into the shape of its contract: "
-                ~ example.replace('\n', '\\n').replace('\r', '\\r')
+                refused ~ example.replace('\n', '\\n').replace('\r', '\\r')
                 ~ (" (and " ~ (row_count - 1) | int ~ " more)" if row_count > 1 else "")
                 ~ ". Correct what is stored, or declare a conversion (docs/operations.md); nothing was changed.") -%}
         {%- endif -%}

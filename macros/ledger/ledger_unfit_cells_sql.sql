@@ -20,7 +20,7 @@
                     'is longer than the ' ~ limit ~ ' characters of its column')) -%}
             {%- endif -%}
         {%- endif -%}
-        {%- if 'not null' in vector_runtime.ledger_column_definition(column) and (converted or built.nullable) -%}
+        {%- if not vector_runtime.ledger_is_nullable(column) and (converted or built.nullable) -%}
             {%- do cases.append((value ~ ' is null', column.name, 'is null, and may not be')) -%}
         {%- endif -%}
     {%- endfor -%}

@@ -24,7 +24,6 @@
     {%- if relation %}
     from {{ relation }}
     {%- else %}
-    from (select 1 as one) as nothing
     where 1 = 0
     {%- endif %}
 {%- endmacro %}
