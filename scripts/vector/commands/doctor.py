@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -18,7 +18,7 @@ from vector.engines import engine_for_target
 from vector.errors import VectorError
 from vector.project.profile import Target, find_project_dir, load_target, read_yaml
 from vector.project.relations import PACKAGE
-from vector.project.variables import Variables, load_variables, runtime_folder
+from vector.project.variables import Variables, load_variables, runtime_package
 from vector.project.versions import refuse_other_version
 from vector.providers import open_provider
 from vector.store import VectorStore
@@ -72,28 +72,24 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     """What is found, from the ground up. What stands on something wrong is not looked at."""
     yield _name_is_ours()
-    found, folder = _looked(lambda: find_project_dir(arguments.project_dir))
-    yield Finding("dbt project", folder is not None, found)
-    if folder is None:
-        return
-    installed = _package(folder)
-    yield installed
-    if read_yaml(folder / "dbt_project.yml").get("name") != PACKAGE:
-        yield _flag(folder)
-    yield _documents(folder, load_variables(folder))
-    found, target = _looked(lambda: load_target(folder, arguments.profiles_dir, arguments.target))
-    yield Finding("profile", target is not None, f"target {target.name} ({target.type})" if target else found)
-    if target is not None:
-        yield from _warehouse(target)
-
-
-def _looked(look: Callable[[], Any]) -> tuple[str, Any]:
-    """What was found, in words and as it is; None, and the error's words, where it cannot be."""
     try:
-        found = look()
+        folder = find_project_dir(arguments.project_dir)
     except VectorError as error:
-        return str(error), None
-    return str(found), found
+        yield Finding("dbt project", False, str(error))
+        return
+    yield Finding("dbt project", True, str(folder))
+    yield _package(folder)
+    project = read_yaml(folder / "dbt_project.yml")
+    if project.get("name") != PACKAGE:
+        yield _flag(project)
+    yield _documents(load_variables(folder), with_demo=project.get("name") == PACKAGE)
+    try:
+        target = load_target(folder, arguments.profiles_dir, arguments.target)
+    except VectorError as error:
+        yield Finding("profile", False, str(error))
+        return
+    yield Finding("profile", True, f"target {target.name} ({target.type})")
+    yield from _warehouse(target)
 
 
 def _name_is_ours() -> Finding:
@@ -110,14 +106,17 @@ def _name_is_ours() -> Finding:
 
 
 def _package(folder: Path) -> Finding:
-    if runtime_folder(folder) is None:
+    if runtime_package(folder) is None:
         return Finding("dbt package", False, f"{PACKAGE} is not installed in {folder}: `vector init`, then `dbt deps`")
-    found, _ = _looked(lambda: refuse_other_version(folder))
-    return Finding("dbt package", found == "None", found if found != "None" else f"{PACKAGE} {__version__}")
+    try:
+        refuse_other_version(folder)
+    except VectorError as error:
+        return Finding("dbt package", False, str(error))
+    return Finding("dbt package", True, f"{PACKAGE} {__version__}")
 
 
-def _flag(folder: Path) -> Finding:
-    flags = read_yaml(folder / "dbt_project.yml").get("flags") or {}
+def _flag(project: Mapping[str, Any]) -> Finding:
+    flags = project.get("flags") or {}
     if isinstance(flags, dict) and flags.get(FLAG) is True:
         return Finding("flags", True, f"{FLAG} is true")
     return Finding(
@@ -128,9 +127,10 @@ def _flag(folder: Path) -> Finding:
     )
 
 
-def _documents(folder: Path, variables: Variables) -> Finding:
+def _documents(variables: Variables, with_demo: bool) -> Finding:
+    """`with_demo`: what the variable `demo` is where it is not set."""
     named = [str(name) for name in variables.get("documents") or []]
-    if variables.get("demo", runtime_folder(folder) == folder) or variables.get("analytics_schema"):
+    if variables.get("demo", with_demo) or variables.get("analytics_schema"):
         named.append("those of the demo")
     if named:
         return Finding("documents", True, ", ".join(named))
@@ -167,8 +167,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     try:
         folder = find_project_dir(arguments.project_dir)
         variables = load_variables(folder)
-        runtime = runtime_folder(folder)
-        known = (read_yaml(runtime / "dbt_project.yml").get("vars") or {}) if runtime else variables.values
+        package = runtime_package(folder)
+        known = (package[1].get("vars") or {}) if package else variables.values
     except VectorError:
         return {}
     return {

@@ -17,6 +17,7 @@ from vector.commands.shared import add_command, print_result
 from vector.errors import ConfigurationError, UnusableInput
 from vector.project.profile import find_project_dir, read_yaml
 from vector.project.relations import PACKAGE
+from vector.project.variables import load_variables
 
 HELP = """examples:
   %(prog)s --git https://github.com/OWNER/REPOSITORY --from ticket --id ticket_id --text body
@@ -65,11 +66,11 @@ def _init(arguments: argparse.Namespace) -> int:
         raise UnusableInput(f"{folder} is the runtime's own project: go to yours")
     written = [_package(folder, arguments), _flag(project, content), _schema(project, content)]
     if arguments.relation:
-        name, path = _document(folder, arguments)
-        written += [path, _named(project, name)]
+        name, path = _document(folder, content, arguments)
+        written += [path, _named(folder, content, name)]
     paths = [str(path.relative_to(folder)) for path in dict.fromkeys(filter(None, written))]
     lines = [f"wrote {path}" for path in paths] or ["nothing was missing"]
-    if not arguments.relation and not _documents(read_yaml(project)):
+    if not arguments.relation and not _documents(folder):
         lines.append("no document model yet: name a model or a source's table by --from, see `vector init --help`")
     else:
         lines.append('next: dbt deps, vector refresh, vector search "a question"; `vector doctor` says what is missing')
@@ -78,11 +79,8 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _package(folder: Path, arguments: argparse.Namespace) -> Path | None:
-    path = folder / "packages.yml"
-    for name in ("packages.yml", "dependencies.yml"):
-        if (folder / name).is_file():
-            path = folder / name
-            break
+    files = [folder / name for name in ("packages.yml", "dependencies.yml")]
+    path = next((each for each in files if each.is_file()), files[0])
     there = (read_yaml(path).get("packages") or []) if path.is_file() else []
     if any(re.search(r"vector[-_]runtime", str(entry)) for entry in there) or (
         arguments.local and any(entry.get("local") == arguments.local for entry in there if isinstance(entry, dict))
@@ -94,48 +92,41 @@ def _package(folder: Path, arguments: argparse.Namespace) -> Path | None:
         lines = [f"  - git: {arguments.git}", f"    revision: v{__version__}"]
     else:
         raise UnusableInput("where the dbt package is to come from is not said: give --git URL, or --local DIR")
-    _extend(path, "packages", lines, {"packages": [*there, yaml.safe_load("\n".join(lines))[0]]})
+    _extend(path, "packages", lines)
     return path
 
 
 def _flag(path: Path, content: Mapping[str, Any]) -> Path | None:
-    flags = content.get("flags") or {}
-    if flags.get(FLAG) is True:
+    if (content.get("flags") or {}).get(FLAG) is True:
         return None
-    _extend(path, "flags", [f"  {FLAG}: true"], {**content, "flags": {**flags, FLAG: True}})
+    _extend(path, "flags", [f"  {FLAG}: true"])
     return path
 
 
 def _schema(path: Path, content: Mapping[str, Any]) -> Path | None:
-    models = content.get("models") or {}
-    if PACKAGE in models:
+    if PACKAGE in (content.get("models") or {}):
         return None
-    expected = {**read_yaml(path), "models": {**models, PACKAGE: {"+schema": "vector"}}}
-    _extend(path, "models", [f"  {PACKAGE}:", "    +schema: vector"], expected)
+    _extend(path, "models", [f"  {PACKAGE}:", "    +schema: vector"])
     return path
 
 
-def _documents(content: Mapping[str, Any]) -> list[str]:
-    variables = content.get("vars") or {}
-    return list((variables.get(PACKAGE) or {}).get("documents") or variables.get("documents") or [])
+def _documents(folder: Path) -> list[str]:
+    return list(load_variables(folder).get("documents") or [])
 
 
-def _named(path: Path, name: str) -> Path | None:
+def _named(folder: Path, content: Mapping[str, Any], name: str) -> Path | None:
     """Names the document model in the variables of the package."""
-    content = read_yaml(path)
-    named = _documents(content)
+    path, named = folder / "dbt_project.yml", _documents(folder)
     if name in named:
         return None
-    variables = content.get("vars") or {}
-    if PACKAGE in variables:
+    if PACKAGE in (content.get("vars") or {}):
         by_hand = f"documents: [{', '.join([*named, name])}]"
         raise ConfigurationError(f"{path}: set `{by_hand}` under `vars: {PACKAGE}:` yourself; the model is written")
-    lines = [f"  {PACKAGE}:", f"    documents: [{name}]"]
-    _extend(path, "vars", lines, {**content, "vars": {**variables, PACKAGE: {"documents": [name]}}})
+    _extend(path, "vars", [f"  {PACKAGE}:", f"    documents: [{name}]"])
     return path
 
 
-def _document(folder: Path, arguments: argparse.Namespace) -> tuple[str, Path | None]:
+def _document(folder: Path, content: Mapping[str, Any], arguments: argparse.Namespace) -> tuple[str, Path | None]:
     """Writes the document model, unless it is there: its name and its path."""
     parts = arguments.relation.split(".")
     for word in (*parts, arguments.id, arguments.text, arguments.title or "x", arguments.updated or "x"):
@@ -144,8 +135,7 @@ def _document(folder: Path, arguments: argparse.Namespace) -> tuple[str, Path | 
     if len(parts) > 2:
         raise UnusableInput(f"--from {arguments.relation}: name a model, or source.table")
     name = parts[-1].lower()
-    path = folder / str((read_yaml(folder / "dbt_project.yml").get("model-paths") or ["models"])[0])
-    path = path / f"vector_{name}.sql"
+    path = folder / str((content.get("model-paths") or ["models"])[0]) / f"vector_{name}.sql"
     if path.exists():
         return path.stem, None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,27 +162,34 @@ def _document_sql(name: str, parts: list[str], arguments: argparse.Namespace) ->
     )
 
 
-def _extend(path: Path, key: str, lines: list[str], expected: Mapping[str, Any]) -> None:
+def _extend(path: Path, key: str, lines: list[str]) -> None:
     """Puts lines below a key at the top of a YAML file, which is made if need be; comments stay. Raises
-    ConfigurationError, with the file as it was, where the file would not say what is expected then."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    heading = re.search(rf"^{key}:[ \t]*(#.*)?$\n?", text, re.MULTILINE)
+    ConfigurationError, with the file as it was, where it would not say then what it did with the lines added."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    heading = re.search(rf"^{key}:[ \t]*(#.*)?$\n?", before, re.MULTILINE)
     if heading:
-        indent = re.match(r"\n*(?:[ ]*#.*\n)*([ ]+|(?=- ))\S", text[heading.end() :])
+        head, tail = before[: heading.end()], before[heading.end() :]
+        indent = re.match(r"\n*(?:[ ]*#.*\n)*([ ]+|(?=- ))\S", tail)
         lines = [(indent[1] if indent else "  ") + line[2:] for line in lines]
-        before = text[: heading.end()]
-        text = f"{before}{'' if before.endswith(chr(10)) else chr(10)}{chr(10).join(lines)}\n{text[heading.end() :]}"
     else:
-        text = (
-            f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}\n{key}:\n{chr(10).join(lines)}\n".lstrip()
-        )
+        head, tail = f"{_whole_lines(before)}\n{key}:\n".lstrip(), ""
+    after = _whole_lines(head) + "".join(f"{line}\n" for line in lines) + tail
     found = None
     with suppress(yaml.YAMLError):
-        found = yaml.safe_load(text)
-    if not _same(found, expected):
+        found = yaml.safe_load(after)
+    if not _same(found, _with_added(yaml.safe_load(before) or {}, key, yaml.safe_load("\n".join(lines)))):
         told = " ".join(line.strip() for line in lines)
         raise ConfigurationError(f"{path} is written in a way that cannot be extended here: add `{told}` under {key}")
-    path.write_text(text, encoding="utf-8")
+    path.write_text(after, encoding="utf-8")
+
+
+def _whole_lines(text: str) -> str:
+    return text if not text or text.endswith("\n") else f"{text}\n"
+
+
+def _with_added(content: Mapping[str, Any], key: str, added: Any) -> dict[str, Any]:
+    there = content.get(key)
+    return {**content, key: [*(there or []), *added] if isinstance(added, list) else {**(there or {}), **added}}
 
 
 def _same(found: Any, expected: Any) -> bool:

@@ -35,29 +35,29 @@ def load_variables(project_dir: Path, given: Mapping[str, Any] | None = None) ->
     """
     path = project_dir / "dbt_project.yml"
     project = read_yaml(path)
-    runtime = runtime_folder(project_dir)
+    runtime = runtime_package(project_dir)
     if runtime is None:
         # A project without its packages: what it says for itself it may have meant for the runtime.
         own = {**_scoped(project, path, str(project.get("name")), PACKAGE), **(given or {})}
         return Variables(own, complete=False, own=frozenset(own))
     own = {**_scoped(project, path, PACKAGE), **(given or {})}
-    installed = runtime / "dbt_project.yml"
-    defaults = {} if runtime == project_dir else _scoped(read_yaml(installed), installed, PACKAGE)
+    folder, installed = runtime
+    defaults = {} if folder == project_dir else _scoped(installed, folder / "dbt_project.yml", PACKAGE)
     return Variables({**defaults, **own}, complete=True, own=frozenset(own))
 
 
-def runtime_folder(project_dir: Path) -> Path | None:
-    """The folder of the runtime's dbt package: the project itself, or the one among its packages; None where there is
-    none. Raises ConfigurationError when a file cannot be read."""
+def runtime_package(project_dir: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The folder of the runtime's dbt package and its dbt_project.yml: the project itself, or the one among its
+    packages; None where there is none. Raises ConfigurationError when a file cannot be read."""
     project = read_yaml(project_dir / "dbt_project.yml")
     if project.get("name") == PACKAGE:
-        return project_dir
+        return project_dir, project
     where = f"packages-install-path in {project_dir / 'dbt_project.yml'}"
     folder = project_dir / str(rendered(project.get("packages-install-path"), where) or "dbt_packages")
     # dbt names the folder after the package, but for a package that somebody has put there himself.
     for path in (folder / PACKAGE / "dbt_project.yml", *sorted(folder.glob("*/dbt_project.yml"))):
-        if path.is_file() and read_yaml(path).get("name") == PACKAGE:
-            return path.parent
+        if path.is_file() and (content := read_yaml(path)).get("name") == PACKAGE:
+            return path.parent, content
     return None
 
 

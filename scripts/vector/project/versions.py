@@ -6,15 +6,14 @@ from pathlib import Path
 
 from vector import __version__
 from vector.errors import ConfigurationError
-from vector.project.profile import read_yaml
-from vector.project.variables import runtime_folder
+from vector.project.variables import runtime_package
 
 
 def package_version(project_dir: Path) -> str | None:
     """The version of the dbt package, of the project itself or among its packages; None where it is not there, as on a
     host that only runs commands. Raises ConfigurationError when a file cannot be read."""
-    folder = runtime_folder(project_dir)
-    return None if folder is None else str(read_yaml(folder / "dbt_project.yml").get("version"))
+    package = runtime_package(project_dir)
+    return None if package is None else str(package[1].get("version"))
 
 
 def refuse_other_version(project_dir: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vector.errors import ConfigurationError
-from vector.project.variables import load_variables, runtime_folder
+from vector.project.variables import load_variables, runtime_package
 from vector.providers.base import DiscoveredModel
 
 _DEFAULT = "embedding_space_seed"
@@ -28,7 +28,8 @@ class SpaceSeed:
         """The seed of a dbt project: the one that the variable `embedding_spaces` names, else this runtime's own,
         which may be that of the installed package. Raises ConfigurationError when there is none."""
         name = load_variables(project_dir).get("embedding_spaces") or _DEFAULT
-        folders = (project_dir, runtime_folder(project_dir) or project_dir)
+        package = runtime_package(project_dir)
+        folders = (project_dir, package[0] if package else project_dir)
         found = (path for folder in folders for path in sorted(folder.glob(f"seeds/**/{name.split('.')[-1]}.csv")))
         path = next(found, None)
         if path is None:
