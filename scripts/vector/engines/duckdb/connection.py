@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from vector.engines.duckdb.engine import DuckDBEngine, first_line
-from vector.engines.duckdb.sessions import Sessions, set_option
+from vector.engines.duckdb.sessions import Sessions, interruptible, set_option
 from vector.errors import ConfigurationError, DatabaseBusy
 from vector.files import is_held
 from vector.project.profile import Target
@@ -25,6 +25,7 @@ _PLAIN = {
 _REMOTE = ("md:", "motherduck:", "s3:", "http:", "https:", "ducklake:")
 
 
+@interruptible()
 def connect(target: Target, relations: Relations) -> DuckDBEngine:
     """Opens the target's database for writing, with the target's extensions, secrets, attached databases and settings.
 
@@ -100,9 +101,10 @@ def _file_of(path: str) -> Path:
 
 def _opened(target: Target, path: str) -> duckdb.DuckDBPyConnection:
     try:
-        if target.settings.keys() <= _PLAIN:
-            return duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
-        return _opened_by_dbt(target)
+        with interruptible():
+            if target.settings.keys() <= _PLAIN:
+                return duckdb.connect(path, config=dict(target.settings.get("config_options") or {}))
+            return _opened_by_dbt(target)
     except ConfigurationError:
         raise
     except Exception as error:

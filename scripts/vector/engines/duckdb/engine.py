@@ -27,7 +27,7 @@ from vector.engines.base import (
 )
 from vector.engines.duckdb import queue as duckdb_queue
 from vector.engines.duckdb import search as duckdb_search
-from vector.engines.duckdb.sessions import Sessions, session
+from vector.engines.duckdb.sessions import Sessions, interruptible, session
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseFailed
 from vector.project.relations import Relations
@@ -83,7 +83,8 @@ class DuckDBEngine:
         self.relations = checked_relations(relations or Relations(schema))
         self.schema = self.relations.home.schema
         # With the catalog: a database file may be called like the schema.
-        self._catalog = catalog or connection.execute("select current_database()").fetchall()[0][0]
+        with interruptible():
+            self._catalog = catalog or connection.execute("select current_database()").fetchall()[0][0]
         self._staged_count = 0
         self._still_staged: list[str] = []
         self._working = False  # inside a transaction
@@ -145,7 +146,7 @@ class DuckDBEngine:
         database, which is open again by then, or when the disk is full."""
         self._follow()
         try:
-            with self.busy, _interruptible():
+            with self.busy, interruptible():
                 yield
         except duckdb.Error as error:
             if (told := self._sessions.error_of(error, self._opening)) is error:
@@ -374,17 +375,6 @@ def _folded(name: str) -> bytes:
 def first_line(message: object) -> str:
     """The first line of an error; DuckDB goes on with the statement."""
     return str(message).partition("\n")[0]
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        # What DuckDB makes of a signal whose handler raises, Ctrl-C's for one.
-        if type(error) is RuntimeError and "interrupted" in str(error):
-            raise KeyboardInterrupt(str(error)) from None
-        raise
 
 
 def _arrow_array(column: Column, values: list[Any]) -> pa.Array:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -104,6 +105,19 @@ class Sessions:
             return self.opening, session(self._first.connection, settings)
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Around whatever DuckDB runs. Raises KeyboardInterrupt for what DuckDB makes of a signal whose handler raises,
+    Ctrl-C's for one."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error) is RuntimeError and "interrupted" in str(error):
+            raise KeyboardInterrupt(str(error)) from None
+        raise
+
+
+@interruptible()
 def session(connection: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
     """A further session: a cursor of DuckDB is a connection, without the settings of the first."""
     cursor = connection.cursor()
