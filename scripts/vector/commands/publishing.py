@@ -84,7 +84,7 @@ def add_to(nested: Any) -> None:
     asked.add_argument("keys", nargs="+", metavar="KEY")
     asked.add_argument("--query-set", metavar="SET", help="only this set (default: all)")
     asked.add_argument("--top-k", type=positive, default=DEFAULT_TOP_K, metavar="N", help="hits a question (100)")
-    add_ranking_options(asked, BY_SOURCE.per_source)
+    add_ranking_options(asked, BY_SOURCE)
     live = add_command(nested, "publish", _publish, "make a space live, if it passes the gate", PUBLISH_HELP, True)
     live.add_argument("key", metavar="KEY")
     live.add_argument("--dry-run", action="store_true", help="check, and switch nothing")

@@ -20,7 +20,7 @@ from vector.commands.shared import (
 from vector.contracts.models import EmbeddingSpace
 from vector.project.profile import find_project_dir
 from vector.providers import open_provider
-from vector.search.policy import SearchPolicy
+from vector.search.policy import HYBRID, SearchPolicy
 from vector.search.redaction import redaction_is_set
 from vector.search.search import SearchResult, search
 from vector.store import VectorStore
@@ -29,7 +29,7 @@ from vector.wording import excerpt
 HELP = """examples:
   %(prog)s "Which moon has geysers?"
   %(prog)s "missions that returned samples" --source-type event --top-k 5
-  %(prog)s "solar wind" --mode hybrid --per-source 2 --tag lang=en --updated-from 2026-01-01
+  %(prog)s "solar wind" --mode dense --per-source 2 --tag lang=en --updated-from 2026-01-01
   %(prog)s "solar wind" --space minilm --json
 
 With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
@@ -51,7 +51,7 @@ def add_to(commands: Any) -> None:
     )
     filters.add_argument("--updated-from", type=moment, metavar="TIME", help="only sources updated then or later")
     filters.add_argument("--updated-before", type=moment, metavar="TIME", help="only sources updated before")
-    add_ranking_options(find)
+    add_ranking_options(find, HYBRID)
     log = find.add_argument_group("log")
     log.add_argument("--no-log", action="store_true", help="do not record the search")
     log.add_argument("--redact", action="store_true", help="record a hash of the question in place of it")
@@ -128,8 +128,8 @@ def _result_text(result: SearchResult) -> str:
     if not result.hits:
         lines.append(f"     nothing found: {_why_nothing(result)}")
     logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""
-    compared = "texts" if result.retrieval.policy["method"] == "lexical" else "vectors"
+    compared = {"dense": "by vectors", "lexical": "by words"}.get(result.retrieval.policy["method"], "by vectors and words")
     lines.append(
-        f"     {result.retrieval.candidate_count} {compared} compared in {result.retrieval.latency_ms:.0f} ms{logged}"
+        f"     {result.retrieval.candidate_count} chunks compared {compared} in {result.retrieval.latency_ms:.0f} ms{logged}"
     )
     return "\n".join(lines)

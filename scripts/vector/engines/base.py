@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -46,6 +46,15 @@ class SearchHit:
     chunk_id: str
     content_sha256: str
     score: float
+
+
+class Found(NamedTuple):
+    """What a search found: hits best first, ties by chunk id; of how many vectors that were compared; the mean of all
+    their scores, 0 where there are none."""
+
+    hits: list[SearchHit]
+    compared: int
+    mean: float
 
 
 @dataclass(frozen=True)
@@ -139,8 +148,8 @@ class Engine(Protocol):
         """What a constraint refused, in one line of the database's own words; None for an error of another kind."""
         ...
 
-    def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
-        """The best hits, best first, ties by chunk id; and the number of vectors compared."""
+    def search(self, request: SearchRequest) -> Found:
+        """The best of the current vectors that pass the filters."""
         ...
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:

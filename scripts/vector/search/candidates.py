@@ -10,11 +10,18 @@ import numpy as np
 
 from vector.contracts.ledgers import key_column
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.base import SearchHit, SearchRequest
+from vector.engines.base import Found, SearchHit, SearchRequest
 from vector.engines.filters import SearchFilters
-from vector.search.lexical import indexes_of
+from vector.engines.vector_cache import similarity
+from vector.search.lexical import LexicalIndex, indexes_of
 from vector.search.policy import SearchPolicy
-from vector.search.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
+from vector.search.ranking import (
+    above_the_mean,
+    first_of_each,
+    maximal_marginal_relevance,
+    reciprocal_rank_fusion,
+    scaled,
+)
 from vector.search.rerankers import load_reranker, reranked
 from vector.store import VectorStore
 
@@ -24,7 +31,8 @@ _KEY = key_column("chunk_id")
 @dataclass(frozen=True)
 class Candidate:
     """A chunk that may become a hit. `score` is what it is ranked by; `components` are the scores and ranks behind it:
-    dense, dense_rank, lexical, lexical_rank, fused, rerank, mmr, as far as there are any."""
+    dense, dense_rank, dense_mean, dense_max, lexical, lexical_rank, lexical_max, fused, rerank, mmr, as far as there
+    are any."""
 
     chunk_id: str
     content_sha256: str
@@ -79,20 +87,44 @@ def _candidates(asked: Asked, size: int) -> tuple[list[Candidate], int]:
         return _dense(asked, size)
     if asked.policy.mode == "lexical":
         return _lexical(asked, size)
-    dense, compared = _dense(asked, size)
-    lexical, _ = _lexical(asked, size)
-    return _fused(asked.policy.rrf_k, dense, lexical), compared
+    dense, lexical = _by_vectors(asked, size), _by_words(asked, size)
+    fuse = _fused_by_rank if asked.policy.fusion == "rrf" else _fused_by_score
+    return fuse(asked, dense, lexical), dense.compared
 
 
 def _dense(asked: Asked, size: int) -> tuple[list[Candidate], int]:
-    space = asked.space
-    hits, compared = asked.store.engine.search(
-        SearchRequest(space.embedding_space_id, asked.vector, space.distance_metric, size, asked.filters)
-    )
-    return _as_candidates("dense", hits), compared
+    found = _by_vectors(asked, size)
+    return _as_candidates("dense", found.hits), found.compared
 
 
 def _lexical(asked: Asked, size: int) -> tuple[list[Candidate], int]:
+    found = _by_words(asked, size)
+    return _as_candidates("lexical", found.hits), found.compared
+
+
+def _by_vectors(asked: Asked, size: int) -> Found:
+    space = asked.space
+    return asked.store.engine.search(
+        SearchRequest(space.embedding_space_id, asked.vector, space.distance_metric, size, asked.filters)
+    )
+
+
+@dataclass(frozen=True)
+class _FoundByWords:
+    """The best hits by words, best first; of how many texts; and the BM25 of any chunk that passes the filters."""
+
+    hits: list[SearchHit]
+    compared: int
+    index: LexicalIndex
+    text: str
+
+    def scores(self, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """The BM25 of those of the chunks that have a word of the question."""
+        hits, _ = self.index.best(self.text, len(chunk_ids), chunk_ids)
+        return {hit.chunk_id: hit.score for hit in hits}
+
+
+def _by_words(asked: Asked, size: int) -> _FoundByWords:
     engine, space_id = asked.store.engine, asked.space.embedding_space_id
     index = indexes_of(asked.store).current(engine, space_id, asked.policy.language)
     only = None
@@ -107,7 +139,8 @@ def _lexical(asked: Asked, size: int) -> tuple[list[Candidate], int]:
     hits, compared = index.best(asked.text, size, only)
     # The chunks may have changed since the index was found to be the current one.
     current = current_texts(asked.store, space_id, [hit.chunk_id for hit in hits])
-    return _as_candidates("lexical", [hit for hit in hits if current.get(hit.chunk_id) == hit.content_sha256]), compared
+    hits = [hit for hit in hits if current.get(hit.chunk_id) == hit.content_sha256]
+    return _FoundByWords(hits, compared, index, asked.text)
 
 
 def _as_candidates(part: str, hits: Sequence[SearchHit]) -> list[Candidate]:
@@ -117,14 +150,52 @@ def _as_candidates(part: str, hits: Sequence[SearchHit]) -> list[Candidate]:
     ]
 
 
-def _fused(k: int, *parts: Sequence[Candidate]) -> list[Candidate]:
-    scores = reciprocal_rank_fusion([[each.chunk_id for each in part] for part in parts], k)
-    found: dict[str, Candidate] = {}
-    for part in parts:
-        for each in part:
-            known = found.get(each.chunk_id, each)
-            found[each.chunk_id] = replace(known, components={**known.components, **each.components})
+def _fused_by_rank(asked: Asked, dense: Found, lexical: _FoundByWords) -> list[Candidate]:
+    rankings = [[hit.chunk_id for hit in part.hits] for part in (dense, lexical)]
+    scores = reciprocal_rank_fusion(rankings, asked.policy.rrf_k)
+    found = _joined(dense, lexical)
     return [_rescored(found[chunk_id], "fused", score) for chunk_id, score in scores.items()]
+
+
+def _fused_by_score(asked: Asked, dense: Found, lexical: _FoundByWords) -> list[Candidate]:
+    """Each chunk that one of the two found, by both of its scores, so that its place does not hang on the pool."""
+    found = _joined(dense, lexical)
+    of_words = {**lexical.scores([each for each in found if "lexical" not in found[each].components])}
+    of_vectors = _similarities(asked, [each for each in found.values() if "dense" not in each.components])
+    greatest = max((hit.score for hit in lexical.hits), default=0.0)
+    top = dense.hits[0].score if dense.hits else 0.0
+    behind = {"dense_mean": dense.mean, "dense_max": top, "lexical_max": greatest}
+    weight = asked.policy.dense_weight
+    fused = []
+    for chunk_id, each in found.items():
+        scores = {"dense": of_vectors.get(chunk_id), "lexical": of_words.get(chunk_id, 0.0), **each.components}
+        if scores["dense"] is None:
+            continue  # its vector went meanwhile
+        by_vectors = above_the_mean(scores["dense"], dense.mean, top)
+        by_words = scores["lexical"] / greatest if greatest else 0.0
+        # Rounded, so that no last digit of a sum decides.
+        score = round(weight * by_vectors + (1 - weight) * by_words, 9)
+        fused.append(_rescored(replace(each, components={**scores, **behind}), "fused", score))
+    return sorted(fused, key=lambda each: (-each.score, each.chunk_id))
+
+
+def _joined(dense: Found, lexical: _FoundByWords) -> dict[str, Candidate]:
+    """The candidates of both, with the scores and ranks that each gave them."""
+    found: dict[str, Candidate] = {}
+    for each in (*_as_candidates("dense", dense.hits), *_as_candidates("lexical", lexical.hits)):
+        known = found.get(each.chunk_id, each)
+        found[each.chunk_id] = replace(known, components={**known.components, **each.components})
+    return found
+
+
+def _similarities(asked: Asked, candidates: Sequence[Candidate]) -> dict[str, float]:
+    """The score by their vectors of chunks that are not among the best by it."""
+    vectors = _vectors(asked, candidates) if candidates else {}
+    if not vectors:
+        return {}
+    matrix = np.asarray(list(vectors.values()), dtype=np.float32)
+    scores = similarity(matrix, asked.vector, asked.space.distance_metric)
+    return dict(zip(vectors, map(float, scores), strict=True))
 
 
 def _rescored(candidate: Candidate, name: str, score: float) -> Candidate:

@@ -18,7 +18,7 @@ from vector.errors import ConfigurationError
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
 from vector.providers.unknown_tokens import MOST_UNKNOWN
 from vector.search.candidates import Asked, Candidate, choose, chunk_details
-from vector.search.policy import DENSE, SearchPolicy, is_count
+from vector.search.policy import HYBRID, SearchPolicy, is_count
 from vector.search.redaction import redacted, redaction_is_set
 from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
@@ -102,14 +102,14 @@ def search(
     tags: Iterable[tuple[str, str]] | Mapping[str, str] = (),
     updated_from: date | None = None,
     updated_before: date | None = None,
-    policy: SearchPolicy = DENSE,
+    policy: SearchPolicy = HYBRID,
     redact: bool | None = None,
 ) -> SearchResult:
     """The `top_k` current chunks that answer the question best in the space, best first, ties by chunk id.
 
     Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
     `log` is false, with the run and the evaluation question that it is of, if any. The filters are those of
-    SearchFilters; without a `policy`, chunks rank by their vectors alone. A lexical policy needs no `provider`.
+    SearchFilters; without a `policy`, chunks rank by their vectors and their words. A lexical policy needs no `provider`.
     Words are compared in the policy's language, or else the warehouse's.
     `redact`: log the question as its hash only; by default what `redaction_is_set` says, and not for an evaluation
     question, which stands in a seed.
@@ -167,7 +167,7 @@ def search_question(
     question: Question,
     top_k: int = 10,
     filters: SearchFilters = NO_FILTERS,
-    policy: SearchPolicy = DENSE,
+    policy: SearchPolicy = HYBRID,
     log: bool = True,
     redact: bool = False,
     **of_run: Any,

@@ -467,13 +467,14 @@ def test_search_equals_numpy(warehouse, store, metric, source_types):
     )
     rows = [row for row in rows if not source_types or row[1] in source_types]
     request = SearchRequest(space.embedding_space_id, query, metric, 10, SearchFilters(source_types))
-    hits, compared = store.engine.search(request)
+    hits, compared, mean = store.engine.search(request)
     assert compared == len(rows)
     if not rows:
-        assert hits == []
+        assert (hits, mean) == ([], 0)
         return
     matrix = np.asarray([store.engine.decode_vector(row[2]) for row in rows], dtype=np.float32)
     scores = dict(zip((row[0] for row in rows), similarity(matrix, query, metric).tolist(), strict=True))
+    assert mean == pytest.approx(np.mean(list(scores.values())), abs=1e-6)
     best = sorted(scores, key=lambda chunk_id: -scores[chunk_id])[:10]
     assert [hit.score for hit in hits] == pytest.approx([scores[chunk_id] for chunk_id in best], abs=1e-5)
     assert [hit.score for hit in hits] == pytest.approx([scores[hit.chunk_id] for hit in hits], abs=1e-5)
@@ -503,7 +504,7 @@ def test_filters_are_what_python_would_filter(warehouse, store, filters):
 
     wanted = {source.source_id for source in store.list_sources() if passes(source)}
     vector = np.ones(space.dimensions, np.float32)
-    hits, compared = store.engine.search(SearchRequest(space.embedding_space_id, vector, "cosine", 100_000, filters))
+    hits, compared, _ = store.engine.search(SearchRequest(space.embedding_space_id, vector, "cosine", 100_000, filters))
     expected = {chunk.chunk_id for chunk in store.list_chunks() if chunk.source_id in wanted}
     assert {hit.chunk_id for hit in hits} == expected
     assert compared == len(expected)
@@ -669,7 +670,7 @@ def test_the_second_search_reads_no_vector_again(warehouse, store):
         pytest.skip("DuckDB compares vectors itself")
     (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
     request = SearchRequest(space.embedding_space_id, np.ones(space.dimensions, np.float32), "cosine", 5)
-    first, _ = store.engine.search(request)
+    first = store.engine.search(request).hits
     read = []
     stream = store.engine.stream
     store.engine.stream = lambda *arguments: read.append(arguments) or stream(*arguments)

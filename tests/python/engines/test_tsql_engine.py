@@ -497,11 +497,11 @@ def test_a_search_filters_on_the_server_by_parameters(engine, connection, server
         (r"select searched\.chunk_id from \[vector\]\.\[chunk\]", [("c1",), ("c2",)]),
         (r"searched\.vector", [("c1", "h1", "[1,0]"), ("c2", "h2", "[0,1]")]),
     ]
-    hits, compared = engine.search(
+    hits, compared, mean = engine.search(
         SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, SearchFilters(("page", HOSTILE), ("page:1",)))
     )
     assert [hit.chunk_id for hit in hits] == ["c2"]
-    assert compared == 2
+    assert (compared, mean) == (2, 0.5)
     (filtered,) = [call for call in connection.calls if "from [vector].[chunk] as searched" in call.get("sql", "")]
     assert filtered["sql"].endswith(
         "where searched.retired_utc is null and searched.source_type in (?, ?) and searched.source_id in (?)"
@@ -521,7 +521,7 @@ def test_tags_and_dates_of_a_source_are_conditions_of_the_server(engine, connect
         updated_from=datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2))),
         updated_before=datetime(2026, 2, 1),
     )
-    hits, _ = engine.search(SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, filters))
+    hits, *_ = engine.search(SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, filters))
     assert [hit.chunk_id for hit in hits] == ["c1"]
     (filtered,) = [call for call in connection.calls if "source.tags_json" in call.get("sql", "")]
     assert "searched.source_id in (select source.source_id from [vector].[source_registry]" in filtered["sql"]

@@ -19,7 +19,14 @@ from vector.providers.hash import HashProvider
 from vector.search.language import known_languages, search_language, stop_words
 from vector.search.lexical import INDEXES, K1, B, LexicalIndexes, build_index, indexes_of
 from vector.search.policy import SearchPolicy
-from vector.search.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
+from vector.search.ranking import (
+    above_the_mean,
+    first_of_each,
+    maximal_marginal_relevance,
+    reciprocal_rank_fusion,
+    scaled,
+)
+from vector.search.replay import replay
 from vector.search.search import Question, embed_question, search, search_question
 from vector.search.tokens import Analyzer
 
@@ -40,6 +47,17 @@ def test_fusion_is_the_sum_of_reciprocal_ranks(rankings, k):
     fused = reciprocal_rank_fusion(rankings, k)
     assert fused == pytest.approx(expected)
     assert list(fused) == sorted(fused, key=lambda each: (-fused[each], each))
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9))
+def test_what_is_above_the_mean_keeps_its_order_between_0_and_1(scores):
+    mean = float(np.mean(scores))
+    found = [above_the_mean(score, mean, max(scores)) for score in scores]
+    assert max(found) == 1
+    assert all(0 <= value <= 1 for value in found)
+    assert all(value == 0 for score, value in zip(scores, found, strict=True) if score <= mean and score < max(scores))
+    in_order = [value for _, value in sorted(zip(scores, found, strict=True))]
+    assert in_order == sorted(found)
 
 
 def mmr_by_definition(relevance, vectors, trade_off, count):
@@ -368,10 +386,55 @@ def ask(store, space):
     return asked
 
 
-def test_hybrid_is_the_fusion_of_its_parts(ask, store):
-    dense, lexical = ask(mode="dense", top_k=100), ask(mode="lexical", top_k=100)
-    hybrid = ask(mode="hybrid", top_k=300, pool=100)
-    assert lexical.hits
+def test_hybrid_is_the_weighted_sum_of_both_scores(ask, store):
+    everything = 1000
+    dense, lexical = ask(mode="dense", top_k=everything), ask(mode="lexical", top_k=everything)
+    hybrid = ask(mode="hybrid", top_k=everything, dense_weight=0.25)
+    assert hybrid.retrieval.policy == {
+        "method": "hybrid", "distance_metric": "cosine", "fusion": {"name": "score_fusion", "dense_weight": 0.25},
+        "bm25": {"k1": 1.5, "b": 0.75, "language": "english"}, "pool": 10 * everything,
+    }  # fmt: skip
+    of_words = {hit.chunk_id: hit.score for hit in lexical.hits}
+    of_vectors = {hit.chunk_id: hit.score for hit in dense.hits}
+    assert len(of_words) < len(of_vectors) < everything
+    mean, top, greatest = np.mean(list(of_vectors.values())), max(of_vectors.values()), max(of_words.values())
+    expected = {
+        each: 0.25 * max(0, (score - mean) / (top - mean)) + 0.75 * of_words.get(each, 0) / greatest
+        for each, score in of_vectors.items()
+    }
+    assert {hit.chunk_id: hit.score for hit in hybrid.hits} == pytest.approx(expected, abs=1e-6)
+    assert hybrid.hits == sorted(hybrid.hits, key=lambda hit: (-hit.score, hit.chunk_id))
+    for hit in hybrid.hits:
+        behind = hit.components
+        assert behind["dense_mean"] == pytest.approx(mean, abs=1e-6)
+        assert (behind["dense_max"], behind["lexical_max"]) == (top, greatest)
+        assert (behind["dense"], behind["lexical"]) == (of_vectors[hit.chunk_id], of_words.get(hit.chunk_id, 0))
+        recomputed = 0.25 * above_the_mean(behind["dense"], behind["dense_mean"], behind["dense_max"])
+        assert hit.score == behind["fused"] == round(recomputed + 0.75 * behind["lexical"] / behind["lexical_max"], 9)
+
+
+@pytest.mark.parametrize("filters", [{}, {"source_types": ["event"]}])
+def test_a_fused_score_does_not_hang_on_the_pool(store, space, filters):
+    def asked(pool):
+        policy = SearchPolicy("hybrid", pool=pool)
+        return search(store, space, HashProvider(space), QUESTION, 5, policy=policy, log=False, **filters).hits
+
+    every = {hit.chunk_id: hit for hit in search(
+        store, space, HashProvider(space), QUESTION, 1000, policy=SearchPolicy("hybrid"), log=False, **filters
+    ).hits}  # fmt: skip
+    for pool in (5, 6, 20, 500):
+        for hit in asked(pool):
+            assert hit.score == pytest.approx(every[hit.chunk_id].score, abs=1e-6)
+    assert [hit.chunk_id for hit in asked(500)] == list(every)[:5]
+
+
+def test_without_a_word_found_hybrid_has_the_order_of_the_vectors(ask):
+    found = [[hit.chunk_id for hit in ask("zyzzyva", mode=mode, top_k=20).hits] for mode in ("hybrid", "dense")]
+    assert found[0] == found[1]
+
+
+def test_hybrid_by_ranks_is_the_fusion_of_its_parts(ask, store):
+    hybrid = ask(mode="hybrid", top_k=300, pool=100, fusion="rrf")
     assert hybrid.retrieval.policy == {
         "method": "hybrid", "distance_metric": "cosine", "fusion": {"name": "reciprocal_rank_fusion", "k": 60},
         "bm25": {"k1": 1.5, "b": 0.75, "language": "english"}, "pool": 300,
@@ -391,6 +454,8 @@ def test_hybrid_is_the_fusion_of_its_parts(ask, store):
 
 def test_component_scores_are_logged(ask, store):
     result = ask(mode="hybrid", mmr=0.5, log=True)
+    (replayed,) = replay(store, [store.get_retrieval(result.retrieval.retrieval_id)])
+    assert (replayed.not_replayed, replayed.changes) == (None, [])
     logged = store.list_retrieval_hits(result.retrieval.retrieval_id)
     assert [hit.metadata for hit in logged] == [hit.components for hit in result.hits]
     assert all({"fused", "mmr"} <= hit.metadata.keys() for hit in logged)
@@ -589,7 +654,7 @@ def test_the_command_searches_in_every_mode(project):
         assert [(hit["score"], hit["components"]) for hit in printed["hits"]] == [
             (score, json.loads(metadata)) for score, metadata in logged
         ]
-    assert project.vector("search", QUESTION, "--mode", "lexical").stdout.splitlines()[-1].split()[1] == "texts"
+    assert " chunks compared by words in " in project.vector("search", QUESTION, "--mode", "lexical").stdout
 
 
 def test_nothing_found_says_why_and_no_library_speaks(project, capfd):

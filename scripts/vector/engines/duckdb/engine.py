@@ -18,8 +18,8 @@ import pyarrow as pa
 from vector.contracts.ledgers import Column
 from vector.engines.base import (
     ClaimRequest,
+    Found,
     Result,
-    SearchHit,
     SearchRequest,
     checked_identifier,
     checked_relations,
@@ -296,7 +296,7 @@ class DuckDBEngine:
             return re.sub(r"^\w+ Error: (Failed to commit: )?", "", first_line(error))
         return None
 
-    def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
+    def search(self, request: SearchRequest) -> Found:
         """Exact search in SQL: every current vector of the space that passes the filters is compared."""
         return duckdb_search.search(self, request)
 

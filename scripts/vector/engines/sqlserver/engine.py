@@ -23,8 +23,8 @@ import orjson
 from vector.contracts.ledgers import Column
 from vector.engines.base import (
     ClaimRequest,
+    Found,
     Result,
-    SearchHit,
     SearchRequest,
     as_plain_numbers,
     checked_identifier,
@@ -266,7 +266,7 @@ class SqlServerEngine:
         """What a constraint refused, in one line of the server's words; None for an error of another kind."""
         return sqlserver_errors.refused_by_constraint(error)
 
-    def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
+    def search(self, request: SearchRequest) -> Found:
         """Exact search, over a local copy of the space's vectors or in blocks."""
         return sqlserver_search.search(self, self.cache, request)
 

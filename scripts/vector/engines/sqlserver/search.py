@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from vector.contracts.ledgers import key_column
-from vector.engines.base import Engine, SearchHit, SearchRequest
+from vector.engines.base import Engine, Found, SearchHit, SearchRequest
 from vector.engines.vector_cache import CachedVectors, VectorCache, tell_unusable, usable_vector
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
 
 
-def search(engine: Engine, cache: VectorCache, request: SearchRequest) -> tuple[list[SearchHit], int]:
-    """The best hits, best first, ties by chunk id; and the number of vectors compared. Filters are answered by the
-    server in every case."""
+def search(engine: Engine, cache: VectorCache, request: SearchRequest) -> Found:
+    """The best of the current vectors that pass the filters, which are answered by the server in every case."""
     source = CurrentVectors(engine, request.embedding_space_id, len(request.vector))
     chunk_ids = _filtered_chunks(engine, request)
     cached = cache.current(source) if _has_row_versions(engine) else None
@@ -72,20 +71,18 @@ def _filtered_chunks(engine: Engine, request: SearchRequest) -> list[str] | None
     return [row[0] for row in rows]
 
 
-def _search_in_blocks(
-    source: CurrentVectors, request: SearchRequest, chunk_ids: list[str] | None
-) -> tuple[list[SearchHit], int]:
+def _search_in_blocks(source: CurrentVectors, request: SearchRequest, chunk_ids: list[str] | None) -> Found:
     """Without a copy: a block of vectors at a time, keeping the best so far, so that memory stays flat."""
     best: list[SearchHit] = []
-    compared = 0
+    compared, total = 0, 0.0
     rows = source.current_vectors(chunk_ids)
     while block := list(islice(rows, _BLOCK)):
         ids, hashes, vectors = zip(*block, strict=True)
         found = CachedVectors(0, np.asarray(ids), np.asarray(hashes), np.asarray(vectors, dtype=np.float32))
-        hits, count = found.best(request.vector, request.distance_metric, request.top_k)
+        hits, count, mean = found.best(request.vector, request.distance_metric, request.top_k)
         best = sorted([*best, *hits], key=lambda hit: (-hit.score, hit.chunk_id))[: request.top_k]
-        compared += count
-    return best, compared
+        compared, total = compared + count, total + count * mean
+    return Found(best, compared, total / compared if compared else 0.0)
 
 
 def _has_row_versions(engine: Engine) -> bool:
