@@ -83,6 +83,21 @@ def test_a_second_build_and_embed_write_nothing_but_their_run(warehouse):
     assert live.ledger_rows(warehouse, "job", "run") == before
 
 
+def test_killed_while_embedding_then_complete(warehouse):
+    # Early, as a stand-in loses the tables of foreign keys after some changes of its views. No text becomes longer.
+    again = [{**row, "summary": row["summary"][:-1] + "!"} for row in warehouse.rows("event")]
+    warehouse.write_rows("event", again)
+    warehouse.refresh()
+    started = warehouse.start("embed", "--batch-size", "1", "--concurrency", "1")
+    time.sleep(1.0)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    warehouse.embed()
+    assert json.loads(warehouse.vector("embed", "--plan", "--json").stdout)["spaces"][0]["chunks"] == 0
+    done = warehouse.test("--select", "embedding", "embedding_current", "embedding_pending")
+    assert done.success, done.output
+
+
 def test_a_full_refresh_loses_nothing(warehouse):
     before = live.ledger_rows(warehouse)
     warehouse.build("--full-refresh")
@@ -523,19 +538,6 @@ def test_hybrid_search_fuses_vectors_and_words(warehouse, store):
     ]
     (replayed,) = replay(store, [store.get_retrieval(result.retrieval.retrieval_id)])
     assert (replayed.not_replayed, replayed.changes) == (None, [])
-
-
-def test_killed_while_embedding_then_complete(warehouse):
-    warehouse.write_rows("event", [{**row, "summary": row["summary"] + " Again."} for row in warehouse.rows("event")])
-    warehouse.refresh()
-    started = warehouse.start("embed", "--batch-size", "1", "--concurrency", "1")
-    time.sleep(1.0)
-    started.send_signal(signal.SIGKILL)
-    started.wait()
-    warehouse.embed()
-    assert json.loads(warehouse.vector("embed", "--plan", "--json").stdout)["spaces"][0]["chunks"] == 0
-    done = warehouse.test("--select", "embedding", "embedding_current", "embedding_pending")
-    assert done.success, done.output
 
 
 def test_sessions_that_create_one_space_at_once_write_one_row(warehouse):
