@@ -177,7 +177,7 @@ def test_search_prints_on_any_stream_what_it_logs(project, encoding):
     assert (text.returncode, text.stderr) == (0, b"")
     shown = text.stdout.decode(encoding)
     assert shown.startswith(QUESTION.encode(encoding, "replace").decode(encoding))
-    assert "compared in" in shown
+    assert "compared by" in shown
     done = script(project, "search", QUESTION, "--json", encoding=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout.decode(encoding))["query"] == QUESTION, "nothing is lost in JSON"
