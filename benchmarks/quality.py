@@ -141,7 +141,8 @@ def _measured(collection: Collection, given: argparse.Namespace) -> list[list]:
     reference = REFERENCE.get(collection.name, {})
     rows = []
     for (mode, language), (ndcg, recall, seconds) in figures.items():
-        known = "{:.3f} ({:.2f})".format(*reference[mode.split()[0]]) if mode.split()[0] in reference and not given.chunked else "-"
+        of_mode = None if given.chunked else reference.get(mode.split()[0])
+        known = "{:.3f} ({:.2f})".format(*of_mode) if of_mode else "-"
         milliseconds = 1000 * seconds / len(collection.judgments)
         rows.append(
             [collection.name, *sizes, mode, language or "-", f"{ndcg:.3f}", f"{recall:.2f}", known, milliseconds]
