@@ -128,8 +128,7 @@ def _result_text(result: SearchResult) -> str:
     if not result.hits:
         lines.append(f"     nothing found: {_why_nothing(result)}")
     logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""
-    compared = {"dense": "by vectors", "lexical": "by words"}.get(result.retrieval.policy["method"], "by vectors and words")
-    lines.append(
-        f"     {result.retrieval.candidate_count} chunks compared {compared} in {result.retrieval.latency_ms:.0f} ms{logged}"
-    )
+    by = {"dense": "vectors", "lexical": "words"}.get(result.retrieval.policy["method"], "vectors and words")
+    compared = f"{result.retrieval.candidate_count} chunks compared by {by}"
+    lines.append(f"     {compared} in {result.retrieval.latency_ms:.0f} ms{logged}")
     return "\n".join(lines)

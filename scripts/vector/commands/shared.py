@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import math
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
+from vector.commands.output import leave as leave
 from vector.commands.output import print_json, print_text
+from vector.commands.output import say as say
+from vector.commands.output import terminating as terminating
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
@@ -25,7 +24,7 @@ from vector.search.policy import FUSIONS, MODES, SearchPolicy
 from vector.spaces.publications import History, default_space
 from vector.store import VectorStore
 from vector.store.spaces import ACTIVATE, active_space_of_key
-from vector.wording import SPACES, one_line, printable
+from vector.wording import SPACES, printable
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -245,26 +244,3 @@ def print_result(
         print_json(value if error is None else {**value, "error": error}, stored)
     elif text:
         print_text(text, stored)
-
-
-def say(line: str) -> None:
-    """Prints a line on stderr, printable. Who closed it does not want to know, and that must not change how a command
-    ends."""
-    with suppress(OSError, ValueError):
-        print(one_line(line), file=sys.stderr, flush=True)
-
-
-def terminating() -> list[signal.Signals]:
-    """The signals by which others end a command: SIGTERM; on Windows SIGBREAK, of Ctrl-Break and of a console that is
-    closed, too."""
-    return [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-
-
-def leave(code: int) -> NoReturn:
-    """Ends the process at once. At its ordinary end Python joins the threads of every pool, daemons or not, and so
-    would wait for a model server that nobody else waits for any more."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(code)

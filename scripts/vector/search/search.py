@@ -109,8 +109,8 @@ def search(
 
     Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
     `log` is false, with the run and the evaluation question that it is of, if any. The filters are those of
-    SearchFilters; without a `policy`, chunks rank by their vectors and their words. A lexical policy needs no `provider`.
-    Words are compared in the policy's language, or else the warehouse's.
+    SearchFilters; without a `policy`, chunks rank by their vectors and their words. A lexical policy needs no
+    `provider`. Words are compared in the policy's language, or else the warehouse's.
     `redact`: log the question as its hash only; by default what `redaction_is_set` says, and not for an evaluation
     question, which stands in a seed.
 
