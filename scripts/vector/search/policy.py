@@ -40,6 +40,7 @@ class SearchPolicy:
     pool        candidates of each part of hybrid, of MMR and of the reranker; by default ten a hit, at least 100
     rrf_k       the constant of reciprocal rank fusion
     language    the language of the words that are compared, or none; by default the warehouse's
+    evidence_max_tokens  the budget of the evidence that the hits are for; changes no hit, and is logged with them
 
     Raises ConfigurationError on a value that is none of these.
     """
@@ -52,6 +53,7 @@ class SearchPolicy:
     pool: int | None = None
     rrf_k: int = RRF_K
     language: str | None = None
+    evidence_max_tokens: int | None = None
 
     def __post_init__(self) -> None:
         self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
@@ -59,7 +61,9 @@ class SearchPolicy:
         self._require(self.per_source is None or is_count(self.per_source), "per_source", "a whole number from 1")
         self._require(self.mmr is None or (_is_number(self.mmr) and 0 <= self.mmr <= 1), "mmr", "a number from 0 to 1")
         self._require(self.rerank is None or isinstance(self.rerank, str), "rerank", "the name of a reranker")
-        self._require(self.pool is None or is_count(self.pool), "pool", "a whole number from 1")
+        for name in ("pool", "evidence_max_tokens"):
+            value = getattr(self, name)
+            self._require(value is None or is_count(value), name, "a whole number from 1")
         self._require(_is_number(self.rrf_k) and self.rrf_k >= 0, "rrf_k", "a number from 0")
         if self.language not in (None, NEUTRAL):
             known = known_languages()
@@ -96,6 +100,7 @@ class SearchPolicy:
             "per_source": self.per_source,
             "mmr": self.mmr,
             "rerank": self.rerank,
+            "evidence_max_tokens": self.evidence_max_tokens,
         }
         return {name: value for name, value in used.items() if value is not None}
 
@@ -119,7 +124,7 @@ class SearchPolicy:
         for name, value in (("bm25", bm25), ("fusion", fusion)):
             if not isinstance(value, dict):
                 raise ConfigurationError(f"search policy: {name} is {value!r}; it must be an object")
-        names = ("min_score", "per_source", "mmr", "rerank", "pool")
+        names = ("min_score", "per_source", "mmr", "rerank", "pool", "evidence_max_tokens")
         return cls(
             mode=given.get("method", "dense"),
             rrf_k=fusion.get("k", RRF_K),
