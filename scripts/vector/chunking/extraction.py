@@ -1,4 +1,4 @@
-"""Text out of payloads: HTML, wikitext, and the texts that a JSON path finds in an API's reply.
+"""Text out of payloads: HTML, articles, wikitext, and the texts that a JSON path finds in an API's reply.
 
 The libraries are those of the extra `jobs`, imported on use. Nothing here is limited in time or memory: what anybody
 may have written is read by vector.chunking.extraction_process.
@@ -7,23 +7,28 @@ may have written is read by vector.chunking.extraction_process.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
+from vector.chunking.articles import Article, read_article, together
 from vector.chunking.markup import extra_installed, html_text, wikitext_text
 from vector.errors import InvalidRecord, SourceUnreadable
 
-FORMATS = ("text", "html", "wikitext", "json")
+FORMATS = ("text", "html", "article", "wikitext", "json")
 # Of a JSONPath query, in code points.
 LONGEST_JSON_PATH = 1000
 # What a value found in JSON may be.
-VALUE_FORMATS = ("text", "html", "wikitext")
+VALUE_FORMATS = ("text", "html", "article", "wikitext")
 
 _BY_EXTENSION = {
     ".txt": "text", ".text": "text", ".md": "text", ".html": "html", ".htm": "html", ".xhtml": "html",
     ".wiki": "wikitext", ".wikitext": "wikitext", ".mediawiki": "wikitext", ".json": "json",
 }  # fmt: skip
-_PACKAGES = {"html": "inscriptis", "wikitext": "mwparserfromhell", "json": "python-jsonpath"}
+_PACKAGES = {
+    "html": ("inscriptis",), "article": ("inscriptis", "mwparserfromhell", "trafilatura"),
+    "wikitext": ("mwparserfromhell",), "json": ("python-jsonpath",),
+}  # fmt: skip
 # Functions of JSONPath that take one.
 _REGULAR_EXPRESSIONS = ("match", "search")
 
@@ -41,22 +46,33 @@ def check_json_path(json_path: str) -> None:
 
 
 def extract_text(payload: str, text_format: str, json_path: str | None = None, value_format: str = "text") -> str:
-    """The text of a payload in one of FORMATS. Of JSON: the strings that `json_path` finds, in document order, each
-    in `value_format`, with an empty line between them.
+    """The text of what `extract` gives."""
+    return extract(payload, text_format, json_path, value_format).text
+
+
+def extract(payload: str, text_format: str, json_path: str | None = None, value_format: str = "text") -> Article:
+    """The text of a payload in one of FORMATS; of an `article` its title and headings too. Of JSON: the strings that
+    `json_path` finds, in document order, each in `value_format`, with an empty line between them.
 
     Raises SourceUnreadable when the payload is not of its format or the path finds no string, ConfigurationError when
     a library is not installed.
     """
     if text_format == "json":
-        return "\n\n".join(extract_text(value, value_format) for value in _values(payload, json_path or "$"))
+        return together([extract(value, value_format) for value in _values(payload, json_path or "$")])
+    if text_format == "article":
+        return read_article(payload)
     if text_format == "html":
-        return html_text(payload)
-    return wikitext_text(payload) if text_format == "wikitext" else payload
+        return Article(html_text(payload))
+    return Article(wikitext_text(payload) if text_format == "wikitext" else payload)
 
 
 def extractor_versions(*formats: str) -> dict[str, str]:
-    """The libraries that read these formats, with their versions."""
-    return {_PACKAGES[name]: metadata.version(_PACKAGES[name]) for name in formats if name in _PACKAGES}
+    """The libraries that read these formats, with their versions, as far as they are installed."""
+    found = {}
+    for package in dict.fromkeys(package for name in formats for package in _PACKAGES.get(name, ())):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def _values(payload: str, json_path: str) -> list[str]:

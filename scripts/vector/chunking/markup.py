@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from vector.errors import ConfigurationError, SourceUnreadable
@@ -23,52 +23,75 @@ def html_text(html: str) -> str:
 
     Raises SourceUnreadable when the elements are nested deeper than Python's stack.
     """
+    tree = parsed_html(html)
+    return "" if tree is None else laid_out(tree)
+
+
+def parsed_html(html: str) -> Any:
+    """The document's element of lxml; None where there is nothing but comments."""
     with extra_installed():
-        from inscriptis import Inscriptis
         from lxml.etree import ParserError
         from lxml.html import HTMLParser, document_fromstring
-
-        from vector.chunking.html_layout import layout
     if not html.strip():
-        return ""
+        return None
     # By default, libxml2 silently leaves out what is nested deeper than 256 elements. What the document declares of
     # its encoding was for its bytes.
-    parser = HTMLParser(huge_tree=True, encoding="utf-8")
     try:
-        tree = document_fromstring(html.encode(), parser=parser)
-        ampersand = _hide_ampersands(tree)
+        return document_fromstring(html.encode(), parser=HTMLParser(huge_tree=True, encoding="utf-8"))
+    except ParserError:
+        return None
+
+
+def laid_out(tree: Any) -> str:
+    """The words of a document that was parsed, which this changes. Raises SourceUnreadable as html_text."""
+    with extra_installed():
+        from inscriptis import Inscriptis
+
+        from vector.chunking.html_layout import layout
+    ampersand = _hide_ampersands(tree)
+    try:
         return Inscriptis(tree, layout()).get_text().replace(ampersand, "&")
-    except ParserError:  # nothing but comments, say
-        return ""
     except RecursionError:
         raise SourceUnreadable("HTML: the elements are nested too deeply to be read") from None
+
+
+def unused_characters(texts: Iterable[str], count: int) -> list[str]:
+    """Characters of Unicode's private use that none of the texts has."""
+    present = set().union(*texts)
+    private = chain(range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
+    return list(islice((chr(code) for code in private if chr(code) not in present), count))
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
+def storable_xml(text: str) -> str:
+    """The text with U+FFFD for what lxml reads and does not take."""
+    return _CONTROLS.sub("\ufffd", text)
+
+
 def _hide_ampersands(tree: Any) -> str:
     """Puts a character that the texts do not have in the place of every `&`, and gives it: the parser has unescaped the
     texts, and inscriptis would do so again, once for each table that a text is in."""
-    present = set().union(*tree.itertext())
-    private = chain(range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
-    stand_in = next(chr(code) for code in private if chr(code) not in present)
+    (stand_in,) = unused_characters(tree.itertext(), 1)
     for element in tree.iter():
         for part in ("text", "tail"):
             if "&" in (getattr(element, part) or ""):
-                text = _CONTROLS.sub("\ufffd", getattr(element, part))  # lxml reads them, and takes none
-                setattr(element, part, text.replace("&", stand_in))
+                setattr(element, part, storable_xml(getattr(element, part)).replace("&", stand_in))
     return stand_in
 
 
-def wikitext_text(wikitext: str) -> str:
-    """The words of MediaWiki's markup: links by their labels; no templates, comments, references, pictures."""
+def wikitext_text(wikitext: str, heading: Callable[[int, str], str] = lambda _, title: title) -> str:
+    """The words of MediaWiki's markup: links by their labels; no templates, comments, references, pictures. Of a
+    heading, what is made of its level, 1 to 6, and its markup."""
     with extra_installed():
         import mwparserfromhell
     try:
         code = mwparserfromhell.parse(wikitext)
         _drop_wordless(code)
+        for each in code.filter_headings():
+            each.title = heading(each.level, str(each.title).strip())
         # As browsers read &#xd800;, which is no character.
         return _SURROGATES.sub("\ufffd", code.strip_code())
     except RecursionError:
