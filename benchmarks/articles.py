@@ -1,8 +1,8 @@
 """Which words of a page its text keeps, by the formats `html` and `article`, on the 20 pages of articles/.
 
 The pages were written for this, in the manner of MediaWiki, of news, docs, shops, forums and others. Comments in them
-(`<!--keep-->`), which no format sees, say what belongs to the article. Words are compared as multisets: precision is the
-share of kept words that belong, recall the share of words that belong and are kept. Each figure is a mean over pages.
+(`<!--keep-->`), which no format sees, say what belongs to the article. Words are compared as multisets: precision is
+the share of kept words that belong, recall the share of words that belong and are kept. Figures are means over pages.
 
 --others adds what is installed of resiliparse and readability-lxml, and trafilatura alone.
 """

@@ -82,15 +82,15 @@ def _hide_ampersands(tree: Any) -> str:
     return stand_in
 
 
-def wikitext_text(wikitext: str, heading: Callable[[int, str], str] = lambda _, title: title) -> str:
-    """The words of MediaWiki's markup: links by their labels; no templates, comments, references, pictures. Of a
-    heading, what is made of its level, 1 to 6, and its markup."""
+def wikitext_text(wikitext: str, heading: Callable[[int, str], str] | None = None) -> str:
+    """The words of MediaWiki's markup: links by their labels; no templates, comments, references, pictures. `heading`
+    is given the level, 1 to 6, and the markup of each heading, and says what stands in its place."""
     with extra_installed():
         import mwparserfromhell
     try:
         code = mwparserfromhell.parse(wikitext)
         _drop_wordless(code)
-        for each in code.filter_headings():
+        for each in code.filter_headings() if heading else ():
             each.title = heading(each.level, str(each.title).strip())
         # As browsers read &#xd800;, which is no character.
         return _SURROGATES.sub("\ufffd", code.strip_code())
