@@ -90,8 +90,9 @@ def wikitext_text(wikitext: str, heading: Callable[[int, str], str] | None = Non
     try:
         code = mwparserfromhell.parse(wikitext)
         _drop_wordless(code)
-        for each in code.filter_headings() if heading else ():
-            each.title = heading(each.level, str(each.title).strip())
+        if heading is not None:
+            for each in code.filter_headings():
+                each.title = heading(each.level, str(each.title).strip())
         # As browsers read &#xd800;, which is no character.
         return _SURROGATES.sub("\ufffd", code.strip_code())
     except RecursionError:
