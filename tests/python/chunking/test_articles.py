@@ -164,8 +164,9 @@ def test_headings_stand_where_they_say_and_no_word_is_lost(blocks):
         assert made.text[each.offset :].startswith(f"{'#' * each.level} {each.text}")
     found = [(each.level, each.text) for each in made.headings]
     wanted = [(level, " ".join(text.split())) for level, text in blocks if level]
-    assert [each for each in wanted if each in found][: len(found)] or not found
-    assert set(found) <= set(wanted)
+    in_order = iter(wanted)
+    assert all(each in in_order for each in found), "headings that nothing stands under are gone, no other"
+    assert not wanted or found[-1] == wanted[-1], "the end stands under the last"
     for text in (text for level, text in blocks if not level):
         assert " ".join(text.split()) in " ".join(made.text.split())
     assert made.text.endswith("the end")
