@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from vector.chunking.articles import Heading
 from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
 from vector.contracts.identity import canonical_json, compute_content_hash, is_blank
@@ -23,7 +24,8 @@ from vector.store.versions import keep_versions
 
 @dataclass(frozen=True)
 class SourceDocument:
-    """A source's text and what is said of it. `content` is None where the source has none."""
+    """A source's text and what is said of it. `content` is None where the source has none; `headings` are those of an
+    article."""
 
     source_id: str
     source_type: str
@@ -33,6 +35,7 @@ class SourceDocument:
     tags: Any = None
     source_updated_utc: datetime | None = None
     managed_by: str = "python"
+    headings: tuple[Heading, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from vector.contracts.json_column import parsed_json
 from vector.contracts.ledgers import key_column
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Found, SearchHit, SearchRequest
@@ -207,7 +208,7 @@ def _reranked(asked: Asked, name: str, candidates: Sequence[Candidate]) -> list[
     if not candidates:
         return []
     details = chunk_details(asked.store, [each.chunk_id for each in candidates])
-    scores = reranked(reranker, name, asked.text, [details[each.chunk_id][3] for each in candidates])
+    scores = reranked(reranker, name, asked.text, [details[each.chunk_id].content for each in candidates])
     found = [_rescored(each, "rerank", score) for each, score in zip(candidates, scores, strict=True)]
     return sorted(found, key=lambda each: (-each.score, each.chunk_id))
 
@@ -278,13 +279,46 @@ def _sources(store: VectorStore, chunk_ids: Sequence[str]) -> Mapping[str, str]:
     return dict(rows)
 
 
-def chunk_details(store: VectorStore, chunk_ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Source id, source type, source title and text of each chunk."""
+class ChunkDetails(NamedTuple):
+    """What is shown of a chunk. `source_ref` names the row that it comes from; the offsets are code points of the
+    source's text, the end exclusive. None where the chunk's row does not say it."""
+
+    source_id: str | None
+    source_type: str
+    source_title: str | None
+    content: str
+    source_ref: dict[str, Any] | None
+    start_offset: int | None
+    end_offset: int | None
+
+
+def chunk_details(store: VectorStore, chunk_ids: Sequence[str]) -> dict[str, ChunkDetails]:
+    """What is shown of each chunk."""
     engine = store.engine
     with engine.staged([_KEY], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
         rows = engine.query(
-            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.content"
+            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.content,"
+            " chunk.source_ref_json, chunk.offsets_json"
             f" from {staged} as staged inner join {engine.table('chunk')} as chunk on chunk.chunk_id = staged.chunk_id"
             f" left join {engine.table('source_registry')} as source on source.source_id = chunk.source_id"
         )
-    return {row[0]: row[1:] for row in rows}
+    found = {}
+    for chunk_id, *texts, source_ref, offsets in rows:
+        places = _object(offsets) or {}
+        found[chunk_id] = ChunkDetails(
+            *texts, _object(source_ref), *(_offset(places.get(name)) for name in ("start_offset", "end_offset"))
+        )
+    return found
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    """The JSON object of a chunk's row, which anybody may have written: a hit is one all the same."""
+    try:
+        value = None if text is None else parsed_json(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _offset(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None

@@ -44,6 +44,7 @@ class SearchPolicy:
     dense_weight  of the vectors' score in that sum, 0 to 1; the words' has the rest
     rrf_k       the constant of reciprocal rank fusion
     language    the language of the words that are compared, or none; by default the warehouse's
+    evidence_max_tokens  the budget of the evidence that the hits are for; changes no hit, and is logged with them
 
     Raises ConfigurationError on a value that is none of these.
     """
@@ -58,6 +59,7 @@ class SearchPolicy:
     dense_weight: float = 0.5
     rrf_k: int = RRF_K
     language: str | None = None
+    evidence_max_tokens: int | None = None
 
     def __post_init__(self) -> None:
         self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
@@ -65,7 +67,9 @@ class SearchPolicy:
         self._require(self.per_source is None or is_count(self.per_source), "per_source", "a whole number from 1")
         self._require(self.mmr is None or (_is_number(self.mmr) and 0 <= self.mmr <= 1), "mmr", "a number from 0 to 1")
         self._require(self.rerank is None or isinstance(self.rerank, str), "rerank", "the name of a reranker")
-        self._require(self.pool is None or is_count(self.pool), "pool", "a whole number from 1")
+        for name in ("pool", "evidence_max_tokens"):
+            value = getattr(self, name)
+            self._require(value is None or is_count(value), name, "a whole number from 1")
         self._require(self.fusion in tuple(FUSIONS), "fusion", f"one of {', '.join(FUSIONS)}")
         weighs = _is_number(self.dense_weight) and 0 <= self.dense_weight <= 1
         self._require(weighs, "dense_weight", "a number from 0 to 1")
@@ -105,6 +109,7 @@ class SearchPolicy:
             "per_source": self.per_source,
             "mmr": self.mmr,
             "rerank": self.rerank,
+            "evidence_max_tokens": self.evidence_max_tokens,
         }
         return {name: value for name, value in used.items() if value is not None}
 
@@ -132,7 +137,7 @@ class SearchPolicy:
         for name, value in (("bm25", bm25), ("fusion", fusion)):
             if not isinstance(value, dict):
                 raise ConfigurationError(f"search policy: {name} is {value!r}; it must be an object")
-        names = ("min_score", "per_source", "mmr", "rerank", "pool")
+        names = ("min_score", "per_source", "mmr", "rerank", "pool", "evidence_max_tokens")
         return cls(
             mode=given.get("method", "dense"),
             fusion=next((name for name, logged in FUSIONS.items() if logged == fusion.get("name", logged)), "unknown"),

@@ -47,7 +47,7 @@ class Question:
 @dataclass(frozen=True)
 class FoundChunk:
     """A hit with what a reader wants to see of it. `rank` counts from 1; a higher `score` is better. `components` are
-    the scores and ranks behind it (docs/search.md)."""
+    the scores and ranks behind it (docs/search.md). `source_ref` and the offsets are those of ChunkDetails."""
 
     rank: int
     score: float
@@ -58,6 +58,9 @@ class FoundChunk:
     source_title: str | None
     content: str
     components: dict[str, float] = field(default_factory=dict)
+    source_ref: dict[str, Any] | None = None
+    start_offset: int | None = None
+    end_offset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,10 @@ class SearchResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON: the query and how it was answered, then `hits`, best first."""
+        return {**self.question_dict(), "hits": [vars(hit) for hit in self.hits]}
+
+    def question_dict(self) -> dict[str, Any]:
+        """The same without the hits."""
         retrieval = self.retrieval
         return {
             "retrieval_id": retrieval.retrieval_id if self.logged else None,
@@ -83,7 +90,6 @@ class SearchResult:
             "policy": retrieval.policy,
             "candidates": retrieval.candidate_count,
             "latency_ms": retrieval.latency_ms,
-            "hits": [vars(hit) for hit in self.hits],
         }
 
 
@@ -235,6 +241,13 @@ def _logged(retrieval: VectorRetrieval, rank: int, hit: Candidate) -> VectorRetr
 def _found(store: VectorStore, hits: Sequence[Candidate]) -> list[FoundChunk]:
     details = chunk_details(store, [hit.chunk_id for hit in hits])
     return [
-        FoundChunk(rank, hit.score, hit.chunk_id, hit.content_sha256, *details[hit.chunk_id], hit.components)
+        FoundChunk(
+            rank,
+            hit.score,
+            hit.chunk_id,
+            hit.content_sha256,
+            components=hit.components,
+            **details[hit.chunk_id]._asdict(),
+        )
         for rank, hit in enumerate(hits, 1)
     ]

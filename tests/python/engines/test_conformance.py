@@ -29,6 +29,7 @@ from vector.engines.vector_cache import similarity
 from vector.errors import InvalidRecord
 from vector.jobs.queue import JobQueue
 from vector.providers import open_provider
+from vector.search.evidence import evidence
 from vector.search.policy import SearchPolicy
 from vector.search.replay import replay
 from vector.search.search import search
@@ -702,3 +703,26 @@ def test_a_wrong_setting_is_one_clear_line(warehouse, tmp_path, key, value, expe
     assert re.search(expected, done.stderr)
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_hit_and_a_passage_lead_back_to_their_row(warehouse, store):
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    made = evidence(store, space, open_provider(space), "the orbit of a moon", 800, top_k=30)
+    assert made.passages
+    assert made.tokens <= 800
+    for hit in made.result.hits:
+        chunk = store.get_chunk(hit.chunk_id)
+        assert hit.source_ref == chunk.source_ref == store.get_source(hit.source_id).source_ref
+        assert {**chunk.offsets, "start_offset": hit.start_offset, "end_offset": hit.end_offset} == chunk.offsets
+    rows = store.engine.query(
+        f"select chunk_id, source_ref_json, start_offset, end_offset from {store.engine.table('retrieval_audit')}"
+        " where retrieval_id = ? order by rank",
+        [made.result.retrieval.retrieval_id],
+    )
+    assert [(chunk_id, json.loads(ref), *places) for chunk_id, ref, *places in rows] == [
+        (hit.chunk_id, hit.source_ref, hit.start_offset, hit.end_offset) for hit in made.result.hits
+    ]
+    for passage in made.passages:
+        query = f"select content from {store.engine.table('document')} where source_id = ?"
+        ((text,),) = store.engine.query(query, [passage.best.source_id])
+        assert passage.content == text[passage.start_offset : passage.end_offset]

@@ -6,9 +6,10 @@ Input (described in docs/operations.md):
     source_type     kind of source; needed unless dbt keeps the source
     from            where the text is, one of {"text": inline}, {"path": file below VECTOR_LAKE_DIR},
                     {"source_id": a row of the view `document`}; needed
-    format          text, html, wikitext or json; by default what a path's extension says, else text
+    format          text, html, article (an HTML page, or a reply of MediaWiki's API), wikitext or json; by default what
+                    a path's extension says, else text
     json_path       the JSONPath query (RFC 9535) of the texts in json; needed with that format, and only there
-    value_format    text, html or wikitext: what the texts in json are
+    value_format    text, html, article or wikitext: what the texts in json are
     policy_version  an active chunk policy; by default that of the source type, else of `*`
     title, tags, source_ref   what the registry says of the source
 
@@ -74,6 +75,8 @@ SCHEMA = {
         "source_ref": {"type": "object"},
     },
 }
+# Of an article, in a run's metrics.
+SHOWN_HEADINGS = 100
 # What may be said of a source that dbt keeps.
 _OF_DBT = {"source_id", "source_type", "from", "policy_version"}
 
@@ -156,6 +159,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "chunks": len(chunks),
         "capped": source.chunk_capped_flag,
         "char_count": source.char_count,
+        "headings": [asdict(each) for each in document.headings[:SHOWN_HEADINGS]],
         "extractors": extractor_versions(request.get("format", "text"), request.get("value_format", "text")),
     }
 
@@ -239,10 +243,9 @@ def _read(
         document = replace(document, source_updated_utc=changed)
     else:
         payload, document = _read_analytics(store, request, document)
-    text = reader.extract_text(
-        payload, request["format"], request.get("json_path"), request.get("value_format", "text")
-    )
-    return replace(document, content=text)
+    found = reader.extract(payload, request["format"], request.get("json_path"), request.get("value_format", "text"))
+    title = document.title if "title" in request else document.title or found.title
+    return replace(document, content=found.text, title=title, headings=found.headings)
 
 
 def _read_analytics(
