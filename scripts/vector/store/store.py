@@ -36,6 +36,7 @@ from vector.engines import engine_for_connection
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import ledger_io
+from vector.store.aliases import Aliases
 from vector.store.checks import checked_canary, checked_chunk, checked_embedding, checked_retrieval, checked_space
 from vector.store.ledger_io import ConstraintRefusal, SaveResult
 from vector.store.vector_batch import VectorBatch
@@ -56,8 +57,8 @@ _RELATIONS = [
 ]  # fmt: skip
 
 
-class VectorStore:
-    """The ledgers of one schema over one connection.
+class VectorStore(Aliases):
+    """The ledgers of one schema over one connection. The methods of `Aliases` are other names of some of these.
 
     `connection` is an open duckdb, pyodbc or mssql_python connection with no transaction open; `engine` may be given
     instead. Raises ConfigurationError when the connection is of another kind or `dbt build` has not made the schema.
