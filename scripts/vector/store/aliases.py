@@ -31,7 +31,11 @@ class Aliases:
 
     def get_embeddings_by_space(self: Any, embedding_space_id: str, limit: int | None = None) -> list[VectorEmbedding]:
         """Alias of `list_embeddings`, of one space: those of earlier texts included."""
-        return [] if embedding_space_id is None else self.list_embeddings(embedding_space_id=embedding_space_id, limit=limit)
+        return (
+            []
+            if embedding_space_id is None
+            else self.list_embeddings(embedding_space_id=embedding_space_id, limit=limit)
+        )
 
     def save_source_registry(self: Any, entry: VectorSourceRegistry) -> SaveResult:
         """Alias of `save_source`."""

@@ -10,6 +10,7 @@ SaveResult, how many rows it inserted, updated and found unchanged.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -55,6 +56,10 @@ _RELATIONS = [
     *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_state", "embedding_pending",
     "embedding_current", "space_status", "search_setting",
 ]  # fmt: skip
+
+
+def _is_for_a_worker(job: VectorJob) -> bool:
+    return not job.by_hand_flag and getattr(job.status, "value", job.status) in ("NEW", "FAILED")
 
 
 class VectorStore(Aliases):
@@ -144,12 +149,22 @@ class VectorStore(Aliases):
     # Jobs and runs
 
     def save_job(self, job: VectorJob) -> SaveResult:
-        """Adds a job, or changes its state."""
+        """Adds a job, or changes its state. Raises as save_jobs does."""
         return self.save_jobs([job])
 
     def save_jobs(self, jobs: Iterable[VectorJob]) -> SaveResult:
-        """Adds jobs, or changes their state, all or none."""
-        return self._save(ledgers.JOB, jobs)
+        """Adds jobs, or changes their state, all or none.
+
+        Raises InvalidRecord when a worker could make nothing of a new job that is due to one (docs/operations.md).
+        """
+        kept = ledger_io.records_of(ledgers.JOB, jobs)
+        ledger_io.rows_by_key(self.engine, ledgers.JOB, kept)  # raises for what no ledger holds, before it is looked at
+        due = {(job.job_id,): job for job in reversed(kept) if _is_for_a_worker(job)}
+        known = ledger_io.existing_rows(self.engine, ledgers.JOB, due)
+        for key in due.keys() - known.keys():
+            # By name, as the queue finds its handlers: the kinds of job are a wing above this one.
+            importlib.import_module("vector.jobs.handlers").require_doable(self, due[key])
+        return self._save(ledgers.JOB, kept)
 
     def get_job(self, job_id: str) -> VectorJob | None:
         """The job, or None."""
