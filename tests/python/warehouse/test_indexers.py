@@ -72,8 +72,7 @@ def index(store, space, texts, embed):
 
 
 def index_in_sql(connection, space_key, texts, embed):
-    """The same in INSERTs with the natural columns. Ids and hashes are SQL's own; of a model's vector the caller says the
-    hash."""
+    """The same in INSERTs with the natural columns. Ids and hashes are SQL's own, but for a vector's."""
     outcome = {}
     for source_id, text in texts.items():
         if connection.execute(
@@ -91,8 +90,9 @@ def index_in_sql(connection, space_key, texts, embed):
         connection.executemany(
             "insert into chunk (chunk_id, source_id, source_type, source_ref_json, offsets_json, content,"
             " content_sha256, byte_count, policy_json) select"
-            " sha256(concat(given.source_id, ':', given.i, ':', given.lo, ':', given.hi, ':theirs-2')), given.source_id,"
-            " 'note', '{}', json_object('chunk_index', given.i, 'start_offset', given.lo, 'end_offset', given.hi),"
+            " sha256(concat(given.source_id, ':', given.i, ':', given.lo, ':', given.hi, ':theirs-2')),"
+            " given.source_id, 'note', '{}',"
+            " json_object('chunk_index', given.i, 'start_offset', given.lo, 'end_offset', given.hi),"
             ' given.content, sha256(given.content), strlen(given.content), \'{"policy_version":"theirs-2"}\''
             " from (select ? as source_id, ? as i, ? as lo, ? as hi, ? as content) as given",
             [(source_id, i, start, start + len(content), content) for i, start, content in windows],

@@ -1,5 +1,7 @@
 """What an INSERT by hand leaves out of a ledger is filled in by the engine, as the records of Python fill it in."""
 
+import json
+import re
 import uuid
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
@@ -95,8 +97,7 @@ def test_a_row_by_hand_has_its_id_its_times_and_its_state(connection, space):
             "retrieval.query_sha256",
         ),
         (
-            "insert into retrieval_hit (retrieval_id, rank, chunk_id, score)"
-            " select retrieval_id, 99, chunk_id, 0.5 from retrieval_hit limit 1",
+            "insert into retrieval_hit (retrieval_id, rank, chunk_id, score) values ('r', 1, 'c', 0.5)",
             "retrieval_hit.content_sha256",
         ),
         (
@@ -113,3 +114,19 @@ def test_a_row_by_hand_has_its_id_its_times_and_its_state(connection, space):
 def test_what_follows_from_other_columns_is_asked_for_by_name(connection, sql, column):
     with pytest.raises(duckdb.ConstraintException, match=f"NOT NULL constraint failed: {column}"):
         connection.execute(sql)
+
+
+def test_the_columns_of_before_are_in_the_views_of_the_docs(connection):
+    (views,) = re.findall(
+        r"^```sql\n(.*?)^```", (PROJECT_DIR / "docs/schema.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    connection.execute(views)
+    for table, new, old in (
+        ("embedding", "vector", "vector_json"),
+        ("retrieval", "query_embedding", "query_embedding_json"),
+    ):
+        (text, vector), *_ = connection.execute(
+            f"select compat.{table}.{old}, vector.{table}.{new} from compat.{table} inner join vector.{table}"
+            f" using ({table}_id) where {new} is not null"
+        ).fetchall()
+        assert json.loads(text) == pytest.approx(vector)
