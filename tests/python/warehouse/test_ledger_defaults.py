@@ -92,8 +92,7 @@ def test_a_row_by_hand_has_its_id_its_times_and_its_state(connection, space):
     ("sql", "column"),
     [
         (
-            "insert into retrieval (embedding_space_id, query_text, top_k) select embedding_space_id, '?', 5"
-            " from embedding_space",
+            "insert into retrieval (embedding_space_id, query_text, top_k) values ('s', '?', 5)",
             "retrieval.query_sha256",
         ),
         (
@@ -102,7 +101,7 @@ def test_a_row_by_hand_has_its_id_its_times_and_its_state(connection, space):
         ),
         (
             "insert into embedding (chunk_id, embedding_space_id, input_content_sha256, vector, vector_sha256)"
-            " select chunk_id, embedding_space_id, input_content_sha256, vector, vector_sha256 from embedding limit 1",
+            " values ('c', 's', 'h', [0.5], 'v')",
             "embedding.dimensions",
         ),
         (
