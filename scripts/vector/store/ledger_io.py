@@ -153,7 +153,9 @@ def existing_rows(engine: Engine, ledger: Ledger, keys: Iterable[tuple]) -> dict
 
 
 def get(engine: Engine, ledger: Ledger, **key: Any) -> Any | None:
-    """The one record with these values, or None."""
+    """The one record with these values, or None: also where one of them is None, which no key is."""
+    if None in key.values():
+        return None
     found = find(engine, ledger, key, limit=1)
     return found[0] if found else None
 

@@ -10,6 +10,7 @@ SaveResult, how many rows it inserted, updated and found unchanged.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +37,7 @@ from vector.engines import engine_for_connection
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import ledger_io
+from vector.store.aliases import Aliases
 from vector.store.checks import checked_canary, checked_chunk, checked_embedding, checked_retrieval, checked_space
 from vector.store.ledger_io import ConstraintRefusal, SaveResult
 from vector.store.vector_batch import VectorBatch
@@ -56,8 +58,12 @@ _RELATIONS = [
 ]  # fmt: skip
 
 
-class VectorStore:
-    """The ledgers of one schema over one connection.
+def _is_for_a_worker(job: VectorJob) -> bool:
+    return not job.by_hand_flag and getattr(job.status, "value", job.status) in ("NEW", "FAILED")
+
+
+class VectorStore(Aliases):
+    """The ledgers of one schema over one connection. The methods of `Aliases` are other names of some of these.
 
     `connection` is an open duckdb, pyodbc or mssql_python connection with no transaction open; `engine` may be given
     instead. Raises ConfigurationError when the connection is of another kind or `dbt build` has not made the schema.
@@ -143,12 +149,22 @@ class VectorStore:
     # Jobs and runs
 
     def save_job(self, job: VectorJob) -> SaveResult:
-        """Adds a job, or changes its state."""
+        """Adds a job, or changes its state. Raises as save_jobs does."""
         return self.save_jobs([job])
 
     def save_jobs(self, jobs: Iterable[VectorJob]) -> SaveResult:
-        """Adds jobs, or changes their state, all or none."""
-        return self._save(ledgers.JOB, jobs)
+        """Adds jobs, or changes their state, all or none.
+
+        Raises InvalidRecord when a worker could make nothing of a new job that is due to one (docs/operations.md).
+        """
+        kept = ledger_io.records_of(ledgers.JOB, jobs)
+        ledger_io.rows_by_key(self.engine, ledgers.JOB, kept)  # raises for what no ledger holds, before it is looked at
+        due = {(job.job_id,): job for job in reversed(kept) if _is_for_a_worker(job)}
+        known = ledger_io.existing_rows(self.engine, ledgers.JOB, due)
+        for key in due.keys() - known.keys():
+            # By name, as the queue finds its handlers: the kinds of job are a wing above this one.
+            importlib.import_module("vector.jobs.handlers").require_doable(self, due[key])
+        return self._save(ledgers.JOB, kept)
 
     def get_job(self, job_id: str) -> VectorJob | None:
         """The job, or None."""

@@ -8,7 +8,8 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import live
 import numpy as np
@@ -22,7 +23,15 @@ from support import ScratchProject
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.identity import is_blank
 from vector.contracts.ledgers import Column, key_column
-from vector.contracts.models import JobType, VectorChunk, VectorEmbedding, compute_content_hash
+from vector.contracts.models import (
+    JobType,
+    RunStatus,
+    SourceStatus,
+    VectorChunk,
+    VectorEmbedding,
+    VectorJob,
+    compute_content_hash,
+)
 from vector.engines.base import SearchRequest
 from vector.engines.filters import SearchFilters
 from vector.engines.vector_cache import similarity
@@ -726,3 +735,35 @@ def test_a_hit_and_a_passage_lead_back_to_their_row(warehouse, store):
         query = f"select content from {store.engine.table('document')} where source_id = ?"
         ((text,),) = store.engine.query(query, [passage.best.source_id])
         assert passage.content == text[passage.start_offset : passage.end_offset]
+
+
+def test_what_a_row_by_hand_leaves_out_the_engine_fills_in(warehouse, store):
+    engine = store.engine
+    job, run, registry = (engine.table(name) for name in ("job", "run", "source_registry"))
+    key = "by hand"
+    for _ in range(2):
+        engine.execute(
+            f"insert into {job} (job_type, input_json, dedupe_key) values ('EMBED_CHUNKS', '{{}}', ?)", [key]
+        )
+    jobs = [each for each in store.list_jobs() if each.dedupe_key == key]
+    assert len({each.job_id for each in jobs}) == 2
+    like = VectorJob.create_new(JobType.EMBED_CHUNKS, {}, dedupe_key=key)
+    for each in jobs:
+        assert re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", each.job_id)
+        assert abs(each.created_utc - datetime.now(UTC)) < timedelta(minutes=10)
+        times = {"created_utc": each.created_utc, "available_utc": each.available_utc}
+        assert each == replace(like, job_id=each.job_id, **times)
+    engine.execute(f"insert into {run} (job_id, worker_id) values (?, 'hand:1')", [jobs[0].job_id])
+    (opened,) = store.list_runs(jobs[0].job_id)
+    assert opened.status is RunStatus.RUNNING
+    engine.execute(
+        f"insert into {registry} (source_id, source_type, source_ref_json) values ('hand:1', 'note', '{{}}')"
+    )
+    source = store.get_source("hand:1")
+    assert (source.status, source.managed_by, source.chunk_capped_flag) == (SourceStatus.INDEXED, "python", False)
+    for sql, parameters in (
+        (f"delete from {run} where job_id = ?", [jobs[0].job_id]),
+        (f"delete from {job} where dedupe_key = ?", [key]),
+        (f"delete from {registry} where source_id = ?", ["hand:1"]),
+    ):
+        engine.execute(sql, parameters)

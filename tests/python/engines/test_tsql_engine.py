@@ -266,17 +266,19 @@ def test_an_error_while_rows_are_staged_is_rolled_back_and_the_next_transaction_
     server.answers.insert(0, (r"^insert into \[vector\]\.\[job\]", [refused]))
     store = VectorStore(engine=engine)
     with pytest.raises(InvalidRecord):
-        store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}))
+        store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True))
     assert (connection.in_transaction, connection.doomed) == (False, False)
     server.answers.pop(0)
-    assert store.save_job(VectorJob.create_new("EMBED_CHUNKS", {})).inserted == 1
+    assert store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True)).inserted == 1
 
 
 @pytest.mark.parametrize("nocount", [False, True])
 def test_rows_are_counted_whatever_nocount_is(engine, connection, nocount):
     connection.nocount = nocount
     assert engine.execute("update [vector].[chunk] set managed_by = ?", ["dbt"]) == 1
-    assert VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {})).inserted == 1
+    assert (
+        VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True)).inserted == 1
+    )
     assert connection.nocount is nocount
 
 
@@ -371,7 +373,7 @@ def test_what_a_constraint_refuses_is_an_invalid_record(engine, connection, serv
     refused = pyodbc.IntegrityError("23000", "[23000] Violation of PRIMARY KEY constraint 'pk_job'. (2627)")
     server.answers.insert(0, (r"^insert into \[vector\]\.\[job\]", [refused]))
     with pytest.raises(InvalidRecord, match="^job: Violation of PRIMARY KEY constraint 'pk_job'.$"):
-        VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {}))
+        VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True))
     assert [call["call"] for call in connection.calls].count("rollback") == 1
 
 
@@ -403,7 +405,7 @@ def test_the_database_is_named_by_server_and_database(engine, server):
 def test_values_are_parameters_and_never_part_of_a_statement(engine, connection, server):
     server.answers.insert(0, (r"as json_row\) as staged left join", []))
     store = VectorStore(engine=engine)
-    job = VectorJob.create_new("EMBED_CHUNKS", {"note": HOSTILE})
+    job = VectorJob.create_new("EMBED_CHUNKS", {"note": HOSTILE}, by_hand_flag=True)
     store.save_job(job)
     store.list_chunks(source_id=HOSTILE, limit=3)
     sent = [call for call in connection.calls if "sql" in call]
@@ -433,7 +435,7 @@ def test_what_the_commands_list_is_read_in_words_of_both_engines(engine, connect
 def test_a_save_is_one_guarded_insert_in_one_transaction(engine, connection):
     store = VectorStore(engine=engine)
     connection.calls.clear()
-    store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}))
+    store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True))
     calls = [call.get("sql", call["call"]) for call in connection.calls]
     (insert,) = [sql for sql in calls if sql.startswith("insert into [vector].[job]")]
     assert re.search(rf"select .* from {STAGED} as staged where not exists \(select 1 from", insert)

@@ -86,7 +86,12 @@ def _queue(opened: Warehouse) -> None:
     for i, (status, error) in enumerate(ends):
         done = DAY + timedelta(hours=i) if status in (JobStatus.SUCCEEDED, JobStatus.DEADLETTER) else None
         job = VectorJob.create_new(
-            JobType.EMBED_CHUNKS, {}, status=status, last_error=error, attempt_count=2, completed_utc=done
+            JobType.EMBED_CHUNKS,
+            {"space_key": opened.store.list_embedding_spaces()[0].space_key},
+            status=status,
+            last_error=error,
+            attempt_count=2,
+            completed_utc=done,
         )
         opened.store.save_job(job)
         run = VectorRun.create_new(

@@ -5,7 +5,8 @@ Input (described in docs/operations.md):
     source_id       id of the source; needed
     source_type     kind of source; needed unless dbt keeps the source
     from            where the text is, one of {"text": inline}, {"path": file below VECTOR_LAKE_DIR},
-                    {"source_id": a row of the view `document`}; needed
+                    {"source_id": a row of the view `document`}; by default the source itself: its row, or else the
+                    path that its registry entry names (`path` or `lake_uri` of source_ref_json)
     format          text, html, article (an HTML page, or a reply of MediaWiki's API), wikitext or json; by default what
                     a path's extension says, else text
     json_path       the JSONPath query (RFC 9535) of the texts in json; needed with that format, and only there
@@ -19,6 +20,7 @@ the source type and the policy version that it has anyway.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -100,6 +102,42 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
         given["from"] = {"path": checked_lake_path(given["from"]["path"])}
     given["format"] = given.get("format") or _default_format(given["from"])
     return _with_json_settings(given)
+
+
+def with_origin(store: VectorStore, given: dict[str, Any]) -> dict[str, Any]:
+    """The input of a registered source with its origin, and what the registry says of it where the input is silent.
+
+    Raises InvalidRecord when the source is Python's own and its registry entry names no path.
+    """
+    source_id = given["source_id"]
+    known = store.get_source(source_id)
+    if known is None or read_document(store, source_id) is not None:
+        return {**given, "from": {"source_id": source_id}}
+    ref = known.source_ref if isinstance(known.source_ref, Mapping) else {}
+    path = ref.get("path") or ref.get("lake_uri")
+    if not isinstance(path, str):
+        raise InvalidRecord(
+            f"CHUNK_SOURCE input: source {source_id!r} is no row of the view document, and its registry entry names no"
+            " path; say in `from` where its text is"
+        )
+    said = {"source_type": known.source_type, "title": known.title, "source_ref": dict(ref)}
+    if isinstance(known.tags, Mapping):
+        said["tags"] = dict(known.tags)
+    return {**said, **given, "from": {"path": path}}
+
+
+def require(store: VectorStore, given: dict[str, Any]) -> None:
+    """Raises InvalidRecord or UnusableInput when the source, its origin in the view `document` or its policy is not
+    there, or is dbt's and described otherwise. Files are not looked for: the worker's host may be another one."""
+    if _is_of_dbt(given):
+        _as_dbt(store, given)
+        return
+    _refuse_source_of_dbt(store, given["source_id"])
+    if "policy_version" in given:
+        named_policy(store, given["policy_version"])
+    origin = given["from"].get("source_id")
+    if origin is not None and read_document(store, origin) is None:
+        raise InvalidRecord(f"source {origin!r} is no row of the view document; run `dbt build`, or name another")
 
 
 def _is_of_dbt(given: dict[str, Any]) -> bool:
