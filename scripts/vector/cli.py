@@ -21,6 +21,7 @@ from vector import __version__
 from vector.commands import (
     doctor,
     embed,
+    erase,
     failures,
     init,
     inspect,
@@ -123,6 +124,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for group in (init, doctor, refresh, embed, search, replay, jobs, worker, failures, spaces, report, inspect):
+    for group in (init, doctor, refresh, embed, search, replay, jobs, worker, failures, spaces, report, erase, inspect):
         group.add_to(commands)
     return parser
