@@ -75,8 +75,8 @@ def _print_report(arguments: argparse.Namespace, report: Report) -> int:
     for each in report.erased:
         for place, rows in each.elsewhere.items():
             say(
-                f"warning: {one_line(each.subject.name)}: found in {counted(rows, 'row')} of {place}, which this does not"
-                " touch; see to them (docs/erasure.md)"
+                f"warning: {one_line(each.subject.name)}: found in {counted(rows, 'row')} of {place}, which stays:"
+                " see to it (docs/erasure.md)"
             )
     return 1 if any(each.elsewhere for each in report.erased) else 0
 

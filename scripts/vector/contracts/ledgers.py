@@ -135,7 +135,8 @@ def utc_of(value: datetime | str) -> datetime:
 # As the models of dbt declare them, where a test compares them. DuckDB would take any length, SQL Server would not.
 _LENGTHS = {
     **dict.fromkeys(
-        "embedding_space_id job_id run_id locked_run_id embedding_id embedding_failure_id retrieval_id erasure_id".split(),
+        "embedding_space_id job_id run_id locked_run_id embedding_id embedding_failure_id retrieval_id"
+        " erasure_id".split(),
         36,
     ),
     **dict.fromkeys("publication_id previous_space_id".split(), 36),

@@ -538,8 +538,8 @@ class VectorRetrievalHit(_Record):
 @dataclass
 class Erasure(_Record):
     """What was deleted on request. `salt` and `subject_sha256` say of what, to who knows its name: the hash is of the
-    salt, a colon and the name; a pruning has neither. `counts` are the rows deleted, by ledger; `cache_epoch` grows when
-    it begins and when it ends. A source is kept out until `lifted_utc`."""
+    salt, a colon and the name; a pruning has neither. `counts` are the rows deleted, by ledger; `cache_epoch` grows
+    when it begins and when it ends. A source is kept out until `lifted_utc`."""
 
     erasure_id: str
     kind: ErasureKind

@@ -138,8 +138,8 @@ class Engine(Protocol):
         ...
 
     def free_deleted(self) -> str:
-        """Ends an erasure: frees the bytes of deleted rows as far as the engine can. In words, what was done and what is
-        left to do."""
+        """Ends an erasure: frees the bytes of deleted rows as far as the engine can. In words, what was done and what
+        is left to do."""
         ...
 
     def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:

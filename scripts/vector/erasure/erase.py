@@ -1,9 +1,10 @@
 """Erases a source, or logged questions: every row that came of it, in one order on both engines.
 
-First a row of the ledger `erasure` is written: from then on the source is kept out. Then go, in batches of a transaction
-each, hits, vectors and failures; what else quotes the source (searches, jobs, runs); and, when its texts have been looked
-for in every other column of text, these themselves: versions, chunks, the source's row. So a text is searched for before
-it is gone, and an erasure that was interrupted goes on when it is asked for again: its row is open until all is done.
+First a row of the ledger `erasure` is written: from then on the source is kept out. Then go, in batches of a
+transaction each, hits, vectors and failures; what else quotes the source (searches, jobs, runs); and, when its texts
+have been looked for in every other column of text, these themselves: versions, chunks, the source's row. So a text is
+searched for before it is gone, and an erasure that was interrupted goes on when it is asked for again: its row is open
+until all is done.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ class Subject:
 
 @dataclass
 class Erased:
-    """What became of a subject: rows deleted by table, of this and interrupted runs of the same erasure; where its texts
-    were found `elsewhere`, in rows that erasure does not touch: {table.column: rows}. `was_erased` says that it had been
-    erased before, and nothing was left to do."""
+    """What became of a subject: rows deleted by table, of this and interrupted runs of the same erasure; where its
+    texts were found `elsewhere`, in rows that erasure does not touch: {table.column: rows}. `was_erased` says that it
+    had been erased before, and nothing was left to do."""
 
     subject: Subject
     erasure: Erasure
@@ -245,8 +246,8 @@ def _rows_of_others(work: Work, source_id: str) -> dict[str, quotes.Others]:
 
 
 def _erase_questions(work: Work, text: str) -> dict[str, int]:
-    """Deletes the logged searches of users whose question holds the text, with their hits, and what quotes the questions;
-    where they are found besides. Judged questions stand in a table of yours, and are nobody's."""
+    """Deletes the logged searches of users whose question holds the text, with their hits, and what quotes the
+    questions; where they are found besides. Judged questions stand in a table of yours, and are nobody's."""
     wanted, digest = _folded(text), compute_content_hash(text)
     asked = work.engine.stream(
         f"select retrieval_id, query_text, query_sha256 from {work.engine.table('retrieval')}"
@@ -273,7 +274,8 @@ def _folded(text: str) -> str:
 def _verified(
     work: Work, probes: Sequence[Probe], others: Mapping[str, quotes.Others | None], source_id: str | None = None
 ) -> dict[str, int]:
-    """Where the texts are found besides, which the erasure's row keeps: they are gone when an interrupted run goes on."""
+    """Where the texts are found besides, which the erasure's row keeps: they are gone when an interrupted run goes
+    on."""
     if work.dry_run:
         return {}
     found = {**work.erasure.counts.get(ELSEWHERE, {}), **quotes.elsewhere(work, probes, others, source_id)}

@@ -11,8 +11,8 @@ from vector.contracts.identity import is_blank
 from vector.contracts.ledgers import Column
 from vector.engines.base import Engine
 
-# Code points of a text that are looked for: in JSON with \u escapes each may become twelve bytes of ASCII, and SQL Server's
-# CHARINDEX takes 8,000 bytes.
+# Code points of a text that are looked for: in JSON with \u escapes each may become twelve bytes of ASCII, and SQL
+# Server's CHARINDEX takes 8,000 bytes.
 LONGEST = 250
 # A shorter text says too little to be searched for in others: `yes` is in every table. It is compared whole.
 SHORTEST = 16

@@ -1,5 +1,5 @@
-"""What else quotes an erased text or id: searches, jobs and runs, which go or are blanked; and where it is found besides,
-which only its owner can change."""
+"""What else quotes an erased text or id: searches, jobs and runs, which go or are blanked; and where it is found
+besides, which only its owner can change."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ENDED = " and looked_at.status in ('SUCCEEDED', 'DEADLETTER')"
 
 
 def delete_searches(work: Work, probes: Sequence[Probe], chunks_of: str | None = None) -> None:
-    """Deletes the searches whose question or filters quote it, each whole. In a dry run the hits of `chunks_of`, a source,
-    are not counted again."""
+    """Deletes the searches whose question or filters quote it, each whole. In a dry run the hits of `chunks_of`, a
+    source, are not counted again."""
     found = _keys(work, SEARCHES, probes)
     if chunks_of is None or not work.dry_run:
         work.delete_of("retrieval_hit", ("retrieval_id", "chunk_id"), "retrieval_id", found)
@@ -28,9 +28,9 @@ def delete_searches(work: Work, probes: Sequence[Probe], chunks_of: str | None =
 
 
 def delete_jobs(work: Work, texts: Sequence[Probe], names: Sequence[Probe] = ()) -> None:
-    """Deletes the jobs whose input or error quotes it, with their runs. A job by whose runs there are vectors or searches
-    of others is blanked, and so is a run of another job. An open job is a job of another source, if it has only the
-    text: that is told by `elsewhere`."""
+    """Deletes the jobs whose input or error quotes it, with their runs. A job by whose runs there are vectors or
+    searches of others is blanked, and so is a run of another job. An open job is a job of another source, if it has
+    only the text: that is told by `elsewhere`."""
     jobs = sorted({*_keys(work, JOBS, names), *_keys(work, JOBS, texts, _ENDED)})
     blanked = _with_runs_that_are_needed(work, jobs)
     gone = [job for job in jobs if job not in blanked]

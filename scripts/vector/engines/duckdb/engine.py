@@ -276,8 +276,8 @@ class DuckDBEngine:
         places = {(_folded(database), _folded(schema)) for database, schema in self._places()}
         rows = self.query(
             "select database_name, schema_name, table_name, column_name from duckdb_columns() inner join duckdb_tables()"
-            " using (database_name, schema_name, table_name) where data_type similar to '(VARCHAR|JSON|BLOB|STRUCT|MAP).*'"
-            " or data_type like '%VARCHAR%' order by all"
+            " using (database_name, schema_name, table_name)"
+            " where data_type like '%VARCHAR%' or data_type like '%JSON%' or data_type like 'BLOB%' order by all"
         )
         return [
             TextColumn(".".join(map(quoted, (database, schema, name))), quoted(column), name, column)

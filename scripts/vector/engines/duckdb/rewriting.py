@@ -1,4 +1,4 @@
-"""Writes a database file of DuckDB anew: what was deleted stays in the old one's free blocks, after a checkpoint too."""
+"""Writes a database file of DuckDB anew: after a checkpoint too, deleted rows stay in the old one's free blocks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _NEW = "vector_rewritten"
 # What two files of the same content say of themselves, but for their name.
 _CATALOGUE = (
     "select schema_name, table_name, comment, sql from duckdb_tables() where database_name = ?",
-    "select schema_name, table_name, column_name, comment from duckdb_columns() where database_name = ? and not internal",
-    "select schema_name, table_name, constraint_type, constraint_text from duckdb_constraints() where database_name = ?",
+    "select schema_name, table_name, column_name, comment from duckdb_columns() where database_name = ?"
+    " and not internal",
+    "select schema_name, table_name, constraint_name, constraint_text from duckdb_constraints()"
+    " where database_name = ?",
     "select schema_name, view_name, comment from duckdb_views() where database_name = ? and not internal",
     "select schema_name, index_name, sql from duckdb_indexes() where database_name = ?",
 )
@@ -64,8 +66,8 @@ def written_anew(session: Session, database: str, path: str) -> Path:
 
 
 def put_in_place(new: Path, path: str) -> None:
-    """Replaces the database's file, which nobody has open. Raises OSError, and DatabaseFailed where a log of the old one
-    is left: it would be read into the new one."""
+    """Replaces the database's file, which nobody has open. Raises OSError, and DatabaseFailed where a log of the old
+    one is left: it would be read into the new one."""
     old = Path(os.path.realpath(path))
     log = Path(f"{old}.wal")
     if log.exists() and log.stat().st_size:

@@ -240,7 +240,8 @@ class SqlServerEngine:
                 f" inner join {system}information_schema.tables as t"
                 " on t.table_schema = c.table_schema and t.table_name = c.table_name"
                 " where t.table_type = 'BASE TABLE' and c.table_schema = ?"
-                " and c.data_type in ('char', 'varchar', 'text', 'nchar', 'nvarchar', 'ntext', 'xml', 'json', 'sql_variant')"
+                " and c.data_type in"
+                " ('char', 'varchar', 'text', 'nchar', 'nvarchar', 'ntext', 'xml', 'json', 'sql_variant')"
                 " order by c.table_name, c.column_name",
                 [schema],
             )
