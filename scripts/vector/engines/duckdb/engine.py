@@ -275,8 +275,8 @@ class DuckDBEngine:
         """Every column of text, or of a kind that holds texts, of the tables in the schemas of ours."""
         places = {(_folded(database), _folded(schema)) for database, schema in self._places()}
         rows = self.query(
-            "select database_name, schema_name, table_name, column_name from duckdb_columns() inner join duckdb_tables()"
-            " using (database_name, schema_name, table_name)"
+            "select database_name, schema_name, table_name, column_name from duckdb_columns()"
+            " inner join duckdb_tables() using (database_name, schema_name, table_name)"
             " where data_type like '%VARCHAR%' or data_type like '%JSON%' or data_type like 'BLOB%' order by all"
         )
         return [
