@@ -319,8 +319,8 @@ def test_more_rows_than_a_batch(project, written):
         )
         connection.execute(
             "insert into retrieval_hit select retrieval.retrieval_id, hit.rank, hit.chunk_id, hit.content_sha256,"
-            " hit.score, hit.metadata_json from retrieval, retrieval_hit as hit where hit.retrieval_id = ? and hit.rank = 1"
-            " and query_text = 'Which moon?' and retrieval.retrieval_id <> hit.retrieval_id",
+            " hit.score, hit.metadata_json from retrieval, retrieval_hit as hit where hit.retrieval_id = ?"
+            " and hit.rank = 1 and query_text = 'Which moon?' and retrieval.retrieval_id <> hit.retrieval_id",
             [written["asked"]],
         )
     done = erase(project, "--source-id", SOURCE, "--json")
