@@ -153,7 +153,9 @@ def _retention(variables: Variables) -> Finding:
         if days is not None and not (type(days) is int and 1 <= days <= 36500):
             return Finding("retention", False, f"{key} is {days!r}; give a whole number from 1 to 36500, or null")
     days = {what: given.get(key) for key, what in RETENTION.items()}
-    return Finding("retention", True, ", ".join(f"{what} {n} days" if n else f"{what} kept" for what, n in days.items()))
+    return Finding(
+        "retention", True, ", ".join(f"{what} {n} days" if n else f"{what} kept" for what, n in days.items())
+    )
 
 
 def _warehouse(target: Target) -> Iterator[Finding]:

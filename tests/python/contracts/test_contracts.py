@@ -32,6 +32,7 @@ from vector.contracts.models import (
     EmbeddingFailure,
     EmbeddingSpace,
     Erasure,
+    ErasureKind,
     EvaluationInterval,
     JobStatus,
     JobType,
@@ -146,7 +147,11 @@ def records_of(cls):
 
 def required_values(cls):
     """One plausible value for each required field."""
-    members = {JobType: JobType.EMBED_CHUNKS, PublicationAction: PublicationAction.PUBLISH}
+    members = {
+        JobType: JobType.EMBED_CHUNKS,
+        PublicationAction: PublicationAction.PUBLISH,
+        ErasureKind: ErasureKind.SOURCE,
+    }
     plain = {str: "x", int: 3, float: 0.5, list[float]: [0.5], **members}
     names = REQUIRED[cls].split()
     return {f.name: plain.get(f.type, {"k": "v"}) for f in dataclasses.fields(cls) if f.name in names}
@@ -437,6 +442,7 @@ def test_enums_are_plain_with_the_agreed_values():
         "ERROR": "error",
     }
     assert [each.value for each in PublicationAction] == ["publish", "rollback", "retire"]
+    assert [each.value for each in ErasureKind] == ["source", "query", "pruning"]
     assert not any(issubclass(each, str) for each in (JobType, JobStatus, RunStatus, SourceStatus))
 
 

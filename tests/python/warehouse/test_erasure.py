@@ -437,3 +437,15 @@ def test_an_erasure_that_is_killed_goes_on(project, written):
     assert erasures(project) == [("source", True, False)]
     tested = project.test()
     assert tested.success, tested.output
+
+
+def test_a_file_that_somebody_has_open_is_not_replaced(project, written):
+    """By another connection of this process, which would go on with the old file."""
+    with project.connect():
+        done = erase(project, "--source-id", SOURCE)
+        assert done.exit_code == 70
+        assert "is open elsewhere" in done.stderr
+    assert erasures(project) == [("source", False, False)]
+    assert erase(project, "--source-id", SOURCE).exit_code == 0
+    assert MARK.encode() not in bytes_of(project)
+    assert erasures(project) == [("source", True, False)]
