@@ -68,8 +68,8 @@ def written_anew(session: Session, database: str, path: str) -> Path:
 
 
 def put_in_place(new: Path, path: str) -> None:
-    """Replaces the database's file. Raises OSError, and DatabaseFailed where somebody has the old one open, who would go
-    on with it, or a log of it is left, which would be read into the new one; the new file is removed then."""
+    """Replaces the database's file. Raises OSError, and DatabaseFailed where somebody has the old one open, who would
+    go on with it, or a log of it is left, which would be read into the new one; the new file is removed then."""
     old = Path(os.path.realpath(path))
     try:
         # Refused where another process has it, and where another connection of this one has it open for writing.
@@ -77,8 +77,8 @@ def put_in_place(new: Path, path: str) -> None:
     except duckdb.Error as error:
         remove(new)
         raise DatabaseFailed(
-            f"{path} is open elsewhere, and cannot be replaced ({str(error).partition(chr(10))[0]}); close it, and run this"
-            " again"
+            f"{path} is open elsewhere, and cannot be replaced ({str(error).partition(chr(10))[0]});"
+            " close it, and run this again"
         ) from None
     log = Path(f"{old}.wal")
     if log.exists() and log.stat().st_size:
