@@ -96,6 +96,7 @@ def test_a_duckdb_ism_in_a_model_fails_the_gate(tmp_path):
         ("LEN without the sentinel", "select len(a) as b from t"),
         ("LEN without the sentinel", "select len((a + N'.') collate Latin1_General_100_BIN2) - 1 as b from t"),
         ("HASHBYTES of a text that is not UTF-8", "select hashbytes('SHA2_256', a) as b from t"),
+        ("a length that no text has", "select cast(a as nvarchar(4001)) as a from t"),
         ("a collation inside a cast", "select cast(null as varchar(36) collate Latin1_General_100_BIN2) as a"),
         ("OPENJSON's key without a collation", "select concat([key], [value]) as a from openjson(b)"),
         ("ORDER BY without TOP", "select a from t order by a"),
