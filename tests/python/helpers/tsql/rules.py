@@ -167,7 +167,7 @@ def collation_in_a_cast(found: Sequence[Token]) -> Iterator[str]:
 
 def too_long_a_type(found: Sequence[Token]) -> Iterator[str]:
     """nvarchar has 4,000 characters at most, varchar 8,000; what is longer is max."""
-    longest = {"nvarchar": 4000, "nchar": 4000, "varchar": 8000, "char": 8000}
+    longest = {"nvarchar": 4000, "varchar": 8000}
     for i, token in enumerate(found):
         length = _text(found, i + 2)
         if token.lower in longest and _is_call(found, i) and length.isdigit() and int(length) > longest[token.lower]:
@@ -253,7 +253,8 @@ def beyond_ascii(found: Sequence[Token]) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     forbidden_words, forbidden_symbols, forbidden_functions, string_split_with_ordinal, null_safe_comparison, create_or,
-    duckdb_ddl, unguarded_len, hash_of_utf16, collation_in_a_cast, too_long_a_type, key_without_collation, nested_cte, session_option,
+    duckdb_ddl, unguarded_len, hash_of_utf16, collation_in_a_cast, too_long_a_type, key_without_collation, nested_cte,
+    session_option,
     upper_case, text_beyond_ascii, reserved_names,
 )  # fmt: skip
 VIEW_RULES: tuple[Rule, ...] = (order_without_top, beyond_ascii)
