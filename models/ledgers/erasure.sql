@@ -1,4 +1,4 @@
--- Without the tag of the ledgers that Python fills: `document` reads it, and what stands on that is tested before embed.
+-- Not tagged as filled by Python: `document` reads it, and what stands on that is tested before embed.
 {{ config(materialized='ledger', unique_key='erasure_id') }}
 
 {{ empty_ledger() }}
