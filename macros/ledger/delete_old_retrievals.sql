@@ -1,4 +1,5 @@
-{% macro delete_old_retrievals(days, dry_run=false, evaluations=false) -%}
+{% macro delete_old_retrievals(days=none, dry_run=false, evaluations=false) -%}
+    {%- set days = vector_runtime.retention_days('retrieval_days', days) -%}
     {% do vector_runtime.check_retention_arguments(days, dry_run, evaluations) %}
     {#- One moment for every statement; run_started_at is in UTC. -#}
     {%- set before = (run_started_at - modules.datetime.timedelta(days=days)).strftime('%Y-%m-%d %H:%M:%S') -%}

@@ -46,6 +46,7 @@ COMMANDS = {
     "failures": ("failures", "list and explain the quarantined texts"),
     "spaces": ("spaces", "list the embedding spaces, or discover models"),
     "report": ("report", "write the visual report, one HTML page"),
+    "erase": ("erase", "forget a source, or what somebody asked"),
     "coverage": ("inspect", "how far each space covers the current chunks"),
     "verify": ("inspect", "check every stored vector against its hash"),
 }

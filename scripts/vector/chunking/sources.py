@@ -19,6 +19,7 @@ from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegis
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import VectorStore, ledger_io
 from vector.store.checks import checked_chunk
+from vector.store.tombstones import refuse_erased
 from vector.store.versions import keep_versions
 
 
@@ -111,6 +112,7 @@ def store_source(store: VectorStore, source: VectorSourceRegistry, chunks: Seque
     ids = {chunk.chunk_id for chunk in kept}
 
     def work() -> StoredSource:
+        refuse_erased(engine, [source.source_id])
         _lock(store, source.source_id)
         saved_source = ledger_io.save(engine, ledgers.SOURCE_REGISTRY, [source])
         now = datetime.now(UTC)

@@ -70,6 +70,16 @@ class ClaimRequest:
     job_types: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class TextColumn:
+    """A column of text. `table` and `sql` are what to read it by, `name` and `column` the plain names."""
+
+    table: str
+    sql: str
+    name: str
+    column: str
+
+
 # The largest number that the ledger lets a counter have (`ck_job_counters`). A claim leaves one that is there as it is,
 # as one more would be refused, and one row would keep all others from being claimed.
 LARGEST_COUNT = 2**31 - 2
@@ -122,6 +132,23 @@ class Engine(Protocol):
 
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
+        ...
+
+    def delete_from(self, table: str, staged: str, key: Sequence[str]) -> int:
+        """Deletes the table's rows that have the key of a staged row; the number of rows deleted."""
+        ...
+
+    def contains(self, column: str, part: str) -> str:
+        """The condition that a column, whatever its collation, has this text of at most 3,000 characters in it."""
+        ...
+
+    def text_columns(self) -> list[TextColumn]:
+        """Every column of text of the tables, not views, in the schemas of ours, whoever made them."""
+        ...
+
+    def free_deleted(self) -> str:
+        """Ends an erasure: frees the bytes of deleted rows as far as the engine can. In words, what was done and what
+        is left to do."""
         ...
 
     def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:

@@ -148,6 +148,7 @@ class VectorCache:
         self.folder = folder
         self.megabytes = megabytes
         self._spaces: dict[str, CachedVectors] = {}
+        self._erasures: int | None = None
 
     @classmethod
     def from_environment(cls) -> VectorCache:
@@ -169,6 +170,12 @@ class VectorCache:
             self._spaces[source.identity] = cached
             self._store(source, cached)
         return cached
+
+    def keep_up(self, erasures: int) -> None:
+        """Forgets the copies in memory where they were made at another number of erasures."""
+        if self._erasures != erasures:
+            self._spaces.clear()
+        self._erasures = erasures
 
     def _fits(self, count: int, dimensions: int) -> bool:
         return count * dimensions * 4 <= self.megabytes * 2**20

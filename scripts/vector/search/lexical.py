@@ -27,6 +27,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from vector.engines.base import Engine, SearchHit
+from vector.engines.local_copies import erasure_number, keep_up
 from vector.engines.vector_cache import default_folder, only_a_copy, private_folder, top_rows
 from vector.errors import ConfigurationError
 from vector.files import rename_new
@@ -88,6 +89,7 @@ class LexicalIndexes:
     def __init__(self, folder: Path | None):
         self.folder = folder
         self._indexes: dict[str, LexicalIndex] = {}
+        self._erasures: int | None = None
 
     @classmethod
     def from_environment(cls) -> LexicalIndexes:
@@ -99,9 +101,15 @@ class LexicalIndexes:
 
         Raises ConfigurationError when bm25s, or the stemmer of the language, is not installed.
         """
-        identity = f"{engine.name}/{engine.location}/{engine.schema}/{embedding_space_id}/{language}"
+        warehouse = f"{engine.name}/{engine.location}/{engine.schema}"
+        identity = f"{warehouse}/{embedding_space_id}/{language}"
+        erasures = erasure_number(engine)
+        keep_up(self.folder, warehouse, erasures)
+        if self._erasures != erasures:
+            self._indexes.clear()
+        self._erasures = erasures
         version = f"{VERSION}-{stemmer_version(language)}"
-        fingerprint = f"{version}-{engine.current_fingerprint(embedding_space_id)}"
+        fingerprint = f"{version}-{erasures}-{engine.current_fingerprint(embedding_space_id)}"
         index = self._indexes.get(identity)
         if index is None or index.fingerprint != fingerprint:
             index = self._load(identity, fingerprint, language)

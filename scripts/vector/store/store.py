@@ -23,6 +23,7 @@ from vector.contracts.models import (
     EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
+    Erasure,
     EvaluationInterval,
     SpacePublication,
     VectorChunk,
@@ -40,6 +41,7 @@ from vector.store import ledger_io
 from vector.store.aliases import Aliases
 from vector.store.checks import checked_canary, checked_chunk, checked_embedding, checked_retrieval, checked_space
 from vector.store.ledger_io import ConstraintRefusal, SaveResult
+from vector.store.tombstones import refuse_erased
 from vector.store.vector_batch import VectorBatch
 from vector.store.versions import hits_of_versions, keep_versions, require_versions
 
@@ -198,8 +200,14 @@ class VectorStore(Aliases):
         return self.save_sources([source])
 
     def save_sources(self, sources: Iterable[VectorSourceRegistry]) -> SaveResult:
-        """Adds or changes sources, all or none."""
-        return self._save(ledgers.SOURCE_REGISTRY, sources)
+        """Adds or changes sources, all or none. Raises InvalidRecord for one that was erased, and not let in again."""
+        kept = list(sources)
+
+        def write() -> SaveResult:
+            refuse_erased(self.engine, (source.source_id for source in kept))
+            return ledger_io.save(self.engine, ledgers.SOURCE_REGISTRY, kept)
+
+        return self._write(ledgers.SOURCE_REGISTRY, write)
 
     def get_source(self, source_id: str) -> VectorSourceRegistry | None:
         """The source, or None."""
@@ -216,11 +224,13 @@ class VectorStore(Aliases):
     def save_chunks(self, chunks: Iterable[VectorChunk]) -> SaveResult:
         """Adds or changes chunks, all or none.
 
-        Raises InvalidRecord when a hash or byte count is not that of the content, or the offsets are none.
+        Raises InvalidRecord when a hash or byte count is not that of the content, the offsets are none, or the source
+        was erased and not let in again.
         """
         kept = [checked_chunk(chunk) for chunk in ledger_io.records_of(ledgers.CHUNK, chunks)]
 
         def write() -> SaveResult:
+            refuse_erased(self.engine, (chunk.source_id for chunk in kept))
             result = ledger_io.save(self.engine, ledgers.CHUNK, kept)
             keep_versions(self.engine, ((chunk.chunk_id, chunk.content_sha256) for chunk in kept))
             return result
@@ -392,6 +402,15 @@ class VectorStore(Aliases):
     def save_evaluation_intervals(self, intervals: Iterable[EvaluationInterval]) -> SaveResult:
         """Stores how sure the means of evaluations, and their differences, are."""
         return self._save(ledgers.EVALUATION_INTERVAL, intervals)
+
+    def save_erasure(self, erasure: Erasure) -> SaveResult:
+        """Adds an erasure, or changes how far it has come, and whether it is lifted."""
+        return self._save(ledgers.ERASURE, [erasure])
+
+    def list_erasures(self, kind: Any = None) -> list[Erasure]:
+        """Erasures, the oldest first; `kind` is an enum member or its value."""
+        where = {"kind": getattr(kind, "value", kind)}
+        return ledger_io.find(self.engine, ledgers.ERASURE, where, order="created_utc, erasure_id")
 
     def close(self) -> None:
         """Closes the connection."""

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +31,9 @@ from vector.contracts.models import (
     VectorChunk,
     VectorEmbedding,
     VectorJob,
+    VectorRetrieval,
+    VectorRetrievalHit,
+    VectorSourceRegistry,
     compute_content_hash,
 )
 from vector.engines.base import SearchRequest
@@ -767,3 +771,72 @@ def test_what_a_row_by_hand_leaves_out_the_engine_fills_in(warehouse, store):
         (f"delete from {registry} where source_id = ?", ["hand:1"]),
     ):
         engine.execute(sql, parameters)
+
+
+def test_a_source_that_is_erased_is_gone_and_stays_out_until_it_is_lifted(warehouse, store):
+    source, mark = "note:erased", "Sesquipedalian remarks about the moons of Uranus."
+    store.save_source(VectorSourceRegistry(source, "note", {}))
+    store.save_chunks(Chunker(ChunkingPolicy()).chunk(mark, source, "note"))
+    (chunk,) = store.list_chunks(source)
+    job = {"source_id": source, "source_type": "note", "from": {"text": mark}}
+    queued = VectorJob.create_new(JobType.CHUNK_SOURCE, job, status="SUCCEEDED")
+    store.save_job(queued)
+    warehouse.embed()
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    asked = VectorRetrieval.create_new(space.embedding_space_id, "Which moon is it?", 1)
+    store.save_retrieval(asked, [VectorRetrievalHit(asked.retrieval_id, 1, chunk.chunk_id, 0.5)])
+    named = ("erase", "--source-id", source, "--reason", "request 17", "--json")
+    store.close()  # who has DuckDB's file open would go on with the old one
+
+    counted = json.loads(warehouse.vector(*named, "--dry-run").stdout)["erased"][0]["rows"]
+    done = warehouse.vector(*named)
+    assert done.exit_code == 0, done
+    (told,) = json.loads(done.stdout)["erased"]
+    assert (told["rows"], told["elsewhere"]) == (counted, {})
+    one = dict.fromkeys(("retrieval_hit", "embedding", "chunk_version", "chunk", "source_registry", "job"), 1)
+    assert told["rows"] == one
+    with closing(live.open_store(warehouse)) as now:
+        assert now.get_source(source) is now.get_job(queued.job_id) is None
+        assert now.get_retrieval(asked.retrieval_id) is not None
+        assert now.list_retrieval_hits(asked.retrieval_id) == []
+        (erasure,) = (each for each in now.list_erasures("source") if each.is_of(source))
+        assert (erasure.counts, erasure.cache_epoch) == (one, 2)
+        with pytest.raises(InvalidRecord, match="was erased"):
+            now.save_source(VectorSourceRegistry(source, "note", {}))
+        # One of dbt's: it is kept out by SQL.
+        ours = now.engine.query(f"select source_id from {now.engine.table('document')} order by source_id")
+    (of_dbt, *others) = (source_id for (source_id,) in ours)
+    assert warehouse.vector("erase", "--source-id", of_dbt, "--reason", "request 18").exit_code in (0, 1)
+    warehouse.refresh(seeds=False)
+    with closing(live.open_store(warehouse)) as now:
+        ours = now.engine.query(f"select source_id from {now.engine.table('document')} order by source_id")
+        assert [source_id for (source_id,) in ours] == others
+        assert now.get_source(of_dbt) is None
+    assert warehouse.vector("erase", "--lift", "--source-id", of_dbt, "--reason", "withdrawn").exit_code == 0
+    warehouse.refresh(seeds=False)
+    warehouse.embed()
+    with closing(live.open_store(warehouse)) as now:
+        assert now.get_source(of_dbt) is not None
+
+
+def test_vectors_that_nothing_needs_are_pruned(warehouse, store):
+    chunker = Chunker(ChunkingPolicy())
+    store.save_source(VectorSourceRegistry("note:pruned", "note", {}))
+    for text in ("The first text.", "Another text it is."[:15]):
+        store.save_chunks(chunker.chunk(text, "note:pruned", "note"))
+        warehouse.embed()
+    (chunk,) = store.list_chunks("note:pruned")
+    old = datetime(2020, 1, 1)
+    version = store.engine.table("chunk_version")
+    store.engine.execute(f"update {version} set created_utc = ? where chunk_id = ?", [old, chunk.chunk_id])
+    newer = f"update {version} set created_utc = ? where chunk_id = ? and content_sha256 = ?"
+    store.engine.execute(newer, [datetime(2020, 1, 2), chunk.chunk_id, chunk.content_sha256])
+    store.close()
+    done = warehouse.dbt("run-operation", "prune_embeddings", "--args", "{days: 90}")
+    assert done.success, done.output
+    assert "Deleted 1 vectors" in done.output
+    with closing(live.open_store(warehouse)) as now:
+        (left,) = now.list_embeddings(chunk.chunk_id)
+        assert left.input_content_sha256 == chunk.content_sha256
+        (pruning,) = now.list_erasures("pruning")
+        assert (pruning.counts, pruning.completed_utc is not None) == ({"embedding": 1}, True)

@@ -68,7 +68,7 @@ def registering(built_project):
     return Warehouse(
         built_project,
         models=["document", "document_registration", "chunk_window"],
-        inputs=["document_input", "chunk_policy_input"],
+        inputs=["document_input", "chunk_policy_input", "erasure"],
     )
 
 

@@ -269,6 +269,9 @@ def cutter(native):
             "create table warehouse.vector.chunk_policy_input (policy_version text, source_type text, chunk_size int,"
             " overlap int, max_chunks_per_source int, is_active boolean, method text)"
         )
+        connection.execute(
+            "create table warehouse.vector.erasure (kind text, salt text, subject_sha256 text, lifted_utc timestamp)"
+        )
         connection.execute(f"create view warehouse.vector.document as {native['document']}")
         yield connection
 

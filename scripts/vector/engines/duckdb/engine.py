@@ -21,11 +21,13 @@ from vector.engines.base import (
     Found,
     Result,
     SearchRequest,
+    TextColumn,
     checked_identifier,
     checked_relations,
     key_match,
 )
 from vector.engines.duckdb import queue as duckdb_queue
+from vector.engines.duckdb import rewriting
 from vector.engines.duckdb import search as duckdb_search
 from vector.engines.duckdb.sessions import Sessions, interruptible, session
 from vector.engines.filters import SearchFilters, filter_conditions
@@ -259,6 +261,58 @@ class DuckDBEngine:
         return self.execute(
             f"update {self.table(table)} as ledger set {settings} from {staged} as staged where {match}"
         )
+
+    def delete_from(self, table: str, staged: str, key: Sequence[str]) -> int:
+        """Deletes the table's rows that have the key of a staged row; the number of rows deleted."""
+        match = key_match("ledger", "staged", key)
+        return self.execute(f"delete from {self.table(table)} as ledger using {staged} as staged where {match}")
+
+    def contains(self, column: str, part: str) -> str:
+        """The condition that a column has this text in it."""
+        return f"contains(cast({column} as varchar), {part})"
+
+    def text_columns(self) -> list[TextColumn]:
+        """Every column of text, or of a kind that holds texts, of the tables in the schemas of ours."""
+        places = {(_folded(database), _folded(schema)) for database, schema in self._places()}
+        rows = self.query(
+            "select database_name, schema_name, table_name, column_name from duckdb_columns()"
+            " inner join duckdb_tables() using (database_name, schema_name, table_name)"
+            " where data_type like '%VARCHAR%' or data_type like '%JSON%' or data_type like 'BLOB%' order by all"
+        )
+        return [
+            TextColumn(".".join(map(quoted, (database, schema, name))), quoted(column), name, column)
+            for database, schema, name, column in rows
+            if (_folded(database), _folded(schema)) in places
+        ]
+
+    def _places(self) -> set[tuple[str, str]]:
+        """The databases and schemas that hold a relation."""
+        of = [self.relations.home, *self.relations.named.values()]
+        return {(each.database or self._catalog, each.schema) for each in of}
+
+    def free_deleted(self) -> str:
+        """Writes each file anew that holds a relation, without what was deleted: a checkpoint alone leaves the bytes.
+
+        Raises DatabaseFailed when the new file is not as the old one, which then stays, or there is no room for it.
+        """
+        files = {}
+        for catalog in sorted({database for database, _ in self._places()}):
+            rows = self.query(
+                "select database_name, path, encrypted, readonly from duckdb_databases() where lower(database_name) ="
+                " lower(?)",
+                [catalog],
+            )
+            for name, path, encrypted, readonly in rows:
+                if path and not readonly:
+                    if encrypted:
+                        return f"{path} is encrypted and was not written anew: do it by hand, or drop its key"
+                    files[name] = path
+        for name, path in files.items():
+            self.execute(f"checkpoint {quoted(name)}")
+            rewritten = rewriting.written_anew(self, name, path)
+            self._sessions.reopened(lambda path=path, rewritten=rewritten: rewriting.put_in_place(rewritten, path))
+        named = ", ".join(files.values())
+        return f"{named} was written anew, without the deleted bytes" if files else "the database is in memory only"
 
     def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""

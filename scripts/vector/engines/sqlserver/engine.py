@@ -26,6 +26,7 @@ from vector.engines.base import (
     Found,
     Result,
     SearchRequest,
+    TextColumn,
     as_plain_numbers,
     checked_identifier,
     checked_relations,
@@ -215,6 +216,47 @@ class SqlServerEngine:
         match = key_match("ledger", "staged", key)
         return self.execute(
             f"update ledger set {settings} from {self.table(table)} as ledger inner join {staged} as staged on {match}"
+        )
+
+    def delete_from(self, table: str, staged: str, key: Sequence[str]) -> int:
+        """Deletes the table's rows that have the key of a staged row; the number of rows deleted."""
+        match = key_match("ledger", "staged", key)
+        return self.execute(
+            f"delete ledger from {self.table(table)} as ledger inner join {staged} as staged on {match}"
+        )
+
+    def contains(self, column: str, part: str) -> str:
+        """The condition that a column, whatever its collation, has this text of at most 3,000 characters in it."""
+        return f"charindex({part}, cast({column} as nvarchar(max)) collate Latin1_General_100_BIN2) > 0"
+
+    def text_columns(self) -> list[TextColumn]:
+        """Every column of text of the tables in the schemas of ours."""
+        found = []
+        of = [self.relations.home, *self.relations.named.values()]
+        for database, schema in sorted({(each.database or "", each.schema) for each in of}):
+            system = f"{quoted(database)}." if database else ""
+            rows = self.query(
+                f"select c.table_name, c.column_name from {system}information_schema.columns as c"
+                f" inner join {system}information_schema.tables as t"
+                " on t.table_schema = c.table_schema and t.table_name = c.table_name"
+                " where t.table_type = 'BASE TABLE' and c.table_schema = ?"
+                " and c.data_type in"
+                " ('char', 'varchar', 'text', 'nchar', 'nvarchar', 'ntext', 'xml', 'json', 'sql_variant')"
+                " order by c.table_name, c.column_name",
+                [schema],
+            )
+            parts = [quoted(database)] if database else []
+            found += [
+                TextColumn(".".join([*parts, quoted(schema), quoted(name)]), quoted(column), name, column)
+                for name, column in rows
+            ]
+        return found
+
+    def free_deleted(self) -> str:
+        """Nothing: the server takes deleted rows out of their pages by itself, later."""
+        return (
+            "the server takes deleted rows out of its pages by itself; at once with sp_clean_db_free_space (db_owner)."
+            " Its log and your backups keep them until they are overwritten"
         )
 
     def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:

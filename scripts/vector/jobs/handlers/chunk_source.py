@@ -47,6 +47,7 @@ from vector.errors import InvalidRecord, SourceUnreadable
 from vector.jobs.context import JobContext, JobStopped
 from vector.jobs.handlers.input_schema import checked_input, require_storable
 from vector.store import VectorStore
+from vector.store.tombstones import refuse_erased
 
 _ID = {"type": "string", "minLength": 1, "maxLength": 400}
 SCHEMA = {
@@ -179,6 +180,7 @@ def run(context: JobContext) -> dict[str, Any]:
     cut it: the registry then says so, and the stored chunks stay. Raises JobStopped when the worker must end.
     """
     store, request = context.store, validate(context.job.input_json)
+    refuse_erased(store.engine, [request["source_id"]])
     reader = ExtractionProcess(ExtractionLimits.from_environment(), context.should_stop)
     try:
         document, policy = _as_dbt(store, request) if _is_of_dbt(request) else _as_python(store, request, reader)
