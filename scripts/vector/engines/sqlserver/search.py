@@ -47,16 +47,27 @@ def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
 
 
 def current_fingerprint(engine: Engine, embedding_space_id: str) -> str:
-    """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
-    # Both are SHA-256 as hexadecimal digits; what is not is left out of the sum, not of the count.
-    bits = "coalesce(try_convert(bigint, try_convert(binary(8), left({}, 16), 2)), 0)"
-    row = f"{bits.format('searched.chunk_id')} ^ {bits.format('searched.input_content_sha256')}"
-    ((count, total),) = engine.query(
-        f"select count_big(*), coalesce(sum(cast({row} as decimal(38, 0))), 0)"
-        f" from {engine.table('embedding_current')} as searched where searched.embedding_space_id = ?",
+    """The number of current chunks of the space and the sum of their digests."""
+    ((digest,),) = engine.query(
+        f"select {digest_of(chunk_digest())} from {engine.table('embedding_current')} as searched"
+        " where searched.embedding_space_id = ?",
         [embedding_space_id],
     )
-    return f"{int(count)}-{int(total)}"
+    return str(digest)
+
+
+def chunk_digest() -> str:
+    """64 bits of the chunk's id, of its text's hash, and of the moment of its last change."""
+    # Both are SHA-256 as hexadecimal digits; what is not is left out of the digest, not of the count.
+    bits = "coalesce(try_convert(bigint, try_convert(binary(8), left({}, 16), 2)), 0)"
+    moment = "coalesce(datediff_big(microsecond, '2020-01-01', searched.chunk_updated_utc), 0)"
+    return f"({bits.format('searched.chunk_id')} ^ {bits.format('searched.input_content_sha256')} ^ {moment})"
+
+
+def digest_of(digests: str) -> str:
+    """Their number and their sum."""
+    total = f"coalesce(sum(cast({digests} as decimal(38, 0))), 0)"
+    return f"concat(count_big(*), '-', cast({total} as varchar(40)))"
 
 
 def _filtered_chunks(engine: Engine, request: SearchRequest) -> list[str] | None:
