@@ -2,9 +2,9 @@
 
 The index of a space and a language is a SQLite file under VECTOR_CACHE_DIR, which the processes of a host share, or is
 in memory where there is no place for files. A question first asks the engine for a fingerprint of the current chunks.
-Where that is another one than the index's, digests of the chunks by the first characters of their ids tell which of them
-to look at, and only texts that are new or changed are read. A change is one transaction: whatever ends a process, the
-index is as before or as after it.
+Where that is another one than the index's, digests of the chunks by the first characters of their ids tell which of
+them to look at, and only texts that are new or changed are read. A change is one transaction: whatever ends a process,
+the index is as before or as after it.
 """
 
 from __future__ import annotations
@@ -272,7 +272,8 @@ class LexicalIndexes:
         """
         identity = f"{engine.name}/{engine.location}/{engine.schema}/{embedding_space_id}/{language}"
         index = self._indexes.get(identity)
-        if index is None:
+        # The folder is looked at each time: somebody may have deleted it, or let others write to it.
+        if index is None or (index.path and index.path != self._path(identity)):
             index = LexicalIndex(self._path(identity), language)
         self._indexes[identity] = index = self._up_to_date(index, engine, embedding_space_id, language)
         return index

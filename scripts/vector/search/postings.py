@@ -233,9 +233,10 @@ def _hits(db: sqlite3.Connection, texts: Texts, rows: np.ndarray, scores: np.nda
     while 0 < end < len(order) and _alike(texts, rows, scores, order[end - 1], order[end]):
         end += 1
     select = "select chunk_id, content_sha256 from chunk where place = ?"
-    hits = [
-        SearchHit(*db.execute(select, [texts.place(int(rows[i]))]).fetchone(), float(scores[i])) for i in order[:end]
-    ]
+    hits = []
+    for i in order[:end].tolist():
+        ((chunk_id, content_sha256),) = db.execute(select, [texts.place(int(rows[i]))])
+        hits.append(SearchHit(chunk_id, content_sha256, float(scores[i])))
     return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:top_k]
 
 

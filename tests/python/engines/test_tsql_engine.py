@@ -537,7 +537,7 @@ def test_tags_and_dates_of_a_source_are_conditions_of_the_server(engine, connect
 
 
 def test_the_fingerprint_of_the_current_chunks_reads_no_text(engine, connection, server):
-    server.answers[:0] = [(r"count_big", [(7, -12)])]
+    server.answers[:0] = [(r"count_big", [("7--12",)])]
     assert engine.current_fingerprint(SPACE) == "7--12"
     (asked,) = [call for call in connection.calls if "count_big" in call.get("sql", "")]
     assert asked["parameters"] == [SPACE]

@@ -280,7 +280,7 @@ class SqlServerEngine:
         return sqlserver_search.current_fingerprint(self, embedding_space_id)
 
     def chunk_digest(self) -> str:
-        """64 bits of the chunk's id, of its text's hash, and of the moment of its last change."""
+        """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
         return sqlserver_search.chunk_digest()
 
     def digest_of(self, digests: str) -> str:

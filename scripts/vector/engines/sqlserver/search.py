@@ -57,11 +57,10 @@ def current_fingerprint(engine: Engine, embedding_space_id: str) -> str:
 
 
 def chunk_digest() -> str:
-    """64 bits of the chunk's id, of its text's hash, and of the moment of its last change."""
-    # Both are SHA-256 as hexadecimal digits; what is not is left out of the digest, not of the count.
-    bits = "coalesce(try_convert(bigint, try_convert(binary(8), left({}, 16), 2)), 0)"
-    moment = "coalesce(datediff_big(microsecond, '2020-01-01', searched.chunk_updated_utc), 0)"
-    return f"({bits.format('searched.chunk_id')} ^ {bits.format('searched.input_content_sha256')} ^ {moment})"
+    """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
+    row = "concat(searched.chunk_id, ' ', searched.input_content_sha256, ' ', searched.chunk_updated_utc)"
+    utf8 = f"cast({row} collate Latin1_General_100_CI_AS_SC_UTF8 as varchar(200))"
+    return f"cast(substring(hashbytes('SHA2_256', {utf8}), 1, 8) as bigint)"
 
 
 def digest_of(digests: str) -> str:
