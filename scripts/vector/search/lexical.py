@@ -268,7 +268,7 @@ class LexicalIndexes:
     def current(self, engine: Engine, embedding_space_id: str, language: str = NEUTRAL) -> LexicalIndex:
         """The index over the space's current chunks, brought up to date.
 
-        Raises ConfigurationError when the stemmer of the language is not installed.
+        Raises ConfigurationError when the stemmer of the language, or its stop words, are not installed.
         """
         identity = f"{engine.name}/{engine.location}/{engine.schema}/{embedding_space_id}/{language}"
         index = self._indexes.get(identity)
