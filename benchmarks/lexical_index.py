@@ -1,8 +1,8 @@
 """The index of words: how long it takes to build, to find that nothing or a hundredth has changed, and to answer.
 
-Each is measured in a process of its own, and in its processor time; memory is all that the process has at its peak. The baseline is the library
-bm25s on the same words, already cut, with nothing around it: its index, which has to be built anew for any change, and
-its scores of one question.
+Each is measured in a process of its own, and in its processor time; memory is all that the process has at its peak. The
+baseline is the library bm25s on the same words, already cut, with nothing around it: its index, which has to be built
+anew for any change, and its scores of one question.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Lexical search: BM25 over the texts that a space's search may find, with an index that keeps up with them.
 
 The index of a space and a language is a SQLite file under VECTOR_CACHE_DIR, which the processes of a host share, or is
-in memory where there is no place for files. A question first asks the engine for a fingerprint of the current chunks.
-Where that is another one than the index's, digests of the chunks by the first characters of their ids tell which of
-them to look at, and only texts that are new or changed are read. A change is one transaction: whatever ends a process,
-the index is as before or as after it.
+in memory where there is no place for files. A question first asks the engine whether there was a write, as far as it
+can tell, and then for a fingerprint of the current chunks. Where that is another one than the index's, digests of the
+chunks by the first characters of their ids tell which of them to look at, and only texts that are new or changed are
+read. A change is one transaction: whatever ends a process, the index is as before or as after it.
 """
 
 from __future__ import annotations
@@ -98,16 +98,19 @@ class LexicalIndex:
 
     def keep_up(self, engine: Engine, embedding_space_id: str) -> None:
         """Takes in what has changed in the space. Waits for another process that does so."""
+        token = engine.change_token()
+        with self._transaction("deferred") as db:
+            if token is not None and postings.get_state(db, "token") == token:
+                return
         fingerprint = engine.current_fingerprint(embedding_space_id)
         with self._transaction("deferred") as db:
-            if postings.get_state(db, "fingerprint") == fingerprint:
+            if token is None and postings.get_state(db, "fingerprint") == fingerprint:
                 return
         with self._transaction("immediate") as db:
-            if postings.get_state(db, "fingerprint") == fingerprint:
-                return
-            current = _Current(engine, embedding_space_id)
-            self._change(db, current.changed_texts(db))
-            postings.set_state(db, "fingerprint", fingerprint)
+            if postings.get_state(db, "fingerprint") != fingerprint:
+                self._change(db, _Current(engine, embedding_space_id).changed_texts(db))
+                postings.set_state(db, "fingerprint", fingerprint)
+            postings.set_state(db, "token", token or "")
 
     def delete(self) -> None:
         """Deletes the index, if it is in a file. Raises OSError."""

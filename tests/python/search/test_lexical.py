@@ -386,6 +386,18 @@ def test_many_changes_are_found_among_all_rows_and_texts_are_read_in_parts(store
     assert [len(part) for part in reads.texts] == [count]
 
 
+def test_where_the_engine_tells_of_writes_no_fingerprint_is_read_without_one(store, space, monkeypatch):
+    asked, tokens = [], iter(["1", "1", "2", "2", None, None, "3", "3"])
+    fingerprint = store.engine.current_fingerprint
+    monkeypatch.setattr(store.engine, "current_fingerprint", lambda *of: asked.append(of) or fingerprint(*of))
+    monkeypatch.setattr(store.engine, "change_token", lambda: next(tokens))
+    indexes, counts = LexicalIndexes(None), []
+    for _ in range(8):
+        indexes.current(store.engine, space.embedding_space_id)
+        counts.append(len(asked))
+    assert counts == [1, 1, 2, 2, 3, 4, 5, 5]
+
+
 def test_the_index_is_kept_in_a_file_for_the_next_process(store, space, reads, lexical, tmp_path):
     expected = lexical(QUESTION)
     (tmp_path / "lexical").mkdir(mode=0o700)

@@ -316,6 +316,10 @@ class DuckDBEngine:
         )
         return f"{of_chunks}-{of_embeddings}"
 
+    def change_token(self) -> str | None:
+        """None: DuckDB counts no writes that one could ask for."""
+        return None
+
     def chunk_digest(self) -> str:
         """A hash of ids, hash and time of change, less its last bit, to fit a number with a sign."""
         columns = ("chunk_id", "input_content_sha256", "source_id", "source_type", "chunk_updated_utc")

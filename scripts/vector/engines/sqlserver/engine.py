@@ -279,6 +279,10 @@ class SqlServerEngine:
         """The number of current chunks of the space and the sum of their digests."""
         return sqlserver_search.current_fingerprint(self, embedding_space_id)
 
+    def change_token(self) -> str | None:
+        """The database's last row version, and what tells of deleted rows; None while a write is open."""
+        return sqlserver_search.change_token(self)
+
     def chunk_digest(self) -> str:
         """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
         return sqlserver_search.chunk_digest()

@@ -56,6 +56,21 @@ def current_fingerprint(engine: Engine, embedding_space_id: str) -> str:
     return str(digest)
 
 
+def change_token(engine: Engine) -> str | None:
+    """The database's last row version, which each written row of both ledgers raises; their numbers of rows, which tell
+    of deleted ones; and when the database was made, or restored. None without row versions, and while a write is open,
+    whose version is out already."""
+    if not _has_row_versions(engine):
+        return None
+    ((next_version, last, *others),) = engine.query(
+        "select cast(min_active_rowversion() as bigint), cast(@@dbts as bigint),"
+        f" (select count_big(*) from {engine.table('chunk')}),"
+        f" (select count_big(*) from {engine.table('embedding')}),"
+        " (select convert(varchar(33), create_date, 126) from sys.databases where database_id = db_id())"
+    )
+    return "-".join(map(str, [last, *others])) if next_version == last + 1 else None
+
+
 def chunk_digest() -> str:
     """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
     row = "concat(searched.chunk_id, ' ', searched.input_content_sha256, ' ', searched.chunk_updated_utc)"
