@@ -14,10 +14,12 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
+from typing import TypeVar
 from weakref import WeakKeyDictionary, finalize
 
 from vector.contracts.ledgers import Column, key_column
@@ -31,6 +33,7 @@ from vector.search.tokens import VERSION, Analyzer
 from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 # Characters of a chunk's id by which changes are found: of SHA-256, some 15 chunks of a million have the same.
 _PREFIX = 4
@@ -57,6 +60,7 @@ class LexicalIndex:
         self.version = f"{postings.LAYOUT}-{VERSION}-{stemmer_version(language)}"
         self._analyzer = Analyzer(language)
         self._texts: Texts | None = None
+        self._kept_up = False
         self._lock = RLock()
         self._memory: sqlite3.Connection | None = None
         if path is None:
@@ -75,19 +79,21 @@ class LexicalIndex:
         compared: all, or those of the chunks `only`, of the source types, and of the sources. Each of `only` is looked
         up, so it is for some chunks, not for most. The statistics of words are those of all texts in any case.
 
-        Raises ConfigurationError when the file is damaged.
+        Raises ConfigurationError when the file is damaged, or was deleted since it was brought up to date.
         """
         words = self._analyzer.question(query)
         try:
             with self._transaction("deferred") as db:
+                if self._kept_up and postings.get_state(db, "fingerprint") is None:
+                    raise ConfigurationError(f"{self.path}: somebody has deleted the index of words; ask again")
                 if self._texts is None or self._texts.generation != postings.generation(db):
                     self._texts = postings.read_texts(db)
                 return postings.best(db, self._texts, words, top_k, only, source_types, source_ids)
-        except sqlite3.DatabaseError as error:
-            self.delete()
-            raise ConfigurationError(
-                f"{self.path}: the index of words cannot be read ({error}) and is deleted; ask again"
-            ) from None
+        except (sqlite3.DatabaseError, OSError) as error:
+            if not isinstance(error, (sqlite3.OperationalError, OSError)):  # damaged, not held, or gone
+                with suppress(OSError):
+                    self.delete()
+            raise ConfigurationError(f"{self.path}: the index of words cannot be read ({error}); ask again") from None
 
     def change(self, texts: Iterable[IndexedText], gone: Collection[str] = ()) -> None:
         """Takes out the chunks that are `gone`, and takes in texts, over those that their chunks had."""
@@ -98,6 +104,7 @@ class LexicalIndex:
 
     def keep_up(self, engine: Engine, embedding_space_id: str) -> None:
         """Takes in what has changed in the space. Waits for another process that does so."""
+        self._kept_up = True
         token = engine.change_token()
         with self._transaction("deferred") as db:
             if token is not None and postings.get_state(db, "token") == token:
@@ -128,13 +135,14 @@ class LexicalIndex:
     def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
         """A transaction in the index, which is made first where there is none, or one of another version."""
         with self._lock, self._opened() as db:
-            if _version(db) != self.version:
-                db.execute("begin immediate")
+            if _patiently(lambda: _version(db)) != self.version:
+                _patiently(lambda: db.execute("begin immediate"))
                 with _committed(db):
                     if _version(db) != self.version:  # another process may have made it meanwhile
                         _make(db, self.version)
-            db.execute(f"begin {kind}")
+            _patiently(lambda: db.execute(f"begin {kind}"))
             with _committed(db):
+                _patiently(lambda: _version(db))  # a read takes the lock of one that is deferred
                 yield db
 
     @contextmanager
@@ -146,11 +154,22 @@ class LexicalIndex:
         with suppress(FileExistsError):  # for its owner only
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         # For each time anew, so that a file that somebody has deleted is not used on.
-        db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=1, isolation_level=None)
         try:
             yield db
         finally:
             db.close()
+
+
+def _patiently(step: Callable[[], Result]) -> Result:
+    """Does what another process may have to be waited for. SQLite waits a second, in which Python sees no Ctrl-C."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return step()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
 
 
 @contextmanager
@@ -161,7 +180,7 @@ def _committed(db: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.Error):
             db.execute("rollback")
         raise
-    db.execute("commit")
+    _patiently(lambda: db.execute("commit"))
 
 
 def _version(db: sqlite3.Connection) -> str | None:

@@ -274,6 +274,23 @@ def test_a_file_that_is_damaged_under_a_question_is_deleted(tmp_path):
     assert index.best("moon", 5)[1] == 1
 
 
+def test_a_process_waits_for_another_that_writes(tmp_path, monkeypatch):
+    path = tmp_path / "index.sqlite"
+    index = LexicalIndex(path)
+    index.change([text_of(1, "moon")])
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("begin exclusive")
+    thread = threading.Timer(2.5, lambda: writer.execute("commit"))  # longer than SQLite waits at a time
+    thread.start()
+    assert index.best("moon", 5)[1] == 1
+    thread.join()
+    writer.execute("begin exclusive")
+    monkeypatch.setattr(lexical_module, "_PATIENCE", 0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        index.change([text_of(2, "moon")])
+    writer.close()
+
+
 # The index of a space
 
 
@@ -481,6 +498,19 @@ def test_a_text_that_changes_under_the_index_is_not_found(store, space, lexical,
     store.save_chunk(replace(store.get_chunk(first[0]), retired_utc=datetime.now(UTC)))
     monkeypatch.setattr(indexes_of(store), "current", lambda *arguments: index)
     assert lexical(QUESTION) == first[1:]
+
+
+def test_an_index_that_goes_before_its_question_is_told(store, space, tmp_path):
+    """As when the copies of a warehouse are dropped in another process: no answer is better than an empty one."""
+    indexes = LexicalIndexes(tmp_path)
+    index = indexes.current(store.engine, space.embedding_space_id)
+    index.path.unlink()
+    with pytest.raises(ConfigurationError, match="somebody has deleted the index of words; ask again"):
+        index.best(QUESTION, 5)
+    drop_indexes(tmp_path)
+    with pytest.raises(ConfigurationError, match="cannot be read .*; ask again"):
+        index.best(QUESTION, 5)
+    assert indexes.current(store.engine, space.embedding_space_id).best(QUESTION, 5)[0]
 
 
 def test_languages_have_indexes_of_their_own(store, space, reads, tmp_path):
