@@ -188,6 +188,20 @@ class Engine(Protocol):
         Read in one statement, without a text or a vector."""
         ...
 
+    def change_token(self) -> str | None:
+        """What is another one after any write to `chunk` or `embedding`, and costs next to nothing; None where, or
+        while, the engine has no such thing."""
+        ...
+
+    def chunk_digest(self) -> str:
+        """The SQL of a whole number of 64 bits (with a sign) of a row `searched` of embedding_current: another one when
+        the chunk, its text, or what else the chunk says has changed."""
+        ...
+
+    def digest_of(self, digests: str) -> str:
+        """The SQL of a text about all the digests of a group, in any order: another one when they change."""
+        ...
+
     def exclusive(self, name: str) -> AbstractContextManager[bool]:
         """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -128,20 +128,24 @@ class _FoundByWords:
 def _by_words(asked: Asked, size: int) -> _FoundByWords:
     engine, space_id = asked.store.engine, asked.space.embedding_space_id
     index = indexes_of(asked.store).current(engine, space_id, asked.policy.language)
-    only = None
-    if asked.filters:
-        conditions, values = engine.filter_conditions(asked.filters)
-        rows = engine.query(
-            f"select searched.chunk_id from {engine.table('embedding_current')} as searched"
-            f" where {' and '.join(['searched.embedding_space_id = ?', *conditions])}",
-            [space_id, *values],
-        )
-        only = [row[0] for row in rows]
-    hits, compared = index.best(asked.text, size, only)
+    of_sources = {"source_types": asked.filters.source_types, "source_ids": _filtered_sources(asked)}
+    hits, compared = index.best(asked.text, size, **of_sources)
     # The chunks may have changed since the index was found to be the current one.
     current = current_texts(asked.store, space_id, [hit.chunk_id for hit in hits])
     hits = [hit for hit in hits if current.get(hit.chunk_id) == hit.content_sha256]
     return _FoundByWords(hits, compared, index, asked.text)
+
+
+def _filtered_sources(asked: Asked) -> Collection[str] | None:
+    """The sources that the filters leave, but for their types; None for all. The index knows the source of a text, so
+    that no chunk has to be named."""
+    filters, engine = replace(asked.filters, source_types=()), asked.store.engine
+    if not replace(filters, source_ids=()):
+        return filters.source_ids or None
+    conditions, values = engine.filter_conditions(filters)
+    registry = engine.table("source_registry")
+    sql = f"select searched.source_id from {registry} as searched where {' and '.join(conditions)}"
+    return [source_id for (source_id,) in engine.query(sql, values)]
 
 
 def _as_candidates(part: str, hits: Sequence[SearchHit]) -> list[Candidate]:

@@ -156,6 +156,6 @@ BY_SOURCE = SearchPolicy(per_source=1)
 
 
 def _bm25(language: str | None) -> dict[str, Any]:
-    from vector.search.lexical import K1, B
+    from vector.search.postings import K1, B
 
     return {"k1": K1, "b": B, **({} if language in (None, NEUTRAL) else {"language": language})}

@@ -42,7 +42,9 @@ from vector.engines.vector_cache import similarity
 from vector.errors import InvalidRecord
 from vector.jobs.queue import JobQueue
 from vector.providers import open_provider
+from vector.search import postings
 from vector.search.evidence import evidence
+from vector.search.lexical import LexicalIndexes
 from vector.search.policy import SearchPolicy
 from vector.search.replay import replay
 from vector.search.search import search
@@ -537,6 +539,49 @@ def test_filters_are_what_python_would_filter(warehouse, store, filters):
     expected = {chunk.chunk_id for chunk in store.list_chunks() if chunk.source_id in wanted}
     assert {hit.chunk_id for hit in hits} == expected
     assert compared == len(expected)
+
+
+def test_the_index_of_words_follows_the_chunks(warehouse, store):
+    """What is retired, embedded, of another text or type: each change reads its own texts, and the index that followed
+    is as a new one."""
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    followed = LexicalIndexes(None)
+
+    def read_again():
+        read = []
+        with pytest.MonkeyPatch.context() as patch:
+            add = postings.add
+            patch.setattr(postings, "add", lambda db, texts, of: add(db, (read.append(e) or e for e in texts), of))
+            index = followed.current(store.engine, space.embedding_space_id)
+        fresh = LexicalIndexes(None).current(store.engine, space.embedding_space_id)
+        for types in ((), ("page",)):
+            assert index.best("the orbit of a moon", 1000, source_types=types) == fresh.best(
+                "the orbit of a moon", 1000, source_types=types
+            )
+        return {each.chunk_id for each in read}
+
+    assert len(read_again()) > 5
+    assert read_again() == set()
+    one, other, *_ = (chunk for chunk in store.list_chunks() if chunk.source_type == "page")
+    store.save_chunk(replace(one, retired_utc=datetime.now(UTC)))
+    assert read_again() == set()
+    store.save_chunk(one)
+    assert read_again() == {one.chunk_id}
+    # Two at once, alike.
+    for chunk in (one, other):
+        store.engine.execute(
+            f"update {store.engine.table('chunk')} set updated_utc = '2030-01-01' where chunk_id = ?", [chunk.chunk_id]
+        )
+    assert read_again() == {one.chunk_id, other.chunk_id}
+    text = "a moon that nobody has seen"
+    store.save_chunk(replace(one, content=text, content_sha256=compute_content_hash(text), byte_count=len(text)))
+    assert read_again() == set()
+    vector = store.list_embeddings(chunk_id=one.chunk_id)[0].vector
+    store.save_embedding(
+        VectorEmbedding.create_new(one.chunk_id, space.embedding_space_id, compute_content_hash(text), vector)
+    )
+    assert read_again() == {one.chunk_id}
+    store.save_chunk(one)
 
 
 def test_hybrid_search_fuses_vectors_and_words(warehouse, store):

@@ -539,11 +539,26 @@ def test_tags_and_dates_of_a_source_are_conditions_of_the_server(engine, connect
 
 
 def test_the_fingerprint_of_the_current_chunks_reads_no_text(engine, connection, server):
-    server.answers[:0] = [(r"count_big", [(7, -12)])]
+    server.answers[:0] = [(r"count_big", [("7--12",)])]
     assert engine.current_fingerprint(SPACE) == "7--12"
     (asked,) = [call for call in connection.calls if "count_big" in call.get("sql", "")]
     assert asked["parameters"] == [SPACE]
     assert "content," not in asked["sql"]
+
+
+@pytest.mark.parametrize(
+    ("next_version", "token"),
+    [(2002, "2001-7-9-2026"), (2001, None), (1990, None), (2003, None)],
+    ids=["none is open", "one is open", "an old one is open", "one was written meanwhile"],
+)
+def test_the_last_row_version_tells_of_writes_while_none_is_open(engine, server, next_version, token):
+    server.answers[:0] = [(r"from sys\.columns", [(2,)]), (r"@@dbts", [(next_version, 2001, 7, 9, "2026")])]
+    assert engine.change_token() == token
+
+
+def test_without_row_versions_there_is_no_token(engine, server):
+    server.answers[:0] = [(r"from sys\.columns", [(0,)])]
+    assert engine.change_token() is None
 
 
 def test_a_lost_connection_is_opened_anew_with_its_temporary_tables(server, connection, monkeypatch):

@@ -359,13 +359,31 @@ class DuckDBEngine:
         return filter_conditions(filters, self.table("source_registry"), "cast(? as timestamp)", duckdb_search.has_tag)
 
     def current_fingerprint(self, embedding_space_id: str) -> str:
-        """The number of current chunks of the space and the exclusive or of the hashes of their ids and texts."""
-        ((count, digest),) = self.query(
-            "select count(*), bit_xor(hash(searched.chunk_id, searched.input_content_sha256))"
-            f" from {self.table('embedding_current')} as searched where searched.embedding_space_id = ?",
+        """Digests of the current chunks and of the space's embeddings: what is current hangs on these, and to read both
+        takes a fifth of the time of joining them."""
+        chunks = self.digest_of("hash(hash(chunk_id, content_sha256, source_id, source_type, updated_utc))")
+        ((of_chunks, of_embeddings),) = self.query(
+            f"select (select {chunks} from {self.table('chunk')} where retired_utc is null),"
+            f" (select {self.digest_of('hash(embedding_id)')} from {self.table('embedding')}"
+            " where embedding_space_id = ?)",
             [embedding_space_id],
         )
-        return f"{count}-{digest or 0:016x}"
+        return f"{of_chunks}-{of_embeddings}"
+
+    def change_token(self) -> str | None:
+        """None: DuckDB counts no writes that one could ask for."""
+        return None
+
+    def chunk_digest(self) -> str:
+        """A hash of ids, hash and time of change, less its last bit, to fit a number with a sign."""
+        columns = ("chunk_id", "input_content_sha256", "source_id", "source_type", "chunk_updated_utc")
+        # Of a hash, as the hash of several columns is the exclusive or of the last one's and another number: two rows
+        # that change alike would leave the digest of both as it was.
+        return f"cast(hash(hash({', '.join(f'searched.{column}' for column in columns)})) >> 1 as bigint)"
+
+    def digest_of(self, digests: str) -> str:
+        """Their number and their exclusive or."""
+        return f"concat(count(*), '-', bit_xor({digests}))"
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:

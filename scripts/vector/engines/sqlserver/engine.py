@@ -318,8 +318,20 @@ class SqlServerEngine:
         return filter_conditions(filters, registry, "cast(? as datetime2(6))", sqlserver_search.has_tag)
 
     def current_fingerprint(self, embedding_space_id: str) -> str:
-        """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
+        """The number of current chunks of the space and the sum of their digests."""
         return sqlserver_search.current_fingerprint(self, embedding_space_id)
+
+    def change_token(self) -> str | None:
+        """The database's last row version, and what tells of deleted rows; None while a write is open."""
+        return sqlserver_search.change_token(self)
+
+    def chunk_digest(self) -> str:
+        """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
+        return sqlserver_search.chunk_digest()
+
+    def digest_of(self, digests: str) -> str:
+        """Their number and their sum."""
+        return sqlserver_search.digest_of(digests)
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:

@@ -55,16 +55,41 @@ def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
 
 
 def current_fingerprint(engine: Engine, embedding_space_id: str) -> str:
-    """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
-    # Both are SHA-256 as hexadecimal digits; what is not is left out of the sum, not of the count.
-    bits = "coalesce(try_convert(bigint, try_convert(binary(8), left({}, 16), 2)), 0)"
-    row = f"{bits.format('searched.chunk_id')} ^ {bits.format('searched.input_content_sha256')}"
-    ((count, total),) = engine.query(
-        f"select count_big(*), coalesce(sum(cast({row} as decimal(38, 0))), 0)"
-        f" from {engine.table('embedding_current')} as searched where searched.embedding_space_id = ?",
+    """The number of current chunks of the space and the sum of their digests."""
+    ((digest,),) = engine.query(
+        f"select {digest_of(chunk_digest())} from {engine.table('embedding_current')} as searched"
+        " where searched.embedding_space_id = ?",
         [embedding_space_id],
     )
-    return f"{int(count)}-{int(total)}"
+    return str(digest)
+
+
+def change_token(engine: Engine) -> str | None:
+    """The database's last row version, which each written row of both ledgers raises; their numbers of rows, which tell
+    of deleted ones; and when the database was made, or restored. None without row versions, and while a write is open,
+    whose version is out already."""
+    if not _has_row_versions(engine):
+        return None
+    ((next_version, last, *others),) = engine.query(
+        "select cast(min_active_rowversion() as bigint), cast(@@dbts as bigint),"
+        f" (select count_big(*) from {engine.table('chunk')}),"
+        f" (select count_big(*) from {engine.table('embedding')}),"
+        " (select convert(varchar(33), create_date, 126) from sys.databases where database_id = db_id())"
+    )
+    return "-".join(map(str, [last, *others])) if next_version == last + 1 else None
+
+
+def chunk_digest() -> str:
+    """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
+    row = "concat(searched.chunk_id, ' ', searched.input_content_sha256, ' ', searched.chunk_updated_utc)"
+    utf8 = f"cast({row} collate Latin1_General_100_CI_AS_SC_UTF8 as varchar(200))"
+    return f"cast(substring(hashbytes('SHA2_256', {utf8}), 1, 8) as bigint)"
+
+
+def digest_of(digests: str) -> str:
+    """Their number and their sum."""
+    total = f"coalesce(sum(cast({digests} as decimal(38, 0))), 0)"
+    return f"concat(count_big(*), '-', cast({total} as varchar(40)))"
 
 
 def _filtered_chunks(engine: Engine, request: SearchRequest) -> list[str] | None:
