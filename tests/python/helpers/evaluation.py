@@ -36,6 +36,12 @@ Run = Mapping[str, Sequence[str]]
 Judgments = Mapping[str, Mapping[str, int]]
 
 
+def ask_few(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leaves the first 36 questions of the demo, for those who ask all there are, many times."""
+    for table in ("eval_query", "eval_judgment"):
+        connection.execute(f"delete from {table} where query_id > 'q36' or length(query_id) > 3")
+
+
 @dataclass
 class Warehouse:
     """A built warehouse of its own, without logged searches, and two spaces to evaluate."""
@@ -51,7 +57,8 @@ class Warehouse:
         self.connection.execute("delete from eval_query; delete from eval_judgment")
         queries = [(query, f"{query}?", "demo") for query in judgments]
         grades = [(query, source, grade) for query, found in judgments.items() for source, grade in found.items()]
-        for table, rows in (("eval_query", queries), ("eval_judgment", grades)):
+        asked, judged = "eval_query (query_id, query_text, query_set)", "eval_judgment (query_id, source_id, relevance)"
+        for table, rows in ((asked, queries), (judged, grades)):
             columns = [list(column) for column in zip(*rows, strict=True)]
             if columns:
                 self.connection.execute(f"insert into {table} select unnest(?), unnest(?), unnest(?)", columns)
