@@ -1,5 +1,5 @@
-"""Questions that nothing answers: no ranking of theirs is right, so they are in no mean. What can be measured is whether
-the score of the best hit tells them from the others, as a `min_score` would have to."""
+"""Questions that nothing answers: no ranking of theirs is right, so they are in no mean. What can be measured is
+whether the score of the best hit tells them from the others, as a `min_score` would have to."""
 
 from __future__ import annotations
 

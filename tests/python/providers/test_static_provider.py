@@ -328,9 +328,9 @@ def test_the_readme_s_row_is_a_space_that_is_filled_and_finds(project):
 
     found = judged_ndcg(project, "wordllama")
     meaningless = judged_ndcg(project, "hash")
-    # A hash finds by chance: 0.10. This model has 0.39 here, the default one 0.51.
+    # A hash finds by chance: 0.05. This model has 0.59 here, the default one 0.68.
     assert meaningless < 0.15
-    assert found > 0.33, (found, meaningless)
+    assert found > 0.5, (found, meaningless)
 
 
 def judged_ndcg(project, space_key):
