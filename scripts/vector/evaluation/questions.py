@@ -24,6 +24,11 @@ class EvalQuery:
     text: str
     judgments: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def has_answer(self) -> bool:
+        """Whether some source is relevant. A question that has judgments and no answer was judged to have none."""
+        return any(grade > 0 for grade in self.judgments.values())
+
 
 def read_questions(store: VectorStore, query_set: str | None) -> list[EvalQuery]:
     """The questions of a set, or of all, by id, with their judgments.

@@ -12,7 +12,8 @@ Input (described in docs/operations.md):
                   as the options of `vector search`; `rerank` is the name of an entry point
 
 The searches are logged; the warehouse's view `eval_score` measures them, and how sure the means are is stored in
-`evaluation_interval`. Questions without a relevant judgment are not asked.
+`evaluation_interval`. Questions without a judgment are not asked; those whose judgments are all 0 are, and are in no
+mean.
 """
 
 from __future__ import annotations
