@@ -344,9 +344,3 @@ def indexes_of(store: VectorStore) -> LexicalIndexes:
     if store not in INDEXES:
         INDEXES[store] = LexicalIndexes.from_environment()
     return INDEXES[store]
-
-
-def drop_indexes(folder: Path | None) -> None:
-    """Deletes the indexes of words in a folder of copies, of every warehouse. Raises OSError."""
-    if folder is not None:
-        shutil.rmtree(folder / "lexical", ignore_errors=not (folder / "lexical").is_dir())

@@ -20,11 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vector.contracts.models import compute_content_hash
+from vector.engines.local_copies import drop_copies
 from vector.errors import ConfigurationError
 from vector.search import lexical as lexical_module
 from vector.search import postings
 from vector.search.language import search_language
-from vector.search.lexical import INDEXES, LexicalIndex, LexicalIndexes, drop_indexes, indexes_of
+from vector.search.lexical import INDEXES, LexicalIndex, LexicalIndexes, indexes_of
 from vector.search.policy import SearchPolicy
 from vector.search.postings import K1, B, IndexedText
 from vector.search.search import search
@@ -432,8 +433,8 @@ def test_the_index_is_kept_in_a_file_for_the_next_process(store, space, reads, l
     INDEXES[store] = LexicalIndexes(tmp_path)
     assert lexical(QUESTION) == expected
     assert len(reads.texts) == 2
-    drop_indexes(tmp_path)
-    drop_indexes(tmp_path)
+    drop_copies(tmp_path)
+    drop_copies(tmp_path)
     assert lexical(QUESTION) == expected
     assert len(reads.texts) == 3
     store.save_chunk(replace(store.get_chunk(expected[0]), retired_utc=datetime.now(UTC)))
@@ -507,7 +508,7 @@ def test_an_index_that_goes_before_its_question_is_told(store, space, tmp_path):
     index.path.unlink()
     with pytest.raises(ConfigurationError, match="somebody has deleted the index of words; ask again"):
         index.best(QUESTION, 5)
-    drop_indexes(tmp_path)
+    drop_copies(tmp_path)
     with pytest.raises(ConfigurationError, match="cannot be read .*; ask again"):
         index.best(QUESTION, 5)
     assert indexes.current(store.engine, space.embedding_space_id).best(QUESTION, 5)[0]
