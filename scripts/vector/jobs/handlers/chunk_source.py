@@ -13,7 +13,8 @@ Input (described in docs/operations.md):
     title, tags, source_ref   what the registry says of the source
 
 A source that dbt keeps is only written as dbt would: `from` names itself, and nothing else is given but, if at all,
-the source type and the policy version that it has anyway.
+the source type and the policy version that it has anyway. One whose chunk policy is of method `extract` is a payload:
+its text is taken out as the policy says, and cut.
 """
 
 from __future__ import annotations
@@ -32,11 +33,19 @@ from vector.chunking.extraction import (
     extractor_versions,
     format_of_file,
 )
+from vector.chunking.extraction_policy import ExtractionPolicy
 from vector.chunking.extraction_process import ExtractionProcess, Stopped
 from vector.chunking.lake import checked_lake_path, find_lake_file, read_lake_text
 from vector.chunking.limits import ExtractionLimits
 from vector.chunking.policies import named_policy, policy_of_type
-from vector.chunking.sources import SourceDocument, cut, read_document, store_source, store_unreadable
+from vector.chunking.sources import (
+    SourceDocument,
+    content_error,
+    cut,
+    read_document,
+    store_source,
+    store_unreadable,
+)
 from vector.chunking.splitting import SplitterPolicy
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
@@ -74,6 +83,8 @@ SCHEMA = {
         "source_ref": {"type": "object"},
     },
 }
+# A document with its text, its policy, and the formats that were read.
+_Read = tuple[SourceDocument, ChunkingPolicy | None, tuple[str, ...]]
 # What may be said of a source that dbt keeps.
 _OF_DBT = {"source_id", "source_type", "from", "policy_version"}
 
@@ -140,7 +151,8 @@ def run(context: JobContext) -> dict[str, Any]:
     store, request = context.store, validate(context.job.input_json)
     reader = ExtractionProcess(ExtractionLimits.from_environment(), context.should_stop)
     try:
-        document, policy = _as_dbt(store, request) if _is_of_dbt(request) else _as_python(store, request, reader)
+        read = _as_dbt if _is_of_dbt(request) else _as_python
+        document, policy, formats = read(store, request, reader)
         context.heartbeat()
         source, chunks = _cut(store, document, policy, reader)
     except Stopped:
@@ -156,7 +168,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "chunks": len(chunks),
         "capped": source.chunk_capped_flag,
         "char_count": source.char_count,
-        "extractors": extractor_versions(request.get("format", "text"), request.get("value_format", "text")),
+        "extractors": extractor_versions(*formats),
     }
 
 
@@ -173,8 +185,8 @@ def _cut(
         raise
 
 
-def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
-    """The document and policy of a source that dbt keeps, as dbt has them."""
+def _as_dbt(store: VectorStore, request: dict[str, Any], reader: ExtractionProcess) -> _Read:
+    """A source that dbt keeps, as dbt has it; of a payload, its text."""
     found = read_document(store, request["source_id"], as_dbt_stores_it=True)
     if found is None:
         raise InvalidRecord(
@@ -189,13 +201,27 @@ def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument
                 f"source {document.source_id!r} belongs to dbt, which has {key} {value!r}, not {request[key]!r}; leave"
                 " the key out, or give the chunks a source_id of their own"
             )
-    return document, policy
+    if not isinstance(policy, ExtractionPolicy) or content_error(document.content, policy):
+        return document, policy, ("text",)
+    return _extracted(store, document, policy, reader)
 
 
-def _as_python(
-    store: VectorStore, request: dict[str, Any], reader: ExtractionProcess
-) -> tuple[SourceDocument, ChunkingPolicy | None]:
-    """The document and policy of a source that CHUNK_SOURCE keeps."""
+def _extracted(
+    store: VectorStore, document: SourceDocument, policy: ExtractionPolicy, reader: ExtractionProcess
+) -> _Read:
+    payload = document.content or ""
+    document = replace(document, payload_sha256=compute_content_hash(payload))
+    payload_format, value_format = policy.format_of(payload), policy.value_format or "text"
+    try:
+        text = reader.extract_text(payload, payload_format, policy.json_path, value_format)
+    except SourceUnreadable as error:
+        store_unreadable(store, document, str(error), policy.version)
+        raise
+    return replace(document, content=text), policy, (payload_format, value_format)
+
+
+def _as_python(store: VectorStore, request: dict[str, Any], reader: ExtractionProcess) -> _Read:
+    """A source that CHUNK_SOURCE keeps."""
     _refuse_source_of_dbt(store, request["source_id"])
     origin = request["from"]
     document = SourceDocument(
@@ -211,9 +237,10 @@ def _as_python(
     except SourceUnreadable as error:
         store_unreadable(store, document, str(error))
         raise
+    formats = (request["format"], request.get("value_format", "text"))
     if "policy_version" in request:
-        return document, named_policy(store, request["policy_version"])
-    return document, policy_of_type(store, document.source_type)
+        return document, named_policy(store, request["policy_version"]), formats
+    return document, policy_of_type(store, document.source_type), formats
 
 
 def _refuse_source_of_dbt(store: VectorStore, source_id: str) -> None:
