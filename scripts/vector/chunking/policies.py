@@ -10,8 +10,10 @@ from vector.chunking.windows import ChunkingPolicy
 from vector.errors import ConfigurationError, UnusableInput
 from vector.store import VectorStore
 
-_COLUMNS = "policy_version, chunk_size, overlap, max_chunks_per_source, method, tokenizer, payload_format, json_path,"
+_COLUMNS = (
+    "policy_version, chunk_size, overlap, max_chunks_per_source, method, tokenizer, payload_format, json_path,"
     " value_format"
+)
 
 
 def named_policy(store: VectorStore, policy_version: str) -> ChunkingPolicy:

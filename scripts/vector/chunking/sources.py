@@ -151,8 +151,8 @@ def _lock(store: VectorStore, source_id: str) -> None:
 def store_unreadable(
     store: VectorStore, document: SourceDocument, reason: str, policy_version: str | None = None
 ) -> None:
-    """Registers that the source's text cannot be had now, or not of this payload, by the policy of this version. What is
-    known of its last text stays, chunks included."""
+    """Registers that the source's text cannot be had now, or not of this payload by the policy of this version. What
+    is known of its last text stays, chunks included."""
     known = store.get_source(document.source_id)
     if known is None or (known.retired_utc and document.payload_sha256):
         known = VectorSourceRegistry(

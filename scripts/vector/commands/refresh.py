@@ -56,12 +56,13 @@ With --json, one object with the keys build, extract, embed, test (null where it
 exit_code. build and test have built (nodes by resource type), changes (rows by ledger: inserted, updated), passed
 (tests), warned and failed (each with name, resource_type, status, message, findings), skipped, seconds; extract (null
 too where no policy says so) has pending, open, queued, by_source_type, as `vector enqueue CHUNK_SOURCE --pending`, and
-succeeded, failed (tried again), dead, seconds; embed has spaces, as `vector embed --json`, and seconds. With --dry-run build and test have nodes (by resource type),
-extract has what would be queued, and embed has spaces, as `vector embed --plan --json`.
+succeeded, failed (tried again), dead, seconds; embed has spaces, as `vector embed --json`, and seconds. With --dry-run
+build and test have nodes (by resource type), extract has what would be queued, and embed has spaces, as `vector embed
+--plan --json`.
 
 exit codes, the highest that applies: 0 well; 1 some texts were quarantined, or not extracted; 2 usage or
-configuration, dbt could not run, another refresh is at work; 3 a model cannot be used; 4 a space was refused; 5 a model or a test of dbt failed; 70
-unforeseen; 130 or 143 interrupted or terminated."""
+configuration, dbt could not run, another refresh is at work; 3 a model cannot be used; 4 a space was refused; 5 a model
+or a test of dbt failed; 70 unforeseen; 130 or 143 interrupted or terminated."""
 
 # Exit code of a model or a test of dbt that failed.
 DBT_FAILED = 5

@@ -64,9 +64,9 @@ def enqueue_pending(
     max_attempts: int = 3,
     dry_run: bool = False,
 ) -> Queued:
-    """Queues a job for each pending source, of a type if one is given, that has no open job; at most `limit`. Batches are
-    transactions of their own: what was queued before an error stays. Raises ConfigurationError where `source_pending` is
-    not built."""
+    """Queues a job for each pending source, of a type if one is given, that has no open job; at most `limit`. Batches
+    are transactions of their own: what was queued before an error stays. Raises ConfigurationError where
+    `source_pending` is not built."""
     pending = _pending(queue.store, source_type)
     open_keys = _open_keys(queue.store)
     wanted = [row for row in pending if dedupe_key(row[0]) not in open_keys][:limit]

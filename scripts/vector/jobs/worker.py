@@ -113,9 +113,7 @@ class Worker:
                     return
                 elif not claims:
                     self._pause()
-        except Exception:
-            raise
-        except BaseException:  # a signal, of which the command makes no stop
+        except BaseException:  # a signal, of which the command makes no stop, say
             self._drain(session)
             raise
         self._drain(session)
