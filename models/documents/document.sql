@@ -15,13 +15,20 @@ erasures as (
 
 ),
 
--- Policies of other methods are for CHUNK_SOURCE.
+-- Policies of other methods are for what CHUNK_SOURCE is given.
 chunk_policies as (
 
-    select * from {{ ref('vector_runtime', 'chunk_policy_input') }}
+    select
+        policy_version,
+        source_type,
+        chunk_size,
+        overlap,
+        max_chunks_per_source,
+        coalesce(method, 'characters') as method
+    from {{ ref('vector_runtime', 'chunk_policy_input') }}
     where
         {{ is_true('is_active') }}
-        and coalesce(method, 'characters') = 'characters'
+        and coalesce(method, 'characters') in ('characters', 'extract')
 
 ),
 
@@ -65,7 +72,8 @@ with_policy as (
         coalesce(own_policy.policy_version, default_policy.policy_version) as policy_version,
         coalesce(own_policy.chunk_size, default_policy.chunk_size) as chunk_size,
         coalesce(own_policy.overlap, default_policy.overlap) as overlap,
-        coalesce(own_policy.max_chunks_per_source, default_policy.max_chunks_per_source) as max_chunks_per_source
+        coalesce(own_policy.max_chunks_per_source, default_policy.max_chunks_per_source) as max_chunks_per_source,
+        coalesce(own_policy.method, default_policy.method) as method
     from normalised
     left join chunk_policies as own_policy
         on normalised.source_type = own_policy.source_type
@@ -90,13 +98,13 @@ checked as (
 
 ),
 
--- The last window is the first one that reaches the end of the text.
+-- The last window is the first one that reaches the end of the text. A payload to extract from has none.
 counted as (
 
     select
         *,
         case
-            when content_error is not null then 0
+            when content_error is not null or method = 'extract' then 0
             when char_count <= chunk_size then 1
             else {{ ceil_divide("(char_count - chunk_size)", "(chunk_size - overlap)") }} + 1
         end as window_count
@@ -123,6 +131,7 @@ final as (
         chunk_size,
         overlap,
         max_chunks_per_source,
+        method,
         cast(window_count as integer) as window_count,
         cast(case when window_count > max_chunks_per_source then max_chunks_per_source else window_count end as integer)
             as chunk_count

@@ -78,7 +78,8 @@ final as (
         all_documents.source_ref_json,
         all_documents.title,
         all_documents.content_sha256,
-        cast(all_documents.char_count as integer) as char_count,
+        cast(case when all_documents.method = 'extract' then null else all_documents.char_count end as integer)
+            as char_count,
         all_documents.policy_version,
         cast(all_documents.chunk_count - coalesce(blanks.window_count, 0) as integer) as chunk_count,
         {{ boolean_of(
@@ -89,12 +90,13 @@ final as (
         cast(blanks.char_count as integer) as blank_char_count,
         all_documents.tags_json,
         {{ as_text(
-            "case when coalesce(all_documents.content_error, all_documents.metadata_error) is null then 'indexed'"
-            ~ " else 'error' end") }} as status,
+            "case when coalesce(all_documents.content_error, all_documents.metadata_error) is not null then 'error'"
+            ~ " when all_documents.method = 'extract' then 'registered' else 'indexed' end") }} as status,
         {{ as_text('coalesce(all_documents.content_error, all_documents.metadata_error)') }} as error_message,
         {{ as_text("'dbt'") }} as managed_by,
         all_documents.source_updated_utc,
-        {{ current_utc() }} as last_indexed_utc
+        {{ current_utc() }} as last_indexed_utc,
+        {{ boolean_of("all_documents.content_error is null and all_documents.method = 'extract'") }} as extract_flag
     from all_documents
     left join blanks
         on all_documents.source_id = blanks.source_id

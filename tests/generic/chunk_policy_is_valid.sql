@@ -8,8 +8,14 @@ where
     or overlap >= chunk_size
     or max_chunks_per_source < 1
     or policy_version like '%:%'
-    or coalesce(method, 'characters') not in ('characters', 'sentences', 'markdown')
+    or coalesce(method, 'characters') not in ('characters', 'sentences', 'markdown', 'extract')
     or (source_type = '*' and method in ('sentences', 'markdown'))
-    or (tokenizer is not null and coalesce(method, 'characters') = 'characters')
+    or (tokenizer is not null and coalesce(method, 'characters') in ('characters', 'extract'))
+    or (
+        coalesce(payload_format, json_path, value_format) is not null
+        and coalesce(method, 'characters') <> 'extract'
+    )
+    or (json_path is null and payload_format = 'json')
+    or (coalesce(json_path, value_format) is not null and coalesce(payload_format, '') <> 'json')
 
 {% endtest %}

@@ -39,6 +39,18 @@ def format_of_file(path: str) -> str | None:
     return _BY_EXTENSION.get(path[dot:].lower()) if dot > path.rfind("/") else None
 
 
+def format_of_payload(payload: str) -> str:
+    """The format that a payload looks like, where nobody says it: `article` for a reply of MediaWiki's API, `json` for
+    another JSON object or list, else `html`, as which a plain text reads well too."""
+    if not payload.lstrip().startswith(("{", "[")):
+        return "html"
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        return "html"
+    return "article" if isinstance(value, dict) and ("parse" in value or "query" in value) else "json"
+
+
 def check_json_path(json_path: str) -> None:
     """Raises InvalidRecord when this is no JSONPath query (RFC 9535), is longer than LONGEST_JSON_PATH, or has one of
     the functions that take a regular expression: Python's may take for ever."""

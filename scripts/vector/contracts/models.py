@@ -87,6 +87,7 @@ class RunStatus(Enum):
 class SourceStatus(Enum):
     """What is known of a source document."""
 
+    REGISTERED = "registered"
     INDEXED = "indexed"
     PENDING = "pending"
     ERROR = "error"
@@ -377,7 +378,8 @@ class VectorSourceRegistry(_Record):
     """What is known of one source document.
 
     `char_count` and `blank_char_count` are in code points; the latter are those in no chunk, as their windows have no
-    visible character, and None where there are none.
+    visible character, and None where there are none. `extracted_sha256` is the hash of the payload that CHUNK_SOURCE
+    last tried to take the text out of, `extraction_error` why it could not; both None of a text that is cut as it is.
     """
 
     source_id: str
@@ -399,6 +401,8 @@ class VectorSourceRegistry(_Record):
     source_updated_utc: datetime | None = None
     retired_utc: datetime | None = None
     blank_char_count: int | None = None
+    extracted_sha256: str | None = None
+    extraction_error: str | None = None
 
 
 @dataclass

@@ -59,8 +59,9 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class ClaimRequest:
-    """What a worker asks the queue for: at most `count` jobs that are due at `now`, of these types (none: of any), to
-    be held until `lease_expires_utc`. Times are naive UTC; `columns` of `job` are given back."""
+    """What a worker asks the queue for: at most `count` jobs that are due at `now`, of these types (none: of any) and
+    with a dedupe key that begins so (empty: with any or none), to be held until `lease_expires_utc`. Times are naive
+    UTC; `columns` of `job` are given back."""
 
     worker_id: str
     count: int
@@ -68,6 +69,7 @@ class ClaimRequest:
     lease_expires_utc: datetime
     columns: tuple[str, ...]
     job_types: tuple[str, ...] = ()
+    key_prefix: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ Input (described in docs/operations.md):
     title, tags, source_ref   what the registry says of the source
 
 A source that dbt keeps is only written as dbt would: `from` names itself, and nothing else is given but, if at all,
-the source type and the policy version that it has anyway.
+the source type and the policy version that it has anyway. One whose chunk policy is of method `extract` is a payload:
+its text is taken out as the policy says, and cut.
 """
 
 from __future__ import annotations
@@ -35,11 +36,19 @@ from vector.chunking.extraction import (
     extractor_versions,
     format_of_file,
 )
+from vector.chunking.extraction_policy import ExtractionPolicy
 from vector.chunking.extraction_process import ExtractionProcess, Stopped
 from vector.chunking.lake import checked_lake_path, find_lake_file, read_lake_text
 from vector.chunking.limits import ExtractionLimits
 from vector.chunking.policies import named_policy, policy_of_type
-from vector.chunking.sources import SourceDocument, cut, read_document, store_source, store_unreadable
+from vector.chunking.sources import (
+    SourceDocument,
+    content_error,
+    cut,
+    read_document,
+    store_source,
+    store_unreadable,
+)
 from vector.chunking.splitting import SplitterPolicy
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
@@ -80,6 +89,8 @@ SCHEMA = {
 }
 # Of an article, in a run's metrics.
 SHOWN_HEADINGS = 100
+# A document with its text, its policy, and the formats that were read.
+_Read = tuple[SourceDocument, ChunkingPolicy | None, tuple[str, ...]]
 # What may be said of a source that dbt keeps.
 _OF_DBT = {"source_id", "source_type", "from", "policy_version"}
 
@@ -131,7 +142,7 @@ def require(store: VectorStore, given: dict[str, Any]) -> None:
     """Raises InvalidRecord or UnusableInput when the source, its origin in the view `document` or its policy is not
     there, or is dbt's and described otherwise. Files are not looked for: the worker's host may be another one."""
     if _is_of_dbt(given):
-        _as_dbt(store, given)
+        _of_dbt(store, given)
         return
     _refuse_source_of_dbt(store, given["source_id"])
     if "policy_version" in given:
@@ -183,7 +194,8 @@ def run(context: JobContext) -> dict[str, Any]:
     refuse_erased(store.engine, [request["source_id"]])
     reader = ExtractionProcess(ExtractionLimits.from_environment(), context.should_stop)
     try:
-        document, policy = _as_dbt(store, request) if _is_of_dbt(request) else _as_python(store, request, reader)
+        read = _as_dbt if _is_of_dbt(request) else _as_python
+        document, policy, formats = read(store, request, reader)
         context.heartbeat()
         source, chunks = _cut(store, document, policy, reader)
     except Stopped:
@@ -200,7 +212,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "capped": source.chunk_capped_flag,
         "char_count": source.char_count,
         "headings": [asdict(each) for each in document.headings[:SHOWN_HEADINGS]],
-        "extractors": extractor_versions(request.get("format", "text"), request.get("value_format", "text")),
+        "extractors": extractor_versions(*formats),
     }
 
 
@@ -217,8 +229,16 @@ def _cut(
         raise
 
 
-def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
-    """The document and policy of a source that dbt keeps, as dbt has them."""
+def _as_dbt(store: VectorStore, request: dict[str, Any], reader: ExtractionProcess) -> _Read:
+    """A source that dbt keeps, as dbt has it; of a payload, its text."""
+    document, policy = _of_dbt(store, request)
+    if not isinstance(policy, ExtractionPolicy) or content_error(document.content, policy):
+        return document, policy, ("text",)
+    return _extracted(store, document, policy, reader)
+
+
+def _of_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
+    """The document, a payload as it is, and the policy of a source that dbt keeps, as dbt has them."""
     found = read_document(store, request["source_id"], as_dbt_stores_it=True)
     if found is None:
         raise InvalidRecord(
@@ -236,10 +256,23 @@ def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument
     return document, policy
 
 
-def _as_python(
-    store: VectorStore, request: dict[str, Any], reader: ExtractionProcess
-) -> tuple[SourceDocument, ChunkingPolicy | None]:
-    """The document and policy of a source that CHUNK_SOURCE keeps."""
+def _extracted(
+    store: VectorStore, document: SourceDocument, policy: ExtractionPolicy, reader: ExtractionProcess
+) -> _Read:
+    payload = document.content or ""
+    document = replace(document, payload_sha256=compute_content_hash(payload))
+    payload_format, value_format = policy.format_of(payload), policy.value_format or "text"
+    try:
+        found = reader.extract(payload, payload_format, policy.json_path, value_format)
+    except SourceUnreadable as error:
+        store_unreadable(store, document, str(error), policy.version)
+        raise
+    document = replace(document, content=found.text, headings=found.headings)  # the title is dbt's to say
+    return document, policy, (payload_format, value_format)
+
+
+def _as_python(store: VectorStore, request: dict[str, Any], reader: ExtractionProcess) -> _Read:
+    """A source that CHUNK_SOURCE keeps."""
     _refuse_source_of_dbt(store, request["source_id"])
     origin = request["from"]
     document = SourceDocument(
@@ -255,9 +288,10 @@ def _as_python(
     except SourceUnreadable as error:
         store_unreadable(store, document, str(error))
         raise
+    formats = (request["format"], request.get("value_format", "text"))
     if "policy_version" in request:
-        return document, named_policy(store, request["policy_version"])
-    return document, policy_of_type(store, document.source_type)
+        return document, named_policy(store, request["policy_version"]), formats
+    return document, policy_of_type(store, document.source_type), formats
 
 
 def _refuse_source_of_dbt(store: VectorStore, source_id: str) -> None:
