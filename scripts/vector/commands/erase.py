@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vector.commands.shared import add_command, open_store, print_result, say
+from vector.commands.output import say
+from vector.commands.shared import add_command, open_store, print_result
 from vector.contracts.models import Erasure, ErasureKind
 from vector.erasure.erase import Erased, Report, Subject, erase, lift
 from vector.errors import ConfigurationError

@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import Any
 
+from vector.commands.output import say
 from vector.commands.shared import (
     add_command,
     add_ranking_options,
@@ -14,7 +15,6 @@ from vector.commands.shared import (
     open_store,
     positive,
     print_result,
-    say,
     table,
 )
 from vector.contracts.models import EmbeddingSpace, PublicationAction

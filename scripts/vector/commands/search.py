@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 from typing import Any
 
+from vector.commands.output import say
 from vector.commands.shared import (
     add_command,
     add_ranking_options,
@@ -15,7 +16,6 @@ from vector.commands.shared import (
     open_store,
     positive,
     print_result,
-    say,
     searched_space,
 )
 from vector.contracts.models import EmbeddingSpace

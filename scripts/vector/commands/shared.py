@@ -11,10 +11,7 @@ from typing import Any
 
 import yaml
 
-from vector.commands.output import leave as leave
 from vector.commands.output import print_json, print_text
-from vector.commands.output import say as say
-from vector.commands.output import terminating as terminating
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
