@@ -133,15 +133,16 @@ class _Parser(argparse.ArgumentParser):
         raise _Usage(f"{message}; see {self.prog} --help")
 
 
-def _parser(prog: str, argv: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of the command that the arguments name, with no more than the names of all others."""
+def _parser(prog: str, argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands; or of the one that the arguments name, with no more than the names of the others."""
     parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    asked, _ = COMMANDS.get(next((each for each in argv if not each.startswith("-")), ""), ("", ""))
-    if asked:
-        importlib.import_module(f"vector.commands.{asked}").add_to(commands)
+    named = None if argv is None else next((each for each in argv if not each.startswith("-")), "")
+    modules = {module for name, (module, _) in COMMANDS.items() if named in (None, name)}
     for name, (module, summary) in COMMANDS.items():
-        if module != asked:
+        if module not in modules:
             commands.add_parser(name, help=summary)
+    for module in sorted(modules):
+        importlib.import_module(f"vector.commands.{module}").add_to(commands)
     return parser

@@ -104,7 +104,7 @@ OPTIONAL = {
     "started_utc completed_utc",
     VectorSourceRegistry: "content_sha256 last_indexed_utc chunk_count tags status created_utc updated_utc title "
     "char_count policy_version chunk_capped_flag error_message managed_by source_updated_utc retired_utc "
-    "blank_char_count",
+    "blank_char_count extracted_sha256 extraction_error",
 }
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -438,6 +438,7 @@ def test_enums_are_plain_with_the_agreed_values():
     assert [each.value for each in RunStatus] == ["RUNNING", "SUCCEEDED", "FAILED"]
     assert {each.name: each.value for each in SourceStatus} == {
         "INDEXED": "indexed",
+        "REGISTERED": "registered",
         "PENDING": "pending",
         "ERROR": "error",
     }
