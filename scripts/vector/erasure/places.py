@@ -29,7 +29,7 @@ MAY_QUOTE = (SEARCHES, JOBS, RUNS)
 # Columns that hold no text of a source or a question: ids, digests, words of the schema's own, models and settings, and
 # what an operator has said. They are searched all the same when an erasure verifies itself, and never changed.
 OF_NOBODY = {
-    "chunk_policy": "policy_version source_type description method tokenizer",
+    "chunk_policy": "policy_version source_type description method tokenizer payload_format json_path value_format",
     "embedding_canary": "embedding_space_id canary_sha256 vector_sha256 model_digest runtime run_id vector",
     "embedding_space": (
         "embedding_space_id space_key provider model_name model_tag model_digest distance_metric preprocess_policy_json"
@@ -43,7 +43,7 @@ OF_NOBODY = {
     "evaluation_interval": "evaluation_interval_id evaluation_id baseline_evaluation_id metric",
     # The judged questions and thresholds are your own, as seeds or relations.
     "eval_judgment": "query_id source_id",
-    "eval_query": "query_id query_text query_set",
+    "eval_query": "query_id query_text query_set query_kind",
     "publish_threshold": "query_set search_method metric",
     "job": "job_id job_type status embedding_space_id locked_by locked_run_id",
     "retrieval": "retrieval_id embedding_space_id query_sha256 query_embedding run_id engine eval_query_id",
