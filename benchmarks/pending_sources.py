@@ -21,18 +21,19 @@ from vector.chunking.sources import SourceDocument, cut
 from vector.contracts.models import JobType
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.jobs.active_jobs import Outcome
-from vector.jobs.pending_sources import KEY_PREFIX, enqueue_pending
+from vector.jobs.pending_sources import enqueue_pending
 from vector.jobs.queue import JobQueue
 from vector.jobs.worker import Worker, WorkerOptions
 from vector.store import VectorStore
 
 POLICY = (
-    "insert into vector.chunk_policy (policy_version, source_type, chunk_size, overlap, max_chunks_per_source, is_active,"
-    " method) values ('html', 'page', 800, 100, 1000, true, 'extract')"
+    "insert into vector.chunk_policy (policy_version, source_type, chunk_size, overlap, max_chunks_per_source,"
+    " is_active, method) values ('html', 'page', 800, 100, 1000, true, 'extract')"
 )
 JOBS = """
     create or replace temporary table bare as
-    select uuid()::varchar as job_id, 'CHUNK_SOURCE' as job_type, to_json({source_id: source_id})::varchar as input_json,
+    select uuid()::varchar as job_id, 'CHUNK_SOURCE' as job_type,
+        to_json({source_id: source_id})::varchar as input_json,
         'NEW' as status, 100 as priority, 3 as max_attempts, 0 as attempt_count, now()::timestamp as available_utc,
         now()::timestamp as created_utc, sha256(source_id) as dedupe_key
     from vector.source_pending
