@@ -29,6 +29,7 @@ from vector.engines.base import (
 from vector.engines.duckdb import queue as duckdb_queue
 from vector.engines.duckdb import rewriting
 from vector.engines.duckdb import search as duckdb_search
+from vector.engines.duckdb.quoting import first_line, quoted
 from vector.engines.duckdb.sessions import Sessions, interruptible, session
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseFailed
@@ -434,19 +435,9 @@ class DuckDBEngine:
         self.connection.close()
 
 
-def quoted(name: str) -> str:
-    """A name as DuckDB quotes it, whatever it holds."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _folded(name: str) -> bytes:
     """A name as DuckDB compares it: letters of ASCII in any case, quoted or not."""
     return name.encode().lower()
-
-
-def first_line(message: object) -> str:
-    """The first line of an error; DuckDB goes on with the statement."""
-    return str(message).partition("\n")[0]
 
 
 def _arrow_array(column: Column, values: list[Any]) -> pa.Array:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import duckdb
 
+from vector.engines.duckdb.quoting import first_line, quoted
 from vector.errors import DatabaseFailed
 from vector.files import replace_file
 
@@ -46,12 +47,11 @@ def written_anew(session: Session, database: str, path: str) -> Path:
     old = Path(os.path.realpath(path))
     new = old.with_name(f"{old.name}.rewritten")
     remove(new)
-    quoted = '"' + database.replace('"', '""') + '"'
     try:
         with _only_ours():
             session.execute(f"attach '{str(new).replace(chr(39), chr(39) * 2)}' as {_NEW}")
         try:
-            session.execute(f"copy from database {quoted} to {_NEW}")
+            session.execute(f"copy from database {quoted(database)} to {_NEW}")
             _compare(session, database, path)
             session.execute(f"checkpoint {_NEW}")
         finally:
@@ -77,8 +77,7 @@ def put_in_place(new: Path, path: str) -> None:
     except duckdb.Error as error:
         remove(new)
         raise DatabaseFailed(
-            f"{path} is open elsewhere, and cannot be replaced ({str(error).partition(chr(10))[0]});"
-            " close it, and run this again"
+            f"{path} is open elsewhere, and cannot be replaced ({first_line(error)}); close it, and run this again"
         ) from None
     log = Path(f"{old}.wal")
     if log.exists() and log.stat().st_size:
@@ -100,10 +99,9 @@ def _compare(session: Session, database: str, path: str) -> None:
             raise DatabaseFailed(f"{path} cannot be written anew: DuckDB leaves out {_first_missing(before, after)}")
     tables = session.query("select schema_name, table_name from duckdb_tables() where database_name = ?", [database])
     for table in tables:
-        name = ".".join('"' + part.replace('"', '""') + '"' for part in table)
-        quoted = '"' + database.replace('"', '""') + '"'
+        name = ".".join(map(quoted, table))
         ((rows, copied),) = session.query(
-            f"select (select count(*) from {quoted}.{name}), (select count(*) from {_NEW}.{name})"
+            f"select (select count(*) from {quoted(database)}.{name}), (select count(*) from {_NEW}.{name})"
         )
         if rows != copied:
             raise DatabaseFailed(f"{path} cannot be written anew: {copied} of {rows} rows of {table[1]} were copied")
