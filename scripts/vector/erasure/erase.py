@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from vector.contracts import ledgers
-from vector.contracts.identity import compute_content_hash, is_blank, require_storable_text
+from vector.contracts.identity import compute_content_hash, is_blank, require_storable_text, utf16_units
 from vector.contracts.models import Erasure, ErasureKind
 from vector.engines.local_copies import drop_copies
 from vector.engines.vector_cache import default_folder
@@ -30,8 +30,11 @@ from vector.store.ledger_io import ConstraintRefusal
 
 # A search or a run that is under way may write a row that refers to one that is about to go.
 _PASSES = 5
-_LONGEST = {column.name: column.length or 0 for column in ledgers.ERASURE.columns}
-_LONGEST_ID = 400
+_LONGEST = {
+    column.name: column.length or 0
+    for ledger in (ledgers.SOURCE_REGISTRY, ledgers.ERASURE)
+    for column in ledger.columns
+}
 # The key of an erasure's counts that has the rows which it does not touch.
 ELSEWHERE = "elsewhere"
 
@@ -113,24 +116,22 @@ def _check(subjects: Sequence[Subject], reason: str) -> None:
     require_storable_text(reason, "the reason")
     if is_blank(reason):
         raise ConfigurationError("the reason is empty; say why, without naming who or what")
-    if len(reason.encode("utf-16-le")) // 2 > _LONGEST["erasure_reason"]:
+    if utf16_units(reason) > _LONGEST["erasure_reason"]:
         raise ConfigurationError(f"the reason is longer than {_LONGEST['erasure_reason']} characters")
     for subject in subjects:
         what = "the source id" if subject.kind is ErasureKind.SOURCE else "the question"
         require_storable_text(subject.name, what)
         if is_blank(subject.name):
             raise ConfigurationError(f"{what} is empty")
-        if subject.kind is ErasureKind.SOURCE and (subject.name != subject.name.rstrip(" ") or _units(subject.name)):
+        if subject.kind is ErasureKind.SOURCE and (
+            subject.name.endswith(" ") or utf16_units(subject.name) > _LONGEST["source_id"]
+        ):
             raise ConfigurationError(
                 f"{what} {subject.name!r} is none that a ledger holds: it ends with a blank, or is"
-                f" longer than {_LONGEST_ID} characters"
+                f" longer than {_LONGEST['source_id']} characters"
             )
         if subject.name.casefold() in reason.casefold():
             raise ConfigurationError(f"the reason names {what}, and is kept; say it without")
-
-
-def _units(source_id: str) -> bool:
-    return len(source_id.encode("utf-16-le")) // 2 > _LONGEST_ID
 
 
 @contextmanager
