@@ -23,16 +23,21 @@ logger = logging.getLogger(__name__)
 FILE = "erasures.json"
 
 
-def erasure_number(engine: Engine) -> int:
-    """The number of the warehouse, which grows when an erasure or a pruning begins, and when it ends."""
-    return int(engine.query(f"select coalesce(sum(cache_epoch), 0) from {engine.table('erasure')}")[0][0])
+def warehouse_of(engine: Engine) -> str:
+    """What tells the warehouses of a host apart."""
+    return f"{engine.name}/{engine.location}/{engine.schema}"
 
 
-def keep_up(folder: Path | None, warehouse: str, number: int) -> None:
-    """Drops the copies in the folder unless they were made at this number of the warehouse, or nothing was ever
-    erased."""
-    if folder is None:
-        return
+def keep_up(folder: Path | None, engine: Engine) -> int:
+    """The number of the warehouse, which grows when an erasure or a pruning begins, and when it ends. Drops the copies
+    in the folder unless they were made at this number, or nothing was ever erased."""
+    number = int(engine.query(f"select coalesce(sum(cache_epoch), 0) from {engine.table('erasure')}")[0][0])
+    if folder is not None:
+        _drop_earlier(folder, warehouse_of(engine), number)
+    return number
+
+
+def _drop_earlier(folder: Path, warehouse: str, number: int) -> None:
     try:
         if not folder.is_dir():
             return

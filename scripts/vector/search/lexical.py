@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary, finalize
 
 from vector.contracts.ledgers import Column, key_column
 from vector.engines.base import Engine, SearchHit
-from vector.engines.local_copies import erasure_number, keep_up
+from vector.engines.local_copies import keep_up, warehouse_of
 from vector.engines.vector_cache import default_folder, only_a_copy, private_folder
 from vector.errors import ConfigurationError
 from vector.search import postings
@@ -294,13 +294,11 @@ class LexicalIndexes:
 
         Raises ConfigurationError when the stemmer of the language, or its stop words, are not installed.
         """
-        warehouse = f"{engine.name}/{engine.location}/{engine.schema}"
-        erasures = erasure_number(engine)
-        keep_up(self.folder, warehouse, erasures)
+        erasures = keep_up(self.folder, engine)
         if self._erasures != erasures:
             self._indexes.clear()
         self._erasures = erasures
-        identity = f"{warehouse}/{embedding_space_id}/{language}"
+        identity = f"{warehouse_of(engine)}/{embedding_space_id}/{language}"
         index = self._indexes.get(identity)
         # The folder is looked at each time: somebody may have deleted it, or let others write to it.
         if index is None or (index.path and index.path != self._path(identity)):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ class SqlServerEngine:
         self._staged_count = 0
         self.cache = VectorCache.from_environment()
 
-    @property
+    @cached_property
     def location(self) -> str:
         """The server and the database."""
         return "/".join(self.query("select cast(serverproperty('ServerName') as nvarchar(256)), db_name()")[0])

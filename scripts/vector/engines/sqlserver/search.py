@@ -12,7 +12,7 @@ import numpy as np
 
 from vector.contracts.ledgers import key_column
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest
-from vector.engines.local_copies import erasure_number, keep_up
+from vector.engines.local_copies import keep_up
 from vector.engines.vector_cache import CachedVectors, VectorCache, tell_unusable, usable_vector
 
 # Rows that are read, and vectors compared, at a time.
@@ -21,20 +21,14 @@ _BLOCK = 2000
 
 def search(engine: Engine, cache: VectorCache, request: SearchRequest) -> Found:
     """The best of the current vectors that pass the filters, which are answered by the server in every case."""
-    _keep_up(engine, cache)
+    # A row that an erasure has deleted leaves no version behind that could tell.
+    cache.keep_up(keep_up(cache.folder, engine))
     source = CurrentVectors(engine, request.embedding_space_id, len(request.vector))
     chunk_ids = _filtered_chunks(engine, request)
     cached = cache.current(source) if _has_row_versions(engine) else None
     if cached is not None:
         return cached.best(request.vector, request.distance_metric, request.top_k, chunk_ids)
     return _search_in_blocks(source, request, chunk_ids)
-
-
-def _keep_up(engine: Engine, cache: VectorCache) -> None:
-    """Drops what was copied before an erasure: a row that was deleted leaves no version behind that could tell."""
-    number = erasure_number(engine)
-    keep_up(cache.folder, f"{engine.name}/{engine.location}/{engine.schema}", number)
-    cache.keep_up(number)
 
 
 def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
