@@ -1,23 +1,22 @@
 {% macro prune_embeddings(days=none, dry_run=false) -%}
     {%- set days = vector_runtime.retention_days('embedding_days', days) -%}
     {% do vector_runtime.check_retention_arguments(days, dry_run, false) %}
-    {#- One moment for every statement; run_started_at is in UTC. -#}
-    {%- set before = (run_started_at - modules.datetime.timedelta(days=days)).strftime('%Y-%m-%d %H:%M:%S') -%}
+    {%- set before = vector_runtime.retention_start(days) -%}
     {%- set counted = run_query(vector_runtime.prunable_count_sql(before)).rows[0] -%}
     {%- set found = counted[0] ~ " vectors that nothing has needed since " ~ before ~ " UTC" -%}
     {%- set kept = "; " ~ counted[1] ~ " more stay, as logged searches found them" if counted[1] else "" -%}
     {%- if dry_run -%}
         {% do log("Would delete " ~ found ~ kept ~ ".", info=true) %}
-    {%- elif counted[0] -%}
-        {% do vector_runtime.prune_statement(vector_runtime.pruning_begins_sql(days)) %}
-        {%- set bounds = namespace(after='') -%}
-        {%- for last_id in run_query(vector_runtime.prunable_batches_sql(before)).columns[0].values() -%}
-            {% do vector_runtime.prune_statement(vector_runtime.prunable_delete_sql(before, bounds.after, last_id)) %}
-            {%- set bounds.after = last_id -%}
-        {%- endfor -%}
-        {% do vector_runtime.prune_statement(vector_runtime.pruning_ends_sql(counted[0])) %}
-        {% do log("Deleted " ~ found ~ kept ~ ".", info=true) %}
     {%- else -%}
+        {%- if counted[0] -%}
+            {% do vector_runtime.prune_statement(vector_runtime.pruning_begins_sql(days)) %}
+            {%- set bounds = namespace(after='') -%}
+            {%- for last_id in run_query(vector_runtime.prunable_batches_sql(before)).columns[0].values() -%}
+                {% do vector_runtime.prune_statement(vector_runtime.prunable_delete_sql(before, bounds.after, last_id)) %}
+                {%- set bounds.after = last_id -%}
+            {%- endfor -%}
+            {% do vector_runtime.prune_statement(vector_runtime.pruning_ends_sql(counted[0])) %}
+        {%- endif -%}
         {% do log("Deleted " ~ found ~ kept ~ ".", info=true) %}
     {%- endif -%}
 {%- endmacro %}
