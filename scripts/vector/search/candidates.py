@@ -165,7 +165,7 @@ def _fused_by_rank(asked: Asked, dense: Found, lexical: _FoundByWords) -> list[C
 def _fused_by_score(asked: Asked, dense: Found, lexical: _FoundByWords) -> list[Candidate]:
     """Each chunk that one of the two found, by both of its scores, so that its place does not hang on the pool."""
     found = _joined(dense, lexical)
-    of_words = {**lexical.scores([each for each in found if "lexical" not in found[each].components])}
+    of_words = lexical.scores([chunk_id for chunk_id, each in found.items() if "lexical" not in each.components])
     of_vectors = _similarities(asked, [each for each in found.values() if "dense" not in each.components])
     greatest = max((hit.score for hit in lexical.hits), default=0.0)
     top = dense.hits[0].score if dense.hits else 0.0

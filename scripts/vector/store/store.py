@@ -82,6 +82,12 @@ class VectorStore(Aliases):
                 f"{self.engine.location}: schema {self.engine.schema} lacks {named}; run `dbt build` first"
             )
 
+    def require_built(self, *names: str) -> None:
+        """Raises ConfigurationError, which names the first, when relations that not everything needs are not there."""
+        missing = self.engine.missing_relations(names)
+        if missing:
+            raise ConfigurationError(f"{missing[0]} is not built; run `dbt build` first")
+
     # Embedding spaces
 
     def save_embedding_space(self, space: EmbeddingSpace) -> SaveResult:
