@@ -16,7 +16,6 @@ from vector.commands.shared import (
     open_store,
     positive,
     print_result,
-    searched_space,
 )
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import ConfigurationError
@@ -26,6 +25,7 @@ from vector.search.evidence import DEFAULT_MAX_TOKENS, DUPLICATE, OVER_BUDGET, E
 from vector.search.policy import HYBRID, SearchPolicy
 from vector.search.redaction import redaction_is_set
 from vector.search.search import FoundChunk, SearchResult, search
+from vector.spaces.choosing import searched_space
 from vector.store import VectorStore
 from vector.wording import counted, excerpt
 

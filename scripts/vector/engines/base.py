@@ -103,6 +103,11 @@ class Engine(Protocol):
         """The database, as its user would name it: its file, or its server and name."""
         ...
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the database can only be read here."""
+        ...
+
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""
         ...

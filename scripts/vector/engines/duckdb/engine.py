@@ -104,6 +104,13 @@ class DuckDBEngine:
         rows = self.query("select path from duckdb_databases() where lower(database_name) = lower(?)", [catalog])
         return (rows[0][0] if rows else None) or "an in-memory database"
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the database was opened or attached read-only."""
+        catalog = self.relations.home.database or self._catalog
+        rows = self.query("select readonly from duckdb_databases() where lower(database_name) = lower(?)", [catalog])
+        return bool(rows and rows[0][0])
+
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""
         found = self.relations.of(checked_identifier(name, "table"))
