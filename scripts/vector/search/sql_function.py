@@ -7,6 +7,7 @@ statement is only prepared.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,8 @@ from vector.errors import ConfigurationError
 from vector.search.search import SearchResult
 
 _TYPES = {"text": "VARCHAR", "json": "JSON", "integer": "INTEGER", "real": "DOUBLE", "boolean": "BOOLEAN"}
-_FUNCTION, _MACRO = "vector_search_rows", "vector_search"
+# A macro is its connection's; a function is its database's, and so needs a name of its own.
+_MACRO, _NUMBERS = "vector_search", itertools.count(1)
 
 
 def with_vector_search(engine: Engine, search: Callable[[str, int], SearchResult]) -> Any:
@@ -27,16 +29,17 @@ def with_vector_search(engine: Engine, search: Callable[[str, int], SearchResult
             " warehouse.search(...).to_pandas() the hits"
         )
     connection: Any = engine.another().connection  # type: ignore[attr-defined]
+    function = f"vector_search_rows_{next(_NUMBERS)}"
     columns = ", ".join(f'"{name}" {_TYPES[kind]}' for name, kind in SearchResult.COLUMNS.items())
 
     def rows(question: str | None, top_k: int | None) -> list[dict[str, Any]] | None:
         return None if question is None or top_k is None else search(question, top_k).flat_rows()
 
     connection.create_function(
-        _FUNCTION, rows, ["VARCHAR", "INTEGER"], f"STRUCT({columns})[]", side_effects=True, null_handling="special"
+        function, rows, ["VARCHAR", "INTEGER"], f"STRUCT({columns})[]", side_effects=True, null_handling="special"
     )
     connection.execute(
         f"create or replace temp macro {_MACRO}(question, top_k := 10) as table"
-        f" select unnest({_FUNCTION}(question, top_k), recursive := true)"
+        f" select unnest({function}(question, top_k), recursive := true)"
     )
     return connection
