@@ -39,6 +39,7 @@ COMMANDS = {
     "refresh": ("refresh", "build, embed and test: the hourly command"),
     "embed": ("embed", "embed what is pending"),
     "search": ("search", "search a space, and log it"),
+    "mcp": ("mcp", "serve search to agents, by MCP"),
     "replay": ("replay", "run logged searches again, and show what changed"),
     "enqueue": ("jobs", "queue a job"),
     "jobs": ("jobs", "look at the queue, and change it"),

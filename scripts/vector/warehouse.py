@@ -156,6 +156,13 @@ class Warehouse:
         something of it has failed."""
         return self._command("refresh", ["--quiet", *_limits(max_seconds, max_cost)])
 
+    def release(self) -> None:
+        """Closes the database, so that others can write to it, until the next question, and keeps the models. Not where
+        `connection` gave one, which would be lost, nor where everybody can write anyway."""
+        with self._turn:
+            if self._opened is not None and self._opened.engine.single_process and not self._given:
+                self._let_go()
+
     def close(self) -> None:
         """Closes the database and the connections that `connection` gave, and forgets the models. The next question
         opens them again. The caller's own connection stays open."""

@@ -1,6 +1,8 @@
 """The door for SQL: `vector_search` on a connection of `vector.open().connection()`."""
 
 import math
+import re
+from textwrap import dedent
 
 import duckdb
 import pytest
@@ -90,19 +92,19 @@ def test_over_a_connection_that_only_reads(project):
 def test_similarity_to_a_stored_chunk_needs_no_model_and_no_door(opened):
     """The statement of docs/analysts.md, in the space of the test."""
     section = (PROJECT_DIR / "docs" / "analysts.md").read_text(encoding="utf-8").split("## Similarity in SQL")[1]
-    sql = section.split("```sql")[1].split("```")[0].replace("'minilm'", "'hash'")
+    sql, t_sql = (
+        dedent(each) for each in re.findall(r"(?:^    .*\n)+", section.split("## The report")[0], re.MULTILINE)
+    )
     connection = opened.connection()
     connection.execute("use vector")
-    rows = connection.execute(sql).fetchall()
+    rows = connection.execute(sql.replace("'minilm'", "'hash'")).fetchall()
     ((io,),) = connection.execute(
         "select vector from embedding_current where source_id = 'entity:io' and space_key = 'hash'"
     ).fetchall()
     others = connection.execute("select source_id, vector from embedding_current where source_id <> 'entity:io'")
     best = sorted((sum(map(math.prod, zip(io, vector, strict=True))) for _, vector in others.fetchall()), reverse=True)
     assert [row[2] for row in rows] == pytest.approx(best[:3], abs=0.001)
-    t_sql = section.split("```tsql")[1].split("```")[0]
-    assert sqlglot_complaints(t_sql.strip()) == []
-    assert sqlfluff_complaints(t_sql.strip()) == []
+    assert sqlglot_complaints(t_sql) == sqlfluff_complaints(t_sql) == []
 
 
 def test_sql_server_is_told_where_its_sql_is(monkeypatch):
