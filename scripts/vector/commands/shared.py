@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -204,3 +204,10 @@ def print_result(
         print_json(value if error is None else {**value, "error": error}, stored)
     elif text:
         print_text(text, stored)
+
+
+def print_lines(arguments: argparse.Namespace, values: Iterable[dict[str, Any]], stored: str = "") -> None:
+    """Prints each value as a line of JSON; else as `print_result`."""
+    arguments.printed = True
+    for value in values:
+        print_json(value, stored)
