@@ -12,8 +12,8 @@ from vector.wording import excerpt
 COVERAGE_HELP = """With --json, one object: {"rows": [...]}, each with the keys space_key, is_active, source_type,
 chunk_count, current_count, pending_count, quarantined_count, stale_count, truncated_count, coverage_percent."""
 
-VERIFY_HELP = """With --json, one object with the keys vectors (how many were read), changed (ids of embeddings). The exit
-code is 1 where one has changed."""
+VERIFY_HELP = """With --json, one object with the keys vectors (how many were read), changed (ids of embeddings). The
+exit code is 1 where one has changed."""
 
 
 def add_to(commands: Any) -> None:

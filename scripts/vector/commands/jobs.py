@@ -51,8 +51,8 @@ SHOW_HELP = f"""With --json, one object with the keys of the job, and runs, a li
 {fill(", ".join(each.name for each in fields(VectorRun)), 118)}.
 Those of the job are
 {fill(_JOB_KEYS, 118)}."""
-CHANGE_HELP = """With --json, one object with the keys changed and unchanged (ids of jobs), and error where one is unchanged. The exit
-code is 2 then."""
+CHANGE_HELP = """With --json, one object with the keys changed and unchanged (ids of jobs), and error where one is
+unchanged. The exit code is 2 then."""
 REQUEUE_HELP = """With --json, one object: {"changed": [...]}, the ids of the jobs."""
 
 
