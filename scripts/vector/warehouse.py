@@ -86,6 +86,11 @@ class Warehouse:
                 self._opened = VectorStore(engine=engine)
             return self._opened
 
+    @property
+    def reader(self) -> VectorStore:
+        """The store that the next question is asked of, for reading."""
+        return self.store
+
     def search(
         self,
         question: str,
@@ -141,7 +146,7 @@ class Warehouse:
         until it, or the warehouse, is closed. Raises ConfigurationError where the database is no DuckDB.
         """
         with self._turn:
-            connection = with_vector_search(self.store.engine, self.search)
+            connection = with_vector_search(self.reader.engine, self.search)
             self._given.append(connection)
             return connection
 
@@ -205,7 +210,7 @@ class Warehouse:
     ) -> Any:
         policy = policy if mode is None else replace(policy, mode=mode)
         with self._turn:
-            store = self.store
+            store = self.reader
             searched = searched_space(store, space)
             log = log and not self._only_reads(store)
             return ask(

@@ -29,7 +29,7 @@ def _mcp(arguments: argparse.Namespace) -> int:
     with open_warehouse(arguments.target, arguments.project_dir, arguments.profiles_dir) as warehouse:
         server = mcp_server(warehouse, arguments.space, arguments.redact)
         # What is wrong with the project is said before a client waits for an answer.
-        warehouse.store.require_built("embedding_current")
+        warehouse.reader.require_built("embedding_current")
         warehouse.release()
         server.run()
     return 0

@@ -106,10 +106,11 @@ def mcp_server(warehouse: Warehouse, space: str | None = None, redact: bool = Fa
     @tool("Read one document")
     def get_source(source_id: str, start: int = 0) -> str:
         """The text of a document from the character `start` on, a page at a time; the answer says where to go on."""
-        source = warehouse.store.get_source(source_id)
+        reader = warehouse.reader
+        source = reader.get_source(source_id)
         if source is None:
             raise ConfigurationError(f"there is no source {excerpt(source_id)!r}; take a source_id of a hit")
-        text = source_text(warehouse.store.list_chunks(source_id))
+        text = source_text(reader.list_chunks(source_id))
         if start < 0 or start > len(text):
             raise ConfigurationError(f"start is {start}; the document has {len(text)} characters")
         end = min(len(text), start + SOURCE_CHARACTERS)
@@ -124,7 +125,7 @@ def mcp_server(warehouse: Warehouse, space: str | None = None, redact: bool = Fa
     @tool("List the types of documents")
     def list_source_types() -> str:
         """The types that a search can be restricted to, each with the number of its documents and passages."""
-        engine = warehouse.store.engine
+        engine = warehouse.reader.engine
         rows = engine.query(
             "select source_type, count(distinct source_id), count(*)"
             f" from {engine.table('chunk')} where retired_utc is null group by source_type order by source_type"
