@@ -145,7 +145,7 @@ def test_a_payload_is_registered_extracted_kept_and_extracted_anew(project):
 def test_a_payload_that_cannot_be_read_keeps_the_chunks_and_is_not_tried_for_ever(project):
     put_payloads(project, {"one": html(WORDS * 3), "three": "<p> </p>"})
     assert (enqueue(project)["queued"], work(project)["succeeded"]) == (2, 2)
-    assert state(project, "three") == ("error", 0, "content is blank", 0)
+    assert state(project, "three") == ("error", 0, "content is empty", 0)
     count = state(project, "one")[1]
     put_payloads(project, {"one": html(WORDS * 4), "two": " [1, 2]", "three": "<p> </p>"})
     project.environment["VECTOR_EXTRACT_INPUT_MB"] = "0.0001"
@@ -159,7 +159,7 @@ def test_a_payload_that_cannot_be_read_keeps_the_chunks_and_is_not_tried_for_eve
         assert error.startswith("extraction_limit: the payload has 0.0 MB")
         assert state(project, "two")[0] == "error"
         assert "it must find strings only" in state(project, "two")[2]
-        assert state(project, "three") == ("error", 0, "content is blank", 0)
+        assert state(project, "three") == ("error", 0, "content is empty", 0)
         assert "source_registry: nothing new or changed" in project.refresh().output
     done = project.test("--select", "source_can_be_indexed", "source_registry_matches_chunks")
     assert done.ended("warn") == {"source_can_be_indexed"}
