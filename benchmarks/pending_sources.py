@@ -21,7 +21,7 @@ from vector.chunking.sources import SourceDocument, cut
 from vector.contracts.models import JobType
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.jobs.active_jobs import Outcome
-from vector.jobs.pending_sources import KEY_PREFIX, enqueue_pending
+from vector.jobs.pending_sources import enqueue_pending
 from vector.jobs.queue import JobQueue
 from vector.jobs.worker import Worker, WorkerOptions
 from vector.store import VectorStore
@@ -29,7 +29,8 @@ from vector.store import VectorStore
 POLICY = "insert into vector.chunk_policy values ('html', 'page', 800, 100, 1000, true, '', 'extract', null)"
 JOBS = """
     create or replace temporary table bare as
-    select uuid()::varchar as job_id, 'CHUNK_SOURCE' as job_type, to_json({source_id: source_id})::varchar as input_json,
+    select uuid()::varchar as job_id, 'CHUNK_SOURCE' as job_type,
+        to_json({source_id: source_id})::varchar as input_json,
         'NEW' as status, 100 as priority, 3 as max_attempts, 0 as attempt_count, now()::timestamp as available_utc,
         now()::timestamp as created_utc, sha256(source_id) as dedupe_key
     from vector.source_pending
@@ -40,7 +41,7 @@ def main() -> None:
     """Measures and prints sources a second."""
     arguments = parser(__doc__, repetitions=1)
     arguments.add_argument("--sources", type=int, default=20_000, metavar="N", help="queued")
-    arguments.add_argument("--worked", type=int, default=1_000, metavar="N", help="of these, done by each worker")
+    arguments.add_argument("--worked", type=int, default=2_000, metavar="N", help="of these, done by each worker")
     arguments.add_argument("--bytes", type=int, default=4_000, metavar="N", help="of a payload's text")
     arguments.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="of a worker")
     given = arguments.parse_args()
@@ -109,11 +110,8 @@ def _working(store: VectorStore, payloads: list[str], threads: list[int]) -> lis
     for concurrency in threads:
         # Only so many are due.
         store.engine.execute(
-            "update vector.job set available_utc = now()::timestamp + interval 1 day where status = 'NEW'"
-        )
-        store.engine.execute(
-            "update vector.job set available_utc = now()::timestamp - interval 1 day where job_id in"
-            f" (select job_id from vector.job where status = 'NEW' limit {len(payloads)})"
+            "update vector.job set available_utc = now()::timestamp + to_days(case when job_id in (select job_id from"
+            f" vector.job where status = 'NEW' limit {len(payloads)}) then -1 else 1 end) where status = 'NEW'"
         )
         options = WorkerOptions("benchmark", concurrency=concurrency, job_types=(JobType.CHUNK_SOURCE,))
         worker = Worker(lambda: VectorStore(engine=store.engine.another()), options)

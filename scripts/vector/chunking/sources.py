@@ -221,7 +221,7 @@ def read_document(store: VectorStore, source_id: str, as_dbt_stores_it: bool = F
 def read_documents(store: VectorStore, source_ids: Sequence[str]) -> dict[str, ReadDocument | VectorError]:
     """The rows of many sources in `document`, by id, as read_document gives them, or its error; those that it lacks are
     left out. One reading of the view takes as long as for one, where that looks at every row: `source_id` is made by
-    a staging view. At most 1,000, for the parameters that SQL Server takes."""
+    a staging view. At most 2,000, for the parameters that SQL Server takes."""
     found: dict[str, ReadDocument | VectorError] = {}
     policies: dict[str, ChunkingPolicy] = {}
     for row in _document_rows(store, source_ids):

@@ -15,7 +15,7 @@ from vector.jobs.pending_sources import dedupe_key, job_input
 from vector.jobs.queue import ClaimedJob
 
 # The most sources of one reading, for the parameters that SQL Server takes, and how many the first one has.
-MOST_SOURCES = 1000
+MOST_SOURCES = 2000
 FIRST_SOURCES = 100
 # Code points of the payloads that one reading should bring.
 _CHARACTERS = 32_000_000
