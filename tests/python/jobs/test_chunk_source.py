@@ -412,8 +412,9 @@ def test_a_source_that_another_session_adds_meanwhile_is_stored(store, monkeypat
     """Neither session finds the new source, so both insert it; the second to do so is refused once."""
     lock, turns = sources._lock, []
 
-    def after_a_rival(locked, source_id):
-        lock(locked, source_id)
+    def after_a_rival(locked, source_ids):
+        lock(locked, source_ids)
+        (source_id,) = source_ids
         turns.append(source_id)
         if len(turns) == 1:
             rival = VectorStore(engine=store.engine.another())
