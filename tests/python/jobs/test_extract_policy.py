@@ -227,7 +227,7 @@ def test_refresh_extracts_between_build_and_embed(project):
 
 
 def test_many_are_done_together_and_one_that_fails_keeps_none_from_it(project, monkeypatch):
-    """Another session has taken a job over, one payload cannot be read, one source cannot be stored, one has vanished."""
+    """A job was taken over, a payload cannot be read, a source cannot be stored, and one has vanished."""
     names = ["unreadable", "taken", "unstorable", "vanished", *(f"page {n}" for n in range(8))]
     payloads = {name: "[1]" if name == "unreadable" else html(WORDS + name) for name in names}
     put_payloads(project, payloads)
