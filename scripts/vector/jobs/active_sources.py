@@ -3,6 +3,7 @@ is written is written for many at a time. Alone, each would read the whole view 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -16,9 +17,13 @@ from vector.jobs.queue import ClaimedJob
 
 # The most sources of one reading, for the parameters that SQL Server takes, and how many the first one has.
 MOST_SOURCES = 2000
-FIRST_SOURCES = 100
+FIRST_SOURCES = 20
 # Code points of the payloads that one reading should bring.
 _CHARACTERS = 32_000_000
+# How long the work after a reading should take: so many times the reading, and so many seconds at least. What takes long
+# is thus shared among threads and workers.
+_TIMES_READING = 5.0
+_LEAST_SECONDS = 10.0
 # Sources of one transaction.
 _STORED_TOGETHER = 100
 
@@ -32,6 +37,15 @@ def is_of_pending_source(job: VectorJob) -> bool:
         and job.input_json == job_input(source_id)
         and job.dedupe_key == dedupe_key(source_id)
     )
+
+
+def next_count(count: int, size: int, reading: float, working: float) -> int:
+    """How many sources the next reading should have, after one of `count` with so many code points that took `reading`
+    seconds, and their work `working`."""
+    wanted = max(_LEAST_SECONDS, _TIMES_READING * reading)
+    by_time = count * wanted / max(working, 1e-3)
+    by_size = count * _CHARACTERS / max(size, 1)
+    return max(1, min(MOST_SOURCES, int(by_time), int(by_size)))
 
 
 @dataclass
@@ -66,11 +80,9 @@ class ActiveSources(ActiveJob):
         return Outcome.SUCCEEDED if self._outcomes.keys() <= {Outcome.SUCCEEDED, Outcome.LOST} else Outcome.FAILED
 
     def _work(self) -> None:
-        store = self.queue.store
+        store, started = self.queue.store, time.monotonic()
         documents = read_documents(store, [_source_id(claimed) for claimed in self.batch])
-        sizes = [len(each[0].content or "") for each in documents.values() if isinstance(each, tuple)]
-        mean = sum(sizes) / len(sizes) if sizes else 0
-        self.sources_next = max(1, min(MOST_SOURCES, int(_CHARACTERS / mean) if mean else MOST_SOURCES))
+        reading = time.monotonic() - started
         for start in range(0, len(self.batch), _STORED_TOGETHER):
             some = self.batch[start : start + _STORED_TOGETHER]
             ended = run_many(store, documents, [_source_id(claimed) for claimed in some], self._must_stop)
@@ -85,6 +97,8 @@ class ActiveSources(ActiveJob):
                     self._end(claimed, self._ended_by(claimed, each))
             if self._must_stop():
                 raise JobStopped
+        size = sum(len(each[0].content or "") for each in documents.values() if isinstance(each, tuple))
+        self.sources_next = next_count(len(self.batch), size, reading, time.monotonic() - started - reading)
 
     def _end(self, claimed: ClaimedJob, outcome: Outcome) -> None:
         self._outcomes[outcome] += 1

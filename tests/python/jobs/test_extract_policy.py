@@ -318,6 +318,20 @@ def test_options_that_do_not_go_together(project, arguments, message):
 
 
 @pytest.mark.parametrize(
+    ("count", "size", "reading", "working", "expected"),
+    [
+        (20, 80_000, 1.0, 0.2, 1000),  # 10 s of 10 ms each
+        (1000, 4_000_000, 6.0, 10.0, 2000),  # five times the reading, but no more than the most
+        (20, 320_000_000, 1.0, 0.2, 2),  # 16 MB each
+        (20, 80_000, 1.0, 400.0, 1),  # 20 s each
+        (3, 0, 0.0, 0.0, 2000),
+    ],
+)
+def test_as_many_are_read_next_as_pay_for_the_reading(count, size, reading, working, expected):
+    assert active_sources.next_count(count, size, reading, working) == expected
+
+
+@pytest.mark.parametrize(
     ("of_payload", "message"),
     [
         (("pdf", None, None), "payload_format must be one of text, html"),

@@ -227,8 +227,13 @@ def _cut(
 
 def _as_dbt(store: VectorStore, request: dict[str, Any], reader: ExtractionProcess) -> _Read:
     """A source that dbt keeps, as dbt has it; of a payload, its text."""
-    found = _found(request["source_id"], read_document(store, request["source_id"], as_dbt_stores_it=True))
-    document, policy = found
+    return _with_text(store, _of_dbt(store, request), reader)
+
+
+def _of_dbt(store: VectorStore, request: dict[str, Any]) -> ReadDocument:
+    """The document, a payload as it is, and the policy of a source that dbt keeps, as dbt has them."""
+    source_id = request["source_id"]
+    document, policy = _found(source_id, read_document(store, source_id, as_dbt_stores_it=True))
     known = {"source_type": document.source_type, "policy_version": policy.version if policy else None}
     for key, value in known.items():
         if request.get(key, value) != value:
@@ -236,7 +241,7 @@ def _as_dbt(store: VectorStore, request: dict[str, Any], reader: ExtractionProce
                 f"source {document.source_id!r} belongs to dbt, which has {key} {value!r}, not {request[key]!r}; leave"
                 " the key out, or give the chunks a source_id of their own"
             )
-    return _with_text(store, found, reader)
+    return document, policy
 
 
 def _found(source_id: str, found: ReadDocument | VectorError | None) -> ReadDocument:
