@@ -20,7 +20,7 @@ MOST_SOURCES = 2000
 FIRST_SOURCES = 20
 # Code points of the payloads that one reading should bring.
 _CHARACTERS = 32_000_000
-# How long the work after a reading should take: so many times the reading, and so many seconds at least. What takes long
+# How long the work after a reading should take: so many times the reading, so many seconds at least. What takes long
 # is thus shared among threads and workers.
 _TIMES_READING = 5.0
 _LEAST_SECONDS = 10.0

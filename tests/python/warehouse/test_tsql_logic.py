@@ -24,7 +24,8 @@ from vector.contracts.identity import canonical_json
 VIEWS = (
     "chunk_policy_input", "embedding_space_input", "eval_query_input", "eval_judgment_input", "publish_threshold_input",
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
-    "embedding_space_identity", "source_pending", "embedding_state", "embedding_pending", "embedding_current", "space_coverage",
+    "embedding_space_identity", "source_pending", "embedding_state", "embedding_pending", "embedding_current",
+    "space_coverage",
     "chunk_catalog", "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score",
     "evaluation", "retrieval_quality", "space_comparison", "embedding_failure_open", "run_history", "dead_letter",
     "job_queue_health", "source_reach", "space_status", "search_setting",

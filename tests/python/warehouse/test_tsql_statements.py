@@ -307,7 +307,7 @@ def test_pending_work_is_queued_by_one_guarded_insert(folder, created):
 
 def test_pending_sources_are_queued_by_one_guarded_insert(folder, created):
     answers = CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, pending=["page"])
-    arguments = "{limit: 7, source_type: \"it's\"}"
+    arguments = '{limit: 7, source_type: "it\'s"}'
     recording = record(folder, answers, "run-operation", "enqueue_sources", "--args", arguments)
     assert recording.done.returncode == 0, recording.output
     assert "enqueue_sources: page 2" in recording.output
