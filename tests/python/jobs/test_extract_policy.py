@@ -238,7 +238,8 @@ def test_many_are_done_together_and_one_that_fails_keeps_none_from_it(project, m
     def reading(store, source_ids):
         readings.append(len(source_ids))
         key = active_sources.dedupe_key("page:taken")
-        store.engine.execute("update job set locked_run_id = 'of another' where dedupe_key = ?", [key])
+        job = store.engine.table("job")
+        store.engine.execute(f"update {job} set locked_run_id = 'of another' where dedupe_key = ?", [key])
         return read(store, source_ids)
 
     def storing(store, ready):
