@@ -26,7 +26,10 @@ from vector.jobs.queue import JobQueue
 from vector.jobs.worker import Worker, WorkerOptions
 from vector.store import VectorStore
 
-POLICY = "insert into vector.chunk_policy values ('html', 'page', 800, 100, 1000, true, '', 'extract', null)"
+POLICY = (
+    "insert into vector.chunk_policy (policy_version, source_type, chunk_size, overlap, max_chunks_per_source,"
+    " is_active, method) values ('html', 'page', 800, 100, 1000, true, 'extract')"
+)
 JOBS = """
     create or replace temporary table bare as
     select uuid()::varchar as job_id, 'CHUNK_SOURCE' as job_type,
@@ -41,7 +44,7 @@ def main() -> None:
     """Measures and prints sources a second."""
     arguments = parser(__doc__, repetitions=1)
     arguments.add_argument("--sources", type=int, default=20_000, metavar="N", help="queued")
-    arguments.add_argument("--worked", type=int, default=2_000, metavar="N", help="of these, done by each worker")
+    arguments.add_argument("--worked", type=int, default=1_000, metavar="N", help="of these, done by each worker")
     arguments.add_argument("--bytes", type=int, default=4_000, metavar="N", help="of a payload's text")
     arguments.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N", help="of a worker")
     given = arguments.parse_args()
@@ -70,7 +73,6 @@ def _fill(connection: duckdb.DuckDBPyConnection, count: int, size: int) -> list[
     connection.register("filled", table)
     connection.execute("insert into bench.page select page_id, payload_json, now()::timestamp from filled")
     connection.unregister("filled")
-    connection.execute("update vector.chunk_policy set is_active = false where source_type = 'page'")
     connection.execute(POLICY)
     return payloads
 
@@ -110,8 +112,11 @@ def _working(store: VectorStore, payloads: list[str], threads: list[int]) -> lis
     for concurrency in threads:
         # Only so many are due.
         store.engine.execute(
-            "update vector.job set available_utc = now()::timestamp + to_days(case when job_id in (select job_id from"
-            f" vector.job where status = 'NEW' limit {len(payloads)}) then -1 else 1 end) where status = 'NEW'"
+            "update vector.job set available_utc = now()::timestamp + interval 1 day where status = 'NEW'"
+        )
+        store.engine.execute(
+            "update vector.job set available_utc = now()::timestamp - interval 1 day where job_id in"
+            f" (select job_id from vector.job where status = 'NEW' limit {len(payloads)})"
         )
         options = WorkerOptions("benchmark", concurrency=concurrency, job_types=(JobType.CHUNK_SOURCE,))
         worker = Worker(lambda: VectorStore(engine=store.engine.another()), options)

@@ -7,5 +7,5 @@
 {%- endmacro %}
 
 {% macro sqlserver__as_text(expression, max_length=none) -%}
-    cast({{ expression }} as nvarchar({{ max_length + 1 if max_length else 'max' }})) collate Latin1_General_100_BIN2
+    cast({{ expression }} as nvarchar({{ max_length + 1 if max_length and max_length < 4000 else 'max' }})) collate Latin1_General_100_BIN2
 {%- endmacro %}

@@ -6,6 +6,15 @@ inputs as (
 
 ),
 
+erasures as (
+
+    select * from {{ ref('vector_runtime', 'erasure') }}
+    where
+        kind = 'source'
+        and lifted_utc is null
+
+),
+
 -- Policies of other methods are for what CHUNK_SOURCE is given.
 chunk_policies as (
 
@@ -20,6 +29,18 @@ chunk_policies as (
     where
         {{ is_true('is_active') }}
         and coalesce(method, 'characters') in ('characters', 'extract')
+
+),
+
+-- A source that was erased stays out, whatever the tables say.
+kept as (
+
+    select * from inputs
+    where not exists (
+        select 1
+        from erasures
+        where erasures.subject_sha256 = {{ sha256_hex("concat(erasures.salt, ':', inputs.source_id)") }}
+    )
 
 ),
 
@@ -39,7 +60,7 @@ normalised as (
             when unfit_updated_utc is not null
                 then concat('updated_utc is no time of the years 1 to 9999 in UTC: ', unfit_updated_utc)
         end as metadata_error
-    from inputs
+    from kept
 
 ),
 

@@ -4,6 +4,11 @@
     'source_id', 'source_type', 'source_ref_json', 'offsets_json', 'content', 'content_sha256', 'byte_count',
     'policy_json', 'managed_by'
 ] -%}
+{%- set extracted_columns = [] -%}
+{%- for column in columns -%}
+    {%- set of = 'source_registry' if column in ('source_type', 'source_ref_json') else 'extracted' -%}
+    {%- do extracted_columns.append(of ~ '.' ~ column) -%}
+{%- endfor -%}
 {#- What CHUNK_SOURCE has cut of a payload stays as long as the registry has the extraction. -#}
 {%- set current -%}
 (
@@ -14,10 +19,7 @@
     union all
     select
         extracted.chunk_id,
-        {%- for column in columns %}
-        {{ 'source_registry' if column in ('source_type', 'source_ref_json') else 'extracted' }}.{{ column }}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        {{ extracted_columns | join(',\n        ') }}
     from {{ this }} as extracted
     inner join {{ ref('vector_runtime', 'source_registry') }} as source_registry
         on extracted.source_id = source_registry.source_id

@@ -12,9 +12,11 @@
         registration.source_ref_json,
         registration.title,
         registration.content_sha256,
-        {%- for column in ['char_count', 'policy_version', 'chunk_count', 'chunk_capped_flag', 'blank_char_count'] %}
-        case when extracted.source_id is null then registration.{{ column }} else extracted.{{ column }} end as {{ column }},
-        {%- endfor %}
+        case when extracted.source_id is null then registration.char_count else extracted.char_count end as char_count,
+        case when extracted.source_id is null then registration.policy_version else extracted.policy_version end as policy_version,
+        case when extracted.source_id is null then registration.chunk_count else extracted.chunk_count end as chunk_count,
+        case when extracted.source_id is null then registration.chunk_capped_flag else extracted.chunk_capped_flag end as chunk_capped_flag,
+        case when extracted.source_id is null then registration.blank_char_count else extracted.blank_char_count end as blank_char_count,
         registration.tags_json,
         {{ as_text(
             "case"

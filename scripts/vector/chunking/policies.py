@@ -54,8 +54,7 @@ def policy_of_row(row: tuple[Any, ...]) -> ChunkingPolicy:
 
 
 def _active_rows(store: VectorStore, column: str, value: str) -> list[tuple]:
-    if store.engine.missing_relations(["chunk_policy_input"]):
-        raise ConfigurationError("chunk_policy_input is not built; run `dbt build` first")
+    store.require_built("chunk_policy_input")
     # Python takes the flag as it comes: the engines word a test of it in ways of their own.
     rows = store.engine.query(
         f"select {_COLUMNS}, is_active from {store.engine.table('chunk_policy_input')} where {column} = ?", [value]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from vector.chunking.articles import Heading
 from vector.chunking.policies import named_policy
 from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
@@ -19,13 +20,15 @@ from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegis
 from vector.errors import ConfigurationError, InvalidRecord, VectorError
 from vector.store import VectorStore, ledger_io
 from vector.store.checks import checked_chunk
+from vector.store.tombstones import refuse_erased
 from vector.store.versions import keep_versions
 
 
 @dataclass(frozen=True)
 class SourceDocument:
-    """A source's text and what is said of it. `content` is None where the source has none. `metadata_error` is what of
-    the rest cannot be kept. `payload_sha256` is the hash of the payload that the text was taken out of, if it was."""
+    """A source's text and what is said of it. `content` is None where the source has none; `headings` are those of an
+    article. `metadata_error` is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the
+    text was taken out of, if it was."""
 
     source_id: str
     source_type: str
@@ -35,6 +38,7 @@ class SourceDocument:
     tags: Any = None
     source_updated_utc: datetime | None = None
     managed_by: str = "python"
+    headings: tuple[Heading, ...] = ()
     metadata_error: str | None = None
     payload_sha256: str | None = None
 
@@ -128,6 +132,7 @@ def store_sources(
     source_ids = [source.source_id for source, _ in sources]
 
     def work() -> StoredSource:
+        refuse_erased(engine, source_ids)
         _lock(store, source_ids)
         saved_source = ledger_io.save(engine, ledgers.SOURCE_REGISTRY, [source for source, _ in sources])
         now = datetime.now(UTC)

@@ -9,7 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, say, seconds
+from vector.commands.output import say
+from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, seconds
 from vector.contracts.json_column import parsed_json
 from vector.contracts.models import JobStatus, JobType, VectorJob
 from vector.errors import ConfigurationError, InvalidRecord

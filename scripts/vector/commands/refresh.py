@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from vector.commands.embed import embed_each
 from vector.commands.embed_report import plans_text
+from vector.commands.output import say
 from vector.commands.progress import shown_progress
 from vector.commands.refresh_extract import extract_pending, planned
 from vector.commands.refresh_report import Refreshed, counts_text, failed_nodes, listed_by_type, node_text
@@ -20,7 +21,6 @@ from vector.commands.shared import (
     chosen_spaces,
     open_store,
     print_result,
-    say,
     seconds,
 )
 from vector.embedding import EmbedOptions, EmbedSummary

@@ -8,7 +8,6 @@ from typing import Any
 
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import JobType
-from vector.errors import ConfigurationError
 from vector.jobs.queue import JobQueue, JobRequest
 from vector.store import VectorStore
 from vector.wording import counted
@@ -73,8 +72,10 @@ def enqueue_pending(
     are transactions of their own: what was queued before an error stays. Raises ConfigurationError where
     `source_pending` is not built."""
     pending = _pending(queue.store, source_type)
+    keys = {source_id: dedupe_key(source_id) for source_id, _ in pending}
     open_keys = _open_keys(queue.store)
-    wanted = [row for row in pending if dedupe_key(row[0]) not in open_keys][:limit]
+    waiting = [(source_id, of_type) for source_id, of_type in pending if keys[source_id] not in open_keys]
+    wanted = waiting[:limit]
     if not dry_run:
         for start in range(0, len(wanted), BATCH_JOBS):
             queue.enqueue_many(
@@ -83,18 +84,16 @@ def enqueue_pending(
                     job_input(source_id),
                     priority=priority,
                     max_attempts=max_attempts,
-                    dedupe_key=dedupe_key(source_id),
+                    dedupe_key=keys[source_id],
                 )
                 for source_id, _ in wanted[start : start + BATCH_JOBS]
             )
-    by_type = Counter(source_type for _, source_type in wanted)
-    already = sum(dedupe_key(source_id) in open_keys for source_id, _ in pending)
-    return Queued(len(pending), already, len(wanted), dict(sorted(by_type.items())))
+    by_type = Counter(of_type for _, of_type in wanted)
+    return Queued(len(pending), len(pending) - len(waiting), len(wanted), dict(sorted(by_type.items())))
 
 
 def _pending(store: VectorStore, source_type: str | None) -> list[tuple[str, str]]:
-    if store.engine.missing_relations(["source_pending"]):
-        raise ConfigurationError("the view source_pending is not built; run `dbt build` first")
+    store.require_built("source_pending")
     of_type, parameters = (" where source_type = ?", [source_type]) if source_type else ("", [])
     table = store.engine.table("source_pending")
     return store.engine.query(f"select source_id, source_type from {table}{of_type} order by source_id", parameters)

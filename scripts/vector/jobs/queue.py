@@ -24,6 +24,7 @@ from vector.jobs.queue_records import (
     DatabaseClock,
     JobRequest,
     and_types,
+    completed,
     counted_to_spaces,
     end_columns,
     job_type_of,
@@ -97,7 +98,7 @@ class JobQueue:
     def enqueue_many(self, requests: Iterable[JobRequest]) -> list[VectorJob]:
         """Queues jobs, all or none; a job for each request, as `enqueue` gives it. Raises as `enqueue` does."""
         now = self.clock()
-        asked = counted_to_spaces(self.store, [new_job(request, now) for request in requests])
+        asked = counted_to_spaces(self.store, [new_job(completed(self.store, request), now) for request in requests])
         first_of_key: dict[str, VectorJob] = {}
         for job in asked:
             if job.dedupe_key is not None:

@@ -172,6 +172,20 @@ def key_without_collation(found: Sequence[Token]) -> Iterator[str]:
             yield _at(found, i, "OPENJSON's key without a collation")
 
 
+# The greatest length, scale or precision of a type. CHAR and NCHAR are functions too, and no column's type here.
+LONGEST = {
+    "varchar": 8000, "binary": 8000, "varbinary": 8000, "nvarchar": 4000,
+    "datetime2": 7, "datetimeoffset": 7, "time": 7, "decimal": 38, "numeric": 38, "float": 53,
+}  # fmt: skip
+
+
+def type_too_long(found: Sequence[Token]) -> Iterator[str]:
+    for i, token in enumerate(found):
+        size = _text(found, i + 2) if _text(found, i + 1) == "(" else ""
+        if token.lower in LONGEST and size.isdigit() and not 0 <= int(size) <= LONGEST[token.lower]:
+            yield _at(found, i, f"the type {token.lower}({size}): {LONGEST[token.lower]} is the most")
+
+
 def nested_cte(found: Sequence[Token]) -> Iterator[str]:
     for i, token in enumerate(found):
         if token.lower == "with" and i and found[i - 1].text == "(":
@@ -213,6 +227,8 @@ def reserved_names(found: Sequence[Token]) -> Iterator[str]:
             continue
         if word == "key" and i and found[i - 1].lower in ("primary", "foreign"):
             continue
+        if word == "for" and i and found[i - 1].text == ")":  # add constraint ... default (...) for <column>
+            continue
         before, after = _text(found, i - 1).lower(), _text(found, i + 1).lower()
         if ("double", "precision") in ((before, word), (word, after)):  # a type
             continue
@@ -244,8 +260,8 @@ def beyond_ascii(found: Sequence[Token]) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     forbidden_words, forbidden_symbols, forbidden_functions, string_split_with_ordinal, null_safe_comparison, create_or,
-    duckdb_ddl, unguarded_len, hash_of_utf16, collation_in_a_cast, key_without_collation, nested_cte, session_option,
-    upper_case, text_beyond_ascii, reserved_names,
+    duckdb_ddl, unguarded_len, hash_of_utf16, collation_in_a_cast, key_without_collation, type_too_long, nested_cte,
+    session_option, upper_case, text_beyond_ascii, reserved_names,
 )  # fmt: skip
 VIEW_RULES: tuple[Rule, ...] = (order_without_top, beyond_ascii)
 
