@@ -215,15 +215,19 @@ def test_commands_and_marts_give_the_types_of_duckdb(warehouse, request):
 
 
 def test_every_dbt_test_is_green(warehouse):
-    lacking = live.WITHOUT if warehouse.engine == "sqlserver" else ()
-    left_out = [name for feature in lacking for name in live.UNIT_TESTS.get(feature, ())]
-    done = warehouse.dbt("test", *(["--exclude", *left_out] if left_out else []))
+    if warehouse.engine == "duckdb":  # whose unit tests `make test` runs before pytest
+        done = warehouse.test()
+    else:
+        left_out = [name for feature in live.WITHOUT for name in live.UNIT_TESTS.get(feature, ())]
+        done = warehouse.dbt("test", *(["--exclude", *left_out] if left_out else []))
     assert done.success, done.output
 
 
 @pytest.mark.parametrize("feature", live.UNIT_TESTS)
 def test_the_unit_tests_of_a_feature_are_green(warehouse, feature):
     needs(warehouse, feature)
+    if warehouse.engine == "duckdb":
+        pytest.skip("`make test` runs DuckDB's unit tests before pytest")
     done = warehouse.dbt("test", "--select", *live.UNIT_TESTS[feature])
     assert done.success, done.output
     tested = [result for result in done.results if result.node.resource_type == "unit_test"]
