@@ -190,8 +190,7 @@ class ScratchProject:
         return DbtRun(done.success, output, results)
 
     def _parsed(self, options: Sequence[str]) -> Any:
-        """What dbt has parsed, which saves it half of its time; None if it cannot. A copy: a run changes the manifest that
-        it is given."""
+        """What dbt has parsed, which saves it a second; None if it cannot. A copy: a run changes what it is given."""
         from dbt.cli.main import dbtRunner
         from dbt.contracts.graph.manifest import Manifest
 
