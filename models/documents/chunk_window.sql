@@ -1,16 +1,67 @@
 with
 
+all_documents as (
+
+    select * from {{ ref('vector_runtime', 'document') }}
+
+),
+
 documents as (
 
     select
         *,
         chunk_size - overlap as step
-    from {{ ref('vector_runtime', 'document') }}
+    from all_documents
     where chunk_count > 0
 
 ),
 
 {{ window_ctes() }},
+
+paragraph_documents as (
+
+    select * from all_documents
+    where
+        method = 'paragraphs'
+        and content_error is null
+
+),
+
+{{ paragraph_ctes() }},
+
+all_windows as (
+
+    select
+        source_id,
+        source_type,
+        source_ref_json,
+        policy_version,
+        chunk_size,
+        overlap,
+        max_chunks_per_source,
+        '' as method_json,
+        chunk_index,
+        start_offset,
+        end_offset,
+        content
+    from windows
+    union all
+    select
+        source_id,
+        source_type,
+        source_ref_json,
+        policy_version,
+        chunk_size,
+        overlap,
+        max_chunks_per_source,
+        '"method":"paragraphs",' as method_json,
+        chunk_index,
+        start_offset,
+        end_offset,
+        content
+    from paragraph_windows
+
+),
 
 final as (
 
@@ -31,11 +82,11 @@ final as (
         cast({{ utf8_byte_count('content') }} as integer) as byte_count,
         concat(
             '{"chunk_size":', chunk_size, ',"max_chunks_per_source":', max_chunks_per_source,
-            ',"overlap":', overlap, ',"version":', {{ json_string('policy_version') }}, '}'
+            ',', method_json, '"overlap":', overlap, ',"version":', {{ json_string('policy_version') }}, '}'
         ) as policy_json,
         policy_version,
         {{ as_text("'dbt'") }} as managed_by
-    from windows
+    from all_windows
     where not {{ is_blank('content') }}
 
 )

@@ -12,7 +12,7 @@ chunk_policies as (
     select * from {{ ref('vector_runtime', 'chunk_policy_input') }}
     where
         {{ is_true('is_active') }}
-        and coalesce(method, 'characters') = 'characters'
+        and coalesce(method, 'characters') in ('characters', 'paragraphs')
 
 ),
 
@@ -42,6 +42,11 @@ with_policy as (
     select
         normalised.*,
         coalesce(own_policy.policy_version, default_policy.policy_version) as policy_version,
+        coalesce(
+            own_policy.method,
+            case when own_policy.policy_version is null then default_policy.method end,
+            'characters'
+        ) as method,
         coalesce(own_policy.chunk_size, default_policy.chunk_size) as chunk_size,
         coalesce(own_policy.overlap, default_policy.overlap) as overlap,
         coalesce(own_policy.max_chunks_per_source, default_policy.max_chunks_per_source) as max_chunks_per_source
@@ -69,13 +74,14 @@ checked as (
 
 ),
 
--- The last window is the first one that reaches the end of the text.
+-- The last window is the first one that reaches the end of the text. Of paragraphs, only a cut text has a number.
 counted as (
 
     select
         *,
         case
             when content_error is not null then 0
+            when method = 'paragraphs' then null
             when char_count <= chunk_size then 1
             else {{ ceil_divide("(char_count - chunk_size)", "(chunk_size - overlap)") }} + 1
         end as window_count
@@ -99,6 +105,7 @@ final as (
         content_error,
         metadata_error,
         policy_version,
+        method,
         chunk_size,
         overlap,
         max_chunks_per_source,

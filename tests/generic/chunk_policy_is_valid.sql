@@ -8,8 +8,9 @@ where
     or overlap >= chunk_size
     or max_chunks_per_source < 1
     or policy_version like '%:%'
-    or coalesce(method, 'characters') not in ('characters', 'sentences', 'markdown')
+    or coalesce(method, 'characters') not in ('characters', 'paragraphs', 'sentences', 'markdown')
+    or (method = 'paragraphs' and overlap >= chunk_size - {{ floor_divide('chunk_size', 4) }})
     or (source_type = '*' and method in ('sentences', 'markdown'))
-    or (tokenizer is not null and coalesce(method, 'characters') = 'characters')
+    or (tokenizer is not null and coalesce(method, 'characters') in ('characters', 'paragraphs'))
 
 {% endtest %}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vector.chunking.paragraphs import ParagraphPolicy
 from vector.chunking.splitting import SplitterPolicy
 from vector.chunking.windows import ChunkingPolicy
 from vector.errors import ConfigurationError, UnusableInput
@@ -33,12 +34,14 @@ def policy_of_type(store: VectorStore, source_type: str) -> ChunkingPolicy | Non
 
 def policy_of_row(row: tuple[Any, ...]) -> ChunkingPolicy:
     """The policy of a row: version, chunk_size, overlap, max_chunks_per_source, method, tokenizer. A method that is
-    null or `characters` is the one that SQL cuts by. Raises ConfigurationError when it cannot cut."""
+    null is `characters`; SQL cuts by that and by `paragraphs`. Raises ConfigurationError when it cannot cut."""
     version, chunk_size, overlap, cap, method, tokenizer = row
     sizes = (int(chunk_size), int(overlap), int(cap), version)
     try:
         if method in (None, "characters"):
             return ChunkingPolicy(*sizes)
+        if method == "paragraphs":
+            return ParagraphPolicy(*sizes)
         return SplitterPolicy(*sizes, method=method, tokenizer=tokenizer or None)
     except ValueError as error:
         raise ConfigurationError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from vector.chunking.policies import policy_of_row
 from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
 from vector.contracts.identity import canonical_json, compute_content_hash, is_blank
@@ -166,12 +167,13 @@ def read_document(
         raise ConfigurationError("the view document is not built; run `dbt build` first")
     rows = store.engine.query(
         "select source_type, source_ref_json, content, title, tags_json, source_updated_utc, policy_version,"
-        f" chunk_size, overlap, max_chunks_per_source from {store.engine.table('document')} where source_id = ?",
+        " chunk_size, overlap, max_chunks_per_source, method"
+        f" from {store.engine.table('document')} where source_id = ?",
         [source_id],
     )
     if not rows:
         return None
-    source_type, source_ref, content, title, tags, updated, version, *sizes = rows[0]
+    source_type, source_ref, content, title, tags, updated, version, *settings = rows[0]
     document = SourceDocument(
         source_id,
         source_type,
@@ -182,7 +184,7 @@ def read_document(
         None if updated is None else updated.replace(tzinfo=UTC),
         managed_by="dbt",
     )
-    policy = None if version is None else ChunkingPolicy(*map(int, sizes), version=version)
+    policy = None if version is None else policy_of_row((version, *settings, None))
     return document, policy
 
 

@@ -109,8 +109,9 @@ def test_any_text_is_registered_and_cut_as_sql_does(registering, texts, policy):
 
 @pytest.mark.parametrize("version", HOSTILE["policies"])
 def test_the_pinned_texts_have_their_chunks(store, version):
-    add_policy(store, version, *(HOSTILE["policies"][version][key] for key in ("chunk_size", "overlap")),
-               HOSTILE["policies"][version]["max_chunks_per_source"], "hostile")  # fmt: skip
+    pinned = HOSTILE["policies"][version]
+    add_policy(store, version, *(pinned[key] for key in ("chunk_size", "overlap", "max_chunks_per_source")),
+               "hostile", pinned.get("method", "characters"))  # fmt: skip
     for source_id, text, policy, entry, answers in hostile_cases():
         if policy.version == version:
             chunk(store, source_id, {"text": text}, source_type="hostile")

@@ -247,11 +247,18 @@ def test_every_data_test_finds_the_native_rows(warehouse, native):
 
 # Blanks of all kinds, letters of one, two, three and four bytes, of one and of two units, joined and combined ones.
 CHARACTERS = st.one_of(
-    st.sampled_from(" \n\t\r\u3000\u00a0\u00ad\u200f\ufeff.,aZ\u00e9\u0301\u65e5\U0001f600\u200d\U00010348"),
+    st.sampled_from(
+        ' \n\t\r\u3000\u00a0\u00ad\u200f\ufeff.!\u2026\u3002\u300d"),aZ\u00e9\u0301\u65e5\U0001f600\u200d\U00010348'
+    ),
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
 )
-POLICIES = st.integers(1, 12).flatmap(
-    lambda size: st.tuples(st.just(size), st.integers(0, size - 1), st.integers(1, 9))
+POLICIES = st.tuples(st.integers(1, 12), st.sampled_from([None, "paragraphs"])).flatmap(
+    lambda given: st.tuples(
+        st.just(given[0]),
+        st.integers(0, given[0] - 1 - (given[0] // 4 if given[1] else 0)),
+        st.integers(1, 9),
+        st.just(given[1]),
+    )
 )
 
 
@@ -280,9 +287,7 @@ def test_any_text_is_cut_alike(cutter, native):
     def are_cut_alike(texts, policy):
         cutter.execute("delete from warehouse.vector.document_input")
         cutter.execute("delete from warehouse.vector.chunk_policy_input")
-        cutter.execute(
-            "insert into warehouse.vector.chunk_policy_input values ('any', '*', ?, ?, ?, true, null)", policy
-        )
+        cutter.execute("insert into warehouse.vector.chunk_policy_input values ('any', '*', ?, ?, ?, true, ?)", policy)
         cutter.executemany(
             "insert into warehouse.vector.document_input"
             " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01', null, 'page')",
