@@ -2,7 +2,7 @@
 {#- In stretches: how much of a text each level takes, whose pieces the next one cuts. -#}
 {%- set levels = [4096, 256, 16] -%}
 {%- set kept = [
-    'source_id', 'source_type', 'source_ref_json', 'policy_version', 'char_count', 'chunk_size', 'overlap',
+    'source_id', 'source_type', 'source_ref_json', 'title', 'policy_version', 'char_count', 'chunk_size', 'overlap',
     'max_chunks_per_source', 'stretch', 'reach', 'longest_step'
 ] -%}
 paragraph_sizes as (

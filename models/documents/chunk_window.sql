@@ -35,6 +35,7 @@ all_windows as (
         source_id,
         source_type,
         source_ref_json,
+        title,
         policy_version,
         chunk_size,
         overlap,
@@ -50,6 +51,7 @@ all_windows as (
         source_id,
         source_type,
         source_ref_json,
+        title,
         policy_version,
         chunk_size,
         overlap,
@@ -60,6 +62,23 @@ all_windows as (
         end_offset,
         content
     from paragraph_windows
+
+),
+
+{{ heading_ctes() }},
+
+with_headings as (
+
+    select
+        all_windows.*,
+        section_paths.heading_path
+    from all_windows
+    left join section_paths
+        on
+            all_windows.source_id = section_paths.source_id
+            and all_windows.start_offset >= section_paths.section_start
+            and (all_windows.start_offset < section_paths.section_end or section_paths.section_end is null)
+    where not {{ is_blank('all_windows.content') }}
 
 ),
 
@@ -78,6 +97,7 @@ final as (
             "concat('{\"chunk_index\":', chunk_index, ',\"end_offset\":', end_offset,"
             ~ " ',\"start_offset\":', start_offset, '}')") }} as offsets_json,
         content,
+        {{ chunk_context('title', 'heading_path') }} as context,
         {{ sha256_hex('content') }} as content_sha256,
         cast({{ utf8_byte_count('content') }} as integer) as byte_count,
         concat(
@@ -86,8 +106,7 @@ final as (
         ) as policy_json,
         policy_version,
         {{ as_text("'dbt'") }} as managed_by
-    from all_windows
-    where not {{ is_blank('content') }}
+    from with_headings
 
 )
 

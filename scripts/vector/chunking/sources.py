@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from vector.chunking.context import contexts
 from vector.chunking.policies import policy_of_row
 from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
@@ -81,7 +82,11 @@ def cut(
         source_updated_utc=document.source_updated_utc,
         blank_char_count=found.blank_char_count,
     )
-    return source, [replace(chunk, managed_by=document.managed_by, updated_utc=now) for chunk in found.chunks]
+    above = contexts(document.title, text or "", [chunk.offsets["start_offset"] for chunk in found.chunks])
+    return source, [
+        replace(chunk, context=context, managed_by=document.managed_by, updated_utc=now)
+        for chunk, context in zip(found.chunks, above, strict=True)
+    ]
 
 
 def _content_error(text: str | None, policy: ChunkingPolicy | None) -> str | None:

@@ -73,12 +73,32 @@ def policies(draw):
     )
 
 
-def fill_documents(chunking, sources, default_policy=None):
+# Lines of a text with headings, and some that are none.
+HEADING_LINES = [
+    "# A", "## B", "### B > C ", "#\tD", "####### no", "#no", " # no", "# ", "== E ==", "=== F\t===\t", "== G", "==",
+    "====", "=== H ==", "======= no =======", "```", "```sql", "a", "", "# Io", "== = ==", "#### \u200b",
+    "# " + "long " * 90,
+]  # fmt: skip
+short_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+heading_lines = st.sampled_from(HEADING_LINES) | st.builds(
+    "{} {}".format, st.sampled_from(["#", "##", "###", "######", "=="]), short_texts
+)
+texts_with_headings = st.lists(heading_lines, max_size=12).map("\n".join)
+titles = st.none() | st.sampled_from(["", " ", "A", "A > ", "Io", "\tIo ", "B" * 300, 'e\u0301 \\ "q"']) | short_texts
+
+
+def fill_documents(chunking, sources, default_policy=None, title=None):
     """`sources` are (source_id, text, policy): a source type, and so a policy, for each. Without one, it is `*`'s."""
     chunking.fill(
         "document_input",
         [
-            {"source_id": source_id, "source_type": f"type {position}", "source_ref_json": "{}", "content": text}
+            {
+                "source_id": source_id,
+                "source_type": f"type {position}",
+                "source_ref_json": "{}",
+                "content": text,
+                "title": title,
+            }
             for position, (source_id, text, _) in enumerate(sources)
         ],
     )

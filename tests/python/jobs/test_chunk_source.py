@@ -16,6 +16,8 @@ from parity import (
     fill_documents,
     hostile_cases,
     policies,
+    texts_with_headings,
+    titles,
 )
 
 from vector.chunking import ChunkingPolicy, sources
@@ -84,14 +86,18 @@ def same_columns(row, of_sql):
 
 
 @few
-@given(texts=st.lists(st.text(characters, max_size=60), min_size=1, max_size=6), policy=policies())
-@example(texts=["", "a\0b", " ", "a\r\nb\rc", "😀" * 30], policy=ChunkingPolicy(7, 3, 2, 'v"\\'))
-def test_any_text_is_registered_and_cut_as_sql_does(registering, texts, policy):
+@given(
+    texts=st.lists(st.text(characters, max_size=60) | texts_with_headings, min_size=1, max_size=6),
+    policy=policies(),
+    title=titles,
+)
+@example(texts=["", "a\0b", " ", "a\r\nb\rc", "😀" * 30], policy=ChunkingPolicy(7, 3, 2, 'v"\\'), title="T")
+def test_any_text_is_registered_and_cut_as_sql_does(registering, texts, policy, title):
     given_sources = [(f"{position}:s", text, policy) for position, text in enumerate(texts)]
-    fill_documents(registering, given_sources)
+    fill_documents(registering, given_sources, title=title)
     registered, chunks = [], []
     for position, (source_id, text, _) in enumerate(given_sources):
-        source, made = cut(SourceDocument(source_id, f"type {position}", {}, text, managed_by="dbt"), policy)
+        source, made = cut(SourceDocument(source_id, f"type {position}", {}, text, title, managed_by="dbt"), policy)
         registered.append(as_columns(ledgers.SOURCE_REGISTRY, source))
         chunks += [as_columns(ledgers.CHUNK, each) for each in made]
     of_sql = {row["source_id"]: row for row in registering.rows("select * from document_registration")}
@@ -103,7 +109,15 @@ def test_any_text_is_registered_and_cut_as_sql_does(registering, texts, policy):
     for row in chunks:
         mine, other = same_columns(row, of_sql.pop(row["chunk_id"]))
         assert mine == other
-        assert {"content", "content_sha256", "offsets_json", "policy_json", "byte_count", "managed_by"} <= mine.keys()
+        assert {
+            "content",
+            "context",
+            "content_sha256",
+            "offsets_json",
+            "policy_json",
+            "byte_count",
+            "managed_by",
+        } <= mine.keys()
     assert of_sql == {}
 
 

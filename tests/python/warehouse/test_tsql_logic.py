@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parity import HOSTILE
+from parity import HOSTILE, texts_with_headings, titles
 from support import LEDGERS, PROJECT_DIR, drop_constraints
 from tsql.project import ALARMS, compiled_project
 from tsql.to_duckdb import teach, to_duckdb
@@ -283,15 +283,19 @@ def cutter(native):
 def test_any_text_is_cut_alike(cutter, native):
     # Inside, since hypothesis would keep the connection for good.
     @settings(max_examples=20, deadline=None)
-    @given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
-    def are_cut_alike(texts, policy):
+    @given(
+        texts=st.lists(st.text(CHARACTERS, max_size=70) | texts_with_headings, min_size=1, max_size=12),
+        policy=POLICIES,
+        title=titles,
+    )
+    def are_cut_alike(texts, policy, title):
         cutter.execute("delete from warehouse.vector.document_input")
         cutter.execute("delete from warehouse.vector.chunk_policy_input")
         cutter.execute("insert into warehouse.vector.chunk_policy_input values ('any', '*', ?, ?, ?, true, ?)", policy)
         cutter.executemany(
             "insert into warehouse.vector.document_input"
-            " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01', null, 'page')",
-            [(f"page:{i}", text) for i, text in enumerate(texts)],
+            " values (?, 'page', '{}', ?, ?, '{}', timestamp '2026-01-01', null, 'page')",
+            [(f"page:{i}", title, text) for i, text in enumerate(texts)],
         )
         for view in ("document", "chunk_window", "document_registration"):
             translated = to_duckdb(compiled_project()[view].sql, "warehouse")

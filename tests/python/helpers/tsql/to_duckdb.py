@@ -88,8 +88,10 @@ def _collation(node: exp.Expression | None) -> str:
 
 
 def _number_series(node: exp.Expression) -> exp.Expression:
-    """CROSS APPLY of the first n of a million numbers: a range of n."""
+    """CROSS APPLY of the first n of a million numbers: a range of n. One that reads JSON is a lateral join as it is."""
     if isinstance(node, exp.Lateral) and node.args.get("cross_apply") and not isinstance(node.this, exp.OpenJSON):
+        if node.find(exp.OpenJSON):
+            return exp.Lateral(this=node.this, alias=node.args["alias"])
         top = node.find(exp.Limit)
         if top is None:
             raise ValueError(f"no number series: {node.sql('tsql')[:200]}")
