@@ -25,10 +25,13 @@ pieces_of_{{ level }} as (
     select
         {% for column in kept -%} {{ parent }}.{{ column }}, {% endfor %}
         {{ parent_start }} + piece.n * {{ level }} * {{ parent }}.stretch as piece_start,
-        {{ vector_runtime.substring_chars(
-            parent_text,
-            'piece.n * ' ~ level ~ ' * ' ~ parent ~ '.stretch',
-            level ~ ' * ' ~ parent ~ '.stretch + ' ~ parent ~ '.chunk_size') }} as piece_text
+        case
+            when {{ rest }} <= {{ level }} * {{ parent }}.stretch then {{ parent_text }}
+            else {{ vector_runtime.substring_chars(
+                parent_text,
+                'piece.n * ' ~ level ~ ' * ' ~ parent ~ '.stretch',
+                level ~ ' * ' ~ parent ~ '.stretch + ' ~ parent ~ '.chunk_size') }}
+        end as piece_text
     from {{ parent }}
     {{ vector_runtime.cross_join_series(
         vector_runtime.ceil_divide(
@@ -163,10 +166,14 @@ window_texts_of_paragraphs as (
 
     select
         placed_windows.*,
-        {{ vector_runtime.substring_chars(
-            'blocks.piece_text',
-            'placed_windows.window_start - blocks.piece_start',
-            'placed_windows.window_limit - placed_windows.window_start') }} as window_text
+        case
+            when placed_windows.window_limit - placed_windows.window_start = placed_windows.char_count
+                then blocks.piece_text
+            else {{ vector_runtime.substring_chars(
+                'blocks.piece_text',
+                'placed_windows.window_start - blocks.piece_start',
+                'placed_windows.window_limit - placed_windows.window_start') }}
+        end as window_text
     from placed_windows
     inner join {{ blocks }} as blocks
         on
