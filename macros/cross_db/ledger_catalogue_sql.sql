@@ -23,6 +23,10 @@
     select 'column' as kind, column_name as name, lower(column_type) as detail, lower("null") as nullable
     from (describe {{ relation }})
     union all
+    select 'default', column_name, "default", null
+    from (describe {{ relation }})
+    where "default" is not null
+    union all
     select
         kind,
         constraint_name,
@@ -66,6 +70,15 @@
     from sys.columns as c
     inner join sys.types as t on c.user_type_id = t.user_type_id
     where c.object_id = {{ object }} and t.name <> 'timestamp'
+    union all
+    select
+        'default',
+        c.name collate database_default,
+        cast(given.[definition] as nvarchar(max)) collate database_default,
+        given.name collate database_default
+    from sys.default_constraints as given
+    inner join sys.columns as c on given.parent_object_id = c.object_id and given.parent_column_id = c.column_id
+    where given.parent_object_id = {{ object }}
     union all
     select
         case keys.type when 'PK' then 'primary key' else 'unique' end,

@@ -79,6 +79,9 @@
                 alter table {{ relation.include(database=false) }} add {{ vector_runtime.ledger_constraint(member.ledger, constraint) }}
             {%- endcall -%}
         {%- endfor -%}
+        {%- for column in member.ledger.columns.values() if vector_runtime.ledger_default(column) is not none -%}
+            {%- call statement('set_default') -%} {{ vector_runtime.ledger_set_default_sql(relation, member.ledger, column) }} {%- endcall -%}
+        {%- endfor -%}
         {% do vector_runtime.ledger_create_indexes(relation, member.ledger) %}
     {%- endfor -%}
     {%- set rebuilt = family | map(attribute='ledger') | map(attribute='unique_id') | list -%}

@@ -1,7 +1,7 @@
-{% macro delete_old_retrievals(days, dry_run=false, evaluations=false) -%}
+{% macro delete_old_retrievals(days=none, dry_run=false, evaluations=false) -%}
+    {%- set days = vector_runtime.retention_days('retrieval_days', days) -%}
     {% do vector_runtime.check_retention_arguments(days, dry_run, evaluations) %}
-    {#- One moment for every statement; run_started_at is in UTC. -#}
-    {%- set before = (run_started_at - modules.datetime.timedelta(days=days)).strftime('%Y-%m-%d %H:%M:%S') -%}
+    {%- set before = vector_runtime.retention_start(days) -%}
     {%- set old = vector_runtime.old_retrievals_condition(before, evaluations) -%}
     {%- set counted = run_query(vector_runtime.old_retrievals_count_sql(old)).rows[0] -%}
     {%- set found = counted[0] ~ " searches and " ~ counted[1] ~ " hits from before " ~ before ~ " UTC" -%}

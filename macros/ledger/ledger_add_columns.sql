@@ -10,6 +10,9 @@
         {%- endif -%}
         {%- if column.name not in existing -%}
             {% do run_query(vector_runtime.ledger_add_column_sql(relation, column)) %}
+            {%- if vector_runtime.ledger_default(column) is not none -%}
+                {% do run_query(vector_runtime.ledger_set_default_sql(relation, model, column)) %}
+            {%- endif -%}
             {% do log("Ledger " ~ model.name ~ ": added column " ~ column.name, info=true) %}
         {%- endif -%}
     {%- endfor -%}

@@ -1,5 +1,5 @@
 {% macro ledger_shape(relation) -%}
-    {%- set shape = {'version': 1, 'comment': '', 'columns': {}, 'constraints': [], 'references': [], 'indexes': []} -%}
+    {%- set shape = {'version': 1, 'comment': '', 'columns': {}, 'defaults': {}, 'constraints': [], 'references': [], 'indexes': []} -%}
     {%- for kind, name, detail, nullable in run_query(vector_runtime.ledger_catalogue_sql(relation)).rows -%}
         {%- if kind == 'column' -%}
             {%- do shape.columns.update({name: {'type': detail, 'nullable': nullable == 'yes'}}) -%}
@@ -15,6 +15,8 @@
         {%- elif detail is none -%}
             {% do exceptions.raise_compiler_error(
                 "The definition of " ~ name ~ " of " ~ relation ~ " is hidden: grant VIEW DEFINITION on the schema.") %}
+        {%- elif kind == 'default' -%}
+            {%- do shape.defaults.update({name: {'text': detail, 'name': nullable}}) -%}
         {%- else -%}
             {%- do shape.constraints.append(kind ~ ' ' ~ detail) -%}
         {%- endif -%}

@@ -9,6 +9,13 @@
         {%- endfor -%}
         {% do vector_runtime.ledger_rebuild(members, family) %}
     {%- endif -%}
+    {%- for member in members.values() if not member.rebuilt -%}
+        {%- for name in member.defaults -%}
+            {%- call statement('set_default') -%}
+                {{ vector_runtime.ledger_set_default_sql(member.ledger.relation, member.ledger, member.ledger.columns[name], member.shape) }}
+            {%- endcall -%}
+        {%- endfor -%}
+    {%- endfor -%}
     {%- for member in members.values() if member.due or member.rebuilt -%}
         {% do vector_runtime.ledger_set_version(member.ledger.relation, member.ledger, member.shape) %}
     {%- endfor -%}

@@ -1,7 +1,9 @@
 {% macro ledger_upgrade_plan() -%}
     {%- set members = {} -%}
     {%- set referring = [] -%}
-    {%- for ledger in vector_runtime.ledger_graph() -%}
+    {%- set ledgers = vector_runtime.ledger_graph() -%}
+    {%- set worded = vector_runtime.ledger_worded_defaults(ledgers) -%}
+    {%- for ledger in ledgers -%}
         {%- set relation = ledger.relation -%}
         {%- set declared = vector_runtime.ledger_declared_version(ledger) -%}
         {%- set existing = adapter.get_relation(relation.database, relation.schema, relation.identifier) -%}
@@ -17,6 +19,7 @@
         {%- if there and conversion.converted -%}
             {%- do reasons.append("converts " ~ conversion.converted | unique | join(", ")) -%}
         {%- endif -%}
+        {%- set defaults = vector_runtime.ledger_other_defaults(ledger, shape, worded) if there else [] -%}
         {%- set with_parent = there and vector_runtime.ledger_is_rebuilt_with_parent()
             and (relation.schema ~ '.' ~ relation.identifier) | lower in referring -%}
         {%- if reasons or with_parent -%}
@@ -27,7 +30,8 @@
             'shape': shape,
             'conversion': conversion,
             'reasons': reasons,
-            'due': reasons | length > 0 or shape.version < declared,
+            'defaults': defaults,
+            'due': reasons | length > 0 or defaults | length > 0 or shape.version < declared,
             'rebuilt': reasons | length > 0 or with_parent,
         }}) -%}
     {%- endfor -%}

@@ -11,7 +11,10 @@ final as (
         {'name': 'is_active', 'type': 'boolean', 'default': "'true'"},
         {'name': 'description', 'type': 'text', 'length': 1000, 'default': 'null'},
         {'name': 'method', 'type': 'text', 'length': 20, 'default': 'null'},
-        {'name': 'tokenizer', 'type': 'text', 'length': 200, 'default': 'null'}
+        {'name': 'tokenizer', 'type': 'text', 'length': 200, 'default': 'null'},
+        {'name': 'payload_format', 'type': 'text', 'length': 20, 'default': 'null'},
+        {'name': 'json_path', 'type': 'text', 'length': 1000, 'default': 'null'},
+        {'name': 'value_format', 'type': 'text', 'length': 20, 'default': 'null'}
     ]) }}
 
 )

@@ -6,13 +6,41 @@ inputs as (
 
 ),
 
--- Policies of other methods are for CHUNK_SOURCE.
+erasures as (
+
+    select * from {{ ref('vector_runtime', 'erasure') }}
+    where
+        kind = 'source'
+        and lifted_utc is null
+
+),
+
+-- Policies of other methods are for what CHUNK_SOURCE is given.
 chunk_policies as (
 
-    select * from {{ ref('vector_runtime', 'chunk_policy_input') }}
+    select
+        policy_version,
+        source_type,
+        chunk_size,
+        overlap,
+        max_chunks_per_source,
+        coalesce(method, 'characters') as method
+    from {{ ref('vector_runtime', 'chunk_policy_input') }}
     where
         {{ is_true('is_active') }}
-        and coalesce(method, 'characters') in ('characters', 'paragraphs')
+        and coalesce(method, 'characters') in ('characters', 'paragraphs', 'extract')
+
+),
+
+-- A source that was erased stays out, whatever the tables say.
+kept as (
+
+    select * from inputs
+    where not exists (
+        select 1
+        from erasures
+        where erasures.subject_sha256 = {{ sha256_hex("concat(erasures.salt, ':', inputs.source_id)") }}
+    )
 
 ),
 
@@ -32,7 +60,7 @@ normalised as (
             when unfit_updated_utc is not null
                 then concat('updated_utc is no time of the years 1 to 9999 in UTC: ', unfit_updated_utc)
         end as metadata_error
-    from inputs
+    from kept
 
 ),
 
@@ -42,14 +70,10 @@ with_policy as (
     select
         normalised.*,
         coalesce(own_policy.policy_version, default_policy.policy_version) as policy_version,
-        coalesce(
-            own_policy.method,
-            case when own_policy.policy_version is null then default_policy.method end,
-            'characters'
-        ) as method,
         coalesce(own_policy.chunk_size, default_policy.chunk_size) as chunk_size,
         coalesce(own_policy.overlap, default_policy.overlap) as overlap,
-        coalesce(own_policy.max_chunks_per_source, default_policy.max_chunks_per_source) as max_chunks_per_source
+        coalesce(own_policy.max_chunks_per_source, default_policy.max_chunks_per_source) as max_chunks_per_source,
+        coalesce(own_policy.method, default_policy.method) as method
     from normalised
     left join chunk_policies as own_policy
         on normalised.source_type = own_policy.source_type
@@ -74,13 +98,14 @@ checked as (
 
 ),
 
--- The last window is the first one that reaches the end of the text. Of paragraphs, only a cut text has a number.
+-- The last window is the first one that reaches the end of the text. A payload to extract from has none; of paragraphs,
+-- only a cut text has a number.
 counted as (
 
     select
         *,
         case
-            when content_error is not null then 0
+            when content_error is not null or method = 'extract' then 0
             when method = 'paragraphs' then null
             when char_count <= chunk_size then 1
             else {{ ceil_divide("(char_count - chunk_size)", "(chunk_size - overlap)") }} + 1
@@ -105,10 +130,10 @@ final as (
         content_error,
         metadata_error,
         policy_version,
-        method,
         chunk_size,
         overlap,
         max_chunks_per_source,
+        method,
         cast(window_count as integer) as window_count,
         cast(case when window_count > max_chunks_per_source then max_chunks_per_source else window_count end as integer)
             as chunk_count

@@ -134,7 +134,7 @@ final as (
         source_ref_json,
         title,
         content_sha256,
-        cast(char_count as integer) as char_count,
+        cast(case when method = 'extract' then null else char_count end as integer) as char_count,
         policy_version,
         cast(found_chunk_count - coalesce(blank_count, 0) as integer) as chunk_count,
         {{ boolean_of(
@@ -143,12 +143,13 @@ final as (
         cast(uncovered_count as integer) as blank_char_count,
         tags_json,
         {{ as_text(
-            "case when coalesce(content_error, metadata_error) is null then 'indexed'"
-            ~ " else 'error' end") }} as status,
+            "case when coalesce(content_error, metadata_error) is not null then 'error'"
+            ~ " when method = 'extract' then 'registered' else 'indexed' end") }} as status,
         {{ as_text('coalesce(content_error, metadata_error)') }} as error_message,
         {{ as_text("'dbt'") }} as managed_by,
         source_updated_utc,
-        {{ current_utc() }} as last_indexed_utc
+        {{ current_utc() }} as last_indexed_utc,
+        {{ boolean_of("content_error is null and method = 'extract'") }} as extract_flag
     from counted
 
 )

@@ -1,12 +1,40 @@
--- depends_on: {{ ref('vector_runtime', 'source_registry') }}
 {{ config(materialized='ledger', unique_key='chunk_id') }}
 
+{%- set columns = [
+    'source_id', 'source_type', 'source_ref_json', 'offsets_json', 'content', 'context', 'content_sha256',
+    'byte_count', 'policy_json', 'managed_by'
+] -%}
+{%- set extracted_columns = [] -%}
+{%- for column in columns -%}
+    {%- set of = 'source_registry' if column in ('source_type', 'source_ref_json') else 'extracted' -%}
+    {%- do extracted_columns.append(of ~ '.' ~ column) -%}
+{%- endfor -%}
+{#- What CHUNK_SOURCE has cut of a payload stays as long as the registry has the extraction. -#}
+{%- set current -%}
+(
+    select
+        chunk_id,
+        {{ columns | join(',\n        ') }}
+    from {{ ref('vector_runtime', 'chunk_window') }}
+    union all
+    select
+        extracted.chunk_id,
+        {{ extracted_columns | join(',\n        ') }}
+    from {{ this }} as extracted
+    inner join {{ ref('vector_runtime', 'source_registry') }} as source_registry
+        on extracted.source_id = source_registry.source_id
+    where
+        extracted.managed_by = 'dbt'
+        and extracted.retired_utc is null
+        and source_registry.extracted_sha256 is not null
+        and source_registry.managed_by = 'dbt'
+        and source_registry.retired_utc is null
+)
+{%- endset -%}
+
 {{ ledger_changes(
-    current=ref('vector_runtime', 'chunk_window'),
+    current=current,
     unique_key='chunk_id',
-    columns=[
-        'source_id', 'source_type', 'source_ref_json', 'offsets_json', 'content', 'context', 'content_sha256',
-        'byte_count', 'policy_json', 'managed_by'
-    ],
+    columns=columns,
     compare=['source_type', 'source_ref_json', 'context', 'content_sha256', 'policy_json', 'managed_by']
 ) }}

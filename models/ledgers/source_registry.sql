@@ -1,15 +1,60 @@
 {{ config(materialized='ledger', unique_key='source_id') }}
 
+{#- What CHUNK_SOURCE has extracted stays until it extracts anew. A source that was retired has lost its chunks. -#}
+{%- set extraction_is_of_payload -%}
+    extracted.extracted_sha256 = registration.content_sha256 and extracted.policy_version = registration.policy_version
+{%- endset -%}
+{%- set current -%}
+(
+    select
+        registration.source_id,
+        registration.source_type,
+        registration.source_ref_json,
+        registration.title,
+        registration.content_sha256,
+        case when extracted.source_id is null then registration.char_count else extracted.char_count end as char_count,
+        case when extracted.source_id is null then registration.policy_version else extracted.policy_version end as policy_version,
+        case when extracted.source_id is null then registration.chunk_count else extracted.chunk_count end as chunk_count,
+        case when extracted.source_id is null then registration.chunk_capped_flag else extracted.chunk_capped_flag end as chunk_capped_flag,
+        case when extracted.source_id is null then registration.blank_char_count else extracted.blank_char_count end as blank_char_count,
+        registration.tags_json,
+        {{ as_text(
+            "case"
+            ~ " when extracted.source_id is null or registration.status = 'error' then registration.status"
+            ~ " when " ~ extraction_is_of_payload ~ " then"
+            ~ " case when extracted.extraction_error is null then 'indexed' else 'error' end"
+            ~ " when extracted.chunk_count > 0 then 'pending'"
+            ~ " else 'registered' end") }} as status,
+        coalesce(
+            registration.error_message, case when {{ extraction_is_of_payload }} then extracted.extraction_error end
+        ) as error_message,
+        registration.managed_by,
+        registration.source_updated_utc,
+        registration.last_indexed_utc,
+        extracted.extracted_sha256,
+        case when {{ extraction_is_of_payload }} then extracted.extraction_error end as extraction_error
+    from {{ ref('vector_runtime', 'document_registration') }} as registration
+    left join {{ this }} as extracted
+        on
+            registration.source_id = extracted.source_id
+            and {{ is_true('registration.extract_flag') }}
+            and extracted.extracted_sha256 is not null
+            and extracted.managed_by = 'dbt'
+            and extracted.retired_utc is null
+)
+{%- endset -%}
+
 {{ ledger_changes(
-    current=ref('vector_runtime', 'document_registration'),
+    current=current,
     unique_key='source_id',
     columns=[
         'source_type', 'source_ref_json', 'title', 'content_sha256', 'char_count', 'policy_version', 'chunk_count',
         'chunk_capped_flag', 'blank_char_count', 'tags_json', 'status', 'error_message', 'managed_by', 'source_updated_utc',
-        'last_indexed_utc'
+        'last_indexed_utc', 'extracted_sha256', 'extraction_error'
     ],
     compare=[
         'source_type', 'source_ref_json', 'title', 'content_sha256', 'char_count', 'policy_version', 'chunk_count',
-        'chunk_capped_flag', 'blank_char_count', 'tags_json', 'status', 'error_message', 'managed_by', 'source_updated_utc'
+        'chunk_capped_flag', 'blank_char_count', 'tags_json', 'status', 'error_message', 'managed_by', 'source_updated_utc',
+        'extracted_sha256', 'extraction_error'
     ]
 ) }}

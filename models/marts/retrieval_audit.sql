@@ -61,8 +61,12 @@ final as (
         hits.chunk_id,
         chunks.source_id,
         chunks.source_type,
+        chunks.source_ref_json,
         sources.title as source_title,
         sources.tags_json,
+        try_cast({{ json_text('chunks.offsets_json', '$.chunk_index') }} as integer) as chunk_index,
+        try_cast({{ json_text('chunks.offsets_json', '$.start_offset') }} as integer) as start_offset,
+        try_cast({{ json_text('chunks.offsets_json', '$.end_offset') }} as integer) as end_offset,
         versions.content as content_then,
         hits.content_sha256 as content_sha256_then,
         case

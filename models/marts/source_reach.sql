@@ -118,6 +118,7 @@ final as (
         spaces.embedding_space_id,
         sources.source_id,
         sources.source_type,
+        sources.source_ref_json,
         sources.title as source_title,
         sources.tags_json,
         sources.status as source_status,

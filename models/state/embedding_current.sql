@@ -25,7 +25,8 @@ final as (
         embeddings.vector_sha256,
         embeddings.created_utc,
         chunks.source_id,
-        chunks.source_type
+        chunks.source_type,
+        chunks.updated_utc as chunk_updated_utc
     from embeddings
     inner join chunks
         on

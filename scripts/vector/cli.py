@@ -8,6 +8,7 @@ such as a full disk; 130 or 143 interrupted or terminated. With several spaces, 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -18,24 +19,37 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from vector import __version__
-from vector.commands import (
-    doctor,
-    embed,
-    failures,
-    init,
-    inspect,
-    jobs,
-    refresh,
-    replay,
-    report,
-    search,
-    spaces,
-    worker,
+from vector.commands.output import (
+    OutputLost,
+    flush,
+    leave,
+    log_to_stderr,
+    prepare_streams,
+    print_json,
+    say,
+    terminating,
 )
-from vector.commands.output import OutputLost, flush, log_to_stderr, prepare_streams, print_json
-from vector.commands.shared import leave, say, terminating
-from vector.embedding.model_calls import CallsGivenUp
-from vector.errors import VectorError
+from vector.errors import CallsGivenUp, VectorError
+
+# Each command: its module in vector.commands, and what `vector --help` says of it. A module is imported when one of its
+# commands is asked for: most bring numpy, a database and dbt's reader of profiles, a second of processor time.
+COMMANDS = {
+    "init": ("init", "bring the runtime into a dbt project"),
+    "doctor": ("doctor", "check the installation, setting by setting"),
+    "refresh": ("refresh", "build, embed and test: the hourly command"),
+    "embed": ("embed", "embed what is pending"),
+    "search": ("search", "search a space, and log it"),
+    "replay": ("replay", "run logged searches again, and show what changed"),
+    "enqueue": ("jobs", "queue a job"),
+    "jobs": ("jobs", "look at the queue, and change it"),
+    "worker": ("worker", "do what is queued"),
+    "failures": ("failures", "list and explain the quarantined texts"),
+    "spaces": ("spaces", "list the embedding spaces, or discover models"),
+    "report": ("report", "write the visual report, one HTML page"),
+    "erase": ("erase", "forget a source, or what somebody asked"),
+    "coverage": ("inspect", "how far each space covers the current chunks"),
+    "verify": ("inspect", "check every stored vector against its hash"),
+}
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
@@ -70,7 +84,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
 def _arguments(prog: str, argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command. Raises SystemExit when they are wrong, or ask for help."""
     try:
-        return _parser(prog).parse_args(argv)
+        return _parser(prog, argv).parse_args(argv)
     except _Usage as error:
         # Nothing is parsed yet; argparse takes the beginning of an option for the whole.
         options = list(argv)[: list(argv).index("--")] if "--" in argv else argv
@@ -119,10 +133,16 @@ class _Parser(argparse.ArgumentParser):
         raise _Usage(f"{message}; see {self.prog} --help")
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def _parser(prog: str, argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands; or of the one that the arguments name, with no more than the names of the others."""
     parser = _Parser(prog, description="The vector runtime of an analytics warehouse.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for group in (init, doctor, refresh, embed, search, replay, jobs, worker, failures, spaces, report, inspect):
-        group.add_to(commands)
+    named = None if argv is None else next((each for each in argv if not each.startswith("-")), "")
+    modules = {module for name, (module, _) in COMMANDS.items() if named in (None, name)}
+    for name, (module, summary) in COMMANDS.items():
+        if module not in modules:
+            commands.add_parser(name, help=summary)
+    for module in sorted(modules):
+        importlib.import_module(f"vector.commands.{module}").add_to(commands)
     return parser

@@ -1,6 +1,10 @@
 """The errors of the package. Each names the thing, what is wrong and what to do, and has the exit code of the command
 that it ends."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sized
+
 
 class VectorError(Exception):
     """Base of every error this package raises on purpose. `exit_code` is what a command exits with."""
@@ -90,3 +94,15 @@ class PublicationRefused(VectorError):
     """A space may not go live, or may not be retired. Nothing was changed."""
 
     exit_code = 4
+
+
+class CallsGivenUp(KeyboardInterrupt):
+    """A second Ctrl-C or SIGTERM ended the wait for calls that the model had begun. Their threads are left to
+    themselves, and what they bring is lost."""
+
+    def __init__(self, batches: Iterable[Sized]):
+        sizes = [len(texts) for texts in batches]
+        super().__init__(
+            f"calls that were not waited for: {len(sizes)}, with texts: {sum(sizes)}; the next run sends these again,"
+            " and they may be paid for twice"
+        )

@@ -1,4 +1,4 @@
-"""Text out of payloads: HTML, wikitext, and the texts that a JSON path finds in an API's reply.
+"""Text out of payloads: HTML, articles, wikitext, and the texts that a JSON path finds in an API's reply.
 
 The libraries are those of the extra `jobs`, imported on use. Nothing here is limited in time or memory: what anybody
 may have written is read by vector.chunking.extraction_process.
@@ -7,37 +7,48 @@ may have written is read by vector.chunking.extraction_process.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from importlib import metadata
-from itertools import chain
 from typing import Any
 
-from vector.errors import ConfigurationError, InvalidRecord, SourceUnreadable
+from vector.chunking.articles import Article, read_article, together
+from vector.chunking.markup import extra_installed, html_text, wikitext_text
+from vector.errors import InvalidRecord, SourceUnreadable
 
-FORMATS = ("text", "html", "wikitext", "json")
+FORMATS = ("text", "html", "article", "wikitext", "json")
 # Of a JSONPath query, in code points.
 LONGEST_JSON_PATH = 1000
 # What a value found in JSON may be.
-VALUE_FORMATS = ("text", "html", "wikitext")
-INSTALL = 'pip install "vector-runtime[jobs]"'
+VALUE_FORMATS = ("text", "html", "article", "wikitext")
 
 _BY_EXTENSION = {
     ".txt": "text", ".text": "text", ".md": "text", ".html": "html", ".htm": "html", ".xhtml": "html",
     ".wiki": "wikitext", ".wikitext": "wikitext", ".mediawiki": "wikitext", ".json": "json",
 }  # fmt: skip
-_PACKAGES = {"html": "inscriptis", "wikitext": "mwparserfromhell", "json": "python-jsonpath"}
+_PACKAGES = {
+    "html": ("inscriptis",), "article": ("inscriptis", "mwparserfromhell", "trafilatura"),
+    "wikitext": ("mwparserfromhell",), "json": ("python-jsonpath",),
+}  # fmt: skip
 # Functions of JSONPath that take one.
 _REGULAR_EXPRESSIONS = ("match", "search")
-# Canonical names, which every MediaWiki knows: links of these show a picture or a category and no words.
-_WORDLESS_LINKS = ("file:", "image:", "category:")
 
 
 def format_of_file(path: str) -> str | None:
     """The format that the file's extension says, or None."""
     dot = path.rfind(".")
     return _BY_EXTENSION.get(path[dot:].lower()) if dot > path.rfind("/") else None
+
+
+def format_of_payload(payload: str) -> str:
+    """The format that a payload looks like, where nobody says it: `article` for a reply of MediaWiki's API, `json` for
+    another JSON object or list, else `html`, as which a plain text reads well too."""
+    if not payload.lstrip().startswith(("{", "[")):
+        return "html"
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        return "html"
+    return "article" if isinstance(value, dict) and ("parse" in value or "query" in value) else "json"
 
 
 def check_json_path(json_path: str) -> None:
@@ -47,100 +58,33 @@ def check_json_path(json_path: str) -> None:
 
 
 def extract_text(payload: str, text_format: str, json_path: str | None = None, value_format: str = "text") -> str:
-    """The text of a payload in one of FORMATS. Of JSON: the strings that `json_path` finds, in document order, each
-    in `value_format`, with an empty line between them.
+    """The text of what `extract` gives."""
+    return extract(payload, text_format, json_path, value_format).text
+
+
+def extract(payload: str, text_format: str, json_path: str | None = None, value_format: str = "text") -> Article:
+    """The text of a payload in one of FORMATS; of an `article` its title and headings too. Of JSON: the strings that
+    `json_path` finds, in document order, each in `value_format`, with an empty line between them.
 
     Raises SourceUnreadable when the payload is not of its format or the path finds no string, ConfigurationError when
     a library is not installed.
     """
     if text_format == "json":
-        return "\n\n".join(extract_text(value, value_format) for value in _values(payload, json_path or "$"))
+        return together([extract(value, value_format) for value in _values(payload, json_path or "$")])
+    if text_format == "article":
+        return read_article(payload)
     if text_format == "html":
-        return html_text(payload)
-    return wikitext_text(payload) if text_format == "wikitext" else payload
+        return Article(html_text(payload))
+    return Article(wikitext_text(payload) if text_format == "wikitext" else payload)
 
 
 def extractor_versions(*formats: str) -> dict[str, str]:
-    """The libraries that read these formats, with their versions."""
-    return {_PACKAGES[name]: metadata.version(_PACKAGES[name]) for name in formats if name in _PACKAGES}
-
-
-def html_text(html: str) -> str:
-    """The words of HTML as a browser lays them out: blocks on lines, the cells of a table's row beside each other; no
-    scripts, no lengths.
-
-    Raises SourceUnreadable when the elements are nested deeper than Python's stack.
-    """
-    with _extra_installed():
-        from inscriptis import Inscriptis
-        from lxml.etree import ParserError
-        from lxml.html import HTMLParser, document_fromstring
-
-        from vector.chunking.html_layout import layout
-    if not html.strip():
-        return ""
-    # By default, libxml2 silently leaves out what is nested deeper than 256 elements. What the document declares of
-    # its encoding was for its bytes.
-    parser = HTMLParser(huge_tree=True, encoding="utf-8")
-    try:
-        tree = document_fromstring(html.encode(), parser=parser)
-        ampersand = _hide_ampersands(tree)
-        return Inscriptis(tree, layout()).get_text().replace(ampersand, "&")
-    except ParserError:  # nothing but comments, say
-        return ""
-    except RecursionError:
-        raise SourceUnreadable("HTML: the elements are nested too deeply to be read") from None
-
-
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-
-
-def _hide_ampersands(tree: Any) -> str:
-    """Puts a character that the texts do not have in the place of every `&`, and gives it: the parser has unescaped the
-    texts, and inscriptis would do so again, once for each table that a text is in."""
-    present = set().union(*tree.itertext())
-    private = chain(range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
-    stand_in = next(chr(code) for code in private if chr(code) not in present)
-    for element in tree.iter():
-        for part in ("text", "tail"):
-            if "&" in (getattr(element, part) or ""):
-                text = _CONTROLS.sub("\ufffd", getattr(element, part))  # lxml reads them, and takes none
-                setattr(element, part, text.replace("&", stand_in))
-    return stand_in
-
-
-def wikitext_text(wikitext: str) -> str:
-    """The words of MediaWiki's markup: links by their labels; no templates, comments, references, pictures."""
-    with _extra_installed():
-        import mwparserfromhell
-    try:
-        code = mwparserfromhell.parse(wikitext)
-        _drop_wordless(code)
-        # As browsers read &#xd800;, which is no character.
-        return _SURROGATES.sub("\ufffd", code.strip_code())
-    except RecursionError:
-        raise SourceUnreadable("wikitext: it is nested too deeply to be read") from None
-
-
-def _drop_wordless(code: Any) -> None:
-    """Takes references and pictures out, in one pass: to remove them one by one reads the text again for each."""
-    from mwparserfromhell.nodes import Tag, Template, Wikilink
-    from mwparserfromhell.smart_list import SmartList
-
-    def is_wordless(node: Any) -> bool:
-        if isinstance(node, Tag):
-            return str(node.tag).strip().lower() == "ref"
-        return isinstance(node, Wikilink) and str(node.title).strip().lower().startswith(_WORDLESS_LINKS)
-
-    waiting = [code]
-    while waiting:
-        each = waiting.pop()
-        kept = [node for node in each.nodes if not is_wordless(node)]
-        if len(kept) < len(each.nodes):
-            each.nodes = SmartList(kept)
-        # A template is not rendered, whatever is in it.
-        waiting += [child for node in kept if not isinstance(node, Template) for child in node.__children__()]
+    """The libraries that read these formats, with their versions, as far as they are installed."""
+    found = {}
+    for package in dict.fromkeys(package for name in formats for package in _PACKAGES.get(name, ())):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def _values(payload: str, json_path: str) -> list[str]:
@@ -168,7 +112,7 @@ def _values(payload: str, json_path: str) -> list[str]:
 
 
 def _compiled(json_path: str) -> Any:
-    with _extra_installed():
+    with extra_installed():
         from jsonpath import JSONPathEnvironment
     if len(json_path) > LONGEST_JSON_PATH:
         raise InvalidRecord(f"json_path has {len(json_path)} characters; it may have {LONGEST_JSON_PATH}")
@@ -186,11 +130,3 @@ def _compiled(json_path: str) -> Any:
             f"json_path {json_path!r}: {reason}; it must be a JSONPath query (RFC 9535) without"
             f" {' and '.join(_REGULAR_EXPRESSIONS)}, whose regular expressions may take for ever"
         ) from None
-
-
-@contextmanager
-def _extra_installed() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigurationError(f"this format needs {error.name}, of the extra jobs: {INSTALL}") from None

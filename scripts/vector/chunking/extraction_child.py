@@ -11,17 +11,21 @@ import json
 import os
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vector.chunking.extraction import extract_text
+from vector.chunking.extraction import extract
 from vector.chunking.limits import MEGABYTE, ExtractionLimits, exceeded
 from vector.chunking.splitting import SplitterPolicy
 from vector.errors import ConfigurationError, ExtractionLimit, InvalidRecord, SourceUnreadable
 
 # What is told to the worker by its name; any other error is a source that cannot be read.
 ERRORS = {each.__name__: each for each in (ConfigurationError, ExtractionLimit, InvalidRecord, SourceUnreadable)}
+# Of the line before a text, in characters: a title, and as many headings as there is room for.
+LONGEST_TITLE = 1000
+LONGEST_HEADINGS = 60_000
 _OUT_OF_MEMORY = "it takes more memory than one source may"
 
 
@@ -48,10 +52,10 @@ def main() -> None:
 
 def _answered(request: dict[str, Any], text: bytes, limits: ExtractionLimits) -> tuple[dict[str, Any], bytes]:
     try:
-        reply = _TASKS[request["task"]](request, text.decode(), limits)
+        more, reply = _TASKS[request["task"]](request, text.decode(), limits)
         if len(reply) > limits.output_bytes:
             raise exceeded("output_mb", limits.output_mb, f"its text has {len(reply) / MEGABYTE:.1f} MB")
-        return {"length": len(reply)}, reply
+        return {**more, "length": len(reply)}, reply
     except MemoryError:
         error: Exception = exceeded("memory_mb", limits.memory_mb, _OUT_OF_MEMORY)
     except tuple(ERRORS.values()) as raised:
@@ -61,16 +65,23 @@ def _answered(request: dict[str, Any], text: bytes, limits: ExtractionLimits) ->
     return {"error": type(error).__name__, "message": str(error)[:8000]}, b""
 
 
-def _extract(request: dict[str, Any], text: str, limits: ExtractionLimits) -> bytes:
-    found = extract_text(text, request["format"], request["json_path"], request["value_format"])
-    return found.encode()
+def _extract(request: dict[str, Any], text: str, limits: ExtractionLimits) -> tuple[dict[str, Any], bytes]:
+    found = extract(text, request["format"], request["json_path"], request["value_format"])
+    headings = []
+    room = LONGEST_HEADINGS
+    for each in found.headings:
+        room -= len(json.dumps(asdict(each)))
+        if room < 0:
+            break
+        headings.append(asdict(each))
+    return {"title": (found.title or "")[:LONGEST_TITLE] or None, "headings": headings}, found.text.encode()
 
 
-def _split(request: dict[str, Any], text: str, limits: ExtractionLimits) -> bytes:
+def _split(request: dict[str, Any], text: str, limits: ExtractionLimits) -> tuple[dict[str, Any], bytes]:
     """Starts and ends of the policy's windows, one more than its cap, so that whoever cuts sees that it caps."""
     policy = SplitterPolicy(**request["policy"])
     windows = islice(policy.windows(text), policy.max_chunks_per_source + 1)
-    return json.dumps([(start, end) for _, start, end in windows]).encode()
+    return {}, json.dumps([(start, end) for _, start, end in windows]).encode()
 
 
 _TASKS = {"extract": _extract, "split": _split}

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from vector.chunking.articles import Article, Heading
 from vector.chunking.extraction_child import ERRORS
 from vector.chunking.limits import ExtractionLimits, exceeded
 from vector.chunking.splitting import SplitterPolicy
@@ -52,24 +53,31 @@ class ExtractionProcess:
         self.limits, self._should_stop = limits, should_stop
 
     def extract_text(self, payload: str, text_format: str, json_path: str | None, value_format: str) -> str:
-        """As vector.chunking.extraction.extract_text. Plain text is not sent anywhere."""
+        """As vector.chunking.extraction.extract_text."""
+        return self.extract(payload, text_format, json_path, value_format).text
+
+    def extract(self, payload: str, text_format: str, json_path: str | None, value_format: str) -> Article:
+        """As vector.chunking.extraction.extract, with the first headings of very many. Plain text is not sent
+        anywhere."""
         size = len(payload.encode())
         self.limits.check_input(size, "the payload")
         if text_format == "text":
             if size > self.limits.output_bytes:
                 raise exceeded("output_mb", self.limits.output_mb, f"its text has {size / 10**6:.1f} MB")
-            return payload
+            return Article(payload)
         request = {"task": "extract", "format": text_format, "json_path": json_path, "value_format": value_format}
-        return self._asked(request, payload).decode()
+        head, text = self._asked(request, payload)
+        return Article(text.decode(), head["title"], tuple(Heading(**each) for each in head["headings"]))
 
     def windows(self, policy: SplitterPolicy, text: str) -> Iterator[tuple[str, int, int]]:
         """As the policy's own, as many as its cap and one more."""
         self.limits.check_input(len(text.encode()), "the text")
         request = {"task": "split", "policy": asdict(policy)}
-        for start, end in json.loads(self._asked(request, text)):
+        _, windows = self._asked(request, text)
+        for start, end in json.loads(windows):
             yield text[start:end], start, end
 
-    def _asked(self, request: dict[str, Any], text: str) -> bytes:
+    def _asked(self, request: dict[str, Any], text: str) -> tuple[dict[str, Any], bytes]:
         body = text.encode()
         head = {**request, "limits": asdict(self.limits), "length": len(body)}
         child = _taken()
@@ -81,7 +89,7 @@ class ExtractionProcess:
         _leave(child) if not reply.get("spent") else child.kill()
         if "error" in reply:
             raise ERRORS.get(reply["error"], SourceUnreadable)(reply["message"])
-        return answer
+        return reply, answer
 
     def _watched(self, child: _Child, exchange: Callable[[], Any]) -> Any:
         """What the exchange gives, in a thread of its own: this one looks at the time and the worker."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from vector.chunking.extraction_policy import ExtractionPolicy
 from vector.chunking.paragraphs import ParagraphPolicy
 from vector.chunking.splitting import SplitterPolicy
 from vector.chunking.windows import ChunkingPolicy
 from vector.errors import ConfigurationError, UnusableInput
 from vector.store import VectorStore
 
-_COLUMNS = "policy_version, chunk_size, overlap, max_chunks_per_source, method, tokenizer"
+_COLUMNS = (
+    "policy_version, chunk_size, overlap, max_chunks_per_source, method, tokenizer, payload_format, json_path,"
+    " value_format"
+)
 
 
 def named_policy(store: VectorStore, policy_version: str) -> ChunkingPolicy:
@@ -33,15 +37,18 @@ def policy_of_type(store: VectorStore, source_type: str) -> ChunkingPolicy | Non
 
 
 def policy_of_row(row: tuple[Any, ...]) -> ChunkingPolicy:
-    """The policy of a row: version, chunk_size, overlap, max_chunks_per_source, method, tokenizer. A method that is
-    null is `characters`; SQL cuts by that and by `paragraphs`. Raises ConfigurationError when it cannot cut."""
-    version, chunk_size, overlap, cap, method, tokenizer = row
+    """The policy of a row: version, chunk_size, overlap, max_chunks_per_source, method, tokenizer, payload_format,
+    json_path, value_format. A method that is null is `characters`; SQL cuts by that and by `paragraphs`. Raises
+    ConfigurationError when it cannot cut."""
+    version, chunk_size, overlap, cap, method, tokenizer, *of_payload = row
     sizes = (int(chunk_size), int(overlap), int(cap), version)
     try:
         if method in (None, "characters"):
             return ChunkingPolicy(*sizes)
         if method == "paragraphs":
             return ParagraphPolicy(*sizes)
+        if method == "extract":
+            return ExtractionPolicy(*sizes, *(each or None for each in of_payload))
         return SplitterPolicy(*sizes, method=method, tokenizer=tokenizer or None)
     except ValueError as error:
         raise ConfigurationError(
@@ -50,8 +57,7 @@ def policy_of_row(row: tuple[Any, ...]) -> ChunkingPolicy:
 
 
 def _active_rows(store: VectorStore, column: str, value: str) -> list[tuple]:
-    if store.engine.missing_relations(["chunk_policy_input"]):
-        raise ConfigurationError("chunk_policy_input is not built; run `dbt build` first")
+    store.require_built("chunk_policy_input")
     # Python takes the flag as it comes: the engines word a test of it in ways of their own.
     rows = store.engine.query(
         f"select {_COLUMNS}, is_active from {store.engine.table('chunk_policy_input')} where {column} = ?", [value]

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from vector.chunking.articles import Heading
 from vector.chunking.context import contexts
-from vector.chunking.policies import policy_of_row
+from vector.chunking.policies import named_policy, policy_of_row
 from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
 from vector.contracts.identity import canonical_json, compute_content_hash, is_blank
@@ -20,12 +21,15 @@ from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegis
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import VectorStore, ledger_io
 from vector.store.checks import checked_chunk
+from vector.store.tombstones import refuse_erased
 from vector.store.versions import keep_versions
 
 
 @dataclass(frozen=True)
 class SourceDocument:
-    """A source's text and what is said of it. `content` is None where the source has none."""
+    """A source's text and what is said of it. `content` is None where the source has none; `headings` are those of an
+    article. `metadata_error` is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the
+    text was taken out of, if it was."""
 
     source_id: str
     source_type: str
@@ -35,6 +39,9 @@ class SourceDocument:
     tags: Any = None
     source_updated_utc: datetime | None = None
     managed_by: str = "python"
+    headings: tuple[Heading, ...] = ()
+    metadata_error: str | None = None
+    payload_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,28 +66,34 @@ def cut(
     A text that cannot be chunked, or the lack of a policy, is no error here: the row says it, and there are no chunks.
     """
     text = None if document.content is None else normalize_text(document.content)
-    problem = _content_error(text, policy)
+    problem = content_error(text, policy)
     found = CutText([], capped=False, blank_char_count=None)
     if problem is None:
         found = Chunker(policy, windows).cut(text, document.source_id, document.source_type, document.source_ref)
+    # In the order of document_registration.sql, and of source_registry.sql for what was extracted.
+    errors = [each for each in (problem, document.metadata_error) if each]
+    if document.payload_sha256:
+        errors.reverse()
     now = datetime.now(UTC)
     source = VectorSourceRegistry(
         document.source_id,
         document.source_type,
         document.source_ref,
-        content_sha256=None if text is None else compute_content_hash(text),
+        content_sha256=document.payload_sha256 or (None if text is None else compute_content_hash(text)),
         last_indexed_utc=now,
         chunk_count=len(found.chunks),
         tags=document.tags,
-        status=SourceStatus.ERROR if problem else SourceStatus.INDEXED,
+        status=SourceStatus.ERROR if errors else SourceStatus.INDEXED,
         title=document.title,
         char_count=None if text is None else len(text),
         policy_version=policy.version if policy else None,
         chunk_capped_flag=found.capped,
-        error_message=problem,
+        error_message=errors[0] if errors else None,
         managed_by=document.managed_by,
         source_updated_utc=document.source_updated_utc,
         blank_char_count=found.blank_char_count,
+        extracted_sha256=document.payload_sha256,
+        extraction_error=problem if document.payload_sha256 else None,
     )
     above = contexts(document.title, text or "", [chunk.offsets["start_offset"] for chunk in found.chunks])
     return source, [
@@ -89,7 +102,7 @@ def cut(
     ]
 
 
-def _content_error(text: str | None, policy: ChunkingPolicy | None) -> str | None:
+def content_error(text: str | None, policy: ChunkingPolicy | None) -> str | None:
     """Why there can be no chunks, in the words of document.sql."""
     if text is None:
         return "content is null: the payload lacks the text or is not valid JSON"
@@ -114,6 +127,7 @@ def store_source(store: VectorStore, source: VectorSourceRegistry, chunks: Seque
     ids = {chunk.chunk_id for chunk in kept}
 
     def work() -> StoredSource:
+        refuse_erased(engine, [source.source_id])
         _lock(store, source.source_id)
         saved_source = ledger_io.save(engine, ledgers.SOURCE_REGISTRY, [source])
         now = datetime.now(UTC)
@@ -144,10 +158,13 @@ def _lock(store: VectorStore, source_id: str) -> None:
     )
 
 
-def store_unreadable(store: VectorStore, document: SourceDocument, reason: str) -> None:
-    """Registers that the source's text cannot be had now. What is known of its last text stays, chunks included."""
+def store_unreadable(
+    store: VectorStore, document: SourceDocument, reason: str, policy_version: str | None = None
+) -> None:
+    """Registers that the source's text cannot be had now, or not of this payload by the policy of this version. What
+    is known of its last text stays, chunks included."""
     known = store.get_source(document.source_id)
-    if known is None:
+    if known is None or (known.retired_utc and document.payload_sha256):
         known = VectorSourceRegistry(
             document.source_id,
             document.source_type,
@@ -157,40 +174,53 @@ def store_unreadable(store: VectorStore, document: SourceDocument, reason: str) 
             tags=document.tags,
         )
     now = datetime.now(UTC)
-    store.save_source(replace(known, status=SourceStatus.ERROR, error_message=reason, updated_utc=now))
+    of_payload: dict[str, Any] = {}
+    if document.payload_sha256:
+        of_payload = {
+            "content_sha256": document.payload_sha256,
+            "extracted_sha256": document.payload_sha256,
+            "extraction_error": reason,
+            "policy_version": policy_version,
+            "managed_by": document.managed_by,
+        }
+    store.save_source(replace(known, status=SourceStatus.ERROR, error_message=reason, updated_utc=now, **of_payload))
 
 
 def read_document(
     store: VectorStore, source_id: str, as_dbt_stores_it: bool = False
 ) -> tuple[SourceDocument, ChunkingPolicy | None] | None:
-    """The row of an analytics source in the view `document`, and the policy that SQL cuts it by; None if it has none.
+    """The row of an analytics source in the view `document`, and its policy: the one that SQL cuts it by, or an
+    ExtractionPolicy; None if it has none.
 
-    Raises InvalidRecord when a JSON column holds no JSON or, with `as_dbt_stores_it`, JSON that is not canonical: it
-    could not be written back byte for byte.
+    Raises InvalidRecord when a JSON column holds no JSON or, with `as_dbt_stores_it` and of a text that SQL cuts too,
+    JSON that is not canonical: it could not be written back byte for byte.
     """
     if store.engine.missing_relations(["document"]):
         raise ConfigurationError("the view document is not built; run `dbt build` first")
     rows = store.engine.query(
-        "select source_type, source_ref_json, content, title, tags_json, source_updated_utc, policy_version,"
-        " chunk_size, overlap, max_chunks_per_source, method"
-        f" from {store.engine.table('document')} where source_id = ?",
+        "select source_type, source_ref_json, content, title, tags_json, source_updated_utc, metadata_error, method,"
+        f" policy_version, chunk_size, overlap, max_chunks_per_source from {store.engine.table('document')}"
+        " where source_id = ?",
         [source_id],
     )
     if not rows:
         return None
-    source_type, source_ref, content, title, tags, updated, version, *settings = rows[0]
+    source_type, source_ref, content, title, tags, updated, metadata_error, method, version, *sizes = rows[0]
+    canonical = as_dbt_stores_it and method != "extract"
     document = SourceDocument(
         source_id,
         source_type,
-        _json_value(source_ref, f"document {source_id!r}: source_ref_json", as_dbt_stores_it),
+        _json_value(source_ref, f"document {source_id!r}: source_ref_json", canonical),
         content,
         title,
-        _json_value(tags, f"document {source_id!r}: tags_json", as_dbt_stores_it),
+        _json_value(tags, f"document {source_id!r}: tags_json", canonical),
         None if updated is None else updated.replace(tzinfo=UTC),
         managed_by="dbt",
+        metadata_error=metadata_error,
     )
-    policy = None if version is None else policy_of_row((version, *settings, None))
-    return document, policy
+    if method == "extract":
+        return document, named_policy(store, version)
+    return document, None if version is None else policy_of_row((version, *sizes, method, None))
 
 
 def _json_value(text: str | None, about: str, canonical: bool) -> Any:

@@ -27,6 +27,9 @@ FLAG = "require_ref_searches_node_package_before_root"
 # Prefixes of the environment variables that the commands and dbt read.
 _READ = ("VECTOR_", "DBT_", "OLLAMA_", "OPENAI_", "AZURE_OPENAI_")
 
+# The keys of the variable `retention`, and what each is about.
+RETENTION = {"retrieval_days": "logged searches", "embedding_days": "vectors that nothing needs"}
+
 HELP = """examples:
   %(prog)s                          after `vector init`, after an upgrade, and when something does not work
   %(prog)s --target prod
@@ -82,7 +85,9 @@ def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     project = read_yaml(folder / "dbt_project.yml")
     if project.get("name") != PACKAGE:
         yield _flag(project)
-    yield _documents(load_variables(folder), with_demo=project.get("name") == PACKAGE)
+    variables = load_variables(folder)
+    yield _documents(variables, with_demo=project.get("name") == PACKAGE)
+    yield _retention(variables)
     try:
         target = load_target(folder, arguments.profiles_dir, arguments.target)
     except VectorError as error:
@@ -137,6 +142,22 @@ def _documents(variables: Variables, with_demo: bool) -> Finding:
     return Finding("documents", False, "no model is named in `vars: vector_runtime: documents`: `vector init`")
 
 
+def _retention(variables: Variables) -> Finding:
+    """How long what is old is kept, as the macro retention_days takes it."""
+    given = variables.get("retention") or {}
+    if not isinstance(given, dict):
+        return Finding("retention", False, f"is {given!r}; give keys and values, as {{retrieval_days: 90}}")
+    for key, days in given.items():
+        if key not in RETENTION:
+            return Finding("retention", False, f"has the unknown key {key}; known are {', '.join(RETENTION)}")
+        if days is not None and not (type(days) is int and 1 <= days <= 36500):
+            return Finding("retention", False, f"{key} is {days!r}; give a whole number from 1 to 36500, or null")
+    days = {what: given.get(key) for key, what in RETENTION.items()}
+    return Finding(
+        "retention", True, ", ".join(f"{what} {n} days" if n else f"{what} kept" for what, n in days.items())
+    )
+
+
 def _warehouse(target: Target) -> Iterator[Finding]:
     try:
         store = VectorStore(engine=engine_for_target(target))
@@ -177,7 +198,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
             "source": "dbt_project.yml" if name in variables.own else "default",
         }
         for name in sorted(known)
-        if not isinstance(known[name], dict)
+        if name == "retention" or not isinstance(known[name], dict)  # others are the variables of a package
     }
 
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from vector.commands.embed_report import plans_text, summary_text
+from vector.commands.output import say
 from vector.commands.progress import Progress, shown_progress
-from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result, say
+from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedOptions, EmbedSummary, embed_space
 from vector.embedding.plan import EmbedPlan, plan_space, refuse_unpriced

@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, say, seconds
+from vector.commands.output import say
+from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, seconds
 from vector.contracts.json_column import parsed_json
 from vector.contracts.models import JobStatus, JobType, VectorJob
 from vector.errors import ConfigurationError, InvalidRecord
+from vector.jobs.pending_sources import enqueue_pending, queued_text
 from vector.jobs.queue import JobQueue, JobRequest
 from vector.store.runs import this_worker
 from vector.store.spaces import space_of_key
@@ -23,10 +25,16 @@ ENQUEUE_HELP = """examples:
   %(prog)s REEMBED_SPACE --input '{"space_key": "minilm"}' --priority 200 --delay-seconds 3600
   %(prog)s CHUNK_SOURCE --input-file source.json
   generate | %(prog)s CHUNK_SOURCE --input-file -
+  %(prog)s CHUNK_SOURCE --pending --source-type page --limit 1000
+  %(prog)s CHUNK_SOURCE --pending --dry-run
 
 A file holds one JSON object, or a list of objects, for a job each: all are queued, or none. The keys of an input are in
 docs/operations.md. With --dedupe-key nothing is queued where an open job (NEW, RUNNING or FAILED) has the key already;
-that job is named instead. With --json, one object: {"jobs": [...]}; a job has "queued", false where it was there."""
+that job is named instead. With --json, one object: {"jobs": [...]}; a job has "queued", false where it was there.
+
+With --pending, a job for each source of a chunk policy of method extract whose payload is new or changed (the view
+source_pending) and that has no open job; a second time queues nothing. With --json then: {"pending": n, "open": n,
+"queued": n, "by_source_type": {type: queued}}; with --dry-run "queued" is what would be."""
 
 JOBS_HELP = """examples:
   %(prog)s list --status DEADLETTER
@@ -42,6 +50,10 @@ def add_to(commands: Any) -> None:
     given = enqueue.add_mutually_exclusive_group()
     given.add_argument("--input", default="{}", metavar="JSON", help="what the job works on, a JSON object")
     given.add_argument("--input-file", metavar="PATH", help="the same from a file, or from - for standard input")
+    given.add_argument("--pending", action="store_true", help="CHUNK_SOURCE of every source that waits for it")
+    enqueue.add_argument("--source-type", metavar="T", help="with --pending: only sources of this type")
+    enqueue.add_argument("--limit", type=positive, metavar="N", help="with --pending: at most N jobs")
+    enqueue.add_argument("--dry-run", action="store_true", help="with --pending: say how many, and queue nothing")
     enqueue.add_argument("--priority", type=integer, default=100, metavar="N", help="higher is sooner (default 100)")
     enqueue.add_argument("--dedupe-key", metavar="KEY", help="queue nothing where an open job has the key")
     enqueue.add_argument("--delay-seconds", type=seconds, default=0.0, metavar="S", help="not before this time is over")
@@ -86,6 +98,11 @@ def _with_queue(arguments: argparse.Namespace, use: Callable[[JobQueue], Any]) -
 
 
 def _enqueue(arguments: argparse.Namespace) -> int:
+    if arguments.pending:
+        return _enqueue_pending(arguments)
+    for name in ("source_type", "limit", "dry_run"):
+        if getattr(arguments, name):
+            raise ConfigurationError(f"--{name.replace('_', '-')} is for --pending")
     inputs = _inputs(arguments)
     if arguments.dedupe_key and len(inputs) > 1:
         raise ConfigurationError(f"--dedupe-key is for one job, the file has {len(inputs)}")
@@ -113,6 +130,30 @@ def _enqueue(arguments: argparse.Namespace) -> int:
         for job, new in done
     ]
     print_result(arguments, {"jobs": [{**job.to_dict(), "queued": new} for job, new in done]}, "\n".join(lines))
+    return 0
+
+
+def _enqueue_pending(arguments: argparse.Namespace) -> int:
+    if arguments.job_type != JobType.CHUNK_SOURCE.value:
+        raise ConfigurationError(
+            f"--pending is for CHUNK_SOURCE, not {arguments.job_type}; pending embeddings are queued by"
+            " `dbt run-operation enqueue_pending`"
+        )
+    for name in ("dedupe_key", "delay_seconds", "space"):
+        if getattr(arguments, name):
+            raise ConfigurationError(f"--{name.replace('_', '-')} does not go with --pending")
+    done = _with_queue(
+        arguments,
+        lambda queue: enqueue_pending(
+            queue,
+            source_type=arguments.source_type,
+            limit=arguments.limit,
+            priority=arguments.priority,
+            max_attempts=arguments.max_attempts,
+            dry_run=arguments.dry_run,
+        ),
+    )
+    print_result(arguments, done.to_dict(), queued_text(done, arguments.dry_run))
     return 0
 
 

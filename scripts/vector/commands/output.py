@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from vector.errors import VectorError
 from vector.files import WINDOWS
@@ -113,3 +114,26 @@ class LineFormatter(logging.Formatter):
             return line
         shown = "".join(traceback.format_exception(error)).splitlines()
         return "\n".join([line, *(f"    {one_line(each)}" for each in shown)])
+
+
+def say(line: str) -> None:
+    """Prints a line on stderr, printable. Who closed it does not want to know, and that must not change how a command
+    ends."""
+    with suppress(OSError, ValueError):
+        print(one_line(line), file=sys.stderr, flush=True)
+
+
+def terminating() -> list[signal.Signals]:
+    """The signals by which others end a command: SIGTERM; on Windows SIGBREAK, of Ctrl-Break and of a console that is
+    closed, too."""
+    return [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process at once. At its ordinary end Python joins the threads of every pool, daemons or not, and so
+    would wait for a model server that nobody else waits for any more."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)

@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import Any
 
+from vector.commands.output import say
 from vector.commands.shared import (
     add_command,
     add_ranking_options,
@@ -14,7 +15,6 @@ from vector.commands.shared import (
     open_store,
     positive,
     print_result,
-    say,
     table,
 )
 from vector.contracts.models import EmbeddingSpace, PublicationAction
@@ -39,8 +39,10 @@ tells how they are measured. The ranking options are those of search, except tha
 default. `spaces publish` accepts only evaluations with --mode and no other ranking option.
 
 With --json, one object: {"evaluations": [...]}, each with the keys run_id, space_key, query_set, top_k, policy,
-coverage (current chunks: chunks, current with a vector, pending and quarantined without), query_count,
-queries_without_judgments, mean (by metric)."""
+coverage (current chunks: chunks, current with a vector, pending and quarantined without), query_count (those with
+an answer, which `mean` is over), queries_without_answer (judged, and no source is relevant), queries_without_judgments
+(not asked), mean (by metric), best_score (medians of the best hits' scores, with_answer and without_answer, and auroc,
+how well they tell the two apart; null where every question has an answer)."""
 
 PUBLISH_HELP = """examples:
   %(prog)s new --dry-run      the checks and their numbers; nothing is switched
@@ -84,7 +86,7 @@ def add_to(nested: Any) -> None:
     asked.add_argument("keys", nargs="+", metavar="KEY")
     asked.add_argument("--query-set", metavar="SET", help="only this set (default: all)")
     asked.add_argument("--top-k", type=positive, default=DEFAULT_TOP_K, metavar="N", help="hits a question (100)")
-    add_ranking_options(asked, BY_SOURCE.per_source)
+    add_ranking_options(asked, BY_SOURCE)
     live = add_command(nested, "publish", _publish, "make a space live, if it passes the gate", PUBLISH_HELP, True)
     live.add_argument("key", metavar="KEY")
     live.add_argument("--dry-run", action="store_true", help="check, and switch nothing")
@@ -119,8 +121,21 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         if not is_complete(result["coverage"]):
             told = in_words(space, result["coverage"])
             say(f"warning: {space.space_key}: {told}; a text without a vector is not found")
-    print_result(arguments, {"evaluations": results}, table(["space", "questions", *metrics], cells))
+    lines = [table(["space", "questions", *metrics], cells), *filter(None, map(_no_answer_text, results))]
+    print_result(arguments, {"evaluations": results}, "\n".join(lines))
     return 0
+
+
+def _no_answer_text(result: dict[str, Any]) -> str | None:
+    """How the questions without an answer fared, which are in no mean."""
+    best = result["best_score"]
+    if not best:
+        return None
+    shown = {name: "-" if value is None else f"{value:.3f}" for name, value in best.items()}
+    return (
+        f"{result['space_key']}: {result['queries_without_answer']} more have no answer; the best hit scores"
+        f" {shown['without_answer']} there, {shown['with_answer']} elsewhere (medians), AUROC {shown['auroc']}"
+    )
 
 
 def _publish(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from vector.commands.embed import embed_each
 from vector.commands.embed_report import plans_text
+from vector.commands.output import say
 from vector.commands.progress import shown_progress
+from vector.commands.refresh_extract import extract_pending, planned
 from vector.commands.refresh_report import Refreshed, counts_text, failed_nodes, listed_by_type, node_text
 from vector.commands.shared import (
     add_command,
@@ -19,13 +21,13 @@ from vector.commands.shared import (
     chosen_spaces,
     open_store,
     print_result,
-    say,
     seconds,
 )
 from vector.embedding import EmbedOptions, EmbedSummary
 from vector.embedding.plan import plan_space
 from vector.engines import alone, refuse_busy
 from vector.errors import DatabaseBusy, DatabaseFailed, VectorError
+from vector.jobs.pending_sources import queued_text
 from vector.project.dbt import Dbt, DbtProject, DbtRun
 from vector.project.profile import Target, load_target
 from vector.project.selection import AFTER_EMBED, BEFORE_EMBED, MADE_OF_VECTORS
@@ -45,17 +47,22 @@ of every active space are made; dbt tests what judges vectors, the alarms includ
 code. A model or a test that fails in the first step ends the refresh before anything is embedded; a warning does not.
 What a model server fails with does not keep the tests from being run.
 
+Where a chunk policy is of method extract, one step is between build and embed: each payload that is new or changed
+gets a CHUNK_SOURCE job, and those jobs are done here. What cannot be read keeps nothing else from being embedded.
+
 One refresh works at a time. Progress is on stderr, and so are warnings and errors, a line each.
 
-With --json, one object with the keys build, embed, test (null where it did not come to that), seconds, exit_code.
-build and test have built (nodes by resource type), changes (rows by ledger: inserted, updated), passed (tests), warned
-and failed (each with name, resource_type, status, message, findings), skipped, seconds; embed has spaces, as
-`vector embed --json`, and seconds. With --dry-run build and test have nodes (by resource type), and embed has spaces,
-as `vector embed --plan --json`.
+With --json, one object with the keys build, extract, embed, test (null where it did not come to that), seconds,
+exit_code. build and test have built (nodes by resource type), changes (rows by ledger: inserted, updated), passed
+(tests), warned and failed (each with name, resource_type, status, message, findings), skipped, seconds; extract (null
+too where no policy says so) has pending, open, queued, by_source_type, as `vector enqueue CHUNK_SOURCE --pending`, and
+succeeded, failed (tried again), dead, seconds; embed has spaces, as `vector embed --json`, and seconds. With --dry-run
+build and test have nodes (by resource type), extract has what would be queued, and embed has spaces, as `vector embed
+--plan --json`.
 
-exit codes, the highest that applies: 0 well; 1 some texts were quarantined; 2 usage or configuration, dbt could not
-run, another refresh is at work; 3 a model cannot be used; 4 a space was refused; 5 a model or a test of dbt failed; 70
-unforeseen; 130 or 143 interrupted or terminated."""
+exit codes, the highest that applies: 0 well; 1 some texts were quarantined, or not extracted; 2 usage or
+configuration, dbt could not run, another refresh is at work; 3 a model cannot be used; 4 a space was refused; 5 a model
+or a test of dbt failed; 70 unforeseen; 130 or 143 interrupted or terminated."""
 
 # Exit code of a model or a test of dbt that failed.
 DBT_FAILED = 5
@@ -126,6 +133,10 @@ class _Steps:
         if not self._stands(self.done.build):
             self._failed("nothing was embedded, as what stands before the vectors has failed", DBT_FAILED)
             return
+        with self._timed("extract"):
+            self._extract()
+        if self.done.exit_code == DatabaseFailed.exit_code:
+            return
         with self._timed("embed"):
             self._embed()
         if self.done.exit_code == DatabaseFailed.exit_code:
@@ -145,17 +156,21 @@ class _Steps:
             for step, selection in (("build", BEFORE_EMBED), ("test", AFTER_EMBED))
         }
         value: dict[str, Any] = {step: {"nodes": counts} for step, counts in nodes.items()}
+        value["extract"], extract = None, []
         try:
             with closing(self.waiting(lambda: open_store(self.arguments))) as store:
+                if queued := planned(store):
+                    value["extract"] = queued.to_dict()
+                    extract = [f"extract, as it is built now: {queued_text(queued, dry_run=True)}"]
                 plans = [plan_space(store, space, self.options) for space in chosen_spaces(store, None)]
             value["embed"] = {"spaces": [plan.to_dict() for plan in plans]}
-            planned = f"embed, as it is built now:\n{plans_text(plans, self.options)}"
+            embed = f"embed, as it is built now:\n{plans_text(plans, self.options)}"
         except DatabaseBusy:
             raise
         except VectorError as error:
             value["embed"] = None
-            planned = f"embed: not known yet: {error}"
-        lines = [f"build: {counts_text(nodes['build'])}", planned, f"test: {counts_text(nodes['test'])}"]
+            embed = f"embed: not known yet: {error}"
+        lines = [f"build: {counts_text(nodes['build'])}", *extract, embed, f"test: {counts_text(nodes['test'])}"]
         print_result(self.arguments, value, "\n".join(lines))
         return 0
 
@@ -179,6 +194,15 @@ class _Steps:
         for node in failed:
             self._failed(node_text(node, run), DBT_FAILED)
         return not failed
+
+    def _extract(self) -> None:
+        try:
+            with closing(self.waiting(lambda: open_store(self.arguments))) as store:
+                self.done.extracted = extract_pending(store)
+        except VectorError as error:
+            self._failed(f"extract: {error}", error.exit_code)
+        if self.done.extracted and self.done.extracted.error:
+            self._failed(self.done.extracted.error, 1)
 
     def _embed(self) -> None:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vector.commands.embed_report import summary_text
+from vector.commands.refresh_extract import Extracted
 from vector.embedding import EmbedSummary
 from vector.project.dbt import DbtRun, NodeResult
 from vector.wording import counted, excerpt
@@ -29,6 +30,7 @@ class Refreshed:
     each step."""
 
     build: DbtRun | None = None
+    extracted: Extracted | None = None
     spaces: list[EmbedSummary] | None = None
     test: DbtRun | None = None
     errors: list[str] = field(default_factory=list)
@@ -39,6 +41,7 @@ class Refreshed:
         """For --json."""
         steps: dict[str, dict[str, Any] | None] = {
             "build": _value(self.build) if self.build else None,
+            "extract": self.extracted.to_dict() if self.extracted else None,
             "embed": None if self.spaces is None else {"spaces": [each.to_dict() for each in self.spaces]},
             "test": _value(self.test) if self.test else None,
         }
@@ -54,6 +57,8 @@ class Refreshed:
             changes = ", ".join(f"{name} {new} new {old} changed" for name, new, old in _changes(self.build))
             lines.append(_dbt_text("build", self.build, self.seconds["build"]))
             lines.append(f"  rows: {changes}" if changes else "  rows: nothing new or changed")
+        if self.extracted:
+            lines.append(f"{self.extracted.text()} in {self.seconds['extract']:.1f} s")
         lines += [summary_text(each) for each in self.spaces or () if not each.error or each.written]
         if self.test:
             lines.append(_dbt_text("test", self.test, self.seconds["test"]))

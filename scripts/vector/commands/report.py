@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vector.commands.output import OutputLost
-from vector.commands.shared import add_command, open_store, print_result, say
+from vector.commands.output import OutputLost, say
+from vector.commands.shared import add_command, open_store, print_result
 from vector.errors import ConfigurationError
 from vector.files import checked_destination, is_stdout, write_whole
 from vector.project.profile import find_project_dir

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
+from vector.commands.output import say
 from vector.commands.shared import (
     add_command,
     add_ranking_options,
@@ -14,27 +16,30 @@ from vector.commands.shared import (
     open_store,
     positive,
     print_result,
-    say,
     searched_space,
 )
 from vector.contracts.models import EmbeddingSpace
+from vector.errors import ConfigurationError
 from vector.project.profile import find_project_dir
 from vector.providers import open_provider
-from vector.search.policy import SearchPolicy
+from vector.search.evidence import DEFAULT_MAX_TOKENS, DUPLICATE, OVER_BUDGET, Evidence, evidence
+from vector.search.policy import HYBRID, SearchPolicy
 from vector.search.redaction import redaction_is_set
-from vector.search.search import SearchResult, search
+from vector.search.search import FoundChunk, SearchResult, search
 from vector.store import VectorStore
-from vector.wording import excerpt
+from vector.wording import counted, excerpt
 
 HELP = """examples:
   %(prog)s "Which moon has geysers?"
   %(prog)s "missions that returned samples" --source-type event --top-k 5
-  %(prog)s "solar wind" --mode hybrid --per-source 2 --tag lang=en --updated-from 2026-01-01
+  %(prog)s "solar wind" --mode dense --per-source 2 --tag lang=en --updated-from 2026-01-01
   %(prog)s "solar wind" --space minilm --json
+  %(prog)s "solar wind" --top-k 30 --evidence --max-tokens 1500 --json
 
 With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
 filters, policy, candidates, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type,
-source_title, content, components. docs/search.md tells what the options do."""
+source_title, source_ref, start_offset, end_offset, content, components. With --evidence it has max_tokens, tokens,
+tokens_by, passages, left_out in place of hits. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
@@ -51,7 +56,12 @@ def add_to(commands: Any) -> None:
     )
     filters.add_argument("--updated-from", type=moment, metavar="TIME", help="only sources updated then or later")
     filters.add_argument("--updated-before", type=moment, metavar="TIME", help="only sources updated before")
-    add_ranking_options(find)
+    add_ranking_options(find, HYBRID)
+    prompt = find.add_argument_group("evidence")
+    prompt.add_argument("--evidence", action="store_true", help="give passages for a prompt in place of the hits")
+    prompt.add_argument(
+        "--max-tokens", type=positive, metavar="N", help=f"of all passages together (default {DEFAULT_MAX_TOKENS})"
+    )
     log = find.add_argument_group("log")
     log.add_argument("--no-log", action="store_true", help="do not record the search")
     log.add_argument("--redact", action="store_true", help="record a hash of the question in place of it")
@@ -66,12 +76,15 @@ def _tag(text: str) -> tuple[str, str]:
 
 
 def _search(arguments: argparse.Namespace) -> int:
+    if arguments.max_tokens and not arguments.evidence:
+        raise ConfigurationError("--max-tokens is the budget of --evidence; give both, or neither")
     policy = chosen_policy(arguments)
     store = open_store(arguments)
     try:
-        result = _result(store, searched_space(store, arguments.space), policy, arguments)
+        found = _found(store, searched_space(store, arguments.space), policy, arguments)
     finally:
         store.close()
+    result = found.result if isinstance(found, Evidence) else found
     if result.retrieval.query_truncated_flag:
         given, used = result.query_tokens
         say(
@@ -79,21 +92,23 @@ def _search(arguments: argparse.Namespace) -> int:
             " (--mode lexical)"
         )
     logged = f"the search is logged as {result.retrieval.retrieval_id}" if result.logged else ""
-    print_result(arguments, result.to_dict(), _result_text(result), stored=logged)
+    text = _evidence_text(found) if isinstance(found, Evidence) else _result_text(found)
+    print_result(arguments, found.to_dict(), text, stored=logged)
     return 0
 
 
-def _result(
+def _found(
     store: VectorStore, space: EmbeddingSpace, policy: SearchPolicy, arguments: argparse.Namespace
-) -> SearchResult:
+) -> SearchResult | Evidence:
     provider = open_provider(space) if policy.needs_model else None
+    ask = partial(evidence, max_tokens=arguments.max_tokens or DEFAULT_MAX_TOKENS) if arguments.evidence else search
     try:
-        return search(
+        return ask(
             store,
             space,
             provider,
             arguments.query,
-            arguments.top_k,
+            top_k=arguments.top_k,
             source_types=arguments.source_type,
             source_ids=arguments.source_id,
             tags=arguments.tag,
@@ -122,14 +137,41 @@ def _why_nothing(result: SearchResult) -> str:
 def _result_text(result: SearchResult) -> str:
     lines = [excerpt(result.retrieval.query_text)]
     for hit in result.hits:
-        source = f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.source_title or '')}"
-        lines.append(f"{hit.rank:>3}. {hit.score:.3f}  {source}".rstrip())
+        lines.append(f"{hit.rank:>3}. {hit.score:.3f}  {_source(hit)}")
         lines.append(f"            {excerpt(hit.content, 100)}")
-    if not result.hits:
-        lines.append(f"     nothing found: {_why_nothing(result)}")
-    logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""
-    compared = "texts" if result.retrieval.policy["method"] == "lexical" else "vectors"
-    lines.append(
-        f"     {result.retrieval.candidate_count} {compared} compared in {result.retrieval.latency_ms:.0f} ms{logged}"
+    return "\n".join([*lines, *_closing_lines(result)])
+
+
+def _evidence_text(found: Evidence) -> str:
+    lines = []
+    for number, passage in enumerate(found.passages, 1):
+        ranks = ", ".join(str(hit.rank) for hit in sorted(passage.hits, key=lambda hit: hit.rank))
+        place = (
+            f"characters {passage.start_offset} to {passage.end_offset}, " if passage.start_offset is not None else ""
+        )
+        cut = ", cut" if passage.truncated else ""
+        lines += [f"[{number}] {_source(passage.best)}  ({place}hits {ranks}{cut})", passage.content, ""]
+    reasons = [reason for _, reason in found.left_out]
+    left_out = ", ".join(
+        f"{reasons.count(reason)} {words}"
+        for reason, words in ((DUPLICATE, "as duplicates"), (OVER_BUDGET, "over the budget"))
+        if reason in reasons
     )
-    return "\n".join(lines)
+    counted_by = "the space's tokenizer" if found.tokens_by == "tokenizer" else "an estimate from bytes"
+    lines.append(
+        f"     {counted(len(found.passages), 'passage')}, {found.tokens} of {found.max_tokens} tokens by {counted_by}"
+        + (f"; hits left out: {left_out}" if left_out else "")
+    )
+    return "\n".join([*lines, *_closing_lines(found.result)])
+
+
+def _source(hit: FoundChunk) -> str:
+    return f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.source_title or '')}".rstrip()
+
+
+def _closing_lines(result: SearchResult) -> list[str]:
+    nothing = [] if result.hits else [f"     nothing found: {_why_nothing(result)}"]
+    logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""
+    by = {"dense": "vectors", "lexical": "words"}.get(result.retrieval.policy["method"], "vectors and words")
+    compared = f"{result.retrieval.candidate_count} chunks compared by {by}"
+    return [*nothing, f"     {compared} in {result.retrieval.latency_ms:.0f} ms{logged}"]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import math
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -21,11 +17,11 @@ from vector.engines import engine_for_target
 from vector.errors import ConfigurationError
 from vector.project.profile import load_target
 from vector.project.versions import refuse_other_version
-from vector.search.policy import MODES, SearchPolicy
+from vector.search.policy import FUSIONS, MODES, SearchPolicy
 from vector.spaces.publications import History, default_space
 from vector.store import VectorStore
 from vector.store.spaces import ACTIVATE, active_space_of_key
-from vector.wording import SPACES, one_line, printable
+from vector.wording import SPACES, printable
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -128,10 +124,11 @@ def moment(text: str) -> datetime:
         ) from None
 
 
-def add_ranking_options(parser: argparse.ArgumentParser, per_source: int | None = None) -> None:
-    """Declares the options that `chosen_policy` reads; `per_source` is the default of the option of this name."""
+def add_ranking_options(parser: argparse.ArgumentParser, default: SearchPolicy) -> None:
+    """Declares the options that `chosen_policy` reads, with the mode and the hits a source of `default`."""
+    mode, per_source = default.mode, default.per_source
     ranking = parser.add_argument_group("ranking")
-    ranking.add_argument("--mode", choices=MODES, default="dense", help="vectors, words, or both (default dense)")
+    ranking.add_argument("--mode", choices=MODES, default=mode, help=f"vectors, words, or both (default {mode})")
     ranking.add_argument("--min-score", type=float, metavar="X", help="leave out hits with a lower score")
     ranking.add_argument(
         "--per-source", type=_limit, default=per_source, metavar="N",
@@ -140,6 +137,12 @@ def add_ranking_options(parser: argparse.ArgumentParser, per_source: int | None 
     ranking.add_argument("--mmr", type=float, metavar="LAMBDA", help="diversity: from 0, unlike each other, to 1, none")
     ranking.add_argument("--rerank", metavar="M:F", help="a reranker: module:function, or the name of an entry point")
     ranking.add_argument("--pool", type=positive, metavar="N", help="candidates of hybrid, MMR and the reranker")
+    ranking.add_argument(
+        "--fusion", choices=tuple(FUSIONS), default="score", help="of hybrid: by scores, or by ranks (default score)"
+    )
+    ranking.add_argument(
+        "--dense-weight", type=float, default=0.5, metavar="W", help="of the vectors' score, 0 to 1 (default 0.5)"
+    )
     ranking.add_argument("--language", metavar="L", help="of the words compared, or none; by default the warehouse's")
 
 
@@ -156,6 +159,8 @@ def chosen_policy(arguments: argparse.Namespace) -> SearchPolicy:
         arguments.mmr,
         arguments.rerank,
         arguments.pool,
+        arguments.fusion,
+        arguments.dense_weight,
         language=arguments.language,
     )
 
@@ -236,26 +241,3 @@ def print_result(
         print_json(value if error is None else {**value, "error": error}, stored)
     elif text:
         print_text(text, stored)
-
-
-def say(line: str) -> None:
-    """Prints a line on stderr, printable. Who closed it does not want to know, and that must not change how a command
-    ends."""
-    with suppress(OSError, ValueError):
-        print(one_line(line), file=sys.stderr, flush=True)
-
-
-def terminating() -> list[signal.Signals]:
-    """The signals by which others end a command: SIGTERM; on Windows SIGBREAK, of Ctrl-Break and of a console that is
-    closed, too."""
-    return [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-
-
-def leave(code: int) -> NoReturn:
-    """Ends the process at once. At its ordinary end Python joins the threads of every pool, daemons or not, and so
-    would wait for a model server that nobody else waits for any more."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(code)

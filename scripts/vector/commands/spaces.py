@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from vector.commands import publishing
-from vector.commands.shared import add_command, open_store, print_result, say, table
+from vector.commands.output import say
+from vector.commands.shared import add_command, open_store, print_result, table
 from vector.contracts.ledgers import EMBEDDING_SPACE
 from vector.errors import ProviderError
 from vector.project.profile import find_project_dir

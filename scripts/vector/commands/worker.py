@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from vector.chunking.limits import ExtractionLimits
+from vector.commands.output import leave, say, terminating
 from vector.commands.shared import (
     add_command,
     job_types,
     lease_seconds,
-    leave,
     open_store,
     pause_seconds,
     positive,
     print_result,
-    say,
     seconds,
-    terminating,
 )
 from vector.contracts.models import JobType
 from vector.jobs.active_jobs import Outcome

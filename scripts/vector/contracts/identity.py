@@ -159,6 +159,11 @@ def require_storable_text(text: str, what: str) -> None:
     _refuse(_UNSTORABLE, text, what)
 
 
+def utf16_units(text: str) -> int:
+    """The length of a text as SQL Server counts it: a character is one or two code units of UTF-16."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def is_blank(text: str) -> bool:
     """Whether the text has no visible character: none but those of BLANKS."""
     return _VISIBLE.search(text) is None

@@ -135,12 +135,14 @@ def utc_of(value: datetime | str) -> datetime:
 # As the models of dbt declare them, where a test compares them. DuckDB would take any length, SQL Server would not.
 _LENGTHS = {
     **dict.fromkeys(
-        "embedding_space_id job_id run_id locked_run_id embedding_id embedding_failure_id retrieval_id".split(), 36
+        "embedding_space_id job_id run_id locked_run_id embedding_id embedding_failure_id retrieval_id"
+        " erasure_id".split(),
+        36,
     ),
     **dict.fromkeys("publication_id previous_space_id".split(), 36),
     **dict.fromkeys(
-        "chunk_id content_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256 evaluation_interval_id"
-        " evaluation_id baseline_evaluation_id".split(),
+        "chunk_id content_sha256 extracted_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256"
+        " evaluation_interval_id evaluation_id baseline_evaluation_id salt subject_sha256".split(),
         64,
     ),
     **dict.fromkeys("source_id endpoint_url".split(), 400),
@@ -148,7 +150,8 @@ _LENGTHS = {
     **dict.fromkeys("source_type policy_version model_tag model_digest runtime eval_query_id".split(), 100),
     **dict.fromkeys("provider reason engine".split(), 50),
     "job_type": 30,
-    **dict.fromkeys("status distance_metric managed_by action metric".split(), 20),
+    **dict.fromkeys("status distance_metric managed_by action metric kind".split(), 20),
+    **dict.fromkeys("erasure_reason lift_reason".split(), 1000),
 }
 
 _KINDS = {str: "text", int: "integer", float: "real", bool: "boolean", datetime: "utc"}
@@ -205,7 +208,7 @@ SOURCE_REGISTRY = _ledger(
     "source_id",
     "source_type source_ref_json title content_sha256 char_count policy_version chunk_count chunk_capped_flag"
     " tags_json status error_message managed_by source_updated_utc last_indexed_utc retired_utc updated_utc"
-    " blank_char_count",
+    " blank_char_count extracted_sha256 extraction_error",
 )
 CHUNK = _ledger(
     "chunk",
@@ -231,8 +234,11 @@ EVALUATION_INTERVAL = _ledger(
     "evaluation_interval_id",
     "query_count estimate ci_lower ci_upper p_value replicate_count seed",
 )
+ERASURE = _ledger(
+    "erasure", models.Erasure, "erasure_id", "counts_json cache_epoch completed_utc lifted_utc lift_reason"
+)
 
 LEDGERS = (
     EMBEDDING_SPACE, JOB, RUN, SOURCE_REGISTRY, CHUNK, EMBEDDING, EMBEDDING_CANARY, EMBEDDING_FAILURE, RETRIEVAL,
-    RETRIEVAL_HIT, SPACE_PUBLICATION, EVALUATION_INTERVAL,
+    RETRIEVAL_HIT, SPACE_PUBLICATION, EVALUATION_INTERVAL, ERASURE,
 )  # fmt: skip

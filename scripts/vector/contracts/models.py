@@ -5,6 +5,7 @@ do not check hashes or shapes, so that a caller may build a partial record; the 
 """
 
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ __all__ = [
     "EmbeddingCanary",
     "EmbeddingFailure",
     "EmbeddingSpace",
+    "Erasure",
+    "ErasureKind",
     "EvaluationInterval",
     "JobStatus",
     "JobType",
@@ -84,9 +87,18 @@ class RunStatus(Enum):
 class SourceStatus(Enum):
     """What is known of a source document."""
 
+    REGISTERED = "registered"
     INDEXED = "indexed"
     PENDING = "pending"
     ERROR = "error"
+
+
+class ErasureKind(Enum):
+    """What was erased."""
+
+    SOURCE = "source"
+    QUERY = "query"
+    PRUNING = "pruning"
 
 
 class UnknownMember:
@@ -366,7 +378,8 @@ class VectorSourceRegistry(_Record):
     """What is known of one source document.
 
     `char_count` and `blank_char_count` are in code points; the latter are those in no chunk, as their windows have no
-    visible character, and None where there are none.
+    visible character, and None where there are none. `extracted_sha256` is the hash of the payload that CHUNK_SOURCE
+    last tried to take the text out of, `extraction_error` why it could not; both None of a text that is cut as it is.
     """
 
     source_id: str
@@ -388,6 +401,8 @@ class VectorSourceRegistry(_Record):
     source_updated_utc: datetime | None = None
     retired_utc: datetime | None = None
     blank_char_count: int | None = None
+    extracted_sha256: str | None = None
+    extraction_error: str | None = None
 
 
 @dataclass
@@ -523,6 +538,35 @@ class VectorRetrievalHit(_Record):
     score: float
     metadata: JsonObject | None = None
     content_sha256: str | None = None
+
+
+@dataclass
+class Erasure(_Record):
+    """What was deleted on request. `salt` and `subject_sha256` say of what, to who knows its name: the hash is of the
+    salt, a colon and the name; a pruning has neither. `counts` are the rows deleted, by ledger; `cache_epoch` grows
+    when it begins and when it ends. A source is kept out until `lifted_utc`."""
+
+    erasure_id: str
+    kind: ErasureKind
+    erasure_reason: str
+    counts: JsonObject = field(default_factory=dict)
+    salt: str | None = None
+    subject_sha256: str | None = None
+    cache_epoch: int = 0
+    created_utc: datetime = field(default_factory=_now)
+    completed_utc: datetime | None = None
+    lifted_utc: datetime | None = None
+    lift_reason: str | None = None
+
+    @classmethod
+    def create_new(cls, kind: ErasureKind, subject: str, reason: str) -> "Erasure":
+        """An erasure of a source, by its id, or of a question, by its text, with a new id and salt."""
+        salt = secrets.token_hex(32)
+        return cls(new_id(), kind, reason, salt=salt, subject_sha256=compute_content_hash(f"{salt}:{subject}"))
+
+    def is_of(self, subject: str) -> bool:
+        """Whether it is the one of this source id or question."""
+        return self.salt is not None and self.subject_sha256 == compute_content_hash(f"{self.salt}:{subject}")
 
 
 @dataclass

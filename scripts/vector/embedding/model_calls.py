@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
 from vector.embedding.pending import PendingText
 from vector.providers.base import EmbeddingProvider, EmbeddingReply, PreprocessPolicy, check_reply
-
-
-class CallsGivenUp(KeyboardInterrupt):
-    """A second Ctrl-C or SIGTERM ended the wait for calls that the model had begun. Their threads are left to
-    themselves, and what they bring is lost."""
-
-    def __init__(self, batches: Iterable[list[PendingText]]):
-        sizes = [len(texts) for texts in batches]
-        super().__init__(
-            f"calls that were not waited for: {len(sizes)}, with texts: {sum(sizes)}; the next run sends these again,"
-            " and they may be paid for twice"
-        )
 
 
 class ModelCalls:

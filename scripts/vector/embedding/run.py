@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from vector.contracts.models import EmbeddingSpace, JobType, VectorRun
 from vector.embedding.batching import Batches, BatchSizer, Halves
-from vector.embedding.model_calls import CallsGivenUp, ModelCalls
+from vector.embedding.model_calls import ModelCalls
 from vector.embedding.open_models import OpenModel, OpenModels
 from vector.embedding.options import EmbedOptions
 from vector.embedding.pending import PendingText, read_fresh_texts, read_reused_texts
@@ -28,7 +28,7 @@ from vector.embedding.plan import (
 )
 from vector.embedding.throughput import earlier_runs
 from vector.embedding.writer import EmbedSummary, Writer
-from vector.errors import InputRefused, ModelMissing, ProviderError, SpaceBusy, SpaceRefused
+from vector.errors import CallsGivenUp, InputRefused, ModelMissing, ProviderError, SpaceBusy, SpaceRefused
 from vector.providers import open_provider
 from vector.providers.base import (
     PartlyRefused,

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -48,10 +48,20 @@ class SearchHit:
     score: float
 
 
+class Found(NamedTuple):
+    """What a search found: hits best first, ties by chunk id; of how many vectors that were compared; the mean of all
+    their scores, 0 where there are none."""
+
+    hits: list[SearchHit]
+    compared: int
+    mean: float
+
+
 @dataclass(frozen=True)
 class ClaimRequest:
-    """What a worker asks the queue for: at most `count` jobs that are due at `now`, of these types (none: of any), to
-    be held until `lease_expires_utc`. Times are naive UTC; `columns` of `job` are given back."""
+    """What a worker asks the queue for: at most `count` jobs that are due at `now`, of these types (none: of any) and
+    with a dedupe key that begins so (empty: with any or none), to be held until `lease_expires_utc`. Times are naive
+    UTC; `columns` of `job` are given back."""
 
     worker_id: str
     count: int
@@ -59,6 +69,17 @@ class ClaimRequest:
     lease_expires_utc: datetime
     columns: tuple[str, ...]
     job_types: tuple[str, ...] = ()
+    key_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A column of text. `table` and `sql` are what to read it by, `name` and `column` the plain names."""
+
+    table: str
+    sql: str
+    name: str
+    column: str
 
 
 # The largest number that the ledger lets a counter have (`ck_job_counters`). A claim leaves one that is there as it is,
@@ -115,6 +136,23 @@ class Engine(Protocol):
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""
         ...
 
+    def delete_from(self, table: str, staged: str, key: Sequence[str]) -> int:
+        """Deletes the table's rows that have the key of a staged row; the number of rows deleted."""
+        ...
+
+    def contains(self, column: str, part: str) -> str:
+        """The condition that a column, whatever its collation, has this text of at most 3,000 characters in it."""
+        ...
+
+    def text_columns(self) -> list[TextColumn]:
+        """Every column of text of the tables, not views, in the schemas of ours, whoever made them."""
+        ...
+
+    def free_deleted(self) -> str:
+        """Ends an erasure: frees the bytes of deleted rows as far as the engine can. In words, what was done and what
+        is left to do."""
+        ...
+
     def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
         ...
@@ -139,8 +177,8 @@ class Engine(Protocol):
         """What a constraint refused, in one line of the database's own words; None for an error of another kind."""
         ...
 
-    def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
-        """The best hits, best first, ties by chunk id; and the number of vectors compared."""
+    def search(self, request: SearchRequest) -> Found:
+        """The best of the current vectors that pass the filters."""
         ...
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
@@ -150,6 +188,20 @@ class Engine(Protocol):
     def current_fingerprint(self, embedding_space_id: str) -> str:
         """A digest of which chunks, with which texts, a search of the space may find: another one when they change.
         Read in one statement, without a text or a vector."""
+        ...
+
+    def change_token(self) -> str | None:
+        """What is another one after any write to `chunk` or `embedding`, and costs next to nothing; None where, or
+        while, the engine has no such thing."""
+        ...
+
+    def chunk_digest(self) -> str:
+        """The SQL of a whole number of 64 bits (with a sign) of a row `searched` of embedding_current: another one when
+        the chunk, its text, or what else the chunk says has changed."""
+        ...
+
+    def digest_of(self, digests: str) -> str:
+        """The SQL of a text about all the digests of a group, in any order: another one when they change."""
         ...
 
     def exclusive(self, name: str) -> AbstractContextManager[bool]:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vector.engines.base import SearchHit
+from vector.engines.base import Found, SearchHit
 from vector.files import replace_file
 
 logger = logging.getLogger(__name__)
@@ -124,10 +124,8 @@ class CachedVectors:
         """Euclidean norms of the rows."""
         return row_norms(self.matrix)
 
-    def best(
-        self, vector: np.ndarray, metric: str, top_k: int, only: Iterable[str] | None = None
-    ) -> tuple[list[SearchHit], int]:
-        """The best hits, best first, ties by chunk id, and the number compared; of the chunks `only`, if given."""
+    def best(self, vector: np.ndarray, metric: str, top_k: int, only: Iterable[str] | None = None) -> Found:
+        """The best of all, or of the chunks `only`."""
         if only is not None:
             return self._part(np.isin(self.chunk_ids, np.asarray(list(only), dtype=self.chunk_ids.dtype))).best(
                 vector, metric, top_k
@@ -137,7 +135,7 @@ class CachedVectors:
             SearchHit(str(self.chunk_ids[i]), str(self.content_sha256[i]), float(scores[i]))
             for i in top_rows(scores, self.chunk_ids, top_k)
         ]
-        return hits, len(scores)
+        return Found(hits, len(scores), float(scores.mean(dtype=np.float64)) if len(scores) else 0.0)
 
     def _part(self, rows: np.ndarray) -> CachedVectors:
         return CachedVectors(self.version, self.chunk_ids[rows], self.content_sha256[rows], self.matrix[rows])
@@ -150,6 +148,7 @@ class VectorCache:
         self.folder = folder
         self.megabytes = megabytes
         self._spaces: dict[str, CachedVectors] = {}
+        self._erasures: int | None = None
 
     @classmethod
     def from_environment(cls) -> VectorCache:
@@ -171,6 +170,12 @@ class VectorCache:
             self._spaces[source.identity] = cached
             self._store(source, cached)
         return cached
+
+    def keep_up(self, erasures: int) -> None:
+        """Forgets the copies in memory where they were made at another number of erasures."""
+        if self._erasures != erasures:
+            self._spaces.clear()
+        self._erasures = erasures
 
     def _fits(self, count: int, dimensions: int) -> bool:
         return count * dimensions * 4 <= self.megabytes * 2**20

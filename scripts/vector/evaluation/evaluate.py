@@ -9,6 +9,7 @@ from typing import Any
 from vector.contracts.models import EmbeddingSpace, JobType
 from vector.errors import UnusableInput
 from vector.evaluation.intervals import measure_run
+from vector.evaluation.no_answer import best_scores
 from vector.evaluation.questions import DEFAULT_TOP_K, ask, read_questions
 from vector.search.policy import BY_SOURCE, SearchPolicy
 from vector.spaces.coverage import coverage_of
@@ -49,15 +50,18 @@ def measured(
     before_each: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Asks and measures. Metrics: `policy`, as it was asked; `coverage` of the chunks that may be found, as
-    vector.spaces.coverage.coverage_of gives it, at the first question; `mean`, by metric, over the questions.
+    vector.spaces.coverage.coverage_of gives it, at the first question; `mean`, by metric, over the `query_count`
+    questions that have an answer; `best_score`, as vector.evaluation.no_answer.best_scores gives it, null where no
+    question was judged to have no answer.
 
-    `before_each` is told before a question how many were asked. Raises UnusableInput when no question is judged, and as
-    read_questions and vector.retrieval.search do.
+    `before_each` is told before a question how many were asked. Raises UnusableInput when no question has a relevant
+    judgment, and as read_questions and vector.retrieval.search do.
     """
     policy = policy.in_warehouse(store.engine)
     questions = read_questions(store, query_set)
-    judged = [question for question in questions if any(grade > 0 for grade in question.judgments.values())]
-    if not judged:
+    judged = [question for question in questions if question.judgments]
+    without_answer = {question.query_id for question in judged if not question.has_answer}
+    if len(judged) == len(without_answer):
         raise UnusableInput("none of the questions has a relevant judgment; add some to the seed eval_judgment")
     coverage = coverage_of(store, space, list(source_types))
     ask(store, run_id, space, judged, top_k, source_types, policy, before_each)
@@ -67,9 +71,11 @@ def measured(
         "top_k": top_k,
         "policy": policy.asked_json(top_k),
         "coverage": coverage,
-        "query_count": len(judged),
+        "query_count": len(judged) - len(without_answer),
+        "queries_without_answer": len(without_answer),
         "queries_without_judgments": len(questions) - len(judged),
         "mean": measure_run(store, run_id),
+        "best_score": best_scores(store, run_id, without_answer) if without_answer else None,
     }
 
 

@@ -12,7 +12,6 @@ from vector.contracts.json_column import json_object
 from vector.contracts.ledgers import utc_of
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine
-from vector.errors import ConfigurationError
 from vector.evaluation.intervals import of_difference, of_mean, scores_of
 from vector.evaluation.questions import DEFAULT_TOP_K
 from vector.search.policy import BY_SOURCE, MODES
@@ -81,9 +80,7 @@ def quality_checks(
     Raises ConfigurationError when the seeds are not built.
     """
     engine = store.engine
-    missing = engine.missing_relations(["eval_query_input", "eval_judgment_input", "publish_threshold_input"])
-    if missing:
-        raise ConfigurationError(f"{missing[0]} is not built; run `dbt build` first")
+    store.require_built("eval_query_input", "eval_judgment_input", "publish_threshold_input")
     judged = _judged_questions(engine)
     thresholds = _thresholds(engine)
     if not thresholds:

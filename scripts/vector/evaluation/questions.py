@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vector.contracts.models import EmbeddingSpace
-from vector.errors import ConfigurationError, UnusableInput
+from vector.errors import UnusableInput
 from vector.providers import open_provider
 from vector.search.policy import BY_SOURCE, SearchPolicy
 from vector.search.search import search
@@ -24,15 +24,18 @@ class EvalQuery:
     text: str
     judgments: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def has_answer(self) -> bool:
+        """Whether some source is relevant. A question that has judgments and no answer was judged to have none."""
+        return any(grade > 0 for grade in self.judgments.values())
+
 
 def read_questions(store: VectorStore, query_set: str | None) -> list[EvalQuery]:
     """The questions of a set, or of all, by id, with their judgments.
 
     Raises ConfigurationError when they are not built, UnusableInput when there is no such question.
     """
-    missing = store.engine.missing_relations(["eval_query_input", "eval_judgment_input"])
-    if missing:
-        raise ConfigurationError(f"{missing[0]} is not built; run `dbt build` first")
+    store.require_built("eval_query_input", "eval_judgment_input")
     rows = store.engine.query(
         f"select query_id, query_text, query_set from {store.engine.table('eval_query_input')} order by query_id"
     )

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 
@@ -15,7 +15,7 @@ from vector.contracts.json_column import UnreadableJson
 from vector.contracts.models import UnknownMember
 from vector.errors import ExtractionLimit, InvalidRecord, SpaceRefused, UnusableInput
 from vector.jobs.context import JobContext, JobStopped
-from vector.jobs.handlers import handler_of
+from vector.jobs.handlers import completed_input, handler_of
 from vector.jobs.queue import ClaimedJob, JobQueue
 from vector.store import VectorStore
 from vector.store.ledger_io import ConstraintRefusal
@@ -106,9 +106,10 @@ class ActiveJob:
                 self.lost.set()
             return held
 
+        job, store = self.claimed.job, self.queue.store
         return JobContext(
-            self.queue.store,
-            self.claimed.job,
+            store,
+            replace(job, input_json=completed_input(store, job.job_type, job.input_json, job.embedding_space_id)),
             self.claimed.run,
             heartbeat,
             lambda: self.lost.is_set() or self.told_to_stop.is_set(),

@@ -23,6 +23,7 @@ from vector.jobs.queue_records import (
     DatabaseClock,
     JobRequest,
     and_types,
+    completed,
     counted_to_spaces,
     end_columns,
     job_type_of,
@@ -94,7 +95,7 @@ class JobQueue:
     def enqueue_many(self, requests: Iterable[JobRequest]) -> list[VectorJob]:
         """Queues jobs, all or none; a job for each request, as `enqueue` gives it. Raises as `enqueue` does."""
         now = self.clock()
-        asked = counted_to_spaces(self.store, [new_job(request, now) for request in requests])
+        asked = counted_to_spaces(self.store, [new_job(completed(self.store, request), now) for request in requests])
         first_of_key: dict[str, VectorJob] = {}
         for job in asked:
             if job.dedupe_key is not None:
@@ -142,22 +143,23 @@ class JobQueue:
         )
         return [self._job_of(row) for row in rows]
 
-    def claim(self, count: int = 1, job_types: Sequence[JobType] = ()) -> list[ClaimedJob]:
-        """Takes at most `count` due jobs, the most urgent first, of these types (none: of any), each under a lease of
-        its own with a run opened for it. What other workers let lapse is taken back before. Due jobs that have no
-        attempt left, as somebody changed their counters, become dead letters on the way."""
+    def claim(self, count: int = 1, job_types: Sequence[JobType] = (), key_prefix: str = "") -> list[ClaimedJob]:
+        """Takes at most `count` due jobs, the most urgent first, of these types (none: of any) and with a dedupe key
+        that begins so (empty: with any or none), each under a lease of its own with a run opened for it. What other
+        workers let lapse is taken back before. Due jobs that have no attempt left, as somebody changed their counters,
+        become dead letters on the way."""
         self.take_back_lapsed()
         while True:
-            claims, given_up = self._claim(count, job_types)
+            claims, given_up = self._claim(count, job_types, key_prefix)
             if claims or not given_up:
                 return claims
 
-    def _claim(self, count: int, job_types: Sequence[JobType]) -> tuple[list[ClaimedJob], int]:
+    def _claim(self, count: int, job_types: Sequence[JobType], key_prefix: str) -> tuple[list[ClaimedJob], int]:
         """The jobs that are claimed, and the number of those that were given up instead."""
         now = self.clock()
         request = ClaimRequest(
             self.worker_id, min(count, _LARGEST_CLAIM), stored(now), stored(now + self.lease), JOB.column_names,
-            tuple(job_type_values(job_types)),
+            tuple(job_type_values(job_types)), key_prefix,
         )  # fmt: skip
 
         def write() -> tuple[list[VectorJob], int]:

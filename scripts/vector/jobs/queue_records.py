@@ -13,7 +13,7 @@ from vector.contracts.ledgers import RUN
 from vector.contracts.models import JobType, RunStatus, VectorJob, VectorRun
 from vector.engines.base import Engine
 from vector.errors import InvalidRecord
-from vector.jobs.handlers import validated_input
+from vector.jobs.handlers import completed_input, validated_input
 from vector.store import VectorStore
 
 _LONGEST_ERROR = 8000
@@ -55,6 +55,12 @@ class Backoff:
         """How long to wait after the attempt of this number, from 1."""
         longest = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 60))
         return timedelta(seconds=random.uniform(longest / 2, longest))
+
+
+def completed(store: VectorStore, request: JobRequest) -> JobRequest:
+    """The request with its input spelt out. Raises InvalidRecord as completed_input does."""
+    given = completed_input(store, request.job_type, request.input_json, request.embedding_space_id)
+    return replace(request, input_json=given)
 
 
 def new_job(request: JobRequest, now: datetime) -> VectorJob:

@@ -38,13 +38,15 @@ _WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How a worker works. `loop`: it polls until it is stopped, else it ends when nothing is due. No `job_types`: all.
+    """How a worker works. `loop`: it polls until it is stopped, else it ends when nothing is due. No `job_types`: all;
+    with `key_prefix` only jobs whose dedupe key begins so.
     `drain_seconds` is how long jobs may go on after a stop."""
 
     worker_id: str
     loop: bool = False
     concurrency: int = 1
     job_types: tuple[JobType, ...] = ()
+    key_prefix: str = ""
     poll_seconds: float = 5.0
     lease_seconds: float = LEASE_SECONDS
     drain_seconds: float = 30.0
@@ -101,15 +103,19 @@ class Worker:
 
     def _work(self, session: _Session) -> None:
         """Works until nothing is due, or, where the database may stay open, until the worker is stopped."""
-        while not self._stops:
-            claims = self._claim(session)
-            self._tell("working" if session.active else "idle", session)
-            if session.active:
-                self._collect(session, self.options.poll_seconds)
-            elif not claims and (not self.options.loop or self._trouble or session.single_process):
-                return
-            elif not claims:
-                self._pause()
+        try:
+            while not self._stops:
+                claims = self._claim(session)
+                self._tell("working" if session.active else "idle", session)
+                if session.active:
+                    self._collect(session, self.options.poll_seconds)
+                elif not claims and (not self.options.loop or self._trouble or session.single_process):
+                    return
+                elif not claims:
+                    self._pause()
+        except BaseException:  # a signal, of which the command makes no stop, say
+            self._drain(session)
+            raise
         self._drain(session)
 
     def _claim(self, session: _Session) -> int:
@@ -118,7 +124,7 @@ class Worker:
         if not free:
             return 0
         try:
-            claimed = session.queue.claim(free, self.options.job_types)
+            claimed = session.queue.claim(free, self.options.job_types, self.options.key_prefix)
             session.start_all(claimed)
         except Exception as error:
             if not self.options.loop:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from vector.contracts.json_column import parsed_json
 from vector.contracts.ledgers import key_column
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.base import SearchHit, SearchRequest
+from vector.engines.base import Found, SearchHit, SearchRequest
 from vector.engines.filters import SearchFilters
-from vector.search.lexical import indexes_of
+from vector.engines.vector_cache import similarity
+from vector.search.lexical import LexicalIndex, indexes_of
 from vector.search.policy import SearchPolicy
-from vector.search.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
+from vector.search.ranking import (
+    above_the_mean,
+    first_of_each,
+    maximal_marginal_relevance,
+    reciprocal_rank_fusion,
+    scaled,
+)
 from vector.search.rerankers import load_reranker, reranked
 from vector.store import VectorStore
 
@@ -24,7 +32,8 @@ _KEY = key_column("chunk_id")
 @dataclass(frozen=True)
 class Candidate:
     """A chunk that may become a hit. `score` is what it is ranked by; `components` are the scores and ranks behind it:
-    dense, dense_rank, lexical, lexical_rank, fused, rerank, mmr, as far as there are any."""
+    dense, dense_rank, dense_mean, dense_max, lexical, lexical_rank, lexical_max, fused, rerank, mmr, as far as there
+    are any."""
 
     chunk_id: str
     content_sha256: str
@@ -79,35 +88,64 @@ def _candidates(asked: Asked, size: int) -> tuple[list[Candidate], int]:
         return _dense(asked, size)
     if asked.policy.mode == "lexical":
         return _lexical(asked, size)
-    dense, compared = _dense(asked, size)
-    lexical, _ = _lexical(asked, size)
-    return _fused(asked.policy.rrf_k, dense, lexical), compared
+    dense, lexical = _by_vectors(asked, size), _by_words(asked, size)
+    fuse = _fused_by_rank if asked.policy.fusion == "rrf" else _fused_by_score
+    return fuse(asked, dense, lexical), dense.compared
 
 
 def _dense(asked: Asked, size: int) -> tuple[list[Candidate], int]:
-    space = asked.space
-    hits, compared = asked.store.engine.search(
-        SearchRequest(space.embedding_space_id, asked.vector, space.distance_metric, size, asked.filters)
-    )
-    return _as_candidates("dense", hits), compared
+    found = _by_vectors(asked, size)
+    return _as_candidates("dense", found.hits), found.compared
 
 
 def _lexical(asked: Asked, size: int) -> tuple[list[Candidate], int]:
+    found = _by_words(asked, size)
+    return _as_candidates("lexical", found.hits), found.compared
+
+
+def _by_vectors(asked: Asked, size: int) -> Found:
+    space = asked.space
+    return asked.store.engine.search(
+        SearchRequest(space.embedding_space_id, asked.vector, space.distance_metric, size, asked.filters)
+    )
+
+
+@dataclass(frozen=True)
+class _FoundByWords:
+    """The best hits by words, best first; of how many texts; and the BM25 of any chunk that passes the filters."""
+
+    hits: list[SearchHit]
+    compared: int
+    index: LexicalIndex
+    text: str
+
+    def scores(self, chunk_ids: Sequence[str]) -> dict[str, float]:
+        """The BM25 of those of the chunks that have a word of the question."""
+        hits, _ = self.index.best(self.text, len(chunk_ids), chunk_ids)
+        return {hit.chunk_id: hit.score for hit in hits}
+
+
+def _by_words(asked: Asked, size: int) -> _FoundByWords:
     engine, space_id = asked.store.engine, asked.space.embedding_space_id
     index = indexes_of(asked.store).current(engine, space_id, asked.policy.language)
-    only = None
-    if asked.filters:
-        conditions, values = engine.filter_conditions(asked.filters)
-        rows = engine.query(
-            f"select searched.chunk_id from {engine.table('embedding_current')} as searched"
-            f" where {' and '.join(['searched.embedding_space_id = ?', *conditions])}",
-            [space_id, *values],
-        )
-        only = [row[0] for row in rows]
-    hits, compared = index.best(asked.text, size, only)
+    of_sources = {"source_types": asked.filters.source_types, "source_ids": _filtered_sources(asked)}
+    hits, compared = index.best(asked.text, size, **of_sources)
     # The chunks may have changed since the index was found to be the current one.
     current = current_texts(asked.store, space_id, [hit.chunk_id for hit in hits])
-    return _as_candidates("lexical", [hit for hit in hits if current.get(hit.chunk_id) == hit.content_sha256]), compared
+    hits = [hit for hit in hits if current.get(hit.chunk_id) == hit.content_sha256]
+    return _FoundByWords(hits, compared, index, asked.text)
+
+
+def _filtered_sources(asked: Asked) -> Collection[str] | None:
+    """The sources that the filters leave, but for their types; None for all. The index knows the source of a text, so
+    that no chunk has to be named."""
+    filters, engine = replace(asked.filters, source_types=()), asked.store.engine
+    if not replace(filters, source_ids=()):
+        return filters.source_ids or None
+    conditions, values = engine.filter_conditions(filters)
+    registry = engine.table("source_registry")
+    sql = f"select searched.source_id from {registry} as searched where {' and '.join(conditions)}"
+    return [source_id for (source_id,) in engine.query(sql, values)]
 
 
 def _as_candidates(part: str, hits: Sequence[SearchHit]) -> list[Candidate]:
@@ -117,14 +155,52 @@ def _as_candidates(part: str, hits: Sequence[SearchHit]) -> list[Candidate]:
     ]
 
 
-def _fused(k: int, *parts: Sequence[Candidate]) -> list[Candidate]:
-    scores = reciprocal_rank_fusion([[each.chunk_id for each in part] for part in parts], k)
-    found: dict[str, Candidate] = {}
-    for part in parts:
-        for each in part:
-            known = found.get(each.chunk_id, each)
-            found[each.chunk_id] = replace(known, components={**known.components, **each.components})
+def _fused_by_rank(asked: Asked, dense: Found, lexical: _FoundByWords) -> list[Candidate]:
+    rankings = [[hit.chunk_id for hit in part.hits] for part in (dense, lexical)]
+    scores = reciprocal_rank_fusion(rankings, asked.policy.rrf_k)
+    found = _joined(dense, lexical)
     return [_rescored(found[chunk_id], "fused", score) for chunk_id, score in scores.items()]
+
+
+def _fused_by_score(asked: Asked, dense: Found, lexical: _FoundByWords) -> list[Candidate]:
+    """Each chunk that one of the two found, by both of its scores, so that its place does not hang on the pool."""
+    found = _joined(dense, lexical)
+    of_words = lexical.scores([chunk_id for chunk_id, each in found.items() if "lexical" not in each.components])
+    of_vectors = _similarities(asked, [each for each in found.values() if "dense" not in each.components])
+    greatest = max((hit.score for hit in lexical.hits), default=0.0)
+    top = dense.hits[0].score if dense.hits else 0.0
+    behind = {"dense_mean": dense.mean, "dense_max": top, "lexical_max": greatest}
+    weight = asked.policy.dense_weight
+    fused = []
+    for chunk_id, each in found.items():
+        scores = {"dense": of_vectors.get(chunk_id), "lexical": of_words.get(chunk_id, 0.0), **each.components}
+        if scores["dense"] is None:
+            continue  # its vector went meanwhile
+        by_vectors = above_the_mean(scores["dense"], dense.mean, top)
+        by_words = scores["lexical"] / greatest if greatest else 0.0
+        # Rounded, so that no last digit of a sum decides.
+        score = round(weight * by_vectors + (1 - weight) * by_words, 9)
+        fused.append(_rescored(replace(each, components={**scores, **behind}), "fused", score))
+    return sorted(fused, key=lambda each: (-each.score, each.chunk_id))
+
+
+def _joined(dense: Found, lexical: _FoundByWords) -> dict[str, Candidate]:
+    """The candidates of both, with the scores and ranks that each gave them."""
+    found: dict[str, Candidate] = {}
+    for each in (*_as_candidates("dense", dense.hits), *_as_candidates("lexical", lexical.hits)):
+        known = found.get(each.chunk_id, each)
+        found[each.chunk_id] = replace(known, components={**known.components, **each.components})
+    return found
+
+
+def _similarities(asked: Asked, candidates: Sequence[Candidate]) -> dict[str, float]:
+    """The score by their vectors of chunks that are not among the best by it."""
+    vectors = _vectors(asked, candidates) if candidates else {}
+    if not vectors:
+        return {}
+    matrix = np.asarray(list(vectors.values()), dtype=np.float32)
+    scores = similarity(matrix, asked.vector, asked.space.distance_metric)
+    return dict(zip(vectors, map(float, scores), strict=True))
 
 
 def _rescored(candidate: Candidate, name: str, score: float) -> Candidate:
@@ -136,7 +212,7 @@ def _reranked(asked: Asked, name: str, candidates: Sequence[Candidate]) -> list[
     if not candidates:
         return []
     details = chunk_details(asked.store, [each.chunk_id for each in candidates])
-    scores = reranked(reranker, name, asked.text, [details[each.chunk_id][3] for each in candidates])
+    scores = reranked(reranker, name, asked.text, [details[each.chunk_id].content for each in candidates])
     found = [_rescored(each, "rerank", score) for each, score in zip(candidates, scores, strict=True)]
     return sorted(found, key=lambda each: (-each.score, each.chunk_id))
 
@@ -207,13 +283,46 @@ def _sources(store: VectorStore, chunk_ids: Sequence[str]) -> Mapping[str, str]:
     return dict(rows)
 
 
-def chunk_details(store: VectorStore, chunk_ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Source id, source type, source title and text of each chunk."""
+class ChunkDetails(NamedTuple):
+    """What is shown of a chunk. `source_ref` names the row that it comes from; the offsets are code points of the
+    source's text, the end exclusive. None where the chunk's row does not say it."""
+
+    source_id: str | None
+    source_type: str
+    source_title: str | None
+    content: str
+    source_ref: dict[str, Any] | None
+    start_offset: int | None
+    end_offset: int | None
+
+
+def chunk_details(store: VectorStore, chunk_ids: Sequence[str]) -> dict[str, ChunkDetails]:
+    """What is shown of each chunk."""
     engine = store.engine
     with engine.staged([_KEY], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
         rows = engine.query(
-            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.content"
+            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.content,"
+            " chunk.source_ref_json, chunk.offsets_json"
             f" from {staged} as staged inner join {engine.table('chunk')} as chunk on chunk.chunk_id = staged.chunk_id"
             f" left join {engine.table('source_registry')} as source on source.source_id = chunk.source_id"
         )
-    return {row[0]: row[1:] for row in rows}
+    found = {}
+    for chunk_id, *texts, source_ref, offsets in rows:
+        places = _object(offsets) or {}
+        found[chunk_id] = ChunkDetails(
+            *texts, _object(source_ref), *(_offset(places.get(name)) for name in ("start_offset", "end_offset"))
+        )
+    return found
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    """The JSON object of a chunk's row, which anybody may have written: a hit is one all the same."""
+    try:
+        value = None if text is None else parsed_json(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _offset(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None

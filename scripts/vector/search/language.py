@@ -1,12 +1,16 @@
 """The language of lexical search: stems and stop words, and where a warehouse says which.
 
 Stems are those of the Snowball stemmers (Porter 2001, "Snowball: A language for stemming algorithms"), by PyStemmer.
-Stop words are the lists of NLTK that bm25s carries; a language without one has stems only.
+Stop words are the lists of NLTK that the package bm25s carries; a language without one has stems only. Nothing of bm25s
+is imported: with scipy, that takes half a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from runpy import run_path
 from typing import Any
 
 from vector.engines.base import Engine
@@ -52,9 +56,16 @@ def stop_words(language: str) -> tuple[str, ...]:
     """The stop words of a language; empty where there is no list."""
     if language == NEUTRAL:
         return ()
-    from bm25s import stopwords
+    return tuple(_all_stop_words().get(f"STOPWORDS_{_LISTS.get(language, language).upper()}", ()))
 
-    return tuple(getattr(stopwords, f"STOPWORDS_{_LISTS.get(language, language).upper()}", ()))
+
+@cache
+def _all_stop_words() -> dict[str, Any]:
+    try:
+        found = distribution("bm25s").locate_file("bm25s/stopwords.py")
+    except PackageNotFoundError:
+        raise ConfigurationError("lexical search in a language needs the package bm25s: pip install bm25s") from None
+    return run_path(str(found))
 
 
 def _pystemmer() -> Any:

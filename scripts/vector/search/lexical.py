@@ -1,93 +1,288 @@
-"""Lexical search: BM25 over the texts that a space's search may find, by the library bm25s.
+"""Lexical search: BM25 over the texts that a space's search may find, with an index that keeps up with them.
 
-The index is built in this process from the texts that the engine reads, the same on every engine, one for each language
-that is asked for, and kept in memory and in a folder under VECTOR_CACHE_DIR. It is good for as long as the engine's
-fingerprint of the current chunks is the same, and built anew when that changes.
-
-The scores are those of Lucene's BM25 (Kamphuis, de Vries, Boytsov & Lin 2020, "Which BM25 do you mean?"), k1 = 1.5,
-b = 0.75: for each word of the question, ln(1 + (N - n + 0.5) / (n + 0.5)) x f / (f + k1 (1 - b + b L / mean L)), where
-n of N texts have the word, and the text has it f times among its L words.
+The index of a space and a language is a SQLite file under VECTOR_CACHE_DIR, which the processes of a host share, or is
+in memory where there is no place for files. A question first asks the engine whether there was a write, as far as it
+can tell, and then for a fingerprint of the current chunks. Where that is another one than the index's, digests of the
+chunks by the first characters of their ids tell which of them to look at, and only texts that are new or changed are
+read. A change is one transaction: whatever ends a process, the index is as before or as after it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
-import tempfile
-from array import array
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary
+from threading import RLock
+from typing import TypeVar
+from weakref import WeakKeyDictionary, finalize
 
-import numpy as np
-
+from vector.contracts.ledgers import Column, key_column
 from vector.engines.base import Engine, SearchHit
-from vector.engines.vector_cache import default_folder, only_a_copy, private_folder, top_rows
+from vector.engines.local_copies import keep_up, warehouse_of
+from vector.engines.vector_cache import default_folder, only_a_copy, private_folder
 from vector.errors import ConfigurationError
-from vector.files import rename_new
+from vector.search import postings
 from vector.search.language import NEUTRAL, stemmer_version
+from vector.search.postings import IndexedText, Texts
 from vector.search.tokens import VERSION, Analyzer
 from vector.store import VectorStore
 
-K1, B = 1.5, 0.75
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+# Characters of a chunk's id by which changes are found: of SHA-256, some 15 chunks of a million have the same.
+_PREFIX = 4
+_PREFIX_COLUMN = Column("prefix", "prefix", "text", length=64)
+# Chunks whose texts are asked for in one statement.
+_CHUNKS = 20_000
+# Of the chunks that there are now, those whose text is to be read; of those that the index has, those that are gone.
+_FRESH = (
+    "select now.chunk_id from now left join chunk on chunk.chunk_id = now.chunk_id where chunk.digest is not now.digest"
+)
+_GONE = (
+    f"select chunk_id from chunk where substr(chunk_id, 1, {_PREFIX}) in (select prefix from compared)"
+    " and chunk_id not in (select chunk_id from now)"
+)
+# Seconds that a process waits for another one, which brings the index up to date.
+_PATIENCE = 1800
 
 
-@dataclass(frozen=True)
 class LexicalIndex:
-    """The texts of a space's current chunks, in the order of chunk ids; `bm25` is None where none has a word."""
+    """The index of words of a space's current chunks in one language, in a file, or in memory without a `path`."""
 
-    fingerprint: str
-    chunk_ids: np.ndarray
-    content_sha256: np.ndarray
-    bm25: Any
-    language: str = NEUTRAL
+    def __init__(self, path: Path | None = None, language: str = NEUTRAL):
+        self.path = path
+        self.version = f"{postings.LAYOUT}-{VERSION}-{stemmer_version(language)}"
+        self._analyzer = Analyzer(language)
+        self._texts: Texts | None = None
+        self._kept_up = False
+        self._lock = RLock()
+        self._memory: sqlite3.Connection | None = None
+        if path is None:
+            self._memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            finalize(self, self._memory.close)
 
-    def best(self, query: str, top_k: int, only: Iterable[str] | None = None) -> tuple[list[SearchHit], int]:
+    def best(
+        self,
+        query: str,
+        top_k: int,
+        only: Iterable[str] | None = None,
+        source_types: Collection[str] = (),
+        source_ids: Collection[str] | None = None,
+    ) -> tuple[list[SearchHit], int]:
         """The best hits that have a word of the question, best first, ties by chunk id; and the number of texts
-        compared: all, or the chunks `only`. The statistics of words are those of all texts in either case."""
-        positions = np.arange(len(self.chunk_ids)) if only is None else self._positions(only)
-        known = (
-            []
-            if self.bm25 is None
-            else [word for word in self._analyzer.question(query) if word in self.bm25.vocab_dict]
+        compared: all, or those of the chunks `only`, of the source types, and of the sources. Each of `only` is looked
+        up, so it is for some chunks, not for most. The statistics of words are those of all texts in any case.
+
+        Raises ConfigurationError when the file is damaged, or was deleted since it was brought up to date.
+        """
+        words = self._analyzer.question(query)
+        try:
+            with self._transaction("deferred") as db:
+                if self._kept_up and postings.get_state(db, "fingerprint") is None:
+                    raise ConfigurationError(f"{self.path}: somebody has deleted the index of words; ask again")
+                if self._texts is None or self._texts.generation != postings.generation(db):
+                    self._texts = postings.read_texts(db)
+                return postings.best(db, self._texts, words, top_k, only, source_types, source_ids)
+        except (sqlite3.DatabaseError, OSError) as error:
+            if not isinstance(error, (sqlite3.OperationalError, OSError)):  # damaged, not held, or gone
+                with suppress(OSError):
+                    self.delete()
+            raise ConfigurationError(f"{self.path}: the index of words cannot be read ({error}); ask again") from None
+
+    def change(self, texts: Iterable[IndexedText], gone: Collection[str] = ()) -> None:
+        """Takes out the chunks that are `gone`, and takes in texts, over those that their chunks had."""
+        with self._transaction("immediate") as db:
+            kept = list(texts)
+            _stage(db, "changed", [(chunk_id,) for chunk_id in {*gone, *(each.chunk_id for each in kept)}])
+            self._change(db, kept)
+
+    def keep_up(self, engine: Engine, embedding_space_id: str) -> None:
+        """Takes in what has changed in the space. Waits for another process that does so."""
+        self._kept_up = True
+        token = engine.change_token()
+        with self._transaction("deferred") as db:
+            if token is not None and postings.get_state(db, "token") == token:
+                return
+        fingerprint = engine.current_fingerprint(embedding_space_id)
+        with self._transaction("deferred") as db:
+            if token is None and postings.get_state(db, "fingerprint") == fingerprint:
+                return
+        with self._transaction("immediate") as db:
+            if postings.get_state(db, "fingerprint") != fingerprint:
+                self._change(db, _Current(engine, embedding_space_id).changed_texts(db))
+                postings.set_state(db, "fingerprint", fingerprint)
+            postings.set_state(db, "token", token or "")
+
+    def delete(self) -> None:
+        """Deletes the index, if it is in a file. Raises OSError."""
+        self._texts = None
+        if self.path is not None:
+            for suffix in ("", "-journal"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
+    def _change(self, db: sqlite3.Connection, texts: Iterable[IndexedText]) -> None:
+        postings.remove(db, "select chunk_id from changed")
+        postings.add(db, texts, self._analyzer)
+        postings.merge(db)
+
+    @contextmanager
+    def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
+        """A transaction in the index, which is made first where there is none, or one of another version."""
+        with self._lock, self._opened() as db:
+            if _patiently(lambda: _version(db)) != self.version:
+                _patiently(lambda: db.execute("begin immediate"))
+                with _committed(db):
+                    if _version(db) != self.version:  # another process may have made it meanwhile
+                        _make(db, self.version)
+            _patiently(lambda: db.execute(f"begin {kind}"))
+            with _committed(db):
+                _patiently(lambda: _version(db))  # a read takes the lock of one that is deferred
+                yield db
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        if self._memory is not None:
+            yield self._memory
+            return
+        assert self.path is not None
+        with suppress(FileExistsError):  # for its owner only
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        # For each time anew, so that a file that somebody has deleted is not used on.
+        db = sqlite3.connect(self.path, timeout=1, isolation_level=None)
+        try:
+            yield db
+        finally:
+            db.close()
+
+
+def _patiently(step: Callable[[], Result]) -> Result:
+    """Does what another process may have to be waited for. SQLite waits a second, in which Python sees no Ctrl-C."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return step()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+
+
+@contextmanager
+def _committed(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("rollback")
+        raise
+    _patiently(lambda: db.execute("commit"))
+
+
+def _version(db: sqlite3.Connection) -> str | None:
+    made = db.execute("select 1 from sqlite_master where name = 'state'").fetchone()
+    return postings.get_state(db, "version") if made else None
+
+
+def _make(db: sqlite3.Connection, version: str) -> None:
+    for (table,) in db.execute("select name from sqlite_master where type = 'table'").fetchall():
+        db.execute(f'drop table "{table}"')
+    for statement in postings.SCHEMA.split(";"):
+        db.execute(statement)
+    postings.set_state(db, "version", version)
+    postings.set_state(db, "generation", "")
+
+
+def _stage(
+    db: sqlite3.Connection, table: str, rows: Iterable[tuple], columns: str = "chunk_id text primary key"
+) -> None:
+    """The rows as a temporary table, over an earlier one."""
+    db.execute(f"drop table if exists temp.{table}")
+    db.execute(f"create temp table {table} ({columns}) without rowid")
+    marks = ", ".join("?" * len(columns.split(",")))
+    db.executemany(f"insert into temp.{table} values ({marks})", rows)
+
+
+class _Current:
+    """The current chunks of a space, as the index compares them with its own."""
+
+    def __init__(self, engine: Engine, embedding_space_id: str):
+        self.engine = engine
+        self.space = embedding_space_id
+        self.searched = f"{engine.table('embedding_current')} as searched"
+
+    def changed_texts(self, db: sqlite3.Connection) -> Iterable[IndexedText]:
+        """Texts that are new or changed. A table `changed` has their chunks, and those that are gone."""
+        digests = dict(self._digests())
+        known = dict(db.execute("select prefix, digest from prefix"))
+        prefixes = [prefix for prefix in digests.keys() | known.keys() if digests.get(prefix) != known.get(prefix)]
+        db.execute("delete from prefix")
+        db.executemany("insert into prefix values (?, ?)", digests.items())
+        if known:
+            self._compare(db, prefixes, len(prefixes) < len(digests) / 4)
+            fresh = [chunk_id for (chunk_id,) in db.execute(_FRESH)]
+            if len(fresh) <= max(_CHUNKS, db.execute("select count(*) from chunk").fetchone()[0] / 2):
+                _stage(db, "changed", db.execute(f"{_FRESH} union {_GONE}").fetchall())
+                return self._texts_of(fresh)
+        # Most are new: all are read, in one statement.
+        _stage(db, "changed", db.execute("select chunk_id from chunk").fetchall())
+        return self._all_texts()
+
+    def _compare(self, db: sqlite3.Connection, prefixes: list[str], some: bool) -> None:
+        _stage(db, "compared", [(prefix,) for prefix in prefixes], "prefix text primary key")
+        rows = self._rows(prefixes if some else None)
+        _stage(db, "now", rows, "chunk_id text primary key, digest integer")
+
+    def _digests(self) -> Iterator[tuple[str, str]]:
+        prefix = f"left(searched.chunk_id, {_PREFIX})"
+        digest = self.engine.digest_of(self.engine.chunk_digest())
+        return self.engine.stream(
+            f"select {prefix}, {digest} from {self.searched} where searched.embedding_space_id = ? group by {prefix}",
+            [self.space],
         )
-        if not known:
-            return [], len(positions)
-        scores = self.bm25.get_scores(known)[positions]
-        found, scores = positions[scores > 0], scores[scores > 0]
-        # Positions are in the order of the ids, and so break ties as the ids would.
-        rows = top_rows(scores, found, top_k)
-        hits = [
-            SearchHit(str(self.chunk_ids[i]), str(self.content_sha256[i]), float(score))
-            for i, score in zip(found[rows], scores[rows], strict=True)
-        ]
-        return hits, len(positions)
 
-    def _positions(self, chunk_ids: Iterable[str]) -> np.ndarray:
-        # By a set: numpy would sort the ids, which takes ten times as long.
-        wanted = set(chunk_ids)
-        return np.flatnonzero(np.fromiter(map(wanted.__contains__, self._ids), bool, len(self._ids)))
+    def _rows(self, prefixes: list[str] | None) -> Iterable[tuple]:
+        select = f"select searched.chunk_id, {self.engine.chunk_digest()} from {self.searched}"
+        where = " where searched.embedding_space_id = ?"
+        if prefixes is None:
+            return self.engine.stream(select + where, [self.space])
+        # Not streamed, as a stream of DuckDB is of another session, which has no staged rows.
+        with self.engine.staged([_PREFIX_COLUMN], [(prefix,) for prefix in prefixes]) as staged:
+            join = f" inner join {staged} as staged on staged.prefix = left(searched.chunk_id, {_PREFIX})"
+            return self.engine.query(select + join + where, [self.space])
 
-    @cached_property
-    def _analyzer(self) -> Analyzer:
-        return Analyzer(self.language)
+    def _all_texts(self) -> Iterator[IndexedText]:
+        return (IndexedText(*row) for row in self.engine.stream(self._select_texts(), [self.space]))
 
-    @cached_property
-    def _ids(self) -> list[str]:
-        return self.chunk_ids.tolist()
+    def _texts_of(self, chunk_ids: list[str]) -> Iterator[IndexedText]:
+        for start in range(0, len(chunk_ids), _CHUNKS):
+            part = [(chunk_id,) for chunk_id in chunk_ids[start : start + _CHUNKS]]
+            with self.engine.staged([key_column("chunk_id")], part) as staged:
+                join = f" inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
+                rows = self.engine.query(self._select_texts(join), [self.space])
+            yield from (IndexedText(*row) for row in rows)
+
+    def _select_texts(self, join: str = "") -> str:
+        return (
+            f"select searched.chunk_id, searched.input_content_sha256, {self.engine.chunk_digest()},"
+            f" searched.source_id, searched.source_type, chunk.content from {self.searched}"
+            f" inner join {self.engine.table('chunk')} as chunk on chunk.chunk_id = searched.chunk_id"
+            f"{join} where searched.embedding_space_id = ? order by searched.chunk_id"
+        )
 
 
 class LexicalIndexes:
-    """The last index of each space and language, in memory and, unless `folder` is None, in files."""
+    """The index of each space and language, in files, or, where `folder` is None or cannot be used, in memory."""
 
     def __init__(self, folder: Path | None):
         self.folder = folder
         self._indexes: dict[str, LexicalIndex] = {}
+        self._erasures: int | None = None
 
     @classmethod
     def from_environment(cls) -> LexicalIndexes:
@@ -95,54 +290,47 @@ class LexicalIndexes:
         return cls(default_folder())
 
     def current(self, engine: Engine, embedding_space_id: str, language: str = NEUTRAL) -> LexicalIndex:
-        """The index over the space's current chunks, read from memory or its files, or built.
+        """The index over the space's current chunks, brought up to date.
 
-        Raises ConfigurationError when bm25s, or the stemmer of the language, is not installed.
+        Raises ConfigurationError when the stemmer of the language, or its stop words, are not installed.
         """
-        identity = f"{engine.name}/{engine.location}/{engine.schema}/{embedding_space_id}/{language}"
-        version = f"{VERSION}-{stemmer_version(language)}"
-        fingerprint = f"{version}-{engine.current_fingerprint(embedding_space_id)}"
+        erasures = keep_up(self.folder, engine)
+        if self._erasures != erasures:
+            self._indexes.clear()
+        self._erasures = erasures
+        identity = f"{warehouse_of(engine)}/{embedding_space_id}/{language}"
         index = self._indexes.get(identity)
-        if index is None or index.fingerprint != fingerprint:
-            index = self._load(identity, fingerprint, language)
-            if index is None:
-                index = build_index(fingerprint, _current_texts(engine, embedding_space_id), language)
-                self._store(identity, index)
-            self._indexes[identity] = index
+        # The folder is looked at each time: somebody may have deleted it, or let others write to it.
+        if index is None or (index.path and index.path != self._path(identity)):
+            index = LexicalIndex(self._path(identity), language)
+        self._indexes[identity] = index = self._up_to_date(index, engine, embedding_space_id, language)
         return index
 
-    def _path(self, identity: str, fingerprint: str) -> Path | None:
-        name = hashlib.sha256(identity.encode()).hexdigest()[:32]
-        return self.folder / "lexical" / f"{name}_{fingerprint}" if self.folder else None
+    def _up_to_date(self, index: LexicalIndex, engine: Engine, space: str, language: str) -> LexicalIndex:
+        for _ in range(2):
+            try:
+                index.keep_up(engine, space)
+                return index
+            except (sqlite3.OperationalError, OSError) as error:  # a full disk, a folder that is gone or read-only
+                logger.warning(
+                    "%s: no index of words is kept for the next process (%s); see VECTOR_CACHE_DIR", index.path, error
+                )
+                index = LexicalIndex(None, language)
+            except sqlite3.DatabaseError:  # a damaged file is only a lost copy
+                index.delete()
+        index.keep_up(engine, space)
+        return index
 
-    def _load(self, identity: str, fingerprint: str, language: str) -> LexicalIndex | None:
-        path = self._path(identity, fingerprint)
-        try:
-            if path is None or not (private_folder(path.parent.parent) and private_folder(path.parent)):
-                return None
-            if not path.is_dir():
-                return None
-            with np.load(path / "chunks.npz", allow_pickle=False) as arrays:
-                chunk_ids, content_sha256 = arrays["chunk_ids"], arrays["content_sha256"]
-            bm25 = _bm25s().BM25.load(path / "bm25", show_progress=False) if (path / "bm25").is_dir() else None
-        except Exception:
-            return None  # a damaged file, or one of another version of the library, is only a lost copy
-        return LexicalIndex(fingerprint, chunk_ids, content_sha256, bm25, language)
-
-    def _store(self, identity: str, index: LexicalIndex) -> None:
-        path = self._path(identity, index.fingerprint)
-        if path is None:
-            return
-        with only_a_copy(path.parent):
-            if not (private_folder(path.parent.parent, make=True) and private_folder(path.parent, make=True)):
-                return
-            # Into another folder first: a reader never sees half of an index.
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", ignore_cleanup_errors=True) as made:
-                _write(Path(made) / path.name, index)
-                for earlier in path.parent.glob(f"{path.name.partition('_')[0]}_*"):
+    def _path(self, identity: str) -> Path | None:
+        if self.folder is None:
+            return None
+        folder = self.folder / "lexical"
+        with only_a_copy(folder):
+            if private_folder(self.folder, make=True) and private_folder(folder, make=True):
+                for earlier in folder.glob("*_*"):  # of versions that had a folder an index
                     shutil.rmtree(earlier, ignore_errors=True)
-                with suppress(OSError):  # another process has stored the same
-                    rename_new(Path(made) / path.name, path)
+                return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.sqlite"
+        return None
 
 
 # The indexes of each store, as long as it lives.
@@ -154,51 +342,3 @@ def indexes_of(store: VectorStore) -> LexicalIndexes:
     if store not in INDEXES:
         INDEXES[store] = LexicalIndexes.from_environment()
     return INDEXES[store]
-
-
-def _write(folder: Path, index: LexicalIndex) -> None:
-    folder.mkdir(mode=0o700)
-    np.savez(folder / "chunks.npz", chunk_ids=index.chunk_ids, content_sha256=index.content_sha256)
-    if index.bm25 is not None:
-        index.bm25.save(folder / "bm25", show_progress=False)
-
-
-def build_index(fingerprint: str, texts: Iterable[tuple[str, str, str]], language: str = NEUTRAL) -> LexicalIndex:
-    """The index of (chunk id, content hash, text), in the order of chunk ids.
-
-    It has 8 bytes a distinct word of each text, and takes about three times as much while it is built. Raises
-    ConfigurationError when bm25s, or the stemmer of the language, is not installed.
-    """
-    analyzer = Analyzer(language)
-    chunk_ids, hashes, vocabulary, documents = [], [], {}, []
-    for chunk_id, content_sha256, text in texts:
-        chunk_ids.append(chunk_id)
-        hashes.append(content_sha256)
-        documents.append(array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in analyzer.tokens(text)]))
-    bm25 = None
-    if vocabulary:
-        # numpy's own sparse matrix, whether or not scipy happens to be installed: the same scores everywhere.
-        bm25 = _bm25s().BM25(method="lucene", k1=K1, b=B, backend="numpy", csc_backend="numpy")
-        bm25.index((documents, vocabulary), create_empty_token=False, show_progress=False)
-    return LexicalIndex(
-        fingerprint, np.asarray(chunk_ids, dtype="U64"), np.asarray(hashes, dtype="U64"), bm25, language
-    )
-
-
-def _current_texts(engine: Engine, embedding_space_id: str) -> Iterator[tuple[str, str, str]]:
-    return engine.stream(
-        "select searched.chunk_id, searched.input_content_sha256, chunk.content"
-        f" from {engine.table('embedding_current')} as searched"
-        f" inner join {engine.table('chunk')} as chunk on chunk.chunk_id = searched.chunk_id"
-        " where searched.embedding_space_id = ? order by searched.chunk_id",
-        [embedding_space_id],
-    )
-
-
-def _bm25s() -> Any:
-    try:
-        import bm25s
-    except ImportError:
-        raise ConfigurationError("lexical search needs the package bm25s: pip install bm25s") from None
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG, and tells of every index
-    return bm25s

@@ -12,6 +12,8 @@ from vector.search.language import NEUTRAL, known_languages, search_language
 from vector.search.ranking import RRF_K
 
 MODES = ("dense", "lexical", "hybrid")
+# How hybrid joins the two, and what the log calls it.
+FUSIONS = {"score": "score_fusion", "rrf": "reciprocal_rank_fusion"}
 
 # Candidates of a search that chooses among several: ten a hit, and so many at least.
 POOL_PER_HIT = 10
@@ -32,14 +34,17 @@ def _is_number(value: Any) -> bool:
 class SearchPolicy:
     """How the hits of a search are chosen.
 
-    mode        dense (vectors), lexical (BM25) or hybrid (both, by reciprocal rank fusion)
+    mode        dense (vectors), lexical (BM25) or hybrid (both)
     min_score   the least score of a hit, as it is printed
     per_source  the most hits of one source
     mmr         the trade-off of maximal marginal relevance, 0 (unlike each other) to 1 (like the question)
     rerank      a reranker: the name of an entry point, or module:function
     pool        candidates of each part of hybrid, of MMR and of the reranker; by default ten a hit, at least 100
+    fusion      how hybrid joins them: score (a weighted sum of both scores, each brought to 0 to 1) or rrf
+    dense_weight  of the vectors' score in that sum, 0 to 1; the words' has the rest
     rrf_k       the constant of reciprocal rank fusion
     language    the language of the words that are compared, or none; by default the warehouse's
+    evidence_max_tokens  the budget of the evidence that the hits are for; changes no hit, and is logged with them
 
     Raises ConfigurationError on a value that is none of these.
     """
@@ -50,8 +55,11 @@ class SearchPolicy:
     mmr: float | None = None
     rerank: str | None = None
     pool: int | None = None
+    fusion: str = "score"
+    dense_weight: float = 0.5
     rrf_k: int = RRF_K
     language: str | None = None
+    evidence_max_tokens: int | None = None
 
     def __post_init__(self) -> None:
         self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
@@ -59,7 +67,12 @@ class SearchPolicy:
         self._require(self.per_source is None or is_count(self.per_source), "per_source", "a whole number from 1")
         self._require(self.mmr is None or (_is_number(self.mmr) and 0 <= self.mmr <= 1), "mmr", "a number from 0 to 1")
         self._require(self.rerank is None or isinstance(self.rerank, str), "rerank", "the name of a reranker")
-        self._require(self.pool is None or is_count(self.pool), "pool", "a whole number from 1")
+        for name in ("pool", "evidence_max_tokens"):
+            value = getattr(self, name)
+            self._require(value is None or is_count(value), name, "a whole number from 1")
+        self._require(self.fusion in tuple(FUSIONS), "fusion", f"one of {', '.join(FUSIONS)}")
+        weighs = _is_number(self.dense_weight) and 0 <= self.dense_weight <= 1
+        self._require(weighs, "dense_weight", "a number from 0 to 1")
         self._require(_is_number(self.rrf_k) and self.rrf_k >= 0, "rrf_k", "a number from 0")
         if self.language not in (None, NEUTRAL):
             known = known_languages()
@@ -89,15 +102,20 @@ class SearchPolicy:
         used = {
             "method": self.mode,
             "distance_metric": distance_metric if self.mode != "lexical" else None,
-            "fusion": {"name": "reciprocal_rank_fusion", "k": self.rrf_k} if self.mode == "hybrid" else None,
+            "fusion": self._fusion_json() if self.mode == "hybrid" else None,
             "bm25": _bm25(self.language) if self.mode != "dense" else None,
             "pool": self.pool_size(top_k) if self.has_pool else None,
             "min_score": self.min_score,
             "per_source": self.per_source,
             "mmr": self.mmr,
             "rerank": self.rerank,
+            "evidence_max_tokens": self.evidence_max_tokens,
         }
         return {name: value for name, value in used.items() if value is not None}
+
+    def _fusion_json(self) -> dict[str, Any]:
+        setting: dict[str, Any] = {"k": self.rrf_k} if self.fusion == "rrf" else {"dense_weight": self.dense_weight}
+        return {"name": FUSIONS[self.fusion], **setting}
 
     def asked_json(self, top_k: int) -> dict[str, Any]:
         """The policy as it is asked of any space: without the metric, which is the space's own. `asked_policy_json` of
@@ -119,9 +137,11 @@ class SearchPolicy:
         for name, value in (("bm25", bm25), ("fusion", fusion)):
             if not isinstance(value, dict):
                 raise ConfigurationError(f"search policy: {name} is {value!r}; it must be an object")
-        names = ("min_score", "per_source", "mmr", "rerank", "pool")
+        names = ("min_score", "per_source", "mmr", "rerank", "pool", "evidence_max_tokens")
         return cls(
             mode=given.get("method", "dense"),
+            fusion=next((name for name, logged in FUSIONS.items() if logged == fusion.get("name", logged)), "unknown"),
+            dense_weight=fusion.get("dense_weight", 0.5),
             rrf_k=fusion.get("k", RRF_K),
             language=bm25.get("language", NEUTRAL) if bm25 else None,
             **{name: given.get(name) for name in names},
@@ -129,11 +149,13 @@ class SearchPolicy:
 
 
 DENSE = SearchPolicy()
+# What a search does that names no policy.
+HYBRID = SearchPolicy("hybrid")
 # How evaluations ask: judgments are of sources, so with one hit a source, `top_k` hits are as many sources.
 BY_SOURCE = SearchPolicy(per_source=1)
 
 
 def _bm25(language: str | None) -> dict[str, Any]:
-    from vector.search.lexical import K1, B
+    from vector.search.postings import K1, B
 
     return {"k1": K1, "b": B, **({} if language in (None, NEUTRAL) else {"language": language})}

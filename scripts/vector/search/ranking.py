@@ -24,6 +24,13 @@ def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], k: int = RRF_K) ->
     return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
 
 
+def above_the_mean(score: float, mean: float, greatest: float) -> float:
+    """Where a score is on the line from 0, the mean of all scores or less, to 1, the greatest."""
+    if score >= greatest:
+        return 1.0
+    return max(0.0, (score - mean) / (greatest - mean)) if greatest > mean else 0.0
+
+
 def maximal_marginal_relevance(
     relevance: np.ndarray, vectors: np.ndarray, trade_off: float, count: int
 ) -> list[tuple[int, float]]:

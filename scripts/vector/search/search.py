@@ -18,7 +18,7 @@ from vector.errors import ConfigurationError
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
 from vector.providers.unknown_tokens import MOST_UNKNOWN
 from vector.search.candidates import Asked, Candidate, choose, chunk_details
-from vector.search.policy import DENSE, SearchPolicy, is_count
+from vector.search.policy import HYBRID, SearchPolicy, is_count
 from vector.search.redaction import redacted, redaction_is_set
 from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
@@ -47,7 +47,7 @@ class Question:
 @dataclass(frozen=True)
 class FoundChunk:
     """A hit with what a reader wants to see of it. `rank` counts from 1; a higher `score` is better. `components` are
-    the scores and ranks behind it (docs/search.md)."""
+    the scores and ranks behind it (docs/search.md). `source_ref` and the offsets are those of ChunkDetails."""
 
     rank: int
     score: float
@@ -58,6 +58,9 @@ class FoundChunk:
     source_title: str | None
     content: str
     components: dict[str, float] = field(default_factory=dict)
+    source_ref: dict[str, Any] | None = None
+    start_offset: int | None = None
+    end_offset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,10 @@ class SearchResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON: the query and how it was answered, then `hits`, best first."""
+        return {**self.question_dict(), "hits": [vars(hit) for hit in self.hits]}
+
+    def question_dict(self) -> dict[str, Any]:
+        """The same without the hits."""
         retrieval = self.retrieval
         return {
             "retrieval_id": retrieval.retrieval_id if self.logged else None,
@@ -83,7 +90,6 @@ class SearchResult:
             "policy": retrieval.policy,
             "candidates": retrieval.candidate_count,
             "latency_ms": retrieval.latency_ms,
-            "hits": [vars(hit) for hit in self.hits],
         }
 
 
@@ -102,15 +108,15 @@ def search(
     tags: Iterable[tuple[str, str]] | Mapping[str, str] = (),
     updated_from: date | None = None,
     updated_before: date | None = None,
-    policy: SearchPolicy = DENSE,
+    policy: SearchPolicy = HYBRID,
     redact: bool | None = None,
 ) -> SearchResult:
     """The `top_k` current chunks that answer the question best in the space, best first, ties by chunk id.
 
     Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
     `log` is false, with the run and the evaluation question that it is of, if any. The filters are those of
-    SearchFilters; without a `policy`, chunks rank by their vectors alone. A lexical policy needs no `provider`.
-    Words are compared in the policy's language, or else the warehouse's.
+    SearchFilters; without a `policy`, chunks rank by their vectors and their words. A lexical policy needs no
+    `provider`. Words are compared in the policy's language, or else the warehouse's.
     `redact`: log the question as its hash only; by default what `redaction_is_set` says, and not for an evaluation
     question, which stands in a seed.
 
@@ -167,7 +173,7 @@ def search_question(
     question: Question,
     top_k: int = 10,
     filters: SearchFilters = NO_FILTERS,
-    policy: SearchPolicy = DENSE,
+    policy: SearchPolicy = HYBRID,
     log: bool = True,
     redact: bool = False,
     **of_run: Any,
@@ -235,6 +241,13 @@ def _logged(retrieval: VectorRetrieval, rank: int, hit: Candidate) -> VectorRetr
 def _found(store: VectorStore, hits: Sequence[Candidate]) -> list[FoundChunk]:
     details = chunk_details(store, [hit.chunk_id for hit in hits])
     return [
-        FoundChunk(rank, hit.score, hit.chunk_id, hit.content_sha256, *details[hit.chunk_id], hit.components)
+        FoundChunk(
+            rank,
+            hit.score,
+            hit.chunk_id,
+            hit.content_sha256,
+            components=hit.components,
+            **details[hit.chunk_id]._asdict(),
+        )
         for rank, hit in enumerate(hits, 1)
     ]

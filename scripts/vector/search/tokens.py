@@ -37,13 +37,19 @@ class _Separated(dict):
         return found
 
 
+# Words of which the tokens are kept at most: names, numbers and slips have no end.
+_MOST_FORMS = 2**18
+
+
 class _Forms(dict):
-    """The tokens of each word seen so far: words repeat."""
+    """The tokens of words seen so far: words repeat."""
 
     def __init__(self, language: str):
         self.stem = stemmer(language)
 
     def __missing__(self, word: str) -> tuple[str, ...]:
+        if len(self) >= _MOST_FORMS:
+            self.clear()
         found = self[word] = tuple(self._tokens(word))
         return found
 
@@ -69,7 +75,8 @@ _TABLE = _Separated()
 class Analyzer:
     """Makes tokens of texts and questions of one language; `none` takes words as they are.
 
-    It keeps every word that it saw, with its tokens. Raises ConfigurationError when the stemmer is not installed.
+    It keeps the tokens of words that it saw, of so many at most. Raises ConfigurationError when the stemmer, or the
+    stop words, are not installed.
     """
 
     def __init__(self, language: str = NEUTRAL):

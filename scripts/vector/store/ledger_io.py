@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from vector.contracts.identity import canonical_json, require_storable_text
+from vector.contracts.identity import canonical_json, require_storable_text, utf16_units
 from vector.contracts.json_column import parsed_json
 from vector.contracts.ledgers import Column, Ledger
 from vector.engines.base import Engine, key_match
@@ -83,7 +83,7 @@ def _require_text(ledger: Ledger, column: Column, value: Any) -> None:
         raise InvalidRecord(f"{about}: {value[:40]!r} is no id or digest: it is not ASCII")
     # A character is one or two code units of UTF-16, and most texts are far from the limit.
     if column.length is not None and 2 * len(value) > column.length:
-        units = len(value.encode("utf-16-le")) // 2
+        units = utf16_units(value)
         if units > column.length:
             kind = "characters" if units == len(value) else "characters in UTF-16"
             raise InvalidRecord(f"{about}: has {units} {kind}, the ledger holds {column.length}")
@@ -153,7 +153,9 @@ def existing_rows(engine: Engine, ledger: Ledger, keys: Iterable[tuple]) -> dict
 
 
 def get(engine: Engine, ledger: Ledger, **key: Any) -> Any | None:
-    """The one record with these values, or None."""
+    """The one record with these values, or None: also where one of them is None, which no key is."""
+    if None in key.values():
+        return None
     found = find(engine, ledger, key, limit=1)
     return found[0] if found else None
 

@@ -10,6 +10,7 @@ SaveResult, how many rows it inserted, updated and found unchanged.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,7 @@ from vector.contracts.models import (
     EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
+    Erasure,
     EvaluationInterval,
     SpacePublication,
     VectorChunk,
@@ -36,8 +38,10 @@ from vector.engines import engine_for_connection
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import ledger_io
+from vector.store.aliases import Aliases
 from vector.store.checks import checked_canary, checked_chunk, checked_embedding, checked_retrieval, checked_space
 from vector.store.ledger_io import ConstraintRefusal, SaveResult
+from vector.store.tombstones import refuse_erased
 from vector.store.vector_batch import VectorBatch
 from vector.store.versions import hits_of_versions, keep_versions, require_versions
 
@@ -56,8 +60,12 @@ _RELATIONS = [
 ]  # fmt: skip
 
 
-class VectorStore:
-    """The ledgers of one schema over one connection.
+def _is_for_a_worker(job: VectorJob) -> bool:
+    return not job.by_hand_flag and getattr(job.status, "value", job.status) in ("NEW", "FAILED")
+
+
+class VectorStore(Aliases):
+    """The ledgers of one schema over one connection. The methods of `Aliases` are other names of some of these.
 
     `connection` is an open duckdb, pyodbc or mssql_python connection with no transaction open; `engine` may be given
     instead. Raises ConfigurationError when the connection is of another kind or `dbt build` has not made the schema.
@@ -73,6 +81,12 @@ class VectorStore:
             raise ConfigurationError(
                 f"{self.engine.location}: schema {self.engine.schema} lacks {named}; run `dbt build` first"
             )
+
+    def require_built(self, *names: str) -> None:
+        """Raises ConfigurationError, which names the first, when relations that not everything needs are not there."""
+        missing = self.engine.missing_relations(names)
+        if missing:
+            raise ConfigurationError(f"{missing[0]} is not built; run `dbt build` first")
 
     # Embedding spaces
 
@@ -143,12 +157,22 @@ class VectorStore:
     # Jobs and runs
 
     def save_job(self, job: VectorJob) -> SaveResult:
-        """Adds a job, or changes its state."""
+        """Adds a job, or changes its state. Raises as save_jobs does."""
         return self.save_jobs([job])
 
     def save_jobs(self, jobs: Iterable[VectorJob]) -> SaveResult:
-        """Adds jobs, or changes their state, all or none."""
-        return self._save(ledgers.JOB, jobs)
+        """Adds jobs, or changes their state, all or none.
+
+        Raises InvalidRecord when a worker could make nothing of a new job that is due to one (docs/operations.md).
+        """
+        kept = ledger_io.records_of(ledgers.JOB, jobs)
+        ledger_io.rows_by_key(self.engine, ledgers.JOB, kept)  # raises for what no ledger holds, before it is looked at
+        due = {(job.job_id,): job for job in reversed(kept) if _is_for_a_worker(job)}
+        known = ledger_io.existing_rows(self.engine, ledgers.JOB, due)
+        for key in due.keys() - known.keys():
+            # By name, as the queue finds its handlers: the kinds of job are a wing above this one.
+            importlib.import_module("vector.jobs.handlers").require_doable(self, due[key])
+        return self._save(ledgers.JOB, kept)
 
     def get_job(self, job_id: str) -> VectorJob | None:
         """The job, or None."""
@@ -182,8 +206,14 @@ class VectorStore:
         return self.save_sources([source])
 
     def save_sources(self, sources: Iterable[VectorSourceRegistry]) -> SaveResult:
-        """Adds or changes sources, all or none."""
-        return self._save(ledgers.SOURCE_REGISTRY, sources)
+        """Adds or changes sources, all or none. Raises InvalidRecord for one that was erased, and not let in again."""
+        kept = list(sources)
+
+        def write() -> SaveResult:
+            refuse_erased(self.engine, (source.source_id for source in kept))
+            return ledger_io.save(self.engine, ledgers.SOURCE_REGISTRY, kept)
+
+        return self._write(ledgers.SOURCE_REGISTRY, write)
 
     def get_source(self, source_id: str) -> VectorSourceRegistry | None:
         """The source, or None."""
@@ -200,11 +230,13 @@ class VectorStore:
     def save_chunks(self, chunks: Iterable[VectorChunk]) -> SaveResult:
         """Adds or changes chunks, all or none.
 
-        Raises InvalidRecord when a hash or byte count is not that of the content, or the offsets are none.
+        Raises InvalidRecord when a hash or byte count is not that of the content, the offsets are none, or the source
+        was erased and not let in again.
         """
         kept = [checked_chunk(chunk) for chunk in ledger_io.records_of(ledgers.CHUNK, chunks)]
 
         def write() -> SaveResult:
+            refuse_erased(self.engine, (chunk.source_id for chunk in kept))
             result = ledger_io.save(self.engine, ledgers.CHUNK, kept)
             keep_versions(self.engine, ((chunk.chunk_id, chunk.content_sha256) for chunk in kept))
             return result
@@ -376,6 +408,15 @@ class VectorStore:
     def save_evaluation_intervals(self, intervals: Iterable[EvaluationInterval]) -> SaveResult:
         """Stores how sure the means of evaluations, and their differences, are."""
         return self._save(ledgers.EVALUATION_INTERVAL, intervals)
+
+    def save_erasure(self, erasure: Erasure) -> SaveResult:
+        """Adds an erasure, or changes how far it has come, and whether it is lifted."""
+        return self._save(ledgers.ERASURE, [erasure])
+
+    def list_erasures(self, kind: Any = None) -> list[Erasure]:
+        """Erasures, the oldest first; `kind` is an enum member or its value."""
+        where = {"kind": getattr(kind, "value", kind)}
+        return ledger_io.find(self.engine, ledgers.ERASURE, where, order="created_utc, erasure_id")
 
     def close(self) -> None:
         """Closes the connection."""

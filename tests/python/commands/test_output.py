@@ -18,7 +18,7 @@ from support import PROJECT_DIR, Command, clean_copy, clean_environment, posix_o
 
 from vector import wording
 from vector.cli import main
-from vector.commands import output, shared
+from vector.commands import output
 
 ALL = [chr(point) for point in range(sys.maxunicode + 1)]
 # Format characters that words are spelt with, or that are seen.
@@ -101,7 +101,7 @@ def test_the_log_and_errors_of_a_command_are_a_line_each(capsys):
     logger.propagate = False  # xdist cannot send what pytest would capture of it
     logger.addHandler(handler)
     logger.warning("job %s failed", HOSTILE)
-    shared.say(f"error: {HOSTILE}")
+    output.say(f"error: {HOSTILE}")
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines] == ["WARNING:", "error:"]
 
@@ -177,7 +177,7 @@ def test_search_prints_on_any_stream_what_it_logs(project, encoding):
     assert (text.returncode, text.stderr) == (0, b"")
     shown = text.stdout.decode(encoding)
     assert shown.startswith(QUESTION.encode(encoding, "replace").decode(encoding))
-    assert "compared in" in shown
+    assert "compared by" in shown
     done = script(project, "search", QUESTION, "--json", encoding=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout.decode(encoding))["query"] == QUESTION, "nothing is lost in JSON"
@@ -240,7 +240,7 @@ def test_on_windows_every_command_prints_utf_8_into_a_pipe(project, monkeypatch,
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="cp1252") for _ in range(2))
     with clean_environment(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main([*command, *where])
-        shared.say("error: 日本 \ud800")
+        output.say("error: 日本 \ud800")
     said = err.buffer.getvalue().decode("utf-8")
     assert (code in (0, 1), said.splitlines()[-1]) == (True, "error: 日本 �"), said
     assert "日本" in out.buffer.getvalue().decode("utf-8")

@@ -11,8 +11,8 @@ import sys
 import pytest
 from support import PROJECT_DIR, ScratchProject, clean_copy
 
+from vector.commands.output import say
 from vector.commands.progress import INTERVAL, RATE_WINDOW, ProgressLines, shown_progress
-from vector.commands.shared import say
 from vector.embedding.writer import EmbedSummary
 
 

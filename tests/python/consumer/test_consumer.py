@@ -51,6 +51,7 @@ def test_documents_spaces_and_policies_are_its_own_with_defaults_for_what_they_l
     assert shop.ask("select space_key, normalize_flag, distance_metric, is_active from embedding_space") == [
         ("hash", True, "cosine", True)
     ]
+    assert shop.ask("select distinct query_kind from eval_query_input") == [(None,)]
     assert shop.ask("select overlap, max_chunks_per_source, is_active, method from chunk_policy_input") == [
         (0, 1000, True, None)
     ]

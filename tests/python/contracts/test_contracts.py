@@ -31,6 +31,8 @@ from vector.contracts.models import (
     EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
+    Erasure,
+    ErasureKind,
     EvaluationInterval,
     JobStatus,
     JobType,
@@ -56,6 +58,7 @@ RECORDS = [
     EmbeddingCanary,
     EmbeddingFailure,
     EmbeddingSpace,
+    Erasure,
     EvaluationInterval,
     SpacePublication,
     VectorChunk,
@@ -70,6 +73,7 @@ REQUIRED = {
     EmbeddingCanary: "embedding_space_id canary_index canary_sha256 vector vector_sha256",
     EmbeddingFailure: "embedding_failure_id chunk_id embedding_space_id input_content_sha256 reason error_message",
     EmbeddingSpace: "embedding_space_id provider model_name dimensions",
+    Erasure: "erasure_id kind erasure_reason",
     EvaluationInterval: "evaluation_interval_id evaluation_id baseline_evaluation_id metric query_count estimate"
     " ci_lower ci_upper p_value replicate_count seed",
     SpacePublication: "publication_id publication_number embedding_space_id action published_by",
@@ -86,6 +90,7 @@ OPTIONAL = {
     EmbeddingFailure: "attempt_count run_id created_utc last_failed_utc retry_after_utc unknown_token_share",
     EmbeddingSpace: "model_tag model_digest normalize_flag distance_metric preprocess_policy transform_ref description "
     "is_active created_utc space_key updated_utc price_per_million_tokens",
+    Erasure: "counts salt subject_sha256 cache_epoch created_utc completed_utc lifted_utc lift_reason",
     EvaluationInterval: "created_utc",
     SpacePublication: "previous_space_id evidence note published_utc",
     VectorChunk: "source_id created_utc managed_by retired_utc updated_utc",
@@ -99,7 +104,7 @@ OPTIONAL = {
     "started_utc completed_utc",
     VectorSourceRegistry: "content_sha256 last_indexed_utc chunk_count tags status created_utc updated_utc title "
     "char_count policy_version chunk_capped_flag error_message managed_by source_updated_utc retired_utc "
-    "blank_char_count",
+    "blank_char_count extracted_sha256 extraction_error",
 }
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -142,7 +147,11 @@ def records_of(cls):
 
 def required_values(cls):
     """One plausible value for each required field."""
-    members = {JobType: JobType.EMBED_CHUNKS, PublicationAction: PublicationAction.PUBLISH}
+    members = {
+        JobType: JobType.EMBED_CHUNKS,
+        PublicationAction: PublicationAction.PUBLISH,
+        ErasureKind: ErasureKind.SOURCE,
+    }
     plain = {str: "x", int: 3, float: 0.5, list[float]: [0.5], **members}
     names = REQUIRED[cls].split()
     return {f.name: plain.get(f.type, {"k": "v"}) for f in dataclasses.fields(cls) if f.name in names}
@@ -429,10 +438,12 @@ def test_enums_are_plain_with_the_agreed_values():
     assert [each.value for each in RunStatus] == ["RUNNING", "SUCCEEDED", "FAILED"]
     assert {each.name: each.value for each in SourceStatus} == {
         "INDEXED": "indexed",
+        "REGISTERED": "registered",
         "PENDING": "pending",
         "ERROR": "error",
     }
     assert [each.value for each in PublicationAction] == ["publish", "rollback", "retire"]
+    assert [each.value for each in ErasureKind] == ["source", "query", "pruning"]
     assert not any(issubclass(each, str) for each in (JobType, JobStatus, RunStatus, SourceStatus))
 
 
@@ -458,6 +469,7 @@ NOT_NONE = {
     EmbeddingCanary: {},
     EmbeddingFailure: {"attempt_count": 1},
     EmbeddingSpace: {"normalize_flag": True, "distance_metric": "cosine", "is_active": True},
+    Erasure: {"counts": {}, "cache_epoch": 0},
     EvaluationInterval: {},
     SpacePublication: {},
     VectorChunk: {"managed_by": "python"},
@@ -472,6 +484,7 @@ SET_TO_NOW = {
     EmbeddingCanary: {"created_utc"},
     EmbeddingFailure: {"created_utc", "last_failed_utc"},
     EmbeddingSpace: {"created_utc"},
+    Erasure: {"created_utc"},
     EvaluationInterval: {"created_utc"},
     SpacePublication: {"published_utc"},
     VectorChunk: {"created_utc"},

@@ -26,6 +26,7 @@ STEPS = {
 def test_a_signal_while_a_database_is_opened(step, tmp_path, monkeypatch):
     path = tmp_path / "warehouse.duckdb"
     duckdb.connect(str(path)).close()
+    (tmp_path / "dbt_project.yml").write_text("name: a_project\n", encoding="utf-8")
     module, name, settings = STEPS[step]
     monkeypatch.setattr(module, name, interrupted)
     profile = {"type": "duckdb", "path": str(path), "schema": "vector", **settings}

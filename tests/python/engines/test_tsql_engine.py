@@ -266,17 +266,19 @@ def test_an_error_while_rows_are_staged_is_rolled_back_and_the_next_transaction_
     server.answers.insert(0, (r"^insert into \[vector\]\.\[job\]", [refused]))
     store = VectorStore(engine=engine)
     with pytest.raises(InvalidRecord):
-        store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}))
+        store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True))
     assert (connection.in_transaction, connection.doomed) == (False, False)
     server.answers.pop(0)
-    assert store.save_job(VectorJob.create_new("EMBED_CHUNKS", {})).inserted == 1
+    assert store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True)).inserted == 1
 
 
 @pytest.mark.parametrize("nocount", [False, True])
 def test_rows_are_counted_whatever_nocount_is(engine, connection, nocount):
     connection.nocount = nocount
     assert engine.execute("update [vector].[chunk] set managed_by = ?", ["dbt"]) == 1
-    assert VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {})).inserted == 1
+    assert (
+        VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True)).inserted == 1
+    )
     assert connection.nocount is nocount
 
 
@@ -371,7 +373,7 @@ def test_what_a_constraint_refuses_is_an_invalid_record(engine, connection, serv
     refused = pyodbc.IntegrityError("23000", "[23000] Violation of PRIMARY KEY constraint 'pk_job'. (2627)")
     server.answers.insert(0, (r"^insert into \[vector\]\.\[job\]", [refused]))
     with pytest.raises(InvalidRecord, match="^job: Violation of PRIMARY KEY constraint 'pk_job'.$"):
-        VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {}))
+        VectorStore(engine=engine).save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True))
     assert [call["call"] for call in connection.calls].count("rollback") == 1
 
 
@@ -392,7 +394,7 @@ def test_vectors_are_verified_as_they_are_stored(engine, connection, server):
 def test_the_database_is_named_by_server_and_database(engine, server):
     server.answers[:0] = [(r"serverproperty", [("server", "warehouse")]), (r"from sys\.objects", [])]
     with pytest.raises(
-        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 15 more; run `dbt build`"
+        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 16 more; run `dbt build`"
     ):
         VectorStore(engine=engine)
 
@@ -403,7 +405,7 @@ def test_the_database_is_named_by_server_and_database(engine, server):
 def test_values_are_parameters_and_never_part_of_a_statement(engine, connection, server):
     server.answers.insert(0, (r"as json_row\) as staged left join", []))
     store = VectorStore(engine=engine)
-    job = VectorJob.create_new("EMBED_CHUNKS", {"note": HOSTILE})
+    job = VectorJob.create_new("EMBED_CHUNKS", {"note": HOSTILE}, by_hand_flag=True)
     store.save_job(job)
     store.list_chunks(source_id=HOSTILE, limit=3)
     sent = [call for call in connection.calls if "sql" in call]
@@ -433,7 +435,7 @@ def test_what_the_commands_list_is_read_in_words_of_both_engines(engine, connect
 def test_a_save_is_one_guarded_insert_in_one_transaction(engine, connection):
     store = VectorStore(engine=engine)
     connection.calls.clear()
-    store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}))
+    store.save_job(VectorJob.create_new("EMBED_CHUNKS", {}, by_hand_flag=True))
     calls = [call.get("sql", call["call"]) for call in connection.calls]
     (insert,) = [sql for sql in calls if sql.startswith("insert into [vector].[job]")]
     assert re.search(rf"select .* from {STAGED} as staged where not exists \(select 1 from", insert)
@@ -497,11 +499,11 @@ def test_a_search_filters_on_the_server_by_parameters(engine, connection, server
         (r"select searched\.chunk_id from \[vector\]\.\[chunk\]", [("c1",), ("c2",)]),
         (r"searched\.vector", [("c1", "h1", "[1,0]"), ("c2", "h2", "[0,1]")]),
     ]
-    hits, compared = engine.search(
+    hits, compared, mean = engine.search(
         SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, SearchFilters(("page", HOSTILE), ("page:1",)))
     )
     assert [hit.chunk_id for hit in hits] == ["c2"]
-    assert compared == 2
+    assert (compared, mean) == (2, 0.5)
     (filtered,) = [call for call in connection.calls if "from [vector].[chunk] as searched" in call.get("sql", "")]
     assert filtered["sql"].endswith(
         "where searched.retired_utc is null and searched.source_type in (?, ?) and searched.source_id in (?)"
@@ -521,7 +523,7 @@ def test_tags_and_dates_of_a_source_are_conditions_of_the_server(engine, connect
         updated_from=datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2))),
         updated_before=datetime(2026, 2, 1),
     )
-    hits, _ = engine.search(SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, filters))
+    hits, *_ = engine.search(SearchRequest(SPACE, np.asarray([0, 1], np.float32), "cosine", 1, filters))
     assert [hit.chunk_id for hit in hits] == ["c1"]
     (filtered,) = [call for call in connection.calls if "source.tags_json" in call.get("sql", "")]
     assert "searched.source_id in (select source.source_id from [vector].[source_registry]" in filtered["sql"]
@@ -537,11 +539,26 @@ def test_tags_and_dates_of_a_source_are_conditions_of_the_server(engine, connect
 
 
 def test_the_fingerprint_of_the_current_chunks_reads_no_text(engine, connection, server):
-    server.answers[:0] = [(r"count_big", [(7, -12)])]
+    server.answers[:0] = [(r"count_big", [("7--12",)])]
     assert engine.current_fingerprint(SPACE) == "7--12"
     (asked,) = [call for call in connection.calls if "count_big" in call.get("sql", "")]
     assert asked["parameters"] == [SPACE]
     assert "content," not in asked["sql"]
+
+
+@pytest.mark.parametrize(
+    ("next_version", "token"),
+    [(2002, "2001-7-9-2026"), (2001, None), (1990, None), (2003, None)],
+    ids=["none is open", "one is open", "an old one is open", "one was written meanwhile"],
+)
+def test_the_last_row_version_tells_of_writes_while_none_is_open(engine, server, next_version, token):
+    server.answers[:0] = [(r"from sys\.columns", [(2,)]), (r"@@dbts", [(next_version, 2001, 7, 9, "2026")])]
+    assert engine.change_token() == token
+
+
+def test_without_row_versions_there_is_no_token(engine, server):
+    server.answers[:0] = [(r"from sys\.columns", [(0,)])]
+    assert engine.change_token() is None
 
 
 def test_a_lost_connection_is_opened_anew_with_its_temporary_tables(server, connection, monkeypatch):

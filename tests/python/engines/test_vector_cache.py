@@ -170,10 +170,10 @@ def test_best_equals_sorting_everything(metric):
     scores = similarity(cached.matrix, query, metric)
     whole = sorted(range(50), key=lambda i: (-scores[i], cached.chunk_ids[i]))
     for top_k in (1, 7, 50, 60):
-        hits, compared = cached.best(query, metric, top_k)
+        hits, compared, mean = cached.best(query, metric, top_k)
         assert [hit.chunk_id for hit in hits] == [cached.chunk_ids[i] for i in whole[:top_k]]
-        assert compared == 50
-    hits, compared = cached.best(query, metric, 50, only=["03", "04", "not there"])
+        assert (compared, mean) == (50, pytest.approx(scores.mean()))
+    hits, compared, _ = cached.best(query, metric, 50, only=["03", "04", "not there"])
     assert {hit.chunk_id for hit in hits} == {"03", "04"}
     assert compared == 2
 

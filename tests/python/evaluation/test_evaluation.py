@@ -6,7 +6,7 @@ import ir_measures
 import numpy as np
 import pytest
 from documents import examples
-from evaluation import EXACT, METRICS, named, open_warehouse, scored
+from evaluation import EXACT, METRICS, ask_few, named, open_warehouse, scored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import RR, P, R, nDCG
@@ -202,6 +202,7 @@ def demo(kept_project, tmp_path_factory):
     """The demo's questions, asked twice in one space and once in another, and answered at random."""
     with open_warehouse(kept_project, tmp_path_factory.mktemp("demo"), ("minilm", "minilm-32")) as opened:
         random, pool = np.random.default_rng(3), sorted(opened.sources)
+        ask_few(opened.connection)
         queries = [query for (query,) in opened.rows("select query_id from eval_query")]
         for space, day in ((0, 0), (0, 1), (1, 1)):
             opened.evaluate(space, {query: random.permutation(pool)[:100].tolist() for query in queries}, day=day)

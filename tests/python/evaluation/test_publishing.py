@@ -46,7 +46,7 @@ def judged(project: ScratchProject) -> ScratchProject:
                     any_value(content) as content
                 from chunk where source_type = 'page' and retired_utc is null
                 group by source_id order by source_id limit {QUESTIONS};
-            insert into eval_query select query_id, content, 'tiny' from asked;
+            insert into eval_query (query_id, query_text, query_set) select query_id, content, 'tiny' from asked;
             insert into eval_judgment select query_id, source_id, 3 from asked;
             insert into publish_threshold values ('tiny', 'dense', 'nDCG@10', 0.9, 0.02)
         """)

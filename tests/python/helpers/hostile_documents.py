@@ -7,6 +7,10 @@ def _html(text):
     return {"from": {"text": text}, "format": "html"}
 
 
+def _article(text):
+    return {"from": {"text": text}, "format": "article"}
+
+
 def _wikitext(text):
     return {"from": {"text": text}, "format": "wikitext"}
 
@@ -48,6 +52,11 @@ DOCUMENTS = {
     "html doctype": _html(
         '<!DOCTYPE a [<!ENTITY a "' + "b" * 9999 + '">' + "<!ENTITY c '&a;&a;&a;'>" * 999 + "]><p>&c;&a;"
     ),
+    "article deep": _article("<div>" * 300_000 + "a"),
+    "article nested wikis": _article("<div class=mw-parser-output>" * 3000 + "a"),
+    "article empty items": _article(json.dumps({"parse": {"text": "<ul><li>" * 200 + "<nav>a</nav>" * 40_000}})),
+    "article headings": _article(json.dumps({"parse": {"text": "<h2>a</h2>" * 200_000 + "b"}})),
+    "article inline": _article("<p>a <code>b</code></p>" * 100_000),
     "wikitext open links": _wikitext('<a href="' * 20_000),
     "wikitext urls": _wikitext("[http://a " * 20_000),
     "wikitext tables": _wikitext("{|\n|a\n" * 20_000),

@@ -30,7 +30,7 @@ class StandInContext:
 
 def context_of(store, job_type, input_json, stop_after=None):
     """A context over a saved job and run."""
-    job = VectorJob.create_new(JobType(job_type), input_json)
+    job = VectorJob.create_new(JobType(job_type), input_json, by_hand_flag=True)
     store.save_job(job)
     run = VectorRun.create_new(job.job_id, "test:1")
     store.save_run(run)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import lxml.html
 import numpy as np
-from evaluation import DAY, Warehouse, open_warehouse
+from evaluation import DAY, Warehouse, ask_few, open_warehouse
 from support import ScratchProject
 
 from vector.chunking import Chunker, ChunkingPolicy
@@ -69,6 +69,7 @@ def _publish(opened: Warehouse, retired: EmbeddingSpace) -> None:
 
 def _evaluate(opened: Warehouse) -> None:
     random, pool = np.random.default_rng(3), sorted(opened.sources)
+    ask_few(opened.connection)
     opened.connection.execute("update eval_query set query_text = ? where query_id = 'q01'", [HOSTILE])
     queries = [query for (query,) in opened.rows("select query_id from eval_query order by query_id")]
     for space, day, asked in ((0, 0, queries), (0, 1, queries), (1, 1, queries[:-1])):
@@ -86,7 +87,12 @@ def _queue(opened: Warehouse) -> None:
     for i, (status, error) in enumerate(ends):
         done = DAY + timedelta(hours=i) if status in (JobStatus.SUCCEEDED, JobStatus.DEADLETTER) else None
         job = VectorJob.create_new(
-            JobType.EMBED_CHUNKS, {}, status=status, last_error=error, attempt_count=2, completed_utc=done
+            JobType.EMBED_CHUNKS,
+            {"space_key": opened.store.list_embedding_spaces()[0].space_key},
+            status=status,
+            last_error=error,
+            attempt_count=2,
+            completed_utc=done,
         )
         opened.store.save_job(job)
         run = VectorRun.create_new(

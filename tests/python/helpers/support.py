@@ -24,7 +24,7 @@ from vector.store import VectorStore
 PROJECT_DIR = Path(__file__).resolve().parents[3]
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
-    "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval",
+    "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval", "erasure",
 )  # fmt: skip
 
 HASH_SPACE = {

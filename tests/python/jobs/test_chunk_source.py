@@ -30,7 +30,10 @@ from vector.store import VectorStore
 
 # When a row was written, which alone may differ between the two paths.
 TIMES = ("created_utc", "updated_utc", "last_indexed_utc", "row_version")
-POLICY = "insert into chunk_policy values ('{version}', '{type}', {size}, {overlap}, {cap}, true, '', '{method}', null)"
+POLICY = (
+    "insert into chunk_policy (policy_version, source_type, chunk_size, overlap, max_chunks_per_source, is_active,"
+    " description, method) values ('{version}', '{type}', {size}, {overlap}, {cap}, true, '', '{method}')"
+)
 
 
 def chunk(store, source_id, origin, **given):
@@ -70,7 +73,7 @@ def registering(built_project):
     return Warehouse(
         built_project,
         models=["document", "document_registration", "chunk_window"],
-        inputs=["document_input", "chunk_policy_input"],
+        inputs=["document_input", "chunk_policy_input", "erasure"],
     )
 
 

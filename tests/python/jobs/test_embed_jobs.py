@@ -121,7 +121,7 @@ def test_a_space_that_cannot_be_filled_is_named(store, handler):
     ("handler", "given", "message"),
     [
         (embed_chunks, {}, "'space_key' is a required property"),
-        (embed_chunks, {"space_key": "s", "chunk_ids": ["a"]}, "key chunk_ids.0: .* give chunk ids of 64 hexadecimal"),
+        (embed_chunks, {"space_key": "s", "chunk_ids": ["a" * 65]}, "key chunk_ids.0: .* give chunk ids of 1 to 64"),
         (embed_chunks, {"space_key": "s", "chunk_ids": []}, "key chunk_ids"),
         (embed_chunks, {"space_key": "s", "chunk_ids": ["0" * 64], "source_ids": ["p"]}, "are both given"),
         (embed_chunks, {"space_key": "s", "limit": 0}, "key limit: 0 is less than the minimum"),

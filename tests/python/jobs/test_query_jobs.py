@@ -4,16 +4,21 @@ import sys
 from collections import defaultdict
 from types import SimpleNamespace
 
+import hypothesis
 import ir_measures
 import pytest
+from evaluation import ask_few
+from hypothesis import strategies as st
 from ir_measures import RR, P, Qrel, R, ScoredDoc, nDCG
 from job_support import context_of, run_job
+from scipy import stats
 
 from vector.contracts.models import JobStatus
 from vector.embedding import embed_space
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.evaluation.evaluate import evaluate
 from vector.evaluation.intervals import scores_of
+from vector.evaluation.no_answer import auroc
 from vector.jobs.active_jobs import is_permanent
 from vector.jobs.handlers import drift as drift_test
 from vector.jobs.handlers import retrieve as retrieve_test
@@ -31,7 +36,8 @@ def answerable(store):
         "select content, source_id from chunk where source_id = 'page:apollo' order by chunk_id limit 1"
     )[0]
     store.engine.execute(
-        "insert into eval_query values ('t1', ?, 'tiny'), ('t2', 'a question', 'tiny'), ('t3', 'unjudged', 'tiny')",
+        "insert into eval_query (query_id, query_text, query_set)"
+        " values ('t1', ?, 'tiny'), ('t2', 'a question', 'tiny'), ('t3', 'unjudged', 'tiny')",
         [text],
     )
     store.engine.execute(
@@ -72,12 +78,16 @@ def logged(store, run_id, space_key="hash"):
 
 @pytest.mark.parametrize("per_source", [1, None])
 def test_the_stored_metrics_are_those_of_the_logged_searches(store, per_source):
+    ask_few(store.engine)
+    store.engine.execute("update eval_judgment set relevance = 0 where query_id = 'q36'")
     given = {"space_key": "hash", "query_set": "demo", "per_source": per_source}
     context = context_of(store, "RETRIEVE_TEST", retrieve_test.validate(given))
     metrics = retrieve_test.run(context)
 
     found = logged(store, context.run.run_id)
-    judged = store.engine.query("select query_id, source_id, relevance from eval_judgment")
+    asked = store.engine.query("select query_id, source_id, relevance from eval_judgment")
+    answered = {query_id for query_id, _, relevance in asked if relevance > 0}
+    judged = [row for row in asked if row[0] in answered]
     qrels = [Qrel(query_id, source_id, relevance) for query_id, source_id, relevance in judged]
     run = [
         ScoredDoc(query_id, source_id, -float(hits.index(source_id)))
@@ -93,14 +103,16 @@ def test_the_stored_metrics_are_those_of_the_logged_searches(store, per_source):
     scores = scores_of(store.engine, evaluation_id)
     for each in ir_measures.iter_calc(names.values(), qrels, run):
         assert scores[str(each.measure)][each.query_id] == pytest.approx(each.value)
-    assert metrics["query_count"] == len({row[0] for row in judged}) == len(found) == len(scores["RR"])
+    assert metrics["query_count"] == len(answered) == len(scores["RR"])
+    assert metrics["queries_without_answer"] == len({row[0] for row in asked} - answered) == 1
+    assert set(found) == {row[0] for row in asked}
     stored = store.engine.query("select metric, estimate, ci_lower <= estimate, ci_upper >= estimate"
                                 " from evaluation_interval where evaluation_id = ?", [evaluation_id])  # fmt: skip
     assert sorted(stored) == [(name, pytest.approx(mean), True, True) for name, mean in sorted(metrics["mean"].items())]
     of_several_chunks = [len(set(hits)) < len(hits) for hits in found.values()]
     assert any(of_several_chunks) is (per_source is None), "some source is found by several chunks, where it may be"
     assert metrics["mean"]["R@100"] > 0
-    assert len(context.heartbeats) == metrics["query_count"]
+    assert len(context.heartbeats) == len(found)
 
 
 def test_a_small_set_by_hand(store, answerable):
@@ -113,6 +125,41 @@ def test_a_small_set_by_hand(store, answerable):
     assert filtered["mean"]["RR"] == 0.0
     logged_filters = {each.filters["source_type"][0] for each in store.list_retrievals(limit=2)}
     assert logged_filters == {"event"}
+    assert metrics["best_score"] is None, "no question was judged to have no answer"
+
+
+def test_questions_without_an_answer_are_asked_and_in_no_mean(store, answerable):
+    """t3 was judged to have no answer, t4 is not judged at all."""
+    store.engine.execute("insert into eval_query (query_id, query_text, query_set) values ('t4', 'unseen', 'tiny')")
+    before = retrieve(store, query_set="tiny")
+    store.engine.execute("insert into eval_judgment values ('t3', 'page:apollo', 0)")
+    metrics = retrieve(store, query_set="tiny")
+    assert metrics["mean"] == before["mean"]
+    counts = [metrics[f"quer{name}"] for name in ("y_count", "ies_without_answer", "ies_without_judgments")]
+    assert counts == [2, 1, 1]
+    (best,) = store.engine.query(
+        "select max(score) filter (eval_query_id = 't1'), max(score) filter (eval_query_id = 't2'),"
+        " max(score) filter (eval_query_id = 't3') from retrieval join retrieval_hit using (retrieval_id)"
+        " where run_id = (select max_by(run_id, created_utc) from retrieval)"
+    )
+    assert metrics["best_score"]["with_answer"] == pytest.approx((best[0] + best[1]) / 2)
+    assert metrics["best_score"]["without_answer"] == pytest.approx(best[2])
+    assert metrics["best_score"]["auroc"] == sum(score > best[2] for score in best[:2]) / 2
+    ((asked, left_out),) = store.engine.query(
+        "select query_count, unjudged_query_count from evaluation order by evaluated_utc desc limit 1"
+    )
+    assert (asked, left_out) == (3, 1)
+
+    none_found = retrieve(store, query_set="tiny", min_score=0.999)["best_score"]
+    assert none_found == {"with_answer": pytest.approx(1.0), "without_answer": None, "auroc": 0.75}
+
+
+@hypothesis.given(st.lists(st.integers(0, 9), min_size=1), st.lists(st.integers(0, 9), min_size=1))
+def test_auroc_is_that_of_scipy(higher, lower):
+    expected = stats.mannwhitneyu(higher, lower).statistic / (len(higher) * len(lower))
+    assert auroc(higher, lower) == pytest.approx(expected)
+    assert auroc(lower, higher) == pytest.approx(1 - expected)
+    assert auroc([], lower) is auroc(higher, []) is None
 
 
 @pytest.mark.parametrize(
@@ -173,7 +220,9 @@ def test_what_is_missing_is_named(store, answerable):
 )  # fmt: skip
 def test_an_input_that_names_nothing_is_tried_once(store, job_type, given):
     """What is misspelled is so at every attempt. A seed that is not built yet may be the next time."""
-    store.engine.execute("insert into eval_query values ('u1', 'a question', 'unjudged')")
+    store.engine.execute(
+        "insert into eval_query (query_id, query_text, query_set) values ('u1', 'a question', 'unjudged')"
+    )
     queue = JobQueue(store, "the test")
     job = queue.enqueue(job_type, given)
     worker = Worker(lambda: VectorStore(engine=store.engine.another()), WorkerOptions("worker-1"))
@@ -217,6 +266,7 @@ def test_overlap_by_hand():
 
 
 def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
+    ask_few(store.engine)
     runs = []
     for query_set in ("tiny", "tiny", "demo"):
         given = retrieve_test.validate({"space_key": "hash", "query_set": query_set, "top_k": 20})
@@ -322,6 +372,7 @@ def test_a_run_that_asked_in_several_ways_is_no_answer(store, answerable):
 
 def test_the_log_passes_dbts_tests(project):
     with project.store() as store:
+        ask_few(store.engine)
         retrieve(store, query_set="demo", top_k=5)
     done = project.test("--select", "retrieval", "retrieval_hit", "retrieval_hit_is_of_its_own_space")
     assert done.success, done.output

@@ -108,7 +108,7 @@ def test_the_wheel_works_in_a_project_without_this_repository(installed, project
     (consumer / "profiles.yml").write_text(yaml.safe_dump({"shop": profile}), encoding="utf-8")
     (consumer / "dbt_project.yml").write_text("name: shop\nprofile: shop\n", encoding="utf-8")
     found = run(vector, "search", "Which moon has geysers?", "--no-log", cwd=consumer, env=environment)
-    assert "vectors compared" in found
+    assert "chunks compared by vectors and words" in found
     assert "nothing found" not in found
     run(vector, "report", "--out", "report.html", cwd=consumer, env=environment)
     page = (consumer / "report.html").read_text(encoding="utf-8")

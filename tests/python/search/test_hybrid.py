@@ -1,25 +1,27 @@
 """Lexical and hybrid search, diversity and rerankers: each against its definition, written down again here."""
 
 import json
-import math
 import sys
 from collections import Counter
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vector.contracts.models import compute_content_hash
 from vector.errors import ConfigurationError
 from vector.providers import open_provider
 from vector.providers.hash import HashProvider
-from vector.search.language import known_languages, search_language, stop_words
-from vector.search.lexical import INDEXES, K1, B, LexicalIndexes, build_index, indexes_of
+from vector.search.language import known_languages, stop_words
 from vector.search.policy import SearchPolicy
-from vector.search.ranking import first_of_each, maximal_marginal_relevance, reciprocal_rank_fusion, scaled
+from vector.search.ranking import (
+    above_the_mean,
+    first_of_each,
+    maximal_marginal_relevance,
+    reciprocal_rank_fusion,
+    scaled,
+)
+from vector.search.replay import replay
 from vector.search.search import Question, embed_question, search, search_question
 from vector.search.tokens import Analyzer
 
@@ -40,6 +42,17 @@ def test_fusion_is_the_sum_of_reciprocal_ranks(rankings, k):
     fused = reciprocal_rank_fusion(rankings, k)
     assert fused == pytest.approx(expected)
     assert list(fused) == sorted(fused, key=lambda each: (-fused[each], each))
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9))
+def test_what_is_above_the_mean_keeps_its_order_between_0_and_1(scores):
+    mean = float(np.mean(scores))
+    found = [above_the_mean(score, mean, max(scores)) for score in scores]
+    assert max(found) == 1
+    assert all(0 <= value <= 1 for value in found)
+    assert all(value == 0 for score, value in zip(scores, found, strict=True) if score <= mean and score < max(scores))
+    in_order = [value for _, value in sorted(zip(scores, found, strict=True))]
+    assert in_order == sorted(found)
 
 
 def mmr_by_definition(relevance, vectors, trade_off, count):
@@ -178,133 +191,6 @@ def test_languages_are_the_stemmers_and_most_have_stop_words():
         SearchPolicy("lexical", language="klingon")
 
 
-def bm25_by_definition(texts, query):
-    """Lucene's BM25 of each text."""
-    documents = [Counter(tokenise(text)) for text in texts]
-    mean = sum(sum(document.values()) for document in documents) / len(documents)
-    scores = []
-    for document in documents:
-        score = 0.0
-        for word in tokenise(query):
-            having = sum(word in other for other in documents)
-            frequency = document[word]
-            if frequency:
-                idf = math.log(1 + (len(documents) - having + 0.5) / (having + 0.5))
-                length = 1 - B + B * sum(document.values()) / mean
-                score += idf * frequency / (frequency + K1 * length)
-        scores.append(score)
-    return scores
-
-
-WORDS = st.lists(st.sampled_from("moon orbit 木星 dust élan ring".split()), min_size=1, max_size=8).map(" ".join)
-
-
-@given(st.lists(WORDS, min_size=1, max_size=7), WORDS)
-@settings(max_examples=60, deadline=None)
-def test_the_index_gives_the_bm25_of_its_definition(texts, query):
-    index = build_index("x", [(f"{n:064x}", "h", text) for n, text in enumerate(texts)])
-    hits, compared = index.best(query, 100)
-    expected = {f"{n:064x}": score for n, score in enumerate(bm25_by_definition(texts, query)) if score > 0}
-    assert compared == len(texts)
-    assert {hit.chunk_id: hit.score for hit in hits} == pytest.approx(expected, rel=1e-4)
-    assert hits == sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
-    only = [f"{n:064x}" for n in range(0, len(texts), 2)]
-    assert index.best(query, 100, only) == ([hit for hit in hits if hit.chunk_id in only], len(only))
-    assert index.best(query, 2)[0] == hits[:2]
-
-
-def test_texts_without_a_word_have_an_index_too():
-    for texts in ([], [("1" * 64, "h", "..."), ("2" * 64, "h", "")]):
-        assert build_index("x", texts).best("moon", 5) == ([], len(texts))
-    assert build_index("x", [("1" * 64, "h", "moon")]).best("... 木星", 5) == ([], 1)
-
-
-# The index of a space
-
-
-@pytest.fixture
-def reads(store, monkeypatch):
-    """The selects that were streamed: an index that is built reads the texts so."""
-    found = []
-    stream = store.engine.stream
-    monkeypatch.setattr(store.engine, "stream", lambda *arguments: found.append(arguments[0]) or stream(*arguments))
-    return found
-
-
-@pytest.fixture
-def lexical(store, space):
-    """Ids of the hits of a lexical search."""
-
-    def found(text, **options):
-        policy = SearchPolicy("lexical")
-        return [
-            hit.chunk_id for hit in search(store, space, None, text, 1000, policy=policy, log=False, **options).hits
-        ]
-
-    return found
-
-
-def changed_text(chunk, text):
-    return replace(chunk, content=text, content_sha256=compute_content_hash(text), byte_count=len(text.encode()))
-
-
-def test_the_index_is_built_once_and_again_when_a_chunk_changes(store, space, reads, lexical):
-    first = lexical(QUESTION)
-    assert first
-    assert lexical(QUESTION) == first
-    assert len(reads) == 1
-
-    chunk = store.get_chunk(first[0])
-    assert chunk.chunk_id in lexical(chunk.content)
-    store.save_chunk(replace(chunk, retired_utc=datetime.now(UTC)))
-    assert chunk.chunk_id not in lexical(chunk.content)
-    assert len(reads) == 2
-    # A new text has no vector yet: the space does not find it, by words or by vectors.
-    store.save_chunk(changed_text(replace(chunk, retired_utc=None), "zyzzyva"))
-    assert lexical("zyzzyva") == []
-    store.save_chunk(chunk)
-    assert lexical(QUESTION) == first
-
-
-def test_the_index_is_kept_in_files_for_the_next_process(store, space, reads, lexical, tmp_path):
-    expected = lexical(QUESTION)
-    reads.clear()
-    for _ in range(2):
-        INDEXES[store] = LexicalIndexes(tmp_path)
-        assert lexical(QUESTION) == expected
-    assert len(reads) == 1
-    (kept,) = (tmp_path / "lexical").iterdir()
-    assert sys.platform == "win32" or kept.stat().st_mode & 0o077 == 0
-
-    # A damaged one is built again, and an old one goes.
-    (kept / "chunks.npz").write_bytes(b"damaged")
-    INDEXES[store] = LexicalIndexes(tmp_path)
-    assert lexical(QUESTION) == expected
-    assert len(reads) == 2
-    store.save_chunk(replace(store.get_chunk(expected[0]), retired_utc=datetime.now(UTC)))
-    assert expected[0] not in lexical(QUESTION)
-    (now,) = (tmp_path / "lexical").iterdir()
-    assert now.name != kept.name
-
-
-def test_without_a_place_for_the_files_the_index_is_in_memory(store, space, reads, lexical, tmp_path, caplog):
-    """As with a full disk, or a home that cannot be written."""
-    expected = lexical(QUESTION)
-    (tmp_path / "file").touch()
-    INDEXES[store] = LexicalIndexes(tmp_path / "file")
-    assert lexical(QUESTION) == expected
-    assert "VECTOR_CACHE_DIR" in caplog.text
-
-
-def test_a_text_that_changes_under_the_index_is_not_found(store, space, lexical, monkeypatch):
-    """As if another session wrote between the fingerprint and the hits."""
-    first = lexical(QUESTION)
-    index = indexes_of(store).current(store.engine, space.embedding_space_id, "english")
-    store.save_chunk(replace(store.get_chunk(first[0]), retired_utc=datetime.now(UTC)))
-    monkeypatch.setattr(indexes_of(store), "current", lambda *arguments: index)
-    assert lexical(QUESTION) == first[1:]
-
-
 # The language
 
 
@@ -341,22 +227,6 @@ def test_the_warehouse_has_a_language_and_a_search_may_name_another(project):
     assert "search_language in dbt_project.yml is 'klingon'" in refused.stderr
 
 
-def test_languages_have_indexes_of_their_own(store, space, reads, tmp_path):
-    def found(language):
-        policy = SearchPolicy("lexical", language=language)
-        return [hit.chunk_id for hit in search(store, space, None, "plumes", 1000, policy=policy, log=False).hits]
-
-    INDEXES[store] = LexicalIndexes(tmp_path)
-    assert search_language(store.engine) == "english"
-    expected = {language: found(language) for language in ("english", "none", "german")}
-    assert len(reads) == 3
-    assert found(None) == expected["english"] != expected["none"]
-    assert len(list((tmp_path / "lexical").iterdir())) == 3
-    INDEXES[store] = LexicalIndexes(tmp_path)
-    assert {language: found(language) for language in expected} == expected
-    assert len(reads) == 3
-
-
 # Modes
 
 
@@ -368,10 +238,55 @@ def ask(store, space):
     return asked
 
 
-def test_hybrid_is_the_fusion_of_its_parts(ask, store):
-    dense, lexical = ask(mode="dense", top_k=100), ask(mode="lexical", top_k=100)
-    hybrid = ask(mode="hybrid", top_k=300, pool=100)
-    assert lexical.hits
+def test_hybrid_is_the_weighted_sum_of_both_scores(ask, store):
+    everything = 1000
+    dense, lexical = ask(mode="dense", top_k=everything), ask(mode="lexical", top_k=everything)
+    hybrid = ask(mode="hybrid", top_k=everything, dense_weight=0.25)
+    assert hybrid.retrieval.policy == {
+        "method": "hybrid", "distance_metric": "cosine", "fusion": {"name": "score_fusion", "dense_weight": 0.25},
+        "bm25": {"k1": 1.5, "b": 0.75, "language": "english"}, "pool": 10 * everything,
+    }  # fmt: skip
+    of_words = {hit.chunk_id: hit.score for hit in lexical.hits}
+    of_vectors = {hit.chunk_id: hit.score for hit in dense.hits}
+    assert len(of_words) < len(of_vectors) < everything
+    mean, top, greatest = np.mean(list(of_vectors.values())), max(of_vectors.values()), max(of_words.values())
+    expected = {
+        each: 0.25 * max(0, (score - mean) / (top - mean)) + 0.75 * of_words.get(each, 0) / greatest
+        for each, score in of_vectors.items()
+    }
+    assert {hit.chunk_id: hit.score for hit in hybrid.hits} == pytest.approx(expected, abs=1e-6)
+    assert hybrid.hits == sorted(hybrid.hits, key=lambda hit: (-hit.score, hit.chunk_id))
+    for hit in hybrid.hits:
+        behind = hit.components
+        assert behind["dense_mean"] == pytest.approx(mean, abs=1e-6)
+        assert (behind["dense_max"], behind["lexical_max"]) == (top, greatest)
+        assert (behind["dense"], behind["lexical"]) == (of_vectors[hit.chunk_id], of_words.get(hit.chunk_id, 0))
+        recomputed = 0.25 * above_the_mean(behind["dense"], behind["dense_mean"], behind["dense_max"])
+        assert hit.score == behind["fused"] == round(recomputed + 0.75 * behind["lexical"] / behind["lexical_max"], 9)
+
+
+@pytest.mark.parametrize("filters", [{}, {"source_types": ["event"]}])
+def test_a_fused_score_does_not_hang_on_the_pool(store, space, filters):
+    def asked(pool):
+        policy = SearchPolicy("hybrid", pool=pool)
+        return search(store, space, HashProvider(space), QUESTION, 5, policy=policy, log=False, **filters).hits
+
+    every = {hit.chunk_id: hit for hit in search(
+        store, space, HashProvider(space), QUESTION, 1000, policy=SearchPolicy("hybrid"), log=False, **filters
+    ).hits}  # fmt: skip
+    for pool in (5, 6, 20, 500):
+        for hit in asked(pool):
+            assert hit.score == pytest.approx(every[hit.chunk_id].score, abs=1e-6)
+    assert [hit.chunk_id for hit in asked(500)] == list(every)[:5]
+
+
+def test_without_a_word_found_hybrid_has_the_order_of_the_vectors(ask):
+    found = [[hit.chunk_id for hit in ask("zyzzyva", mode=mode, top_k=20).hits] for mode in ("hybrid", "dense")]
+    assert found[0] == found[1]
+
+
+def test_hybrid_by_ranks_is_the_fusion_of_its_parts(ask, store):
+    hybrid = ask(mode="hybrid", top_k=300, pool=100, fusion="rrf")
     assert hybrid.retrieval.policy == {
         "method": "hybrid", "distance_metric": "cosine", "fusion": {"name": "reciprocal_rank_fusion", "k": 60},
         "bm25": {"k1": 1.5, "b": 0.75, "language": "english"}, "pool": 300,
@@ -391,6 +306,8 @@ def test_hybrid_is_the_fusion_of_its_parts(ask, store):
 
 def test_component_scores_are_logged(ask, store):
     result = ask(mode="hybrid", mmr=0.5, log=True)
+    (replayed,) = replay(store, [store.get_retrieval(result.retrieval.retrieval_id)])
+    assert (replayed.not_replayed, replayed.changes) == (None, [])
     logged = store.list_retrieval_hits(result.retrieval.retrieval_id)
     assert [hit.metadata for hit in logged] == [hit.components for hit in result.hits]
     assert all({"fused", "mmr"} <= hit.metadata.keys() for hit in logged)
@@ -589,7 +506,7 @@ def test_the_command_searches_in_every_mode(project):
         assert [(hit["score"], hit["components"]) for hit in printed["hits"]] == [
             (score, json.loads(metadata)) for score, metadata in logged
         ]
-    assert project.vector("search", QUESTION, "--mode", "lexical").stdout.splitlines()[-1].split()[1] == "texts"
+    assert " chunks compared by words in " in project.vector("search", QUESTION, "--mode", "lexical").stdout
 
 
 def test_nothing_found_says_why_and_no_library_speaks(project, capfd):

@@ -12,7 +12,7 @@ from vector.contracts.models import VectorEmbedding, compute_content_hash
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.providers.base import EmbeddingReply
 from vector.providers.hash import HashProvider
-from vector.search.policy import SearchPolicy
+from vector.search.policy import DENSE, SearchPolicy
 from vector.search.search import search
 
 METRICS = ("cosine", "dot", "euclidean")
@@ -80,7 +80,7 @@ def test_search_finds_what_brute_force_finds(store, grid, seed):
         sources = chance.sample(SOURCES, chance.choice([0, 0, 0, 1, 3]))
         asked = (query, top_k, types, sources)
 
-        result = search(store, space, FixedProvider(query), "?", top_k, types, sources, log=False)
+        result = search(store, space, FixedProvider(query), "?", top_k, types, sources, policy=DENSE, log=False)
 
         expected, candidates = brute_force(space, chunks, numbers, *asked)
         found = [hit.score for hit in result.hits]
@@ -97,7 +97,7 @@ def test_search_finds_what_brute_force_finds(store, grid, seed):
 
 def test_top_k_beyond_the_candidates_finds_them_all(store, grid):
     space, chunks, _ = grid
-    result = search(store, space, FixedProvider([1, 0, 0, 0]), "?", len(chunks) + 1000)
+    result = search(store, space, FixedProvider([1, 0, 0, 0]), "?", len(chunks) + 1000, policy=DENSE)
     assert {hit.chunk_id for hit in result.hits} == {chunk.chunk_id for chunk in chunks}
     assert len(result.hits) == len(chunks)
 
@@ -123,7 +123,9 @@ def find(store, space):
     """The ids of the chunks that are found for a text, the best first."""
 
     def found(text, top_k=1000):
-        return [hit.chunk_id for hit in search(store, space, HashProvider(space), text, top_k, log=False).hits]
+        return [
+            hit.chunk_id for hit in search(store, space, HashProvider(space), text, top_k, policy=DENSE, log=False).hits
+        ]
 
     return found
 

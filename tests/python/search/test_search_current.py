@@ -82,13 +82,14 @@ def test_stale_and_retired_vectors_are_never_found(warehouse, metric):
         scores = SCORES[metric](current, np.array(query))
 
         request = SearchRequest(space.embedding_space_id, np.array(query, np.float32), metric, top_k, filters)
-        hits, compared = store.engine.search(request)
+        hits, compared, mean = store.engine.search(request)
 
         assert [hit.chunk_id for hit in hits] == best([now[i] for i in kept], scores, top_k)
         assert [hit.score for hit in hits] == pytest.approx(sorted(scores, reverse=True)[:top_k], abs=1e-5)
         texts = {chunk.chunk_id: chunk.content_sha256 for chunk in now}
         assert all(hit.content_sha256 == texts[hit.chunk_id] for hit in hits)
         assert compared == len(kept)
+        assert mean == pytest.approx(np.mean(scores) if kept else 0, abs=1e-5)
 
     finds_what_numpy_finds()
 

@@ -13,7 +13,7 @@ from vector.engines.duckdb import search as duckdb_search
 from vector.engines.filters import SearchFilters
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.providers.hash import HashProvider
-from vector.search.policy import SearchPolicy
+from vector.search.policy import DENSE, SearchPolicy
 from vector.search.search import search
 
 EVERYTHING = 100_000
@@ -113,7 +113,7 @@ def test_filters_hold_for_every_mode(store, ask, sources, mode):
 
 
 def test_the_least_score_and_hits_a_source(ask):
-    plain = ask().hits
+    plain = ask(policy=DENSE).hits
     least = plain[20].score
     assert ask(policy=SearchPolicy(min_score=least)).hits == plain[:21]
     assert ask(policy=SearchPolicy(min_score=2)).hits == []
@@ -277,7 +277,17 @@ def test_tags_may_be_a_mapping_and_moments_dates(ask, sources):
 def test_the_command_takes_every_filter(project):
     done = project.vector(
         *("search", "What is an orbit?", "--source-type", "page", "--tag", "lang=en", "--updated-from", "2000-01-01"),
-        *("--updated-before", "2100-01-01T00:00:00+02:00", "--per-source", "1", "--min-score", "-1", "--json"),
+        *(
+            "--updated-before",
+            "2100-01-01T00:00:00+02:00",
+            "--per-source",
+            "1",
+            "--min-score",
+            "-1",
+            "--mode",
+            "dense",
+            "--json",
+        ),
     )
     printed = json.loads(done.stdout)
     assert (done.exit_code, done.stderr) == (0, "")

@@ -103,7 +103,9 @@ def test_a_space_without_a_key_gets_the_one_that_create_new_gives(store):
 
 
 def test_jobs_and_runs(store, space):
-    job = VectorJob.create_new(JobType.DRIFT_TEST, {"é": [1, None]}, embedding_space_id=space.embedding_space_id)
+    job = VectorJob.create_new(
+        JobType.DRIFT_TEST, {"é": [1, None]}, embedding_space_id=space.embedding_space_id, by_hand_flag=True
+    )
     run = VectorRun.create_new(job.job_id, "worker-1", options={"batch_size": 4})
     assert [store.save_job(job), store.save_run(run)] == [ADDED, ADDED]
     assert [store.save_job(job), store.save_run(run)] == [UNCHANGED, UNCHANGED]
@@ -204,7 +206,7 @@ def test_failures(store, space, chunk):
 
 def test_bulk_forms(store, space, chunk):
     spaces = [EmbeddingSpace.create_new("hash", f"bulk-{i}", 4) for i in range(3)]
-    jobs = [VectorJob.create_new(JobType.DRIFT_TEST, {"number": i}) for i in range(3)]
+    jobs = [VectorJob.create_new(JobType.DRIFT_TEST, {"number": i}, by_hand_flag=True) for i in range(3)]
     runs = [VectorRun.create_new(job.job_id, "worker-1") for job in jobs]
     retrievals = [VectorRetrieval.create_new(space.embedding_space_id, f"{i}?", 5) for i in range(3)]
     for save, records in (

@@ -70,12 +70,12 @@ def test_what_a_constraint_refuses_is_an_invalid_record_and_not_written(store, s
         (store.save_embedding, replace(embedding, embedding_id=earlier.embedding_id), "embedding: Duplicate key"),
         (
             store.save_job,
-            VectorJob.create_new(JobType.DRIFT_TEST, {}, embedding_space_id="unknown"),
+            VectorJob.create_new(JobType.DRIFT_TEST, {}, by_hand_flag=True, embedding_space_id="unknown"),
             "job: .*foreign key.*embedding_space_id: unknown",
         ),
         (
             store.save_job,
-            VectorJob.create_new(JobType.DRIFT_TEST, {}, max_attempts=0),
+            VectorJob.create_new(JobType.DRIFT_TEST, {}, by_hand_flag=True, max_attempts=0),
             "job: CHECK constraint failed .*max_attempts >= 1",
         ),
         (store.save_job, VectorJob.create_new(JobType.DRIFT_TEST, None), "job .*: input_json is null; give a value"),
@@ -196,7 +196,7 @@ def test_texts_that_cannot_be_stored_are_refused(store, space, text):
     before = row_counts(store)
     for save, record in (
         (store.save_retrieval, VectorRetrieval.create_new(space.embedding_space_id, text, 5)),
-        (store.save_job, VectorJob.create_new(JobType.DRIFT_TEST, {}, last_error=text)),
+        (store.save_job, VectorJob.create_new(JobType.DRIFT_TEST, {}, by_hand_flag=True, last_error=text)),
         (store.save_source, VectorSourceRegistry("note:9", "note", {}, title=text)),
     ):
         with pytest.raises(InvalidRecord, match="NUL|lone surrogate"):
@@ -234,7 +234,7 @@ def test_a_store_needs_a_connection_and_the_schema():
         VectorStore()
     with pytest.raises(
         ConfigurationError,
-        match="^an in-memory database: schema vector lacks embedding_space, job, run and 15 more; run `dbt build`",
+        match="^an in-memory database: schema vector lacks embedding_space, job, run and 16 more; run `dbt build`",
     ):
         VectorStore(connection=duckdb.connect())
     with pytest.raises(ConfigurationError, match="schema a; drop lacks embedding_space"):

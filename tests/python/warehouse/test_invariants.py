@@ -266,6 +266,14 @@ VIOLATIONS = (
         "running_job_keeps_its_lease",
         "update job set status = 'RUNNING', lease_expires_utc = now() at time zone 'utc' - interval 1 hour",
     ),
+    # 9. What was erased is gone, and a payload's text is that of today.
+    Violation(
+        "erased_source_is_gone",
+        "insert into erasure (erasure_id, kind, erasure_reason, salt, subject_sha256, counts_json, cache_epoch,"
+        " created_utc, completed_utc) select 'e', 'source', 'asked for', 's', sha256('s:page:apollo'), '{}', 2,"
+        " now() at time zone 'utc', now() at time zone 'utc'",
+    ),
+    Violation("source_is_extracted", "update source_registry set status = 'pending' where source_id = 'page:apollo'"),
     # What people give for documents.
     Violation(
         "is_in_one_document_model", "insert into vector_demo.page from vector_demo.page limit 1", on="document_input"

@@ -41,7 +41,7 @@ def chunking(built_project):
     return Warehouse(
         built_project,
         models=["document", "chunk_window", "document_registration"],
-        inputs=["document_input", "chunk_policy_input"],
+        inputs=["document_input", "chunk_policy_input", "erasure"],
     )
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 from support import LEDGERS, PROJECT_DIR
 
-from vector.contracts.models import EmbeddingSpace
+from vector.contracts.models import EmbeddingFailure, EmbeddingSpace
 from vector.engines.duckdb.engine import DuckDBEngine
 
 DOCS = PROJECT_DIR / "docs" / "sqlserver.md"
@@ -40,6 +40,7 @@ def written(monkeypatch):
 
     watched("insert_new", "insert")
     watched("update_from", "update")
+    watched("delete_from", "delete")
     execute, query, claim = DuckDBEngine.execute, DuckDBEngine.query, DuckDBEngine.claim
 
     def statement(real):
@@ -101,5 +102,28 @@ def test_readers_write_nothing(project, written):
 
 def test_a_worker_may_write_every_ledger_that_python_fills():
     tables = {table for _, table in granted()["vector_worker"]}
-    assert tables == set(LEDGERS) - {"embedding_space"}
-    assert not any(right == "delete" for rights in granted().values() for right, _ in rights)
+    assert tables == set(LEDGERS) - {"embedding_space", "erasure"}
+
+
+def test_erase_writes_what_an_eraser_may_and_nobody_else_deletes(project, written):
+    asked = project.query("select query_text from retrieval limit 1")[0][0]
+    job = '{"source_id": "note:1", "source_type": "note", "from": {"text": "A note of a moon and its volcanoes."}}'
+    run(project, "enqueue", "CHUNK_SOURCE", "--input", job)
+    run(project, "worker", "--once")
+    run(project, "embed")
+    with project.store() as store:
+        (chunk,) = store.list_chunks("note:1")
+        space = store.get_embedding_space_by_key("hash")
+        failure = (chunk.chunk_id, space.embedding_space_id, chunk.content_sha256, "refused", "no")
+        store.save_embedding_failures([EmbeddingFailure.create_new(*failure)])
+        (ended, *_) = (each for each in store.list_runs() if each.metrics and each.embedding_space_id)
+        ended.error = "of 'note:1'"
+        store.save_run(ended)
+        embeds = store.get_job(ended.job_id)
+        embeds.last_error = "of 'note:1'"
+        store.save_job(embeds)
+    written.clear()
+    run(project, "erase", "--source-id", "note:1", "--query", asked, "--reason", "request 17")
+    rights = granted()
+    assert written == rights["vector_eraser"]
+    assert [role for role, those in rights.items() if any(right == "delete" for right, _ in those)] == ["vector_eraser"]

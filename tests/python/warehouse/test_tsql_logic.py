@@ -81,7 +81,8 @@ HAPPENED = """
         list_concat(vector[1:7], [null]) as vector) from vector.embedding limit 1;
     insert into vector.embedding select * replace (uuid() as embedding_id, 'none' as chunk_id, [] as vector)
         from vector.embedding limit 1;
-    delete from vector.eval_judgment where query_id in ('q07', 'q11');
+    delete from vector.eval_query where query_id > 'q36' or length(query_id) > 3;
+    delete from vector.eval_judgment where query_id in ('q07', 'q11') or query_id > 'q36' or length(query_id) > 3;
     update vector.eval_judgment set relevance = 0 where source_id like 'entity:%';
     update vector.eval_query set query_text = concat(query_text, ' ') where query_id = 'q13';
     insert into vector.retrieval (retrieval_id, embedding_space_id, query_text, query_sha256, top_k, policy_json,
@@ -275,6 +276,9 @@ def cutter(native):
         connection.execute(
             "create table warehouse.vector.chunk_policy_input (policy_version text, source_type text, chunk_size int,"
             " overlap int, max_chunks_per_source int, is_active boolean, method text)"
+        )
+        connection.execute(
+            "create table warehouse.vector.erasure (kind text, salt text, subject_sha256 text, lifted_utc timestamp)"
         )
         connection.execute(f"create view warehouse.vector.document as {native['document']}")
         yield connection

@@ -15,6 +15,7 @@ from tsql.server import CannedServer
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
     "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval",
+    "erasure",
 )  # fmt: skip
 # A DuckDB type as SQL Server would name it in its catalogue: type, length, scale.
 CATALOGUE_TYPES = {
@@ -69,6 +70,11 @@ def changed_build(folder, created, shapes) -> Recording:
     check, and two have rows to write: a chunk that is new and two that have changed, and a new space."""
     changed = dict(shapes)
     changed["embedding"] = [row for row in shapes["embedding"] if row[1] != "used_tokens"]
+    changed["run"] = [row for row in shapes["run"] if row[:2] != ("default", "status")]
+    changed["job"] = [
+        ("default", "priority", "((7))", "df__job__priority") if row[:2] == ("default", "priority") else row
+        for row in shapes["job"]
+    ]
     changed["retrieval"] = [
         ("column", "top_k", "smallint", "no") if row[1] == "top_k"
         else ("check", row[1], "(top_k > 2)", None) if row[1] == "ck_retrieval_top_k"
@@ -146,10 +152,11 @@ def test_a_ledger_has_the_columns_and_constraints_of_its_yml(first_build, ledger
     )
     for column in declared["columns"]:
         nullable = "not null" if {"type": "not_null"} in column.get("constraints", []) else "null"
-        assert f"{column['name']} {_expected_type(column['data_type'])} {nullable}," in sql
+        default = _expected_default(ledger, column)
+        assert f"{column['name']} {_expected_type(column['data_type'])}{default} {nullable}," in sql
     for constraint in declared["constraints"]:
         assert f"constraint {constraint['name']} {_expected_constraint(constraint)}" in sql
-    assert sql.count("constraint ") == len(declared["constraints"])
+    assert sql.count("constraint ") == len(declared["constraints"]) + len(_defaults(ledger))
 
 
 def test_a_foreign_key_names_the_schema_and_not_the_database(first_build):
@@ -255,13 +262,28 @@ def test_a_ledger_of_another_shape_is_rebuilt_in_one_transaction(changed_build, 
     at = rebuild.index("exec sp_rename N'vector.retrieval__rebuild', N'retrieval', N'OBJECT'")
     after = [sql for sql in rebuild[at + 1 :] if sql.startswith("alter table")]
     added = {re.search(r"add constraint (\w+)", sql).group(1) for sql in after}
-    assert added == {each["name"] for each in _declared("retrieval")["constraints"]} | {"fk_retrieval_hit_retrieval"}
+    constraints = {each["name"] for each in _declared("retrieval")["constraints"]} | {"fk_retrieval_hit_retrieval"}
+    defaults = {f"df_retrieval_{name}" for name in _defaults("retrieval")}
+    assert defaults == {"df_retrieval_retrieval_id", "df_retrieval_exact_flag", "df_retrieval_created_utc"}
+    assert added == constraints | defaults | {"df_job_priority", "df_run_status"}
     assert 'grant insert on "vector"."retrieval" to [vector_embedder]' in rebuild[at:]
     transactions = [sql for sql in rebuild if sql in ("BEGIN TRANSACTION", "IF @@TRANCOUNT > 0 COMMIT TRANSACTION")]
     # From the first lock on, which begins it.
     assert transactions[0] == "BEGIN TRANSACTION"
     lock = next(i for i, sql in enumerate(rebuild) if "sp_getapplock" in sql)
     assert rebuild.index("IF @@TRANCOUNT > 0 COMMIT TRANSACTION", lock) > at
+
+
+def test_a_default_that_differs_is_set_without_a_rebuild(changed_build, rebuild):
+    """One that is missing, and one that somebody has given a value of their own."""
+    assert "Alter ledger run, version 1: sets the default of status" in changed_build.output
+    assert "Alter ledger job, version 1: sets the default of priority" in changed_build.output
+    altered = [sql for sql in rebuild if sql.startswith(('alter table "vector"."run"', 'alter table "vector"."job"'))]
+    assert altered == [
+        'alter table "vector"."job" drop constraint "df__job__priority"; '
+        'alter table "vector"."job" add constraint df_job_priority default (100) for priority',
+        """alter table "vector"."run" add constraint df_run_status default ('RUNNING') for status""",
+    ]
 
 
 def test_every_statement_of_a_rebuild_is_t_sql(changed_build):
@@ -361,6 +383,8 @@ def _shape(create_table: str) -> list[tuple]:
             name, type, never = match.groups()
             if type != "rowversion" and name != "if":
                 rows.append(("column", name, type, "no" if never else "yes"))
+            if default := re.search(r" constraint (\w+) default (\(.*\)) (?:not )?null,?$", line):
+                rows.append(("default", name, default.group(2), default.group(1)))
     return rows
 
 
@@ -382,6 +406,24 @@ def _expected_type(data_type: str) -> str:
     if data_type in ("varchar(36)", "varchar(64)"):
         return data_type + collation
     return known.get(data_type) or f"n{data_type}{collation}"
+
+
+def _defaults(ledger: str) -> dict[str, object]:
+    """{column: its default in the yml}."""
+    given = {
+        column["name"]: column.get("config", {}).get("meta", {}).get("default")
+        for column in _declared(ledger)["columns"]
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _expected_default(ledger: str, column: dict) -> str:
+    value = _defaults(ledger).get(column["name"])
+    if value is None:
+        return ""
+    calls = {"random_id()": "lower(cast(newid() as varchar(36)))", "current_utc()": "sysutcdatetime()"}
+    worded = calls.get(value, f"'{value}'") if isinstance(value, str) else str(int(value))
+    return f" constraint df_{ledger}_{column['name']} default ({worded})"
 
 
 def _expected_constraint(constraint: dict) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import duckdb
 
-from vector.engines.duckdb.engine import DuckDBEngine, first_line
+from vector.engines.duckdb.engine import DuckDBEngine
+from vector.engines.duckdb.quoting import first_line
 from vector.engines.duckdb.sessions import Sessions, interruptible, set_option
 from vector.errors import ConfigurationError, DatabaseBusy
 from vector.files import is_held

@@ -18,15 +18,18 @@ import pyarrow as pa
 from vector.contracts.ledgers import Column
 from vector.engines.base import (
     ClaimRequest,
+    Found,
     Result,
-    SearchHit,
     SearchRequest,
+    TextColumn,
     checked_identifier,
     checked_relations,
     key_match,
 )
 from vector.engines.duckdb import queue as duckdb_queue
+from vector.engines.duckdb import rewriting
 from vector.engines.duckdb import search as duckdb_search
+from vector.engines.duckdb.quoting import first_line, quoted
 from vector.engines.duckdb.sessions import Sessions, interruptible, session
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseFailed
@@ -260,6 +263,58 @@ class DuckDBEngine:
             f"update {self.table(table)} as ledger set {settings} from {staged} as staged where {match}"
         )
 
+    def delete_from(self, table: str, staged: str, key: Sequence[str]) -> int:
+        """Deletes the table's rows that have the key of a staged row; the number of rows deleted."""
+        match = key_match("ledger", "staged", key)
+        return self.execute(f"delete from {self.table(table)} as ledger using {staged} as staged where {match}")
+
+    def contains(self, column: str, part: str) -> str:
+        """The condition that a column has this text in it."""
+        return f"contains(cast({column} as varchar), {part})"
+
+    def text_columns(self) -> list[TextColumn]:
+        """Every column of text, or of a kind that holds texts, of the tables in the schemas of ours."""
+        places = {(_folded(database), _folded(schema)) for database, schema in self._places()}
+        rows = self.query(
+            "select database_name, schema_name, table_name, column_name from duckdb_columns()"
+            " inner join duckdb_tables() using (database_name, schema_name, table_name)"
+            " where data_type like '%VARCHAR%' or data_type like '%JSON%' or data_type like 'BLOB%' order by all"
+        )
+        return [
+            TextColumn(".".join(map(quoted, (database, schema, name))), quoted(column), name, column)
+            for database, schema, name, column in rows
+            if (_folded(database), _folded(schema)) in places
+        ]
+
+    def _places(self) -> set[tuple[str, str]]:
+        """The databases and schemas that hold a relation."""
+        of = [self.relations.home, *self.relations.named.values()]
+        return {(each.database or self._catalog, each.schema) for each in of}
+
+    def free_deleted(self) -> str:
+        """Writes each file anew that holds a relation, without what was deleted: a checkpoint alone leaves the bytes.
+
+        Raises DatabaseFailed when the new file is not as the old one, which then stays, or there is no room for it.
+        """
+        files = {}
+        for catalog in sorted({database for database, _ in self._places()}):
+            rows = self.query(
+                "select database_name, path, encrypted, readonly from duckdb_databases() where lower(database_name) ="
+                " lower(?)",
+                [catalog],
+            )
+            for name, path, encrypted, readonly in rows:
+                if path and not readonly:
+                    if encrypted:
+                        return f"{path} is encrypted and was not written anew: do it by hand, or drop its key"
+                    files[name] = path
+        for name, path in files.items():
+            self.execute(f"checkpoint {quoted(name)}")
+            rewritten = rewriting.written_anew(self, name, path)
+            self._sessions.reopened(lambda path=path, rewritten=rewritten: rewriting.put_in_place(rewritten, path))
+        named = ", ".join(files.values())
+        return f"{named} was written anew, without the deleted bytes" if files else "the database is in memory only"
+
     def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
         self.execute(f"create or replace temp table {checked_identifier(name, 'table')} as {select}", parameters)
@@ -296,7 +351,7 @@ class DuckDBEngine:
             return re.sub(r"^\w+ Error: (Failed to commit: )?", "", first_line(error))
         return None
 
-    def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
+    def search(self, request: SearchRequest) -> Found:
         """Exact search in SQL: every current vector of the space that passes the filters is compared."""
         return duckdb_search.search(self, request)
 
@@ -305,13 +360,31 @@ class DuckDBEngine:
         return filter_conditions(filters, self.table("source_registry"), "cast(? as timestamp)", duckdb_search.has_tag)
 
     def current_fingerprint(self, embedding_space_id: str) -> str:
-        """The number of current chunks of the space and the exclusive or of the hashes of their ids and texts."""
-        ((count, digest),) = self.query(
-            "select count(*), bit_xor(hash(searched.chunk_id, searched.input_content_sha256))"
-            f" from {self.table('embedding_current')} as searched where searched.embedding_space_id = ?",
+        """Digests of the current chunks and of the space's embeddings: what is current hangs on these, and to read both
+        takes a fifth of the time of joining them."""
+        chunks = self.digest_of("hash(hash(chunk_id, content_sha256, source_id, source_type, updated_utc))")
+        ((of_chunks, of_embeddings),) = self.query(
+            f"select (select {chunks} from {self.table('chunk')} where retired_utc is null),"
+            f" (select {self.digest_of('hash(embedding_id)')} from {self.table('embedding')}"
+            " where embedding_space_id = ?)",
             [embedding_space_id],
         )
-        return f"{count}-{digest or 0:016x}"
+        return f"{of_chunks}-{of_embeddings}"
+
+    def change_token(self) -> str | None:
+        """None: DuckDB counts no writes that one could ask for."""
+        return None
+
+    def chunk_digest(self) -> str:
+        """A hash of ids, hash and time of change, less its last bit, to fit a number with a sign."""
+        columns = ("chunk_id", "input_content_sha256", "source_id", "source_type", "chunk_updated_utc")
+        # Of a hash, as the hash of several columns is the exclusive or of the last one's and another number: two rows
+        # that change alike would leave the digest of both as it was.
+        return f"cast(hash(hash({', '.join(f'searched.{column}' for column in columns)})) >> 1 as bigint)"
+
+    def digest_of(self, digests: str) -> str:
+        """Their number and their exclusive or."""
+        return f"concat(count(*), '-', bit_xor({digests}))"
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:
@@ -362,19 +435,9 @@ class DuckDBEngine:
         self.connection.close()
 
 
-def quoted(name: str) -> str:
-    """A name as DuckDB quotes it, whatever it holds."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _folded(name: str) -> bytes:
     """A name as DuckDB compares it: letters of ASCII in any case, quoted or not."""
     return name.encode().lower()
-
-
-def first_line(message: object) -> str:
-    """The first line of an error; DuckDB goes on with the statement."""
-    return str(message).partition("\n")[0]
 
 
 def _arrow_array(column: Column, values: list[Any]) -> pa.Array:

@@ -12,11 +12,12 @@ from vector.engines.base import LARGEST_COUNT, NEXT_ATTEMPT, ClaimRequest
 def due(job: str, request: ClaimRequest) -> tuple[str, list[Any]]:
     """The statement that reads the most urgent due jobs of the table `job`, and its parameters."""
     types = f" and job_type in ({', '.join('?' * len(request.job_types))})" if request.job_types else ""
+    keys = " and starts_with(dedupe_key, ?)" if request.key_prefix else ""
     sql = (
         f"select {', '.join(request.columns)} from {job} where status in ('NEW', 'FAILED') and available_utc <= ?"
-        f"{types} order by priority desc, available_utc, job_id limit ?"
+        f"{types}{keys} order by priority desc, available_utc, job_id limit ?"
     )
-    return sql, [request.now, *request.job_types, request.count]
+    return sql, [request.now, *request.job_types, *filter(None, [request.key_prefix]), request.count]
 
 
 def taken(row: tuple, request: ClaimRequest) -> dict[str, Any]:

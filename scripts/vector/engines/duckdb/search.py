@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from vector.engines.base import Engine, SearchHit, SearchRequest
+from vector.engines.base import Engine, Found, SearchHit, SearchRequest
 from vector.engines.vector_cache import tell_unusable
 
 _SCORES = {
@@ -20,8 +20,8 @@ _SCORES = {
 _VERSION_HASH = "hash(chunk_id, {sha256})"
 
 
-def search(engine: Engine, request: SearchRequest) -> tuple[list[SearchHit], int]:
-    """The best hits, best first, ties by chunk id; and the number of vectors compared.
+def search(engine: Engine, request: SearchRequest) -> Found:
+    """The best of the current vectors that pass the filters.
 
     The vectors of `embedding_current` are told from stale and retired ones by a hash of a chunk's id and text. Two that
     differ may have one hash, about once in 2^64 pairs: so the hits are looked up among the current chunks, and should
@@ -34,10 +34,10 @@ def search(engine: Engine, request: SearchRequest) -> tuple[list[SearchHit], int
     except duckdb.InvalidInputException:
         # A vector of another length, or with a null in it.
         rows = _query(engine, *_by_usable(engine, request))
-    compared, unusable = rows[0][3:] if rows else (0, 0)
+    mean, compared, unusable = rows[0][3:] if rows else (0.0, 0, 0)
     if unusable:
         tell_unusable(unusable, request.embedding_space_id)
-    return [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, *_ in rows], compared
+    return Found([SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, *_ in rows], compared, mean)
 
 
 def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
@@ -91,14 +91,18 @@ def _by_usable(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
     sql = (
         f"with searched as materialized ({searched}), fitting as materialized (select * from searched where fits),"
         f" compared as materialized (select chunk_id, input_content_sha256, {score} as score from fitting),"
-        " counted as (select (select count(*) from compared where isfinite(score)) as usable, count(*) as total"
-        f" from searched) {_BEST}"
+        f" counted as (select scored.*, total from ({_SCORED}) as scored, (select count(*) as total from searched))"
+        f" {_BEST}"
     )
     return sql, [request.embedding_space_id, *values, request.vector.tolist(), request.top_k]
 
 
+# Summed as Kahan does: whichever thread adds first, the mean is the same to the last digits.
+_SCORED = (
+    "select favg(score) filter (isfinite(score)) as mean, count(*) filter (isfinite(score)) as usable from compared"
+)
 _BEST = (
-    "select compared.*, counted.usable, counted.total - counted.usable from compared, counted"
+    "select compared.*, counted.mean, counted.usable, counted.total - counted.usable from compared, counted"
     " where isfinite(compared.score) order by compared.score desc, compared.chunk_id limit ?"
 )
 
@@ -106,7 +110,7 @@ _BEST = (
 def _best_of(compared: str) -> str:
     return (
         f"with compared as materialized ({compared})"
-        ", counted as (select count(*) filter (isfinite(score)) as usable, count(*) as total from compared)"
+        f", counted as (select scored.*, total from ({_SCORED}) as scored, (select count(*) as total from compared))"
         f" {_BEST}"
     )
 

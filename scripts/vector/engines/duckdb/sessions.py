@@ -99,6 +99,20 @@ class Sessions:
                 return DatabaseFailed(f"another session's error ended the database; {_STORED}", lost=True)
         return self._failed(error, opening) if self._closed else error
 
+    def reopened(self, between: Callable[[], None]) -> None:
+        """Closes the database, does what is to be done `between`, and opens it anew. Raises DatabaseFailed where only
+        the caller of this package can open it."""
+        with self._lock:
+            if self._reopen is None:
+                raise DatabaseFailed(f"the connection is its owner's, and cannot be opened anew here; {_STORED}")
+            for engine in list(self._engines):
+                engine.leave()
+            try:
+                between()
+            finally:
+                self._first.connection = self._reopen()
+                self.opening += 1
+
     def joined(self, settings: Mapping[str, Any]) -> tuple[int, duckdb.DuckDBPyConnection]:
         """The current opening, and a connection of it."""
         with self._lock:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,10 @@ import orjson
 from vector.contracts.ledgers import Column
 from vector.engines.base import (
     ClaimRequest,
+    Found,
     Result,
-    SearchHit,
     SearchRequest,
+    TextColumn,
     as_plain_numbers,
     checked_identifier,
     checked_relations,
@@ -82,7 +84,7 @@ class SqlServerEngine:
         self._staged_count = 0
         self.cache = VectorCache.from_environment()
 
-    @property
+    @cached_property
     def location(self) -> str:
         """The server and the database."""
         return "/".join(self.query("select cast(serverproperty('ServerName') as nvarchar(256)), db_name()")[0])
@@ -217,6 +219,47 @@ class SqlServerEngine:
             f"update ledger set {settings} from {self.table(table)} as ledger inner join {staged} as staged on {match}"
         )
 
+    def delete_from(self, table: str, staged: str, key: Sequence[str]) -> int:
+        """Deletes the table's rows that have the key of a staged row; the number of rows deleted."""
+        match = key_match("ledger", "staged", key)
+        return self.execute(
+            f"delete ledger from {self.table(table)} as ledger inner join {staged} as staged on {match}"
+        )
+
+    def contains(self, column: str, part: str) -> str:
+        """The condition that a column, whatever its collation, has this text of at most 3,000 characters in it."""
+        return f"charindex({part}, cast({column} as nvarchar(max)) collate Latin1_General_100_BIN2) > 0"
+
+    def text_columns(self) -> list[TextColumn]:
+        """Every column of text of the tables in the schemas of ours."""
+        found = []
+        of = [self.relations.home, *self.relations.named.values()]
+        for database, schema in sorted({(each.database or "", each.schema) for each in of}):
+            system = f"{quoted(database)}." if database else ""
+            rows = self.query(
+                f"select c.table_name, c.column_name from {system}information_schema.columns as c"
+                f" inner join {system}information_schema.tables as t"
+                " on t.table_schema = c.table_schema and t.table_name = c.table_name"
+                " where t.table_type = 'BASE TABLE' and c.table_schema = ?"
+                " and c.data_type in"
+                " ('char', 'varchar', 'text', 'nchar', 'nvarchar', 'ntext', 'xml', 'json', 'sql_variant')"
+                " order by c.table_name, c.column_name",
+                [schema],
+            )
+            parts = [quoted(database)] if database else []
+            found += [
+                TextColumn(".".join([*parts, quoted(schema), quoted(name)]), quoted(column), name, column)
+                for name, column in rows
+            ]
+        return found
+
+    def free_deleted(self) -> str:
+        """Nothing: the server takes deleted rows out of their pages by itself, later."""
+        return (
+            "the server takes deleted rows out of its pages by itself; at once with sp_clean_db_free_space (db_owner)."
+            " Its log and your backups keep them until they are overwritten"
+        )
+
     def create_temporary(self, name: str, select: str, parameters: Sequence[Any] = ()) -> None:
         """Keeps the rows of a select in a temporary table of this session, over an earlier one of the name."""
         target = self.temporary_table(name)
@@ -266,7 +309,7 @@ class SqlServerEngine:
         """What a constraint refused, in one line of the server's words; None for an error of another kind."""
         return sqlserver_errors.refused_by_constraint(error)
 
-    def search(self, request: SearchRequest) -> tuple[list[SearchHit], int]:
+    def search(self, request: SearchRequest) -> Found:
         """Exact search, over a local copy of the space's vectors or in blocks."""
         return sqlserver_search.search(self, self.cache, request)
 
@@ -276,8 +319,20 @@ class SqlServerEngine:
         return filter_conditions(filters, registry, "cast(? as datetime2(6))", sqlserver_search.has_tag)
 
     def current_fingerprint(self, embedding_space_id: str) -> str:
-        """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
+        """The number of current chunks of the space and the sum of their digests."""
         return sqlserver_search.current_fingerprint(self, embedding_space_id)
+
+    def change_token(self) -> str | None:
+        """The database's last row version, and what tells of deleted rows; None while a write is open."""
+        return sqlserver_search.change_token(self)
+
+    def chunk_digest(self) -> str:
+        """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
+        return sqlserver_search.chunk_digest()
+
+    def digest_of(self, digests: str) -> str:
+        """Their number and their sum."""
+        return sqlserver_search.digest_of(digests)
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:

@@ -22,11 +22,12 @@ _LOCKS = "with (rowlock, updlock, readpast, readcommittedlock)"
 def claim(job: str, request: ClaimRequest) -> tuple[str, list[Any]]:
     """The statement that claims jobs of the table `job`, and its parameters."""
     types = f" and job.job_type in ({', '.join('?' * len(request.job_types))})" if request.job_types else ""
+    keys = " and left(job.dedupe_key, cast(? as int)) = cast(? as nvarchar(200))" if request.key_prefix else ""
     branches = " union all ".join(
         f"select {alias}.job_id, {alias}.priority, {alias}.available_utc from ("
         "select top (cast(? as int)) job.job_id, job.priority, job.available_utc"
         f" from {job} as job {_LOCKS}"
-        f" where job.status = '{status}' and job.available_utc <= cast(? as datetime2(6)){types}"
+        f" where job.status = '{status}' and job.available_utc <= cast(? as datetime2(6)){types}{keys}"
         f" order by job.priority desc, job.available_utc, job.job_id) as {alias}"
         for status, alias in (("NEW", "waiting"), ("FAILED", "failed"))
     )
@@ -43,6 +44,7 @@ def claim(job: str, request: ClaimRequest) -> tuple[str, list[Any]]:
         f" from {job} as job {_LOCKS} inner join due on due.job_id = job.job_id"
         " where job.status in ('NEW', 'FAILED')"
     )
-    branch = [request.count, request.now, *request.job_types]
+    prefix = [len(request.key_prefix), request.key_prefix] if request.key_prefix else []
+    branch = [request.count, request.now, *request.job_types, *prefix]
     taken = [request.count, request.worker_id, request.now, request.lease_expires_utc]
     return sql, [request.count, *branch, *branch, *taken]

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from vector.contracts.ledgers import key_column
-from vector.engines.base import Engine, SearchHit, SearchRequest
+from vector.engines.base import Engine, Found, SearchHit, SearchRequest
+from vector.engines.local_copies import keep_up
 from vector.engines.vector_cache import CachedVectors, VectorCache, tell_unusable, usable_vector
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
 
 
-def search(engine: Engine, cache: VectorCache, request: SearchRequest) -> tuple[list[SearchHit], int]:
-    """The best hits, best first, ties by chunk id; and the number of vectors compared. Filters are answered by the
-    server in every case."""
+def search(engine: Engine, cache: VectorCache, request: SearchRequest) -> Found:
+    """The best of the current vectors that pass the filters, which are answered by the server in every case."""
+    # A row that an erasure has deleted leaves no version behind that could tell.
+    cache.keep_up(keep_up(cache.folder, engine))
     source = CurrentVectors(engine, request.embedding_space_id, len(request.vector))
     chunk_ids = _filtered_chunks(engine, request)
     cached = cache.current(source) if _has_row_versions(engine) else None
@@ -47,16 +49,41 @@ def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
 
 
 def current_fingerprint(engine: Engine, embedding_space_id: str) -> str:
-    """The number of current chunks of the space and the sum of 64 bits of each id and text hash."""
-    # Both are SHA-256 as hexadecimal digits; what is not is left out of the sum, not of the count.
-    bits = "coalesce(try_convert(bigint, try_convert(binary(8), left({}, 16), 2)), 0)"
-    row = f"{bits.format('searched.chunk_id')} ^ {bits.format('searched.input_content_sha256')}"
-    ((count, total),) = engine.query(
-        f"select count_big(*), coalesce(sum(cast({row} as decimal(38, 0))), 0)"
-        f" from {engine.table('embedding_current')} as searched where searched.embedding_space_id = ?",
+    """The number of current chunks of the space and the sum of their digests."""
+    ((digest,),) = engine.query(
+        f"select {digest_of(chunk_digest())} from {engine.table('embedding_current')} as searched"
+        " where searched.embedding_space_id = ?",
         [embedding_space_id],
     )
-    return f"{int(count)}-{int(total)}"
+    return str(digest)
+
+
+def change_token(engine: Engine) -> str | None:
+    """The database's last row version, which each written row of both ledgers raises; their numbers of rows, which tell
+    of deleted ones; and when the database was made, or restored. None without row versions, and while a write is open,
+    whose version is out already."""
+    if not _has_row_versions(engine):
+        return None
+    ((next_version, last, *others),) = engine.query(
+        "select cast(min_active_rowversion() as bigint), cast(@@dbts as bigint),"
+        f" (select count_big(*) from {engine.table('chunk')}),"
+        f" (select count_big(*) from {engine.table('embedding')}),"
+        " (select convert(varchar(33), create_date, 126) from sys.databases where database_id = db_id())"
+    )
+    return "-".join(map(str, [last, *others])) if next_version == last + 1 else None
+
+
+def chunk_digest() -> str:
+    """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
+    row = "concat(searched.chunk_id, ' ', searched.input_content_sha256, ' ', searched.chunk_updated_utc)"
+    utf8 = f"cast({row} collate Latin1_General_100_CI_AS_SC_UTF8 as varchar(200))"
+    return f"cast(substring(hashbytes('SHA2_256', {utf8}), 1, 8) as bigint)"
+
+
+def digest_of(digests: str) -> str:
+    """Their number and their sum."""
+    total = f"coalesce(sum(cast({digests} as decimal(38, 0))), 0)"
+    return f"concat(count_big(*), '-', cast({total} as varchar(40)))"
 
 
 def _filtered_chunks(engine: Engine, request: SearchRequest) -> list[str] | None:
@@ -72,20 +99,18 @@ def _filtered_chunks(engine: Engine, request: SearchRequest) -> list[str] | None
     return [row[0] for row in rows]
 
 
-def _search_in_blocks(
-    source: CurrentVectors, request: SearchRequest, chunk_ids: list[str] | None
-) -> tuple[list[SearchHit], int]:
+def _search_in_blocks(source: CurrentVectors, request: SearchRequest, chunk_ids: list[str] | None) -> Found:
     """Without a copy: a block of vectors at a time, keeping the best so far, so that memory stays flat."""
     best: list[SearchHit] = []
-    compared = 0
+    compared, total = 0, 0.0
     rows = source.current_vectors(chunk_ids)
     while block := list(islice(rows, _BLOCK)):
         ids, hashes, vectors = zip(*block, strict=True)
         found = CachedVectors(0, np.asarray(ids), np.asarray(hashes), np.asarray(vectors, dtype=np.float32))
-        hits, count = found.best(request.vector, request.distance_metric, request.top_k)
+        hits, count, mean = found.best(request.vector, request.distance_metric, request.top_k)
         best = sorted([*best, *hits], key=lambda hit: (-hit.score, hit.chunk_id))[: request.top_k]
-        compared += count
-    return best, compared
+        compared, total = compared + count, total + count * mean
+    return Found(best, compared, total / compared if compared else 0.0)
 
 
 def _has_row_versions(engine: Engine) -> bool:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from vector.contracts.identity import require_storable_text
+from vector.contracts.identity import require_storable_text, utf16_units
 from vector.contracts.ledgers import Column
 from vector.engines.base import checked_identifier
 from vector.errors import InvalidRecord
@@ -68,13 +68,8 @@ def _type(column: Column, values: Sequence[Any]) -> str:
     texts = [value for value in values if isinstance(value, str)]
     if column.is_ascii and all(text.isascii() and len(text) <= column.length for text in texts):
         return f"varchar({column.length})"
-    # A character is one or two code units of UTF-16.
-    fit = all(2 * len(text) <= column.length or _units(text) <= column.length for text in texts)
+    fit = all(2 * len(text) <= column.length or utf16_units(text) <= column.length for text in texts)
     return f"nvarchar({column.length})" if fit and not column.is_ascii else "nvarchar(max)"
-
-
-def _units(text: str) -> int:
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _scale(column: Column, values: Sequence[Any]) -> int:

@@ -5,19 +5,23 @@ Input (described in docs/operations.md):
     source_id       id of the source; needed
     source_type     kind of source; needed unless dbt keeps the source
     from            where the text is, one of {"text": inline}, {"path": file below VECTOR_LAKE_DIR},
-                    {"source_id": a row of the view `document`}; needed
-    format          text, html, wikitext or json; by default what a path's extension says, else text
+                    {"source_id": a row of the view `document`}; by default the source itself: its row, or else the
+                    path that its registry entry names (`path` or `lake_uri` of source_ref_json)
+    format          text, html, article (an HTML page, or a reply of MediaWiki's API), wikitext or json; by default what
+                    a path's extension says, else text
     json_path       the JSONPath query (RFC 9535) of the texts in json; needed with that format, and only there
-    value_format    text, html or wikitext: what the texts in json are
+    value_format    text, html, article or wikitext: what the texts in json are
     policy_version  an active chunk policy; by default that of the source type, else of `*`
     title, tags, source_ref   what the registry says of the source
 
 A source that dbt keeps is only written as dbt would: `from` names itself, and nothing else is given but, if at all,
-the source type and the policy version that it has anyway.
+the source type and the policy version that it has anyway. One whose chunk policy is of method `extract` is a payload:
+its text is taken out as the policy says, and cut.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -32,11 +36,19 @@ from vector.chunking.extraction import (
     extractor_versions,
     format_of_file,
 )
+from vector.chunking.extraction_policy import ExtractionPolicy
 from vector.chunking.extraction_process import ExtractionProcess, Stopped
 from vector.chunking.lake import checked_lake_path, find_lake_file, read_lake_text
 from vector.chunking.limits import ExtractionLimits
 from vector.chunking.policies import named_policy, policy_of_type
-from vector.chunking.sources import SourceDocument, cut, read_document, store_source, store_unreadable
+from vector.chunking.sources import (
+    SourceDocument,
+    content_error,
+    cut,
+    read_document,
+    store_source,
+    store_unreadable,
+)
 from vector.chunking.splitting import SplitterPolicy
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
@@ -44,6 +56,7 @@ from vector.errors import InvalidRecord, SourceUnreadable
 from vector.jobs.context import JobContext, JobStopped
 from vector.jobs.handlers.input_schema import checked_input, require_storable
 from vector.store import VectorStore
+from vector.store.tombstones import refuse_erased
 
 _ID = {"type": "string", "minLength": 1, "maxLength": 400}
 SCHEMA = {
@@ -74,6 +87,10 @@ SCHEMA = {
         "source_ref": {"type": "object"},
     },
 }
+# Of an article, in a run's metrics.
+SHOWN_HEADINGS = 100
+# A document with its text, its policy, and the formats that were read.
+_Read = tuple[SourceDocument, ChunkingPolicy | None, tuple[str, ...]]
 # What may be said of a source that dbt keeps.
 _OF_DBT = {"source_id", "source_type", "from", "policy_version"}
 
@@ -97,6 +114,42 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
         given["from"] = {"path": checked_lake_path(given["from"]["path"])}
     given["format"] = given.get("format") or _default_format(given["from"])
     return _with_json_settings(given)
+
+
+def with_origin(store: VectorStore, given: dict[str, Any]) -> dict[str, Any]:
+    """The input of a registered source with its origin, and what the registry says of it where the input is silent.
+
+    Raises InvalidRecord when the source is Python's own and its registry entry names no path.
+    """
+    source_id = given["source_id"]
+    known = store.get_source(source_id)
+    if known is None or read_document(store, source_id) is not None:
+        return {**given, "from": {"source_id": source_id}}
+    ref = known.source_ref if isinstance(known.source_ref, Mapping) else {}
+    path = ref.get("path") or ref.get("lake_uri")
+    if not isinstance(path, str):
+        raise InvalidRecord(
+            f"CHUNK_SOURCE input: source {source_id!r} is no row of the view document, and its registry entry names no"
+            " path; say in `from` where its text is"
+        )
+    said = {"source_type": known.source_type, "title": known.title, "source_ref": dict(ref)}
+    if isinstance(known.tags, Mapping):
+        said["tags"] = dict(known.tags)
+    return {**said, **given, "from": {"path": path}}
+
+
+def require(store: VectorStore, given: dict[str, Any]) -> None:
+    """Raises InvalidRecord or UnusableInput when the source, its origin in the view `document` or its policy is not
+    there, or is dbt's and described otherwise. Files are not looked for: the worker's host may be another one."""
+    if _is_of_dbt(given):
+        _of_dbt(store, given)
+        return
+    _refuse_source_of_dbt(store, given["source_id"])
+    if "policy_version" in given:
+        named_policy(store, given["policy_version"])
+    origin = given["from"].get("source_id")
+    if origin is not None and read_document(store, origin) is None:
+        raise InvalidRecord(f"source {origin!r} is no row of the view document; run `dbt build`, or name another")
 
 
 def _is_of_dbt(given: dict[str, Any]) -> bool:
@@ -138,9 +191,11 @@ def run(context: JobContext) -> dict[str, Any]:
     cut it: the registry then says so, and the stored chunks stay. Raises JobStopped when the worker must end.
     """
     store, request = context.store, validate(context.job.input_json)
+    refuse_erased(store.engine, [request["source_id"]])
     reader = ExtractionProcess(ExtractionLimits.from_environment(), context.should_stop)
     try:
-        document, policy = _as_dbt(store, request) if _is_of_dbt(request) else _as_python(store, request, reader)
+        read = _as_dbt if _is_of_dbt(request) else _as_python
+        document, policy, formats = read(store, request, reader)
         context.heartbeat()
         source, chunks = _cut(store, document, policy, reader)
     except Stopped:
@@ -156,7 +211,8 @@ def run(context: JobContext) -> dict[str, Any]:
         "chunks": len(chunks),
         "capped": source.chunk_capped_flag,
         "char_count": source.char_count,
-        "extractors": extractor_versions(request.get("format", "text"), request.get("value_format", "text")),
+        "headings": [asdict(each) for each in document.headings[:SHOWN_HEADINGS]],
+        "extractors": extractor_versions(*formats),
     }
 
 
@@ -173,8 +229,16 @@ def _cut(
         raise
 
 
-def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
-    """The document and policy of a source that dbt keeps, as dbt has them."""
+def _as_dbt(store: VectorStore, request: dict[str, Any], reader: ExtractionProcess) -> _Read:
+    """A source that dbt keeps, as dbt has it; of a payload, its text."""
+    document, policy = _of_dbt(store, request)
+    if not isinstance(policy, ExtractionPolicy) or content_error(document.content, policy):
+        return document, policy, ("text",)
+    return _extracted(store, document, policy, reader)
+
+
+def _of_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
+    """The document, a payload as it is, and the policy of a source that dbt keeps, as dbt has them."""
     found = read_document(store, request["source_id"], as_dbt_stores_it=True)
     if found is None:
         raise InvalidRecord(
@@ -192,10 +256,23 @@ def _as_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument
     return document, policy
 
 
-def _as_python(
-    store: VectorStore, request: dict[str, Any], reader: ExtractionProcess
-) -> tuple[SourceDocument, ChunkingPolicy | None]:
-    """The document and policy of a source that CHUNK_SOURCE keeps."""
+def _extracted(
+    store: VectorStore, document: SourceDocument, policy: ExtractionPolicy, reader: ExtractionProcess
+) -> _Read:
+    payload = document.content or ""
+    document = replace(document, payload_sha256=compute_content_hash(payload))
+    payload_format, value_format = policy.format_of(payload), policy.value_format or "text"
+    try:
+        found = reader.extract(payload, payload_format, policy.json_path, value_format)
+    except SourceUnreadable as error:
+        store_unreadable(store, document, str(error), policy.version)
+        raise
+    document = replace(document, content=found.text, headings=found.headings)  # the title is dbt's to say
+    return document, policy, (payload_format, value_format)
+
+
+def _as_python(store: VectorStore, request: dict[str, Any], reader: ExtractionProcess) -> _Read:
+    """A source that CHUNK_SOURCE keeps."""
     _refuse_source_of_dbt(store, request["source_id"])
     origin = request["from"]
     document = SourceDocument(
@@ -211,9 +288,10 @@ def _as_python(
     except SourceUnreadable as error:
         store_unreadable(store, document, str(error))
         raise
+    formats = (request["format"], request.get("value_format", "text"))
     if "policy_version" in request:
-        return document, named_policy(store, request["policy_version"])
-    return document, policy_of_type(store, document.source_type)
+        return document, named_policy(store, request["policy_version"]), formats
+    return document, policy_of_type(store, document.source_type), formats
 
 
 def _refuse_source_of_dbt(store: VectorStore, source_id: str) -> None:
@@ -239,10 +317,9 @@ def _read(
         document = replace(document, source_updated_utc=changed)
     else:
         payload, document = _read_analytics(store, request, document)
-    text = reader.extract_text(
-        payload, request["format"], request.get("json_path"), request.get("value_format", "text")
-    )
-    return replace(document, content=text)
+    found = reader.extract(payload, request["format"], request.get("json_path"), request.get("value_format", "text"))
+    title = document.title if "title" in request else document.title or found.title
+    return replace(document, content=found.text, title=title, headings=found.headings)
 
 
 def _read_analytics(

@@ -82,6 +82,18 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def require(store: VectorStore, given: dict[str, Any]) -> None:
+    """Raises UnusableInput when a space, a question or a run is missing."""
+    for key in ("space_key_a", "space_key_b"):
+        if key in given:
+            space_of_key(store, given[key])
+    if "space_key_a" in given:
+        read_questions(store, given.get("query_set"))
+    for key in ("run_id_a", "run_id_b"):
+        if key in given and store.get_run(given[key]) is None:
+            raise UnusableInput(f"there is no run {given[key]!r}; give {SCHEMA['properties'][key]['description']}")
+
+
 def run(context: JobContext) -> dict[str, Any]:
     """Asks, or reads what was asked, and compares. Metrics: the input, `top_k`, `filters`, and `policy`, or of two runs
     `policy_a`, `policy_b` and the keys of their spaces; `queries`, by question id, and `mean`, each with `overlap@10`

@@ -2,7 +2,7 @@
 
 Input (described in docs/operations.md):
 
-    space_key    the space; needed, and active
+    space_key    the space, which is active; by default that of the job's `embedding_space_id`
     chunk_ids    only these chunks, or
     source_ids   only the chunks of these sources
     limit        at most so many chunks
@@ -21,12 +21,13 @@ from vector.embedding.open_models import OPEN_MODELS
 from vector.errors import InvalidRecord, SpaceBusy
 from vector.jobs.context import JobContext
 from vector.jobs.handlers.input_schema import SPACE_KEY, checked_input
+from vector.store import VectorStore
 from vector.store.spaces import active_space_of_key
 
 # Seconds between two looks whether the space is free.
 WAIT = 1.0
 
-_CHUNK_ID = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "chunk ids of 64 hexadecimal digits"}
+_CHUNK_ID = {"type": "string", "minLength": 1, "maxLength": 64, "description": "chunk ids of 1 to 64 characters"}
 _SOURCE_ID = {"type": "string", "minLength": 1, "maxLength": 400, "description": "source ids of 1 to 400 characters"}
 SCHEMA = {
     "type": "object",
@@ -47,6 +48,11 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     if "chunk_ids" in given and "source_ids" in given:
         raise InvalidRecord("EMBED_CHUNKS input: chunk_ids and source_ids are both given; give one of them, or none")
     return given
+
+
+def require(store: VectorStore, given: dict[str, Any]) -> None:
+    """Raises UnusableInput when there is no such active space."""
+    active_space_of_key(store, given["space_key"])
 
 
 def run(context: JobContext) -> dict[str, Any]:

@@ -37,6 +37,8 @@ POLICY = {
         "description": "the name of an entry point of the group vector.rerankers, which is all that a job may name",
     },
     "pool": _COUNT,
+    "fusion": {"type": "string", "description": "score or rrf"},
+    "dense_weight": {"type": "number", "description": "a number from 0 to 1"},
     "language": {"type": "string", "description": "a language that `vector search --language` takes, or none"},
 }
 
@@ -71,7 +73,7 @@ def policy_of(given: Mapping[str, Any]) -> SearchPolicy:
     """The search policy that a checked input of a job names; dense, where it names no mode. Raises ConfigurationError
     on a value that no policy has."""
     # JSON may write 1 as 1.0 and the other way round; one policy must be logged in one way.
-    numbers = {"min_score": float, "per_source": int, "mmr": float, "pool": int}
+    numbers = {"min_score": float, "per_source": int, "mmr": float, "pool": int, "dense_weight": float}
     return SearchPolicy(**{name: numbers.get(name, str)(given[name]) for name in POLICY if given.get(name) is not None})
 
 

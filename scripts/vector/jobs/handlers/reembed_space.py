@@ -2,7 +2,7 @@
 
 Input (described in docs/operations.md):
 
-    space_key     the space; needed, and active
+    space_key     the space, which is active; by default that of the job's `embedding_space_id`
     piece_chunks  chunks a piece, 10,000 by default
 
 Each piece is stored when it ends, and a job that is taken up again begins with what is still pending, so that nothing
@@ -17,11 +17,13 @@ from typing import Any
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedOptions
 from vector.jobs.context import JobContext
-from vector.jobs.handlers.embed_chunks import embed_in_turn
+from vector.jobs.handlers.embed_chunks import embed_in_turn, require
 from vector.jobs.handlers.input_schema import SPACE_KEY, checked_input
 from vector.spaces.coverage import coverage_of
 from vector.store import VectorStore
 from vector.store.spaces import active_space_of_key
+
+__all__ = ["require", "run", "validate"]
 
 SCHEMA = {
     "type": "object",

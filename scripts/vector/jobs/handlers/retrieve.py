@@ -2,7 +2,7 @@
 
 Input (described in docs/operations.md):
 
-    space_key     the space to search; needed
+    space_key     the space to search; by default that of the job's `embedding_space_id`
     query_set     a set of the seed `eval_query`; by default all questions
     top_k         hits a question, 100 by default
     per_source    the most hits of one source, 1 by default, so that `top_k` hits are as many sources; null: no limit
@@ -12,7 +12,8 @@ Input (described in docs/operations.md):
                   as the options of `vector search`; `rerank` is the name of an entry point
 
 The searches are logged; the warehouse's view `eval_score` measures them, and how sure the means are is stored in
-`evaluation_interval`. Questions without a relevant judgment are not asked.
+`evaluation_interval`. Questions without a judgment are not asked; those whose judgments are all 0 are, and are in no
+mean.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from vector.evaluation.evaluate import measured
-from vector.evaluation.questions import DEFAULT_TOP_K
+from vector.evaluation.questions import DEFAULT_TOP_K, read_questions
 from vector.jobs.context import JobContext
 from vector.jobs.handlers.input_schema import (
     POLICY,
@@ -33,6 +34,7 @@ from vector.jobs.handlers.input_schema import (
     policy_of,
 )
 from vector.search.policy import BY_SOURCE
+from vector.store import VectorStore
 from vector.store.spaces import space_of_key
 
 SCHEMA = {
@@ -55,6 +57,12 @@ def validate(input_json: dict[str, Any]) -> dict[str, Any]:
     given = checked_input(input_json, SCHEMA, "RETRIEVE_TEST")
     check_policy(given, "RETRIEVE_TEST")
     return given
+
+
+def require(store: VectorStore, given: dict[str, Any]) -> None:
+    """Raises UnusableInput when there is no such space or question."""
+    space_of_key(store, given["space_key"])
+    read_questions(store, given.get("query_set"))
 
 
 def run(context: JobContext) -> dict[str, Any]:

@@ -227,6 +227,8 @@ def reserved_names(found: Sequence[Token]) -> Iterator[str]:
             continue
         if word == "key" and i and found[i - 1].lower in ("primary", "foreign"):
             continue
+        if word == "for" and i and found[i - 1].text == ")":  # add constraint ... default (...) for <column>
+            continue
         before, after = _text(found, i - 1).lower(), _text(found, i + 1).lower()
         if ("double", "precision") in ((before, word), (word, after)):  # a type
             continue

@@ -33,7 +33,7 @@ class CannedServer:
     relations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # {relation: [(column, type, length in characters, scale)]}, -1 for max
     columns: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
-    # {ledger: [(kind, name, detail, "yes" or "no")]}: what the catalogue says of its columns and constraints
+    # {ledger: [(kind, name, detail, "yes" or "no")]}: what the catalogue says of its columns, defaults and constraints
     shapes: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
     # {ledger: (rows to write, how many of them change one that is there)}
     changes: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -74,6 +74,8 @@ class CannedServer:
             return Answer(
                 ("definition",), [(check,) for check in re.findall(r"^\s*check (\(.*\)),?$", sql, re.MULTILINE)]
             )
+        if "create table #vector_ledger_default" in text:
+            return Answer(("number", "worded"), re.findall(r"^\s*c(\d+) .* default (\(.*\)),?$", sql, re.MULTILINE))
         if "from sys.database_permissions" in text:
             name = _found(_OBJECT, sql)
             return Answer(("statement",), [(f'grant insert on "vector"."{name}" to [vector_embedder]',)])

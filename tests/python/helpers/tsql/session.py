@@ -17,6 +17,7 @@ class Server:
     def __init__(self):
         self.answers = [
             (r"select @@trancount", [(0,)]),
+            (r"sum\(cache_epoch\)", [(0,)]),
             (r"from sys\.objects", [(name,) for name in RELATIONS]),
         ]
 
@@ -33,7 +34,7 @@ class Server:
 
 RELATIONS = (
     "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure retrieval"
-    " retrieval_hit space_publication evaluation_interval embedding_state embedding_pending embedding_current"
+    " retrieval_hit space_publication evaluation_interval erasure embedding_state embedding_pending embedding_current"
     " space_status search_setting"
 ).split()
 

@@ -1,0 +1,73 @@
+"""What keeps local copies (the index of words, vectors) from outliving an erasure.
+
+Each erasure adds to a number of the warehouse. Beside the copies is a file that says at which number they were made: a
+host that finds another one drops all copies, of every warehouse, since their names do not say whose they are. They are
+only copies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from vector.engines.base import Engine
+from vector.engines.vector_cache import private_folder
+from vector.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+FILE = "erasures.json"
+
+
+def warehouse_of(engine: Engine) -> str:
+    """What tells the warehouses of a host apart."""
+    return f"{engine.name}/{engine.location}/{engine.schema}"
+
+
+def keep_up(folder: Path | None, engine: Engine) -> int:
+    """The number of the warehouse, which grows when an erasure or a pruning begins, and when it ends. Drops the copies
+    in the folder unless they were made at this number, or nothing was ever erased."""
+    number = int(engine.query(f"select coalesce(sum(cache_epoch), 0) from {engine.table('erasure')}")[0][0])
+    if folder is not None:
+        _drop_earlier(folder, warehouse_of(engine), number)
+    return number
+
+
+def _drop_earlier(folder: Path, warehouse: str, number: int) -> None:
+    try:
+        if not folder.is_dir():
+            return
+        known = _known(folder)
+        name = hashlib.sha256(warehouse.encode()).hexdigest()[:32]
+        if known.get(name, 0) == number:
+            return
+        drop_copies(folder)
+        if private_folder(folder):
+            write_whole(folder / FILE, json.dumps({**known, name: number}).encode())
+    except OSError as error:
+        logger.warning("%s: copies made before an erasure may be left (%s); delete them", folder, error.strerror)
+
+
+def drop_copies(folder: Path | None) -> bool:
+    """Deletes all copies in the folder; whether there were any. Raises OSError for one that cannot be deleted."""
+    if folder is None or not folder.is_dir():
+        return False
+    words, vectors = folder / "lexical", list(folder.glob("*.npz"))
+    found = words.is_dir() or bool(vectors)
+    if words.is_dir():
+        shutil.rmtree(words)
+    for each in vectors:
+        each.unlink(missing_ok=True)
+    return found
+
+
+def _known(folder: Path) -> dict[str, int]:
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return {str(name): int(number) for name, number in found.items()}
+    return {}

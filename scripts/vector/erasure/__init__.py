@@ -1,0 +1,1 @@
+"""Forgetting: a source, or what somebody asked, on request. The way is in vector.erasure.erase."""
