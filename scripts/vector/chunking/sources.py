@@ -28,8 +28,9 @@ from vector.store.versions import keep_versions
 @dataclass(frozen=True)
 class SourceDocument:
     """A source's text and what is said of it. `content` is None where the source has none; `headings` are those of an
-    article. `metadata_error` is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the
-    text was taken out of, if it was."""
+    article, and `article_title` what it calls itself, for the chunks' context where there is no title. `metadata_error`
+    is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the text was taken out of, if
+    it was."""
 
     source_id: str
     source_type: str
@@ -40,6 +41,7 @@ class SourceDocument:
     source_updated_utc: datetime | None = None
     managed_by: str = "python"
     headings: tuple[Heading, ...] = ()
+    article_title: str | None = None
     metadata_error: str | None = None
     payload_sha256: str | None = None
 
@@ -95,7 +97,8 @@ def cut(
         extracted_sha256=document.payload_sha256,
         extraction_error=problem if document.payload_sha256 else None,
     )
-    above = contexts(document.title, text or "", [chunk.offsets["start_offset"] for chunk in found.chunks])
+    title = document.title or document.article_title
+    above = contexts(title, text or "", [chunk.offsets["start_offset"] for chunk in found.chunks])
     return source, [
         replace(chunk, context=context, managed_by=document.managed_by, updated_utc=now)
         for chunk, context in zip(found.chunks, above, strict=True)

@@ -284,8 +284,8 @@ def _sources(store: VectorStore, chunk_ids: Sequence[str]) -> Mapping[str, str]:
 
 
 class ChunkDetails(NamedTuple):
-    """What is shown of a chunk. `context` is its title and headings. `source_ref` names the row that it comes from; the offsets are code points of the
-    source's text, the end exclusive. None where the chunk's row does not say it."""
+    """What is shown of a chunk. `context` is its title and headings. `source_ref` names the row that it comes from; the
+    offsets are code points of the source's text, the end exclusive. None where the chunk's row does not say it."""
 
     source_id: str | None
     source_type: str

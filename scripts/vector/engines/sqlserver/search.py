@@ -74,7 +74,7 @@ def change_token(engine: Engine) -> str | None:
 
 
 def chunk_digest() -> str:
-    """64 bits of a SHA-256 of the chunk's id, of its text's hash, of the moment of its last change and of its context."""
+    """64 bits of a SHA-256 of the chunk's id, its text's hash, the moment of its last change, and its context."""
     row = (
         "concat(searched.chunk_id, ' ', searched.input_content_sha256, ' ', searched.chunk_updated_utc, ' ',"
         " searched.chunk_context)"
