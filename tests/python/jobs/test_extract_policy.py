@@ -243,7 +243,8 @@ def test_options_that_do_not_go_together(project, arguments, message):
 
 
 def test_chunks_of_an_article_have_its_title_and_headings_as_context():
-    payload = "<title>Io</title><div class='mw-parser-output'><p>A moon of Jupiter.</p><h2>Volcanoes</h2><p>Loki is first.</p></div>"
+    body = "<p>A moon of Jupiter.</p><h2>Volcanoes</h2><p>Loki is first.</p>"
+    payload = f"<title>Io</title><div class='mw-parser-output'>{body}</div>"
     article = extract(payload, "article")
     document = SourceDocument("page:io", "page", {}, article.text, article_title=article.title)
     policy = ExtractionPolicy(24, 0, payload_format="article")
