@@ -41,7 +41,9 @@ REFERENCE = {
     "cranfield": {"dense": (0.377, 0.78), "lexical": (0.360, 0.73), "hybrid": (0.406, 0.80)},
 }
 # One window for the longest document.
-WHOLE = "update vector.chunk_policy set policy_version = 'whole-v1', chunk_size = 1000000, overlap = 0"
+WHOLE = (
+    "update vector.chunk_policy set policy_version = 'whole-v1', chunk_size = 1000000, overlap = 0, is_active = true"
+)
 DEPTH = 100
 # The two ways to fuse, RRF first: what the default is measured against.
 FUSED = {"hybrid by rrf": "rrf", "hybrid": "score"}

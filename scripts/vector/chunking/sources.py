@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vector.chunking.articles import Heading
-from vector.chunking.policies import named_policy
+from vector.chunking.context import contexts
+from vector.chunking.policies import named_policy, policy_of_row
 from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
 from vector.contracts.identity import canonical_json, compute_content_hash, is_blank
@@ -27,8 +28,9 @@ from vector.store.versions import keep_versions
 @dataclass(frozen=True)
 class SourceDocument:
     """A source's text and what is said of it. `content` is None where the source has none; `headings` are those of an
-    article. `metadata_error` is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the
-    text was taken out of, if it was."""
+    article, and `article_title` what it calls itself, for the chunks' context where there is no title. `metadata_error`
+    is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the text was taken out of, if
+    it was."""
 
     source_id: str
     source_type: str
@@ -39,6 +41,7 @@ class SourceDocument:
     source_updated_utc: datetime | None = None
     managed_by: str = "python"
     headings: tuple[Heading, ...] = ()
+    article_title: str | None = None
     metadata_error: str | None = None
     payload_sha256: str | None = None
 
@@ -94,7 +97,12 @@ def cut(
         extracted_sha256=document.payload_sha256,
         extraction_error=problem if document.payload_sha256 else None,
     )
-    return source, [replace(chunk, managed_by=document.managed_by, updated_utc=now) for chunk in found.chunks]
+    title = document.title or document.article_title
+    above = contexts(title, text or "", [chunk.offsets["start_offset"] for chunk in found.chunks])
+    return source, [
+        replace(chunk, context=context, managed_by=document.managed_by, updated_utc=now)
+        for chunk, context in zip(found.chunks, above, strict=True)
+    ]
 
 
 def content_error(text: str | None, policy: ChunkingPolicy | None) -> str | None:
@@ -269,7 +277,7 @@ def _document_of(
         if version not in policies:
             policies[version] = named_policy(store, version)
         return document, policies[version]
-    return document, None if version is None else ChunkingPolicy(*map(int, sizes), version=version)
+    return document, None if version is None else policy_of_row((version, *sizes, method, None))
 
 
 def _json_value(text: str | None, about: str, canonical: bool) -> Any:

@@ -38,8 +38,8 @@ HELP = """examples:
 
 With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
 filters, policy, candidates, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type,
-source_title, source_ref, start_offset, end_offset, content, components. With --evidence it has max_tokens, tokens,
-tokens_by, passages, left_out in place of hits. docs/search.md tells what the options do."""
+source_title, source_ref, start_offset, end_offset, context, content, components. With --evidence it has max_tokens,
+tokens, tokens_by, passages, left_out in place of hits. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
@@ -166,7 +166,7 @@ def _evidence_text(found: Evidence) -> str:
 
 
 def _source(hit: FoundChunk) -> str:
-    return f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.source_title or '')}".rstrip()
+    return f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.context or hit.source_title or '')}".rstrip()
 
 
 def _closing_lines(result: SearchResult) -> list[str]:

@@ -410,7 +410,7 @@ class VectorChunk(_Record):
     """One chunk of a source.
 
     `offsets` has chunk_index, start_offset and end_offset (code points, end exclusive); `byte_count` is the
-    length of the content in UTF-8; `policy` is what cut it.
+    length of the content in UTF-8; `policy` is what cut it; `context` is the title and headings above it.
     """
 
     chunk_id: str
@@ -426,6 +426,7 @@ class VectorChunk(_Record):
     managed_by: str = "python"
     retired_utc: datetime | None = None
     updated_utc: datetime | None = None
+    context: str | None = None
 
 
 @dataclass

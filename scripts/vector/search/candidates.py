@@ -284,12 +284,13 @@ def _sources(store: VectorStore, chunk_ids: Sequence[str]) -> Mapping[str, str]:
 
 
 class ChunkDetails(NamedTuple):
-    """What is shown of a chunk. `source_ref` names the row that it comes from; the offsets are code points of the
-    source's text, the end exclusive. None where the chunk's row does not say it."""
+    """What is shown of a chunk. `context` is its title and headings. `source_ref` names the row that it comes from; the
+    offsets are code points of the source's text, the end exclusive. None where the chunk's row does not say it."""
 
     source_id: str | None
     source_type: str
     source_title: str | None
+    context: str | None
     content: str
     source_ref: dict[str, Any] | None
     start_offset: int | None
@@ -301,7 +302,7 @@ def chunk_details(store: VectorStore, chunk_ids: Sequence[str]) -> dict[str, Chu
     engine = store.engine
     with engine.staged([_KEY], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
         rows = engine.query(
-            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.content,"
+            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.context, chunk.content,"
             " chunk.source_ref_json, chunk.offsets_json"
             f" from {staged} as staged inner join {engine.table('chunk')} as chunk on chunk.chunk_id = staged.chunk_id"
             f" left join {engine.table('source_registry')} as source on source.source_id = chunk.source_id"

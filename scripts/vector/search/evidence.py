@@ -68,6 +68,7 @@ class Passage:
             "source_id": best.source_id,
             "source_type": best.source_type,
             "source_title": best.source_title,
+            "context": best.context,
             "source_ref": best.source_ref,
             "start_offset": self.start_offset,
             "end_offset": self.end_offset,

@@ -1,4 +1,5 @@
-"""Lexical search: BM25 over the texts that a space's search may find, with an index that keeps up with them.
+"""Lexical search: BM25 over the texts that a space's search may find, with an index that keeps up with them. A chunk's
+text is its context (title and headings) and its content.
 
 The index of a space and a language is a SQLite file under VECTOR_CACHE_DIR, which the processes of a host share, or is
 in memory where there is no place for files. A question first asks the engine whether there was a write, as far as it
@@ -257,7 +258,7 @@ class _Current:
             return self.engine.query(select + join + where, [self.space])
 
     def _all_texts(self) -> Iterator[IndexedText]:
-        return (IndexedText(*row) for row in self.engine.stream(self._select_texts(), [self.space]))
+        return map(_indexed, self.engine.stream(self._select_texts(), [self.space]))
 
     def _texts_of(self, chunk_ids: list[str]) -> Iterator[IndexedText]:
         for start in range(0, len(chunk_ids), _CHUNKS):
@@ -265,15 +266,20 @@ class _Current:
             with self.engine.staged([key_column("chunk_id")], part) as staged:
                 join = f" inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
                 rows = self.engine.query(self._select_texts(join), [self.space])
-            yield from (IndexedText(*row) for row in rows)
+            yield from map(_indexed, rows)
 
     def _select_texts(self, join: str = "") -> str:
         return (
             f"select searched.chunk_id, searched.input_content_sha256, {self.engine.chunk_digest()},"
-            f" searched.source_id, searched.source_type, chunk.content from {self.searched}"
+            f" searched.source_id, searched.source_type, chunk.context, chunk.content from {self.searched}"
             f" inner join {self.engine.table('chunk')} as chunk on chunk.chunk_id = searched.chunk_id"
             f"{join} where searched.embedding_space_id = ? order by searched.chunk_id"
         )
+
+
+def _indexed(row: tuple) -> IndexedText:
+    *rest, context, content = row
+    return IndexedText(*rest, f"{context}\n{content}" if context else content)
 
 
 class LexicalIndexes:

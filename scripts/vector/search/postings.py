@@ -27,8 +27,8 @@ from vector.engines.base import SearchHit
 from vector.search.tokens import Analyzer
 
 K1, B = 1.5, 0.75
-# Of the tables below: a file of another one is made anew.
-LAYOUT = 1
+# Of the tables below, and of what is a text: a file of another one is made anew. 2: with contexts.
+LAYOUT = 2
 
 # The most texts of a segment, as a place in it is two bytes, and the words at which it ends, for the memory.
 TEXTS, WORDS = 2**16, 2**22

@@ -47,7 +47,8 @@ class Question:
 @dataclass(frozen=True)
 class FoundChunk:
     """A hit with what a reader wants to see of it. `rank` counts from 1; a higher `score` is better. `components` are
-    the scores and ranks behind it (docs/search.md). `source_ref` and the offsets are those of ChunkDetails."""
+    the scores and ranks behind it (docs/search.md). `context`, `source_ref` and the offsets are those of
+    ChunkDetails."""
 
     rank: int
     score: float
@@ -61,6 +62,7 @@ class FoundChunk:
     source_ref: dict[str, Any] | None = None
     start_offset: int | None = None
     end_offset: int | None = None
+    context: str | None = None
 
 
 @dataclass(frozen=True)

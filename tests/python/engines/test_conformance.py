@@ -354,7 +354,7 @@ def _write_pages(project, cases, page, policy):
         ],
     )
     cut = {name: str(value) for name, value in cases[0][2].to_dict().items() if name != "version"}
-    row = {**policy, **cut, "policy_version": cases[0][2].version, "source_type": "page"}
+    row = {**policy, "method": "characters", **cut, "policy_version": cases[0][2].version, "source_type": "page"}
     project.write_rows("chunk_policy", [row, {**policy, "source_type": "*"}])
 
 

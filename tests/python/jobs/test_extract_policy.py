@@ -2,13 +2,15 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
-from vector.chunking import chunk_text
-from vector.chunking.extraction import format_of_payload
+from vector.chunking import ParagraphPolicy
+from vector.chunking.extraction import extract, format_of_payload
 from vector.chunking.extraction_policy import ExtractionPolicy
 from vector.chunking.policies import policy_of_row
+from vector.chunking.sources import SourceDocument, cut
 from vector.contracts.models import JobType
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.jobs import active_sources
@@ -97,7 +99,7 @@ def test_a_payload_is_registered_extracted_kept_and_extracted_anew(project):
     assert enqueue(project)["queued"] == 2
     assert enqueue(project) == {"pending": 3, "open": 3, "queued": 0, "by_source_type": {}}
     assert work(project)["succeeded"] == 3
-    windows = chunk_text(f"{WORDS * 3}one\n", SIZE, OVERLAP)
+    windows = list(ParagraphPolicy(SIZE, OVERLAP).windows(f"{WORDS * 3}one\n"))
     rows = project.query(
         "select content, cast(offsets_json->>'start_offset' as integer) as start_offset,"
         " cast(offsets_json->>'end_offset' as integer) from chunk"
@@ -115,15 +117,18 @@ def test_a_payload_is_registered_extracted_kept_and_extracted_anew(project):
     project.embed()
     assert not not_well(project)
 
-    # Changed, vanished, and a new one.
+    # Changed, renamed, vanished, and a new one.
+    with project.store() as store:
+        store.save_source(replace(store.get_source("page:two"), title="As it was called"))
     put_payloads(project, {"one": html(WORDS * 4 + "one"), "two": html(WORDS * 3 + "two"), "four": html("Four. " * 20)})
     assert state(project, "one") == ("pending", len(windows), None, len(windows))
     assert state(project, "three")[3] == 0
-    assert pending(project) == {"page:one": "payload_changed", "page:four": "new"}
+    assert (state(project, "two")[0], state(project, "two")[3]) == ("pending", len(windows))
+    assert pending(project) == {"page:one": "payload_changed", "page:two": "title_changed", "page:four": "new"}
     project.embed()
     assert not_well(project) == {"source_is_extracted"}
-    assert (enqueue(project)["queued"], work(project)["succeeded"]) == (2, 2)
-    assert state(project, "one")[0] == "indexed"
+    assert (enqueue(project)["queued"], work(project)["succeeded"]) == (3, 3)
+    assert [state(project, name)[0] for name in ("one", "two")] == ["indexed"] * 2
     assert "nothing new or changed" in project.refresh().output
     project.embed()
     assert not not_well(project)
@@ -316,6 +321,20 @@ def test_options_that_do_not_go_together(project, arguments, message):
 
 
 # Without dbt
+
+
+def test_chunks_of_an_article_have_its_title_and_headings_as_context():
+    body = "<p>A moon of Jupiter.</p><h2>Volcanoes</h2><p>Loki is first.</p>"
+    payload = f"<title>Io</title><div class='mw-parser-output'>{body}</div>"
+    article = extract(payload, "article")
+    document = SourceDocument("page:io", "page", {}, article.text, article_title=article.title)
+    policy = ExtractionPolicy(24, 0, payload_format="article")
+    for title, shown in ((None, "Io"), ("The moon Io", "The moon Io")):
+        source, chunks = cut(replace(document, title=title), policy)
+        assert [(each.content.split()[-1], each.context) for each in chunks] == [
+            ("Jupiter.", shown), ("Volcanoes", f"{shown} > Volcanoes"), ("first.", f"{shown} > Volcanoes"),
+        ]  # fmt: skip
+        assert source.title == title
 
 
 @pytest.mark.parametrize(

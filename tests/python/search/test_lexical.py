@@ -306,7 +306,7 @@ class Reads:
     def _spied(self, read):
         def spied(sql, parameters=()):
             rows = list(read(sql, parameters))
-            if "searched.source_type, chunk.content" in sql:
+            if "searched.source_type, chunk.context" in sql:
                 self.texts.append([row[0] for row in rows])
             self.digests += "group by left(searched.chunk_id" in sql
             return rows
@@ -359,6 +359,35 @@ def test_the_index_is_built_once_and_takes_in_what_changes(store, space, reads, 
     store.save_chunk(chunk)
     assert lexical(QUESTION) == first
     assert reads.texts == [[chunk.chunk_id]]
+
+
+def test_the_words_of_a_context_are_found_and_a_changed_one_is_noticed(store, space, reads, lexical):
+    chunk = store.list_chunks()[0]
+    assert lexical("zyzzyva") == []
+    reads.clear()
+    for context in ("Zyzzyva > Habitat", None, "The zyzzyva"):
+        store.save_chunk(replace(chunk, context=context))
+        assert lexical("zyzzyva") == ([chunk.chunk_id] if context else [])
+    assert reads.texts == [[chunk.chunk_id]] * 3
+    (hit,) = search(store, space, None, "zyzzyva", policy=SearchPolicy("lexical"), log=False).hits
+    # It has its own text still, and so its vector.
+    assert (hit.context, hit.content, hit.content_sha256) == ("The zyzzyva", chunk.content, chunk.content_sha256)
+    # A word at the end of the one and a word at the beginning of the other are two.
+    store.save_chunk(replace(chunk, context="zyz"))
+    assert lexical("zyz" + chunk.content.split()[0]) == []
+
+
+def test_an_index_of_the_version_without_contexts_is_made_anew(store, space, lexical, tmp_path, monkeypatch):
+    chunk = store.list_chunks()[0]
+    store.save_chunk(replace(chunk, context="Zyzzyva"))
+    with monkeypatch.context() as patch:
+        patch.setattr(postings, "LAYOUT", 1)
+        patch.setattr(lexical_module, "_indexed", lambda row: IndexedText(*row[:-2], row[-1]))
+        before = LexicalIndexes(tmp_path).current(store.engine, space.embedding_space_id)
+        assert before.best("zyzzyva", 5)[0] == []
+    now = LexicalIndexes(tmp_path).current(store.engine, space.embedding_space_id)
+    assert now.path == before.path
+    assert [hit.chunk_id for hit in now.best("zyzzyva", 5)[0]] == [chunk.chunk_id]
 
 
 def test_an_index_that_followed_every_change_is_as_a_new_one(store, space, lexical, tmp_path):

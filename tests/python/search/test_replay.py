@@ -360,13 +360,13 @@ def test_a_logged_text_does_not_command_the_terminal(project):
         space = store.get_embedding_space_by_key("hash")
         logged = search(store, space, HashProvider(space), hostile, 1).retrieval.retrieval_id
         chunk = store.get_chunk(store.list_retrieval_hits(logged)[0].chunk_id)
-        store.save_source(replace(store.get_source(chunk.source_id), title="\x1b[2Ja title\nof two lines"))
+        store.save_chunk(replace(chunk, context="\x1b[2Ja title\nof two lines > a heading"))
     for command in (("replay", logged), ("search", hostile, "--no-log", "--top-k", "1")):
         said = project.vector(*command).stdout
         assert not set("\x1b\x07\x9b\u202e\r") & set(said)
         assert len(said) < 2000
         assert "evil second line long" in said
-    assert "[2Ja title of two lines\n" in said
+    assert "[2Ja title of two lines > a heading\n" in said
     assert json.loads(project.vector("replay", logged, "--json").stdout)["replays"][0]["query"] == hostile
 
 

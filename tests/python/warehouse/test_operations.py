@@ -13,7 +13,8 @@ import pytest
 from support import PROJECT_DIR
 from tokenizers import Tokenizer
 
-from vector.chunking import ChunkingPolicy, chunk_text, normalize_text
+from vector.chunking import normalize_text
+from vector.chunking.policies import policy_of_row
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob, VectorRun
 from vector.errors import ConfigurationError, ProviderError
 from vector.providers.hash import HashProvider
@@ -254,11 +255,13 @@ def test_the_demo_fits_the_default_model():
     policies = {}
     with (PROJECT_DIR / "seeds/chunk_policy.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            policies[row["source_type"]] = ChunkingPolicy(int(row["chunk_size"]), int(row["overlap"]))
+            if row["is_active"] == "true":
+                settings = ("policy_version", "chunk_size", "overlap", "max_chunks_per_source", "method", "tokenizer")
+                policies[row["source_type"]] = policy_of_row(tuple(row[name] for name in settings))
     with (PROJECT_DIR / "seeds/demo/page.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             payload = json.loads(row["payload_json"])
-            policy = policies["page_non_latin" if payload["lang"] in ("ar", "hi", "ja", "ru", "zh") else "page"]
+            policy = policies["page_non_latin" if payload["lang"] in ("ar", "hi", "ja", "ru", "zh") else "*"]
             text = normalize_text(f"{payload['title']}\n\n{payload['body']['text']}")
-            for content, _, _ in chunk_text(text, policy.chunk_size, policy.overlap):
+            for content, _, _ in policy.windows(text):
                 assert len(tokenizer.encode(content).ids) <= model_limit, row["page_id"]

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parity import HOSTILE
+from parity import HOSTILE, texts_with_headings, titles
 from support import LEDGERS, PROJECT_DIR, drop_constraints
 from tsql.project import ALARMS, compiled_project
 from tsql.to_duckdb import teach, to_duckdb
@@ -252,11 +252,18 @@ def test_every_data_test_finds_the_native_rows(warehouse, native):
 
 # Blanks of all kinds, letters of one, two, three and four bytes, of one and of two units, joined and combined ones.
 CHARACTERS = st.one_of(
-    st.sampled_from(" \n\t\r\u3000\u00a0\u00ad\u200f\ufeff.,aZ\u00e9\u0301\u65e5\U0001f600\u200d\U00010348"),
+    st.sampled_from(
+        ' \n\t\r\u3000\u00a0\u00ad\u200f\ufeff.!\u2026\u3002\u300d"),aZ\u00e9\u0301\u65e5\U0001f600\u200d\U00010348'
+    ),
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
 )
-POLICIES = st.integers(1, 12).flatmap(
-    lambda size: st.tuples(st.just(size), st.integers(0, size - 1), st.integers(1, 9))
+POLICIES = st.tuples(st.integers(1, 12), st.sampled_from([None, "paragraphs"])).flatmap(
+    lambda given: st.tuples(
+        st.just(given[0]),
+        st.integers(0, given[0] - 1 - (given[0] // 4 if given[1] else 0)),
+        st.integers(1, 9),
+        st.just(given[1]),
+    )
 )
 
 
@@ -284,17 +291,19 @@ def cutter(native):
 def test_any_text_is_cut_alike(cutter, native):
     # Inside, since hypothesis would keep the connection for good.
     @settings(max_examples=20, deadline=None)
-    @given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
-    def are_cut_alike(texts, policy):
+    @given(
+        texts=st.lists(st.text(CHARACTERS, max_size=70) | texts_with_headings, min_size=1, max_size=12),
+        policy=POLICIES,
+        title=titles,
+    )
+    def are_cut_alike(texts, policy, title):
         cutter.execute("delete from warehouse.vector.document_input")
         cutter.execute("delete from warehouse.vector.chunk_policy_input")
-        cutter.execute(
-            "insert into warehouse.vector.chunk_policy_input values ('any', '*', ?, ?, ?, true, null)", policy
-        )
+        cutter.execute("insert into warehouse.vector.chunk_policy_input values ('any', '*', ?, ?, ?, true, ?)", policy)
         cutter.executemany(
             "insert into warehouse.vector.document_input"
-            " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01', null, 'page')",
-            [(f"page:{i}", text) for i, text in enumerate(texts)],
+            " values (?, 'page', '{}', ?, ?, '{}', timestamp '2026-01-01', null, 'page')",
+            [(f"page:{i}", title, text) for i, text in enumerate(texts)],
         )
         for view in ("document", "chunk_window", "document_registration"):
             translated = to_duckdb(compiled_project()[view].sql, "warehouse")

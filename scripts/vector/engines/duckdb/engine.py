@@ -362,7 +362,7 @@ class DuckDBEngine:
     def current_fingerprint(self, embedding_space_id: str) -> str:
         """Digests of the current chunks and of the space's embeddings: what is current hangs on these, and to read both
         takes a fifth of the time of joining them."""
-        chunks = self.digest_of("hash(hash(chunk_id, content_sha256, source_id, source_type, updated_utc))")
+        chunks = self.digest_of("hash(hash(chunk_id, content_sha256, source_id, source_type, context, updated_utc))")
         ((of_chunks, of_embeddings),) = self.query(
             f"select (select {chunks} from {self.table('chunk')} where retired_utc is null),"
             f" (select {self.digest_of('hash(embedding_id)')} from {self.table('embedding')}"
@@ -376,8 +376,10 @@ class DuckDBEngine:
         return None
 
     def chunk_digest(self) -> str:
-        """A hash of ids, hash and time of change, less its last bit, to fit a number with a sign."""
-        columns = ("chunk_id", "input_content_sha256", "source_id", "source_type", "chunk_updated_utc")
+        """A hash of ids, hash, context and time of change, less its last bit, to fit a number with a sign."""
+        columns = (
+            "chunk_id", "input_content_sha256", "source_id", "source_type", "chunk_context", "chunk_updated_utc",
+        )  # fmt: skip
         # Of a hash, as the hash of several columns is the exclusive or of the last one's and another number: two rows
         # that change alike would leave the digest of both as it was.
         return f"cast(hash(hash({', '.join(f'searched.{column}' for column in columns)})) >> 1 as bigint)"

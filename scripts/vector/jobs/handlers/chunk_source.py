@@ -320,7 +320,8 @@ def _extracted(
     except SourceUnreadable as error:
         store_unreadable(store, document, str(error), policy.version)
         raise
-    document = replace(document, content=found.text, headings=found.headings)  # the title is dbt's to say
+    # The title is dbt's to say.
+    document = replace(document, content=found.text, headings=found.headings, article_title=found.title)
     return document, policy, (payload_format, value_format)
 
 
