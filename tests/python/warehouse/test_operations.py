@@ -17,7 +17,7 @@ from vector.chunking import ChunkingPolicy, chunk_text, normalize_text
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob, VectorRun
 from vector.errors import ConfigurationError, ProviderError
 from vector.providers.hash import HashProvider
-from vector.providers.onnx import locate_model
+from vector.providers.onnx_models import DEFAULT_MODEL, locate_tokenizer
 from vector.spaces.canaries import CANARIES
 from vector.spaces.pinning import PinResult
 from vector.store import VectorStore
@@ -248,7 +248,7 @@ def test_a_vector_that_was_changed_behind_our_back_is_found(project):
 
 def test_the_demo_fits_the_default_model():
     model_limit = 256
-    _, tokenizer_file, _ = locate_model("all-MiniLM-L6-v2")
+    tokenizer_file = locate_tokenizer(DEFAULT_MODEL)
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_truncation()
     policies = {}
