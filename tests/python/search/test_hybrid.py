@@ -220,7 +220,14 @@ def test_the_warehouse_has_a_language_and_a_search_may_name_another(project):
     refused = project.vector("search", "plume", "--mode", "lexical", "--language", "klingon")
     assert refused.exit_code == 2
     assert "language is 'klingon'; it must be one of none, arabic" in refused.stderr
-    project.edit("dbt_project.yml", "search_language: none", "search_language: klingon")
+    project.edit("dbt_project.yml", "search_language: none", "search_language: {page: none, '*': english}")
+    assert project.dbt("build", "--select", "search_setting").success
+    mapping, mixed = asked("plume")
+    assert mapping == {"page": "none", "*": "english"}
+    assert words.keys() <= mixed.keys() <= stems.keys()
+    project.edit("dbt_project.yml", ", '*': english}", "}")
+    assert "add '*', the language of all other source types" in project.dbt("run", "--select", "search_setting").output
+    project.edit("dbt_project.yml", "search_language: {page: none}", "search_language: klingon")
     assert not project.dbt("build", "--select", "search_setting").success
     refused = project.vector("search", "plume", "--mode", "hybrid")
     assert refused.exit_code == 2
