@@ -220,6 +220,10 @@ class EmbeddingProvider(Protocol):
         """The model's digest as it is now, which a server may have changed since the provider was opened."""
         return self.model_digest
 
+    def fertility(self, text: str) -> float | None:
+        """Tokens a letter of a text, as UnknownTokens.fertility counts; None where the provider has no tokenizer."""
+        return None
+
     def become(self, pinned_digest: str) -> bool:
         """Answers from now on as the model of this digest, which the space is pinned to, if it can: then
         `model_digest` is this one. What a space leaves open is as it was when the space was filled."""

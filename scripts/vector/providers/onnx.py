@@ -274,6 +274,10 @@ class OnnxProvider(EmbeddingProvider):
             return output.sum(axis=0) / np.float32(len(output))
         return output[0 if self._pooling == "cls" else -1]
 
+    def fertility(self, text: str) -> float:
+        """As UnknownTokens.fertility."""
+        return self._unknown.fertility(text)
+
     def describe(self) -> ModelDescription:
         """Digest, the version of ONNX Runtime, and the space's limit of tokens."""
         return ModelDescription(

@@ -164,6 +164,10 @@ class StaticProvider(EmbeddingProvider):
             raise InputRefused("the vectors of the text's tokens add up to zero", reason="zero_vector")
         return total / len(known)
 
+    def fertility(self, text: str) -> float:
+        """As UnknownTokens.fertility."""
+        return self._unknown.fertility(text)
+
     def describe(self) -> ModelDescription:
         """Digest, the version of the tokenizer's library, and the space's limit of tokens."""
         return ModelDescription(

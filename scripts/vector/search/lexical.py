@@ -54,7 +54,7 @@ _PATIENCE = 1800
 
 
 class LexicalIndex:
-    """The index of words of a space's current chunks, each in its language, in a file, or in memory without a `path`."""
+    """The index of words of a space's current chunks, each in its language, in a file; in memory without a `path`."""
 
     def __init__(self, path: Path | None = None, language: Language = NEUTRAL):
         self.path = path

@@ -41,7 +41,8 @@ class SearchPolicy:
     rerank      a reranker: the name of an entry point, or module:function
     pool        candidates of each part of hybrid, of MMR and of the reranker; by default ten a hit, at least 100
     fusion      how hybrid joins them: score (a weighted sum of both scores, each brought to 0 to 1) or rrf
-    dense_weight  of the vectors' score in that sum, 0 to 1; the words' has the rest
+    dense_weight  of the vectors' score in that sum, 0 to 1; the words' has the rest. Less where the model hardly knows
+                the question's language: each hit's components have what it was
     rrf_k       the constant of reciprocal rank fusion
     language    the language of the words that are compared, or none, or a mapping of these by source type, `*` for
                 all others; by default the warehouse's

@@ -150,7 +150,8 @@ def best(
     source_types: Collection[str] = (),
     source_ids: Collection[str] | None = None,
 ) -> tuple[list[SearchHit], int]:
-    """What LexicalIndex.best gives, for the words of a question in each language. The index must be as it was when `texts` was read."""
+    """What LexicalIndex.best gives, for the words of a question in each language. The index must be as it was when
+    `texts` was read."""
     allowed = _allowed(db, texts, only, source_types, source_ids)
     scores = _scores(db, texts, question)
     found = np.flatnonzero((scores > 0) & allowed)

@@ -137,7 +137,8 @@ def _another_digest(store: VectorStore, space: EmbeddingSpace, provider: Embeddi
         [space.embedding_space_id, digest, digest, space.embedding_space_id],
     )
     others = sorted({row[0] for row in found})
-    if not others or (len(others) == 1 and provider.become(others[0])):
+    become = getattr(provider, "become", lambda digest: False)
+    if not others or (len(others) == 1 and become(others[0])):
         return None
     return others[0]
 

@@ -292,6 +292,36 @@ def test_without_a_word_found_hybrid_has_the_order_of_the_vectors(ask):
     assert found[0] == found[1]
 
 
+class Reader(HashProvider):
+    """A model that reads a question of so many tokens a letter."""
+
+    tokens_a_letter = 0.2
+
+    def fertility(self, text):
+        return self.tokens_a_letter
+
+
+@pytest.mark.parametrize(("fertility", "share"), [(0.1, 1), (0.25, 1), (0.375, 0.5), (0.4, 0.4), (0.5, 0), (2.0, 0)])
+def test_the_worse_a_model_reads_a_question_the_less_its_vectors_weigh(store, space, fertility, share):
+    provider = Reader(space)
+    provider.tokens_a_letter = fertility
+
+    def asked(weight=0.5, by=provider, text=QUESTION, mode="hybrid"):
+        policy = SearchPolicy(mode, dense_weight=weight)
+        return search(store, space, by, text, 20, policy=policy, log=False)
+
+    result, plain = asked(), asked(0.5 * share, HashProvider(space))
+    assert [(hit.chunk_id, hit.score) for hit in result.hits] == [(hit.chunk_id, hit.score) for hit in plain.hits]
+    assert {hit.components["dense_weight"] for hit in result.hits} == {0.5 * share}
+    assert result.retrieval.policy["fusion"]["dense_weight"] == 0.5, "the policy is what was asked for"
+    if not share:
+        words = asked(mode="lexical").hits
+        assert [hit.chunk_id for hit in words] == [hit.chunk_id for hit in result.hits][: len(words)]
+    # Without a word that a text has, the vectors are all there is.
+    of_nothing = [asked(text="zyzzyva", mode=mode).hits for mode in ("hybrid", "dense")]
+    assert [hit.chunk_id for hit in of_nothing[0]] == [hit.chunk_id for hit in of_nothing[1]]
+
+
 def test_hybrid_by_ranks_is_the_fusion_of_its_parts(ask, store):
     hybrid = ask(mode="hybrid", top_k=300, pool=100, fusion="rrf")
     assert hybrid.retrieval.policy == {

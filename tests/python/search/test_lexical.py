@@ -538,7 +538,9 @@ WORDS_OF_BOTH = st.lists(st.sampled_from("the moons die häuser haus moon Monde 
 
 
 @settings(max_examples=100, deadline=None)
-@given(BY_TYPE, st.lists(st.tuples(WORDS_OF_BOTH, st.sampled_from(["page", "note", "event"])), max_size=9), WORDS_OF_BOTH)
+@given(
+    BY_TYPE, st.lists(st.tuples(WORDS_OF_BOTH, st.sampled_from("page note event".split())), max_size=9), WORDS_OF_BOTH
+)
 def test_a_text_is_asked_in_the_language_of_its_source_type(languages, texts, question):
     index = LexicalIndex(language=languages)
     index.change([text_of(n, text, source_type=source_type) for n, (text, source_type) in enumerate(texts)])
