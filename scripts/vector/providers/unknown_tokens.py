@@ -1,9 +1,9 @@
 """How much of a text a model's tokenizer does not know, or only letter by letter.
 
 Texts of unknown tokens alone all have one vector. A text that is spelled out has a vector of its own, which says
-little: a model was trained on few texts of a language that its tokenizer has few words of. So its fertility, tokens a word,
-tells how well a model does in a language (Rust et al. 2021, "How Good is Your Tokenizer?", ACL); here it is tokens a
-letter, as words have no ends in some scripts.
+little: a model was trained on few texts of a language that its tokenizer has few words of. So its fertility, tokens a
+word, tells how well a model does in a language (Rust et al. 2021, "How Good is Your Tokenizer?", ACL); here it is
+tokens a letter, as words have no ends in some scripts.
 """
 
 from __future__ import annotations

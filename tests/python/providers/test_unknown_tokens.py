@@ -13,7 +13,7 @@ from vector.contracts.models import EmbeddingSpace, VectorSourceRegistry
 from vector.embedding import EmbedOptions, embed_space
 from vector.providers import open_provider
 from vector.providers.base import PreprocessPolicy
-from vector.providers.onnx import DEFAULT_MODEL
+from vector.providers.onnx_models import DEFAULT_MODEL
 from vector.providers.unknown_tokens import MOST_UNKNOWN, UnknownTokens, reading
 from vector.search.search import embed_question
 
