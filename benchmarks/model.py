@@ -103,16 +103,19 @@ def main() -> None:
         Subject("minilm", 0.95, given.chunks, given.batch_sizes, MINILM),
         Subject("static model", 0.50, given.static_chunks, given.static_batch_sizes, STATIC),
     ]
-    headers = ["model", "what", "chunks", "chunks/s", "of the model alone", "by processor time", "goal"]
+    headers = ["model", "what", "chunks", "chunks/s", "a processor second", "of the model alone", "by processor time"]
+    headers.append("goal")
     rows = [
         row for subject in subjects if subject.chunks for row in _speed(subject, given.characters, given.repetitions)
     ]
     print_table(headers, rows)
-    alone = {label: max(row[3] for row in rows if row[0] == label and "alone" in row[1]) for label, *_ in rows}
+    alone = {label: max(row[4] for row in rows if row[0] == label and "alone" in row[1]) for label, *_ in rows}
     if "minilm" in alone:
         for label in alone.keys() - {"minilm"}:
-            print(f"{label} alone is {alone[label] / alone['minilm']:.3g} times as fast as minilm.")
-    print_table(["model", "peak memory"], [[each.label, _memory(each, given.characters)] for each in subjects])
+            print(f"{label} alone is {alone[label] / alone['minilm']:.3g} times as fast as minilm, by processor time.")
+    print_table(
+        ["model", "peak MB"], [[each.label, _memory(each, given.characters)] for each in subjects if each.chunks]
+    )
     print(f"Load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
     collections = [name for name in REFERENCE if (given.data / name / "qrels.tsv").is_file()]
     if not collections:
@@ -178,7 +181,15 @@ def _speed(subject: Subject, characters: int, repetitions: int) -> list[list]:
         seconds["embed_space without start-up"] = seconds["embed_space"] - seconds.pop("start-up")
     best_wall, best_cpu = (min(seconds[name] for name in sizes) for seconds in (wall, cpu))
     return [
-        [subject.label, name, count, count / wall[name], best_wall / wall[name], best_cpu / cpu[name]]
+        [
+            subject.label,
+            name,
+            count,
+            count / wall[name],
+            count / cpu[name],
+            best_wall / wall[name],
+            best_cpu / cpu[name],
+        ]
         + ["" if name in sizes else subject.goal]
         for name in wall
     ]
