@@ -22,7 +22,7 @@ from vector.store.runs import close_abandoned_runs
 HELP = """examples:
   %(prog)s                          embed what is pending in every active space
   %(prog)s --plan                   say what a run would do, take and cost, and do nothing
-  %(prog)s --space minilm --limit 1000
+  %(prog)s --space bge-small --limit 1000
   %(prog)s --max-seconds 3600       stop after an hour; the next run goes on from there
   %(prog)s --max-cost 2.50          of spaces that have a price in the seed
   %(prog)s --retry-failed           with the texts that `vector failures` lists

@@ -33,7 +33,7 @@ HELP = """examples:
   %(prog)s "Which moon has geysers?"
   %(prog)s "missions that returned samples" --source-type event --top-k 5
   %(prog)s "solar wind" --mode dense --per-source 2 --tag lang=en --updated-from 2026-01-01
-  %(prog)s "solar wind" --space minilm --json
+  %(prog)s "solar wind" --space bge-small --json
   %(prog)s "solar wind" --top-k 30 --evidence --max-tokens 1500 --json
 
 With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,

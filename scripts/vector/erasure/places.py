@@ -37,7 +37,7 @@ OF_NOBODY = {
     ),
     "embedding_space_seed": (
         "space_key provider model_name model_tag model_digest distance_metric document_prefix query_prefix template"
-        " truncation transform_ref description"
+        " truncation pooling transform_ref description"
     ),
     "erasure": "erasure_id kind erasure_reason salt subject_sha256 counts_json lift_reason",
     "evaluation_interval": "evaluation_interval_id evaluation_id baseline_evaluation_id metric",

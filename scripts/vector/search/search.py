@@ -16,7 +16,7 @@ from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetri
 from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
-from vector.providers.unknown_tokens import MOST_UNKNOWN
+from vector.providers.unknown_tokens import MOST_UNKNOWN, reading
 from vector.search.candidates import Asked, Candidate, choose, chunk_details
 from vector.search.policy import HYBRID, SearchPolicy, is_count
 from vector.search.redaction import redacted, redaction_is_set
@@ -30,13 +30,15 @@ logger = logging.getLogger(__name__)
 class Question:
     """A question and its vector, float32 of shape (dimensions,), which belongs to one space; None where only words are
     compared. `embedding_ms` is what the model took. `tokens` are those of the model's input, and how many of them it
-    used: fewer where it was truncated; None where the provider cannot tell."""
+    used: fewer where it was truncated; None where the provider cannot tell. `reading` says how well the model reads the
+    question's script and language, from 0 to 1; 1 where the provider cannot tell."""
 
     text: str
     embedding_space_id: str
     vector: np.ndarray | None
     embedding_ms: float = 0.0
     tokens: tuple[int, int] | None = None
+    reading: float = 1.0
 
     @property
     def truncated(self) -> bool | None:
@@ -166,7 +168,9 @@ def embed_question(
         )
     (given,), (used,) = reply.input_tokens, reply.used_tokens
     tokens = None if given is None or used is None else (given, used)
-    return Question(text, space.embedding_space_id, reply.vectors[0], taken, tokens)
+    fertility = getattr(provider, "fertility", lambda text: None)(text)
+    read = 1.0 if fertility is None else round(reading(fertility), 3)
+    return Question(text, space.embedding_space_id, reply.vectors[0], taken, tokens, read)
 
 
 def search_question(
@@ -188,7 +192,8 @@ def search_question(
     _check_space(space, question, policy)
     started = time.perf_counter()
     policy = policy.in_warehouse(store.engine)
-    hits, compared = choose(Asked(store, space, question.text, question.vector, top_k, filters, policy))
+    asked = Asked(store, space, question.text, question.vector, top_k, filters, policy, question.reading)
+    hits, compared = choose(asked)
     retrieval = VectorRetrieval.create_new(
         space.embedding_space_id,
         question.text,

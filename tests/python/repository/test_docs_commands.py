@@ -30,7 +30,7 @@ def test_the_everyday_commands_run_on_the_demo(project, tmp_path, monkeypatch):
     assert len(commands) > 20
     for command in commands:
         words = shlex.split(command)[1:]
-        done = project.vector(*(word.replace("minilm", "hash") for word in words))
+        done = project.vector(*(word.replace("bge-small", "hash") for word in words))
         allowed = {0, *(code for name, code in NEEDS_MORE.items() if name in words)}
         assert done.exit_code in allowed, (command, done)
 
@@ -62,7 +62,7 @@ def test_the_examples_of_embed_run_on_the_demo(project):
     shown = [arguments for prog, arguments in examples() if prog == "vector embed" and "sqlserver" not in arguments]
     assert len(shown) >= 6
     for arguments in shown:
-        done = project.vector("embed", *shlex.split(arguments.replace("minilm", "hash")))
+        done = project.vector("embed", *shlex.split(arguments.replace("bge-small", "hash")))
         assert (done.exit_code, "error" in done.stderr) == (0, False), (arguments, done)
 
 

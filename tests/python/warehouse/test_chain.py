@@ -342,12 +342,12 @@ def test_a_refused_text_is_quarantined_until_it_changes(project, pages, monkeypa
 def test_the_default_model_end_to_end(project):
     project.write_rows("embedding_space_seed", read_csv(PROJECT_DIR / "seeds" / "embedding_space_seed.csv"))
     project.refresh()
-    summary = json.loads(project.embed("--space", "minilm", "--limit", "12", "--json"))["spaces"][0]
+    summary = json.loads(project.embed("--space", "bge-small", "--limit", "12", "--json"))["spaces"][0]
     assert (summary["written"], summary["texts"]) == (12, 12)
     assert summary["input_tokens"] > 0
 
     question = project.query("select content from chunk join embedding_current using (chunk_id) where dimensions = 384")
-    found = json.loads(project.vector("search", question[0][0], "--space", "minilm", "--json").stdout)
+    found = json.loads(project.vector("search", question[0][0], "--space", "bge-small", "--json").stdout)
     assert found["candidates"] == 12
     assert found["hits"][0]["content"] == question[0][0]
     assert found["hits"][0]["score"] == pytest.approx(1, abs=1e-4)
