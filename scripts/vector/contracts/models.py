@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from enum import Enum, EnumMeta
 from typing import Any, NoReturn, TypeVar, get_args
 
-import numpy as np
-
 from vector.contracts.identity import (
     canonical_preprocess_policy,
     compute_content_hash,
@@ -129,6 +127,14 @@ def _to_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC)
+
+
+def _doubles(vector: Any) -> list[float]:
+    """The vector as floats of Python."""
+    import numpy as np
+
+    doubles: list[float] = np.asarray(vector, dtype=np.float64).tolist()
+    return doubles
 
 
 def _plain(value: Any) -> Any:
@@ -459,8 +465,9 @@ class VectorEmbedding(_Record):
         Raises InvalidRecord when the vector is empty, not flat, or not finite as float32.
         """
         vector_sha256 = compute_vector_hash(vector)
-        numbers = np.asarray(vector, dtype=np.float64).tolist()
-        return cls(new_id(), chunk_id, embedding_space_id, input_content_sha256, numbers, vector_sha256, **optional)
+        return cls(
+            new_id(), chunk_id, embedding_space_id, input_content_sha256, _doubles(vector), vector_sha256, **optional
+        )
 
 
 @dataclass
@@ -495,8 +502,7 @@ class EmbeddingCanary(_Record):
         Raises InvalidRecord when the vector is empty, not flat, or not finite as float32.
         """
         vector_sha256 = compute_vector_hash(vector)
-        numbers = np.asarray(vector, dtype=np.float64).tolist()
-        return cls(embedding_space_id, canary_index, canary_sha256, numbers, vector_sha256, **optional)
+        return cls(embedding_space_id, canary_index, canary_sha256, _doubles(vector), vector_sha256, **optional)
 
 
 @dataclass

@@ -9,11 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from vector.contracts.ledgers import Column
 from vector.engines.base import (
@@ -35,15 +33,9 @@ from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseFailed
 from vector.project.relations import Relations
 
-_ARROW_TYPES = {
-    "text": pa.string(),
-    "json": pa.string(),
-    "integer": pa.int64(),
-    "real": pa.float64(),
-    "boolean": pa.bool_(),
-    "utc": pa.timestamp("us"),
-    "vector": pa.list_(pa.float32()),
-}
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 # Names of the locks that are held in this process, by database file and schema.
 _HELD: set[tuple[str, str, str]] = set()
@@ -230,6 +222,8 @@ class DuckDBEngine:
     @contextmanager
     def staged(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
         """The rows as an Arrow table that SQL of this session can read."""
+        import pyarrow as pa  # by who writes: most readers do not need it
+
         values = list(zip(*rows, strict=True)) or [[] for _ in columns]
         arrays = [_arrow_array(column, list(value)) for column, value in zip(columns, values, strict=True)]
         self._staged_count += 1
@@ -441,9 +435,17 @@ def _folded(name: str) -> bytes:
 
 
 def _arrow_array(column: Column, values: list[Any]) -> pa.Array:
+    import pyarrow as pa
+
     if column.kind == "vector" and values and all(value is not None for value in values):
+        import numpy as np
+
         matrix = np.asarray(values, dtype=np.float32)
         if matrix.ndim == 2:
             offsets = np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1]
             return pa.ListArray.from_arrays(offsets, matrix.ravel())
-    return pa.array(values, _ARROW_TYPES[column.kind])
+    types = {
+        "text": pa.string(), "json": pa.string(), "integer": pa.int64(), "real": pa.float64(), "boolean": pa.bool_(),
+        "utc": pa.timestamp("us"), "vector": pa.list_(pa.float32()),
+    }  # fmt: skip
+    return pa.array(values, types[column.kind])
