@@ -505,6 +505,10 @@ class EmbeddingCanary(_Record):
         return cls(embedding_space_id, canary_index, canary_sha256, _doubles(vector), vector_sha256, **optional)
 
 
+# What a retrieval has in place of a question that is not kept.
+REDACTED = "[redacted]"
+
+
 @dataclass
 class VectorRetrieval(_Record):
     """One logged query. `latency_ms` is in milliseconds; `exact_flag` says whether every candidate was compared,
@@ -531,6 +535,19 @@ class VectorRetrieval(_Record):
     def create_new(cls, embedding_space_id: str, query_text: str, top_k: int, **optional: Any) -> "VectorRetrieval":
         """A retrieval with a new id."""
         return cls(new_id(), embedding_space_id, query_text, top_k, **optional)
+
+    def redacted(self) -> "VectorRetrieval":
+        """The retrieval with the hash of its question, and neither its text nor its vector, from which a text can be
+        guessed (Morris, Kuleshov, Shmatikov & Rush 2023, "Text Embeddings Reveal (Almost) As Much As Text")."""
+        if self.is_redacted:
+            return self
+        sha256 = compute_content_hash(self.query_text)
+        return replace(self, query_text=REDACTED, query_sha256=sha256, query_embedding=None)
+
+    @property
+    def is_redacted(self) -> bool:
+        """Whether the question itself was not kept."""
+        return self.query_text == REDACTED and self.query_embedding is None and self.query_sha256 is not None
 
 
 @dataclass

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from vector.contracts.ledgers import Column
@@ -102,6 +103,12 @@ class Engine(Protocol):
     @property
     def location(self) -> str:
         """The database, as its user would name it: its file, or its server and name."""
+        ...
+
+    @property
+    def beside(self) -> Path | None:
+        """The folder for what is kept beside the database's file; None where the database is no file of this
+        machine."""
         ...
 
     def table(self, name: str) -> str:
