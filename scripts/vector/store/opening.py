@@ -221,7 +221,7 @@ class SearchStore(VectorStore):
     @property
     def as_of(self) -> datetime | None:
         """When the copy was made, if it is one."""
-        return self._copy and self._copy.made_utc
+        return None if self._copy is None else self._copy.made_utc
 
     @property
     def lasting(self) -> VectorStore:
