@@ -209,15 +209,9 @@ def test_what_is_not_whole_is_told_and_left_and_keeps_nothing_else_out(project, 
     with held(project), open_to_search(target) as store:
         found, other = asked(store), asked(store, "moons")
     (beside / "searches" / f"{other}.json").write_text('{"erasures": 0, "retrieval": {"retr')
-    foreign = {"erasures": 0, "hits": []}
-    foreign["retrieval"] = {
-        "retrieval_id": "x",
-        "embedding_space_id": "0" * 36,
-        "query_text": "x",
-        "top_k": 1,
-        "exact_flag": True,
-    }
-    (beside / "searches" / "x.json").write_text(json.dumps(foreign))
+    foreign = {"retrieval_id": "x", "embedding_space_id": "0" * 36, "query_text": "x", "top_k": 1, "exact_flag": True}
+    whole = {"erasures": 0, "hits": [], "retrieval": foreign}
+    (beside / "searches" / "x.json").write_text(json.dumps(whole))
     begun = beside / "searches" / ".begun"
     begun.write_text("{")
     os.utime(begun, (0, 0))
@@ -368,7 +362,7 @@ def test_searches_while_embed_runs(project, target, beside):
 
         def ask(open_one):
             try:
-                for _ in range(15):
+                for _ in range(10):
                     store = open_one()
                     ids.append(asked(store))
                     if store is not staying:
@@ -376,9 +370,8 @@ def test_searches_while_embed_runs(project, target, beside):
             except Exception as error:
                 errors.append(error)
 
-        threads = [
-            threading.Thread(target=ask, args=[each]) for each in (lambda: staying, lambda: open_to_search(target))
-        ]
+        openers = (lambda: staying, lambda: open_to_search(target))
+        threads = [threading.Thread(target=ask, args=[each]) for each in openers]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -388,9 +381,8 @@ def test_searches_while_embed_runs(project, target, beside):
     assert errors == []
     with open_to_write(target) as store:
         assert [each for each in ids if store.get_retrieval(each) is None] == []
-        assert store.engine.query("select count(distinct retrieval_id) from retrieval_hit where rank = 1")[0][0] >= 30
     assert waiting_searches(beside) == {}
-    assert len(ids) == 30
+    assert len(set(ids)) == 20
 
 
 def test_copies_are_dropped_whole(project, beside):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +154,23 @@ def _limits_memory(target: Target) -> bool:
 
 def _halve_memory(connection: duckdb.DuckDBPyConnection) -> None:
     """Half of the machine's memory in place of DuckDB's default, four fifths of it (of the container's, where that has
-    a limit): a model, and the texts under way, are in this process too."""
-    ((default,),) = connection.execute("select parse_formatted_bytes(current_setting('memory_limit'))").fetchall()
-    with suppress(duckdb.Error):  # so much is in use already
-        connection.execute(f"set memory_limit = '{int(default * 0.5 / 0.8)} B'")
+    a limit): a model, and the texts under way, are in this process too. A limit that is lower stays: the connections of
+    a process with one file share it, and each of them comes here."""
+    half = int(_default_memory() * 0.5 / 0.8)
+    if _memory_limit(connection) > half:
+        with suppress(duckdb.Error):  # so much is in use already
+            connection.execute(f"set memory_limit = '{half} B'")
+
+
+@cache
+def _default_memory() -> int:
+    with duckdb.connect(":memory:") as fresh:
+        return _memory_limit(fresh)
+
+
+def _memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
+    ((found,),) = connection.execute("select parse_formatted_bytes(current_setting('memory_limit'))").fetchall()
+    return int(found)
 
 
 def _cannot_open(target: Target, path: str, message: str) -> ConfigurationError:
