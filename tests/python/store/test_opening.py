@@ -17,6 +17,7 @@ from support import ScratchProject, clean_copy, posix_only
 
 from vector.contracts.models import REDACTED, VectorRetrieval, VectorRetrievalHit, VectorSourceRegistry
 from vector.engines.duckdb.read_copy import drop_copies, folder_beside, newest_copy, publish_copy
+from vector.erasure.places import FILES
 from vector.errors import ConfigurationError, DatabaseBusy, InvalidRecord
 from vector.project.profile import load_target
 from vector.search.policy import SearchPolicy
@@ -284,6 +285,7 @@ def test_an_erasure_reaches_the_copies_and_the_searches_beside(project, target, 
     assert "1 file of logged searches that cannot be taken in, deleted" in done.stdout
     assert "retrieval 2" in done.stdout
     files = [project.database_path, *(path for path in beside.rglob("*") if path.is_file())]
+    assert {path.name for path in beside.iterdir() if path.is_dir()} == set(FILES)
     assert any("copies" in path.parts for path in files)  # a new one
     assert [path for path in files if mark.encode() in path.read_bytes()] == []
     with open_to_write(target) as store:

@@ -63,6 +63,8 @@ def _written_to(source: str) -> bool:
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except FileNotFoundError:  # the log, which is gone when the last one closes the database
+        sys.exit(4)
     except PermissionError as error:
         if getattr(error, "winerror", None) in (32, 33):  # somebody has it, on Windows
             sys.exit(3)
