@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +37,7 @@ from vector.engines.duckdb.read_copy import (
     publish_copy,
 )
 from vector.errors import ConfigurationError, DatabaseBusy
-from vector.files import locked
+from vector.files import is_locked, locked
 from vector.project.profile import Target
 from vector.project.variables import load_variables
 from vector.store.ledger_io import SaveResult
@@ -52,6 +52,7 @@ PATIENCE = 2.0
 _PAUSE = 0.02
 # Somebody may write all the time, and a copy is not for free.
 _REST = 20
+_SOON = 0.5
 
 Result = TypeVar("Result")
 
@@ -70,7 +71,7 @@ def open_to_write(target: Target, patience: float = PATIENCE) -> VectorStore:
 
 def open_to_search(target: Target, stays: bool = False, variables: Mapping[str, Any] | None = None) -> VectorStore:
     """A store to search with. Where it `stays` open it reads a copy, and so never keeps anybody from writing; else it
-    has the database itself, where that is free. `variables`: what `--vars` gives.
+    has the database itself, where that is free, and also with `read_copy: false`. `variables`: what `--vars` gives.
 
     Raises ConfigurationError; DatabaseBusy when the database is being written and there is no copy yet.
     """
@@ -80,18 +81,19 @@ def open_to_search(target: Target, stays: bool = False, variables: Mapping[str, 
     copies = _wants_copies(target, variables)
     if stays and copies:
         return _patiently(lambda: SearchStore.opened(target, file), PATIENCE)
-    if not os.access(file, os.W_OK):
-        return SearchStore.reading(target, file)
     return _patiently(lambda: _for_one_question(target, file, copies), PATIENCE)
 
 
 def _for_one_question(target: Target, file: Path, copies: bool) -> VectorStore:
+    has_copy = copies and newest_copy(file) is not None
     # A writer that waits for its turn, or comes back after dbt, would find the database taken.
-    if not (copies and newest_copy(file) and _is_written(file)):
+    if not (has_copy and _is_marked(file)):
         try:
+            if not os.access(file, os.W_OK):
+                return SearchStore(read_only_engine(target, file), target, file, None)
             return VectorStore(engine=engine_for_target(target))
         except DatabaseBusy:
-            if not copies or newest_copy(file) is None:
+            if not has_copy:
                 raise
     return SearchStore.of_newest(target, file)
 
@@ -112,12 +114,16 @@ def writing(target: Target, variables: Mapping[str, Any] | None = None) -> Itera
     """Around the work of a command that has the database open for long, or again and again: searches go to the read
     copy meanwhile, which is renewed before and after."""
     file = read_only_file(target)
-    if file is None or not renew_copy(target, variables, PATIENCE):
+    if file is None or not file.is_file() or not _wants_copies(target, variables):
+        renew_copy(target, variables)  # deletes those that are not wanted
         yield
-    else:
-        with _marked(file):
+        return
+    with _marked(file):
+        publish_copy(file, PATIENCE)
+        try:
             yield
-    renew_copy(target, variables, PATIENCE)
+        finally:
+            publish_copy(file, PATIENCE)
 
 
 def renew_copy(target: Target, variables: Mapping[str, Any] | None = None, wait: float = 0.0) -> bool:
@@ -133,7 +139,8 @@ def renew_copy(target: Target, variables: Mapping[str, Any] | None = None, wait:
 
 
 class Renewal:
-    """Renews a read copy now and then: not before `_REST` times the last one's duration have passed."""
+    """Renews a read copy now and then: not before `_REST` times the last one's duration have passed, or `_SOON` seconds
+    where there was none to be had."""
 
     def __init__(self, renew: Callable[[], Any]) -> None:
         self._renew, self._not_before = renew, 0.0
@@ -142,29 +149,33 @@ class Renewal:
         """Renews the copy, if it is time."""
         started = time.monotonic()
         if started >= self._not_before:
-            self._renew()
+            made = self._renew()
             ended = time.monotonic()
-            self._not_before = ended + _REST * (ended - started)
+            self._not_before = ended + (_REST * (ended - started) if made else _SOON)
 
 
 @contextmanager
 def _marked(file: Path) -> Iterator[None]:
     """Tells searches not to take the database itself. Another writer's mark does as well."""
-    end = time.monotonic() + PATIENCE / 4
-    while True:
-        with locked(folder_beside(file) / "writer.lock") as holder:
-            if holder is None or time.monotonic() >= end:
-                yield
-                return
-        time.sleep(_PAUSE)
+    with ExitStack() as held:
+        with suppress(OSError):  # then searches try it
+            if made_private(folder_beside(file)):
+                end = time.monotonic() + PATIENCE / 4
+                while held.enter_context(locked(_mark(file))) and time.monotonic() < end:
+                    held.close()
+                    time.sleep(_PAUSE)
+        yield
 
 
-def _is_written(file: Path) -> bool:
-    lock = folder_beside(file) / "writer.lock"
-    if not lock.is_file():
+def _is_marked(file: Path) -> bool:
+    try:
+        return is_locked(_mark(file))
+    except OSError:
         return False
-    with locked(lock) as holder:
-        return holder is not None
+
+
+def _mark(file: Path) -> Path:
+    return folder_beside(file) / "writer.lock"
 
 
 def _wants_copies(target: Target, variables: Mapping[str, Any] | None) -> bool:
@@ -212,11 +223,6 @@ class SearchStore(VectorStore):
                     if copy.path.is_file():
                         raise
         raise DatabaseBusy(f"{file} is in use by another process, and there is no read copy of it")
-
-    @classmethod
-    def reading(cls, target: Target, file: Path) -> SearchStore:
-        """One over the database itself, which cannot be written."""
-        return cls(read_only_engine(target, file), target, file, None)
 
     @property
     def as_of(self) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from vector.errors import ConfigurationError, DatabaseBusy, InvalidRecord
 from vector.project.profile import load_target
 from vector.search.policy import SearchPolicy
 from vector.search.search import search
-from vector.store.opening import SearchStore, open_to_search, open_to_write
+from vector.store.opening import SearchStore, open_to_search, open_to_write, writing
 from vector.store.side_log import take_in
 
 QUESTION = "Which moon has geysers?"
@@ -36,6 +37,20 @@ print("open", flush=True)
 for line in sys.stdin:
     connection.execute(line)
     print("done", flush=True)
+"""
+
+# Embeds everything three times over.
+EMBEDS = """
+import sys
+from vector.embedding import embed_space
+from vector.project.profile import load_target
+from vector.store.opening import open_to_write, writing
+target, written = load_target(sys.argv[1], sys.argv[1]), 0
+for _ in range(3):
+    with writing(target), open_to_write(target) as store:
+        store.engine.execute(f"delete from {store.engine.table('embedding')}")
+        written += embed_space(store, store.get_embedding_space_by_key("hash")).written
+print(written)
 """
 
 
@@ -141,9 +156,9 @@ def test_a_store_that_stays_keeps_nobody_from_writing_and_follows(project, targe
         with held(project, "create table warehouse.vector.meanwhile as select 7 as n"):
             assert asked(store)
             assert store.latest() is first
-        time.sleep(1.5)  # after a copy that was not to be had, the next is tried later
-        latest = store.latest()
-        assert latest is not first
+        end = time.monotonic() + 20  # after a copy that was not to be had, the next is tried later
+        while (latest := store.latest()) is first and time.monotonic() < end:
+            time.sleep(0.1)
         assert latest.engine.query("select n from warehouse.vector.meanwhile") == [(7,)]
         assert first.engine.query("select count(*) from warehouse.vector.chunk")  # a question under way goes on
         assert store.engine.location == str(project.database_path)
@@ -318,6 +333,26 @@ def test_pruning_redacts_nothing(project, target, beside):
         assert store.get_retrieval(found).query_text == QUESTION
 
 
+def test_who_may_only_read_the_file_searches_it_all_the_same(project, target, beside, monkeypatch, caplog):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with open_to_search(target) as store, open_to_search(target) as another:
+        assert store.as_of is None
+        assert {asked(store), asked(another)} == waiting_searches(beside).keys()
+        shutil.rmtree(beside)
+        beside.write_text("in the way of the folder")
+        assert [asked(store), asked(store)]
+    assert len([record for record in caplog.records if "searches are not logged" in record.getMessage()]) == 1
+    beside.unlink()
+
+
+def test_searches_leave_the_database_to_a_command_that_comes_back_to_it(project, target):
+    """Between two openings of a refresh, dbt would find it taken."""
+    with writing(target), open_to_search(target) as store, held(project):
+        assert isinstance(store, SearchStore)
+    with open_to_search(target) as store:
+        assert not isinstance(store, SearchStore)
+
+
 def test_the_variable_turns_copies_off(project, beside):
     project.embed()
     assert newest_copy(project.database_path)
@@ -346,17 +381,12 @@ def test_searches_while_embed_runs(project, target, beside):
     question: all of them are answered and logged, once. `benchmarks/search_while_writing.py` has 1,000 with 20,000
     chunks."""
     project.embed()
-    command = (
-        "import sys; from vector.cli import main;"
-        " sys.exit(max(main(['embed', '--quiet', *sys.argv[1:]]) for _ in range(4)))"
-    )
-    where = ["--project-dir", str(project.folder), "--profiles-dir", str(project.folder)]
     with (
         open_to_search(target, stays=True) as staying,
         subprocess.Popen(
-            [sys.executable, "-c", command, *where],
+            [sys.executable, "-c", EMBEDS, str(project.folder)],
             env=clean_copy(os.environ),
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             encoding="utf-8",
         ) as embedding,
     ):
@@ -378,11 +408,14 @@ def test_searches_while_embed_runs(project, target, beside):
             thread.start()
         for thread in threads:
             thread.join()
-        told = embedding.stderr.read()
-        assert embedding.wait() == 0, told
+        written = int(embedding.stdout.read().split()[-1])
+        assert embedding.wait() == 0
     assert errors == []
     with open_to_write(target) as store:
         assert [each for each in ids if store.get_retrieval(each) is None] == []
+        assert (
+            written == 3 * store.engine.query(f"select count(*) from {store.engine.table('embedding_current')}")[0][0]
+        )
     assert waiting_searches(beside) == {}
     assert len(set(ids)) == 20
 

@@ -28,7 +28,7 @@ def main() -> int:
             target = os.path.join(folder, os.path.basename(source))
             shutil.copyfile(source, target)
             os.chmod(target, 0o600)
-            with open(target, "rb") as file:
+            with open(target, "r+b") as file:
                 os.fsync(file.fileno())
     return 0 if _stamps(sources) == before else 4
 
