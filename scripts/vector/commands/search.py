@@ -13,7 +13,7 @@ from vector.commands.shared import (
     add_vars_option,
     chosen_policy,
     moment,
-    open_store,
+    named_target,
     positive,
     print_result,
     searched_space,
@@ -27,6 +27,7 @@ from vector.search.policy import HYBRID, SearchPolicy
 from vector.search.redaction import redaction_is_set
 from vector.search.search import FoundChunk, SearchResult, search
 from vector.store import VectorStore
+from vector.store.opening import open_to_search
 from vector.wording import counted, excerpt
 
 HELP = """examples:
@@ -79,7 +80,7 @@ def _search(arguments: argparse.Namespace) -> int:
     if arguments.max_tokens and not arguments.evidence:
         raise ConfigurationError("--max-tokens is the budget of --evidence; give both, or neither")
     policy = chosen_policy(arguments)
-    store = open_store(arguments)
+    store = open_to_search(named_target(arguments), variables=arguments.vars)
     try:
         found = _found(store, searched_space(store, arguments.space), policy, arguments)
     finally:
@@ -91,6 +92,8 @@ def _search(arguments: argparse.Namespace) -> int:
             f"warning: the model read {used} of the question's {given} tokens; ask a shorter one, or search by words"
             " (--mode lexical)"
         )
+    if as_of := getattr(store, "as_of", None):
+        say(f"note: the warehouse is being written; this is its state of {as_of:%Y-%m-%d %H:%M:%S} UTC")
     logged = f"the search is logged as {result.retrieval.retrieval_id}" if result.logged else ""
     text = _evidence_text(found) if isinstance(found, Evidence) else _result_text(found)
     print_result(arguments, found.to_dict(), text, stored=logged)

@@ -133,6 +133,7 @@ def evidence(
     if max_tokens is None:
         raise ConfigurationError("max_tokens is None; give a whole number from 1")
     policy = replace(policy, evidence_max_tokens=max_tokens)
+    store = store.latest()
     result = search(store, space, provider, query, top_k, policy=policy, **asked)
     return evidence_of(result, max_tokens, *tokens_of(space))
 

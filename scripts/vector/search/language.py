@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from runpy import run_path
 from typing import Any
 
@@ -77,6 +76,8 @@ def stop_words(language: str) -> tuple[str, ...]:
 
 @cache
 def _all_stop_words() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         found = distribution("bm25s").locate_file("bm25s/stopwords.py")
     except PackageNotFoundError:

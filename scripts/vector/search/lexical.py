@@ -345,6 +345,7 @@ INDEXES: WeakKeyDictionary[VectorStore, LexicalIndexes] = WeakKeyDictionary()
 
 def indexes_of(store: VectorStore) -> LexicalIndexes:
     """The indexes that searches of this store use."""
-    if store not in INDEXES:
-        INDEXES[store] = LexicalIndexes.from_environment()
-    return INDEXES[store]
+    kept_by = store.lasting
+    if kept_by not in INDEXES:
+        INDEXES[kept_by] = LexicalIndexes.from_environment()
+    return INDEXES[kept_by]

@@ -19,7 +19,7 @@ from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_rep
 from vector.providers.unknown_tokens import MOST_UNKNOWN, reading
 from vector.search.candidates import Asked, Candidate, choose, chunk_details
 from vector.search.policy import HYBRID, SearchPolicy, is_count
-from vector.search.redaction import redacted, redaction_is_set
+from vector.search.redaction import redaction_is_set
 from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
 
@@ -190,6 +190,7 @@ def search_question(
     """
     _check_question(question.text, top_k)
     _check_space(space, question, policy)
+    store = store.latest()
     started = time.perf_counter()
     policy = policy.in_warehouse(store.engine)
     asked = Asked(store, space, question.text, question.vector, top_k, filters, policy, question.reading)
@@ -209,7 +210,7 @@ def search_question(
         **of_run,
     )
     if log:
-        kept = redacted(retrieval) if redact else retrieval
+        kept = retrieval.redacted() if redact else retrieval
         store.save_retrieval(kept, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])
     return SearchResult(retrieval, _found(store, hits), log, question.tokens)
 

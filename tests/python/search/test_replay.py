@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import vector.search.replay
-from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
+from vector.contracts.models import REDACTED, VectorEmbedding, VectorRetrieval, compute_content_hash
 from vector.errors import ConfigurationError, InputRefused, ProviderError
 from vector.providers.hash import HashProvider
 from vector.search.policy import SearchPolicy
-from vector.search.redaction import REDACTED, redaction_is_set
+from vector.search.redaction import redaction_is_set
 from vector.search.replay import logged_since, replay
 from vector.search.rerankers import listed_rerankers
 from vector.search.search import search

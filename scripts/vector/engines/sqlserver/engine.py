@@ -89,6 +89,11 @@ class SqlServerEngine:
         """The server and the database."""
         return "/".join(self.query("select cast(serverproperty('ServerName') as nvarchar(256)), db_name()")[0])
 
+    @property
+    def beside(self) -> None:
+        """None: the database is a server's."""
+        return None
+
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""
         found = self.relations.of(checked_identifier(name, "table"))
