@@ -36,6 +36,7 @@ final as (
         embeddings.created_utc,
         chunks.source_id,
         chunks.source_type,
+        chunks.context as chunk_context,
         chunks.updated_utc as chunk_updated_utc
     from embeddings
     inner join chunks

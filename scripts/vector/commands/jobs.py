@@ -23,8 +23,8 @@ from vector.store.spaces import space_of_key
 from vector.wording import excerpt, one_line
 
 ENQUEUE_HELP = """examples:
-  %(prog)s EMBED_CHUNKS --input '{"space_key": "minilm"}' --dedupe-key embed:minilm
-  %(prog)s REEMBED_SPACE --input '{"space_key": "minilm"}' --priority 200 --delay-seconds 3600
+  %(prog)s EMBED_CHUNKS --input '{"space_key": "bge-small"}' --dedupe-key embed:bge-small
+  %(prog)s REEMBED_SPACE --input '{"space_key": "bge-small"}' --priority 200 --delay-seconds 3600
   %(prog)s CHUNK_SOURCE --input-file source.json
   generate | %(prog)s CHUNK_SOURCE --input-file -
   %(prog)s CHUNK_SOURCE --pending --source-type page --limit 1000

@@ -13,7 +13,7 @@ from vector.commands.shared import (
     add_vars_option,
     chosen_policy,
     moment,
-    open_store,
+    named_target,
     positive,
     print_lines,
     print_result,
@@ -28,21 +28,22 @@ from vector.search.redaction import redaction_is_set
 from vector.search.search import FoundChunk, SearchResult, search
 from vector.spaces.choosing import searched_space
 from vector.store import VectorStore
+from vector.store.opening import open_to_search
 from vector.wording import counted, excerpt
 
 HELP = """examples:
   %(prog)s "Which moon has geysers?"
   %(prog)s "missions that returned samples" --source-type event --top-k 5
   %(prog)s "solar wind" --mode dense --per-source 2 --tag lang=en --updated-from 2026-01-01
-  %(prog)s "solar wind" --space minilm --json
+  %(prog)s "solar wind" --space bge-small --json
   %(prog)s "solar wind" --jsonl --no-log
   %(prog)s "solar wind" --top-k 30 --evidence --max-tokens 1500 --json
 
 With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
 filters, policy, candidates, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type,
-source_title, source_ref, start_offset, end_offset, content, components. With --evidence it has max_tokens, tokens,
-tokens_by, passages, left_out in place of hits. With --jsonl, one object a line for
-each hit, or passage: what hits, or passages, has, with the retrieval_id. docs/search.md tells what the options do."""
+source_title, source_ref, start_offset, end_offset, context, content, components. With --evidence it has max_tokens,
+tokens, tokens_by, passages, left_out in place of hits. With --jsonl, one object a line for each hit, or passage: what
+hits, or passages, has, with the retrieval_id. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
@@ -85,7 +86,7 @@ def _search(arguments: argparse.Namespace) -> int:
     if arguments.json and arguments.jsonl:
         raise ConfigurationError("--json is one object, --jsonl one a hit; give one of them")
     policy = chosen_policy(arguments)
-    store = open_store(arguments)
+    store = open_to_search(named_target(arguments), variables=arguments.vars)
     try:
         found = _found(store, searched_space(store, arguments.space), policy, arguments)
     finally:
@@ -97,6 +98,8 @@ def _search(arguments: argparse.Namespace) -> int:
             f"warning: the model read {used} of the question's {given} tokens; ask a shorter one, or search by words"
             " (--mode lexical)"
         )
+    if as_of := getattr(store, "as_of", None):
+        say(f"note: the warehouse is being written; this is its state of {as_of:%Y-%m-%d %H:%M:%S} UTC")
     logged = f"the search is logged as {result.retrieval.retrieval_id}" if result.logged else ""
     text = _evidence_text(found) if isinstance(found, Evidence) else _result_text(found)
     if arguments.jsonl:
@@ -175,7 +178,7 @@ def _evidence_text(found: Evidence) -> str:
 
 
 def _source(hit: FoundChunk) -> str:
-    return f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.source_title or '')}".rstrip()
+    return f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.context or hit.source_title or '')}".rstrip()
 
 
 def _closing_lines(result: SearchResult) -> list[str]:

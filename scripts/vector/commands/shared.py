@@ -13,11 +13,11 @@ import yaml
 
 from vector.commands.output import print_json, print_text
 from vector.contracts.models import JobType
-from vector.engines import engine_for_target
-from vector.project.profile import load_target
+from vector.project.profile import Target, load_target
 from vector.project.versions import refuse_other_version
 from vector.search.policy import FUSIONS, MODES, SearchPolicy
 from vector.store import VectorStore
+from vector.store.opening import PATIENCE, open_to_write
 from vector.wording import printable
 
 Run = Callable[[argparse.Namespace], int]
@@ -162,12 +162,18 @@ def chosen_policy(arguments: argparse.Namespace) -> SearchPolicy:
     )
 
 
-def open_store(arguments: argparse.Namespace) -> VectorStore:
-    """The store of the dbt target that the options name. Raises ConfigurationError, also where the dbt package of the
+def open_store(arguments: argparse.Namespace, patience: float = PATIENCE) -> VectorStore:
+    """The store of the dbt target that the options name, with what was logged beside the warehouse; a search that has
+    the database open is waited for, `patience` seconds. Raises ConfigurationError, also where the dbt package of the
     project is of another version than this one."""
+    return open_to_write(named_target(arguments), patience)
+
+
+def named_target(arguments: argparse.Namespace) -> Target:
+    """The dbt target that the options name. Raises as open_store."""
     target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
     refuse_other_version(target.project_dir)
-    return VectorStore(engine=engine_for_target(target))
+    return target
 
 
 def print_table(arguments: argparse.Namespace, relation: str, columns: Sequence[str], order: str) -> int:

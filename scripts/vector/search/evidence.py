@@ -70,6 +70,7 @@ class Passage:
             "source_id": best.source_id,
             "source_type": best.source_type,
             "source_title": best.source_title,
+            "context": best.context,
             "source_ref": best.source_ref,
             "start_offset": self.start_offset,
             "end_offset": self.end_offset,
@@ -92,7 +93,8 @@ class Evidence(Results[Passage]):
     COLUMNS = {
         "retrieval_id": "text", "rank": "integer", "score": "real", "source_id": "text", "source_type": "text",
         "source_title": "text", "source_ref": "json", "start_offset": "integer", "end_offset": "integer",
-        "content": "text", "content_sha256": "text", "tokens": "integer", "truncated": "boolean", "chunks": "json",
+        "context": "text", "content": "text", "content_sha256": "text", "tokens": "integer",
+        "truncated": "boolean", "chunks": "json",
     }  # fmt: skip
 
     result: SearchResult
@@ -161,6 +163,7 @@ def evidence(
     if max_tokens is None:
         raise ConfigurationError("max_tokens is None; give a whole number from 1")
     policy = replace(policy, evidence_max_tokens=max_tokens)
+    store = store.latest()
     result = search(store, space, provider, query, top_k, policy=policy, **asked)
     return evidence_of(result, max_tokens, *tokens_of(space))
 

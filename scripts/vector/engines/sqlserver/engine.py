@@ -95,6 +95,11 @@ class SqlServerEngine:
         ((state,),) = self.query("select cast(databasepropertyex(db_name(), 'Updateability') as nvarchar(128))")
         return state == "READ_ONLY"
 
+    @property
+    def beside(self) -> None:
+        """None: the database is a server's."""
+        return None
+
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""
         found = self.relations.of(checked_identifier(name, "table"))
