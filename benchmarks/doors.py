@@ -1,11 +1,12 @@
 """A question through `vector.open()`, again and again, against the parts that it cannot do without.
 
-The model is the demo's, bge-small, which runs in this process; the chunks are many short ones. The baseline is the model's
-own time for the question plus an exact search of the engine, with nothing fused, looked up or logged.
+The model is the demo's, bge-small, which runs in this process; the chunks are many short ones. The baseline is the
+model's own time for the question plus an exact search of the engine, with nothing fused, looked up or logged.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from statistics import median
 
@@ -33,8 +34,6 @@ def main() -> None:
             ).fetchall()
             fill_chunks(connection, given.rows, characters=500)
             fill_embeddings(connection, space_id, dimensions)
-        import os
-
         os.environ |= {"VECTOR_DUCKDB_PATH": str(warehouse.path), "VECTOR_CACHE_DIR": str(warehouse.folder / "cache")}
         os.environ["DBT_TARGET_PATH"] = str(warehouse.folder / "target")
         started = time.perf_counter()
@@ -47,13 +46,13 @@ def main() -> None:
 
 
 def _measured(door: vector.Warehouse, space_id: str, repetitions: int) -> list[list[object]]:
-    space = door.store.get_embedding_space(space_id)
+    space = door.reader.get_embedding_space(space_id)
     model = door._model(space)
     prefixed = PreprocessPolicy.from_dict(space.preprocess_policy).query_input
 
     def parts(question: str) -> None:
         reply = model.embed([prefixed(question)])
-        door.store.engine.search(SearchRequest(space_id, reply.vectors[0], space.distance_metric, 5))
+        door.reader.engine.search(SearchRequest(space_id, reply.vectors[0], space.distance_metric, 5))
 
     subjects = {
         "the model and an exact search alone": parts,
