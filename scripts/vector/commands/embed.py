@@ -12,19 +12,12 @@ from typing import Any
 from vector.commands.embed_report import plans_text, summary_text
 from vector.commands.output import say
 from vector.commands.progress import Progress, shown_progress
-from vector.commands.shared import (
-    add_command,
-    amount,
-    chosen_spaces,
-    named_target,
-    open_store,
-    positive,
-    print_result,
-)
+from vector.commands.shared import add_command, amount, named_target, open_store, positive, print_result
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedOptions, EmbedSummary, embed_space
 from vector.embedding.plan import EmbedPlan, plan_space, refuse_unpriced
 from vector.errors import DatabaseFailed, VectorError
+from vector.spaces.choosing import chosen_spaces
 from vector.store import VectorStore
 from vector.store.opening import writing
 from vector.store.runs import close_abandoned_runs

@@ -18,7 +18,6 @@ from vector.commands.shared import (
     add_command,
     add_vars_option,
     amount,
-    chosen_spaces,
     open_store,
     print_result,
     seconds,
@@ -32,6 +31,7 @@ from vector.project.dbt import Dbt, DbtProject, DbtRun
 from vector.project.profile import Target, load_target
 from vector.project.selection import AFTER_EMBED, BEFORE_EMBED, MADE_OF_VECTORS
 from vector.project.versions import refuse_other_version
+from vector.spaces.choosing import chosen_spaces
 from vector.store import VectorStore
 from vector.store.opening import writing
 from vector.store.runs import close_abandoned_runs

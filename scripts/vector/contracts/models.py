@@ -443,7 +443,7 @@ class VectorEmbedding(_Record):
     chunk_id: str
     embedding_space_id: str
     input_content_sha256: str
-    vector: list[float]
+    vector: list[float] = field(repr=False)
     vector_sha256: str
     run_id: str | None = None
     created_utc: datetime = field(default_factory=_now)
@@ -482,7 +482,7 @@ class EmbeddingCanary(_Record):
     embedding_space_id: str
     canary_index: int
     canary_sha256: str
-    vector: list[float]
+    vector: list[float] = field(repr=False)
     vector_sha256: str
     model_digest: str | None = None
     runtime: str | None = None
@@ -519,7 +519,7 @@ class VectorRetrieval(_Record):
     embedding_space_id: str
     query_text: str
     top_k: int
-    query_embedding: list[float] | None = None
+    query_embedding: list[float] | None = field(default=None, repr=False)
     filters: JsonObject | None = None
     policy: JsonObject | None = None
     run_id: str | None = None

@@ -111,6 +111,11 @@ class Engine(Protocol):
         machine."""
         ...
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the database can only be read here."""
+        ...
+
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""
         ...

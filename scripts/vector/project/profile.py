@@ -18,8 +18,10 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +139,16 @@ def environment_option(option: str) -> str | None:
     return os.environ.get(f"DBT_ENGINE_{option}") or os.environ.get(f"DBT_{option}") or None
 
 
+# Who asks question after question reads the same files again and again, and to parse one takes as long as a search.
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=SafeLoader)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The keys and values of one of dbt's files. Raises ConfigurationError, which quotes no value of it."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=SafeLoader)
+        content = deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

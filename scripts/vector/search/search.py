@@ -20,8 +20,10 @@ from vector.providers.unknown_tokens import MOST_UNKNOWN, reading
 from vector.search.candidates import Asked, Candidate, choose, chunk_details
 from vector.search.policy import HYBRID, SearchPolicy, is_count
 from vector.search.redaction import redaction_is_set
+from vector.search.results import Results
 from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
+from vector.wording import counted, excerpt
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class Question:
 
     text: str
     embedding_space_id: str
-    vector: np.ndarray | None
+    vector: np.ndarray | None = field(repr=False)
     embedding_ms: float = 0.0
     tokens: tuple[int, int] | None = None
     reading: float = 1.0
@@ -67,15 +69,41 @@ class FoundChunk:
     context: str | None = None
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """A search and its hits. `retrieval` is what the log holds, if the search was logged, and more of the question
-    than the log has where that is redacted. `query_tokens` are the question's, as Question has them."""
+@dataclass(frozen=True, repr=False)
+class SearchResult(Results[FoundChunk]):
+    """A search and its hits, whose sequence it is. `retrieval` is what the log holds, if the search was logged, and
+    more of the question than the log has where that is redacted. `query_tokens` are the question's, as Question has
+    them."""
+
+    COLUMNS = {
+        "retrieval_id": "text", "rank": "integer", "score": "real", "chunk_id": "text", "content_sha256": "text",
+        "source_id": "text", "source_type": "text", "source_title": "text", "content": "text", "source_ref": "json",
+        "start_offset": "integer", "end_offset": "integer", "components": "json",
+    }  # fmt: skip
 
     retrieval: VectorRetrieval
     hits: list[FoundChunk]
     logged: bool
     query_tokens: tuple[int, int] | None = None
+
+    @property
+    def retrieval_id(self) -> str | None:
+        """What the log knows it by; None where it was not logged."""
+        return self.retrieval.retrieval_id if self.logged else None
+
+    @property
+    def items(self) -> list[FoundChunk]:
+        """The hits."""
+        return self.hits
+
+    @property
+    def title(self) -> str:
+        """The question, and how many hits it has."""
+        return f"{counted(len(self.hits), 'hit')} for {excerpt(self.retrieval.query_text)!r}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dictionary a hit, with the retrieval's id."""
+        return [{"retrieval_id": self.retrieval_id, **vars(hit)} for hit in self.hits]
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON: the query and how it was answered, then `hits`, best first."""
@@ -85,7 +113,7 @@ class SearchResult:
         """The same without the hits."""
         retrieval = self.retrieval
         return {
-            "retrieval_id": retrieval.retrieval_id if self.logged else None,
+            "retrieval_id": self.retrieval_id,
             "query": retrieval.query_text,
             "query_truncated": retrieval.query_truncated_flag,
             "embedding_space_id": retrieval.embedding_space_id,

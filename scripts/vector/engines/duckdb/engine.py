@@ -109,6 +109,13 @@ class DuckDBEngine:
         location = self.location
         return folder_beside(location) if Path(location).is_file() else None
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the database was opened or attached read-only."""
+        catalog = self.relations.home.database or self._catalog
+        rows = self.query("select readonly from duckdb_databases() where lower(database_name) = lower(?)", [catalog])
+        return bool(rows and rows[0][0])
+
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""
         found = self.relations.of(checked_identifier(name, "table"))
