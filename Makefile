@@ -129,12 +129,12 @@ test-dbt: $(VENV)/.installed-test scratch
 # DuckDB may report leaked objects on stderr when the interpreter ends, after pytest's closing line; a failure shows it.
 test-python: $(VENV)/.installed-test scratch
 	@printf '\n== pytest\n'
-	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		--hypothesis-profile=ci 2> $(SCRATCH)/pytest-stderr.log \
 		|| { status=$$?; cat $(SCRATCH)/pytest-stderr.log >&2; exit $$status; }
 
 test-fast: $(VENV)/.installed-test scratch ## The tests of pytest that need no dbt build, in a minute
-	$(TEST_ENV) $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile \
+	$(TEST_ENV) $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 		--hypothesis-profile=ci -m "not dbt and not slow"
 
 # The conformance suite against a SQL Server: see docs/sqlserver.md.

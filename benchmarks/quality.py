@@ -68,7 +68,7 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, default=default, metavar="DIR")
     arguments.add_argument("--collection", action="append", metavar="NAME", help="only this one; repeatable")
     arguments.add_argument("--documents", type=int, default=500, metavar="N", help="a collection; 0: all of them")
-    arguments.add_argument("--space", default="minilm", metavar="KEY", help="a space of embedding_space_seed")
+    arguments.add_argument("--space", default="bge-small", metavar="KEY", help="a space of embedding_space_seed")
     arguments.add_argument("--language", default="english", metavar="L", help="of the collections (default english)")
     arguments.add_argument("--chunked", action="store_true", help="by the project's policy, not whole documents")
     given = arguments.parse_args()

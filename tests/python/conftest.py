@@ -58,8 +58,14 @@ class Project:
 _BUILT = {"built_project", "kept_project"}
 
 
+# Files whose tests take a minute of a processor and more. They go first, so that no worker ends with one of them alone.
+_LONGEST = {"test_publishing.py", "test_conformance.py", "test_kill.py", "test_chunk_source.py", "test_chain.py",
+            "test_erasure.py", "test_extract_policy.py", "test_consumer.py", "test_misbehaving_embed.py"}  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that need what dbt has built."""
+    """Marks the tests that need what dbt has built, and puts the longest files first."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
     for item in items:
         if _BUILT & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.dbt)

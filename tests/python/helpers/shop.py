@@ -28,7 +28,7 @@ class Shop(ScratchProject):
 
     def __init__(self, folder: Path):
         shutil.copytree(PROJECT_DIR / "tests" / "consumer", folder, dirs_exist_ok=True)
-        self.folder, self._manifest, self._edited = folder, None, {}
+        self.folder, self._manifests, self._edited = folder, {}, {}
         self.database_path, self._kept_database = folder / "shop.duckdb", folder / "kept.duckdb"
         self.environment = {"SHOP_DUCKDB_PATH": str(self.database_path)}
         (folder / "packages.yml").write_text(f"packages:\n  - local: {PROJECT_DIR}\n", encoding="utf-8")

@@ -5,12 +5,13 @@ import csv
 import gc
 import io
 import os
+import pickle
 import secrets
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 
 from vector.cli import main
 from vector.engines.duckdb.engine import DuckDBEngine
+from vector.engines.duckdb.read_copy import folder_beside
 from vector.store import VectorStore
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -79,7 +81,7 @@ class ScratchProject:
         self.database_path = folder / "warehouse.duckdb"
         self._kept_database = folder / "kept.duckdb"
         self._edited: dict[Path, bytes] = {}
-        self._manifest: Any = None
+        self._manifests: dict[tuple, bytes] = {}  # by the edits that each was parsed with
         for name in (
             "macros",
             "models",
@@ -115,11 +117,10 @@ class ScratchProject:
         gc.collect()
         for path, content in self._edited.items():
             path.write_bytes(content)
-            if path.suffix != ".csv":
-                self._manifest = None
         self._edited.clear()
         self.environment = {}
         Path(f"{self.database_path}.wal").unlink(missing_ok=True)
+        shutil.rmtree(folder_beside(self.database_path), ignore_errors=True)
         shutil.copy(self._kept_database, self.database_path)
 
     # Files
@@ -151,8 +152,6 @@ class ScratchProject:
     def _write(self, path: Path, text: str) -> None:
         self._edited.setdefault(path, path.read_bytes())
         path.write_text(text, encoding="utf-8", newline="")
-        if path.suffix != ".csv":
-            self._manifest = None
 
     # Commands
 
@@ -163,10 +162,13 @@ class ScratchProject:
         return done
 
     def refresh(self, *others: str, seeds: bool = True) -> DbtRun:
-        """What `build` does where the rows of sources or seeds have changed: the seeds, and the ledgers that dbt fills.
-        The views are there, but for `others`. An eighth of the time."""
-        ledgers = ("embedding_space", "source_registry", "chunk", "chunk_version")
-        return self.build("--select", *(("resource_type:seed",) if seeds else ()), *others, *ledgers)
+        """What `build` does where the rows of sources or seeds have changed: the seeds that a test has written, and the
+        ledgers that dbt fills. The views are there, but for `others`. An eighth of the time."""
+        written = {path.stem for path in self._edited if path.suffix == ".csv"}
+        ledgers = {"embedding_space", "source_registry", "chunk", "chunk_version"}
+        if written == {"embedding_space_seed"}:
+            ledgers = {"embedding_space"}
+        return self.build("--select", *(sorted(written) if seeds else ()), *others, *sorted(ledgers))
 
     def test(self, *arguments: str) -> DbtRun:
         """`dbt test` of data tests."""
@@ -180,8 +182,7 @@ class ScratchProject:
         where = ["--project-dir", self.folder, "--profiles-dir", self.folder, "--target-path", self.folder / "target"]
         options = [*map(str, where), "--log-level", "none", "--log-level-file", "none", self._artifacts]
         messages: list[str] = []
-        # A manifest saves dbt a second, but a run of models changes the one that it is given.
-        manifest = self._parsed(options) if arguments[0] == "test" else None
+        manifest = None if {"--vars", "--target"} & {*arguments} else self._parsed(options)
         runner = dbtRunner(manifest=manifest, callbacks=[lambda event: messages.append(_shown(event))])
         with clean_environment():
             done = runner.invoke([*arguments, *options])
@@ -191,12 +192,20 @@ class ScratchProject:
         return DbtRun(done.success, output, results)
 
     def _parsed(self, options: Sequence[str]) -> Any:
+        """What dbt has parsed, which saves it a second; None if it cannot. A copy: a run changes what it is given."""
         from dbt.cli.main import dbtRunner
+        from dbt.contracts.graph.manifest import Manifest
 
-        if self._manifest is None:
+        edits = tuple((path, path.read_bytes()) for path in sorted(self._edited) if path.suffix != ".csv")
+        if edits not in self._manifests:
             with clean_environment():
-                self._manifest = dbtRunner().invoke(["parse", *options]).result
-        return self._manifest
+                parsed = dbtRunner().invoke(["parse", *options]).result
+            if parsed is None:
+                return None
+            # Field by field: Manifest's own way to be pickled puts some of them in the places of others.
+            names = (each.name for each in fields(Manifest) if not each.name.startswith("_"))
+            self._manifests[edits] = pickle.dumps({name: getattr(parsed, name) for name in names})
+        return Manifest(**pickle.loads(self._manifests[edits]))
 
     def vector(self, *arguments: str) -> Command:
         """Runs the `vector` command in this process."""
@@ -261,7 +270,9 @@ class ScratchProject:
 
     def contents(self, *without: str) -> dict[str, list[tuple]]:
         """Every row of every ledger, as text, but those of the ledgers named."""
-        return {name: self.query(f"select * from {name} order by all") for name in LEDGERS if name not in without}
+        ledgers = [name for name in LEDGERS if name not in without]
+        with self.connect() as connection:
+            return {name: connection.execute(f"select * from {name} order by all").fetchall() for name in ledgers}
 
 
 def row_counts(store: VectorStore) -> dict[str, int]:

@@ -215,7 +215,7 @@ class Consumer(ScratchProject):
     def __init__(self, folder: Path):
         self.package = ScratchProject(folder / "runtime")
         self.package.write_rows("embedding_space_seed", [HASH_SPACE])
-        self.folder, self.environment, self._manifest, self._edited = folder / "shop", {}, None, {}
+        self.folder, self.environment, self._manifests, self._edited = folder / "shop", {}, {}, {}
         installed = self.folder / "dbt_packages" / "vector_runtime"
         installed.parent.mkdir(parents=True)
         shutil.copytree(folder / "runtime", installed)

@@ -81,7 +81,7 @@ CONSUMER = {
 
 @pytest.fixture(scope="module")
 def consumer(tmp_path_factory):
-    """dbt on a project that has this one installed."""
+    """What each step is in a project that has this one installed."""
     folder = tmp_path_factory.mktemp("consumer")
     for name, text in CONSUMER.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -91,12 +91,12 @@ def consumer(tmp_path_factory):
     done = subprocess.run(command, cwd=folder, env=clean_copy(os.environ), capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout
     with Dbt(DbtProject(folder, folder, "duckdb", {"alarm_max_pending": 1, "alarm_hours_without_embed": 6})) as opened:
-        yield opened
+        yield [listed(opened, *options) for options in OPTIONS.values()]
 
 
 @pytest.mark.dbt
 def test_a_consumers_other_models_are_not_built(consumer):
-    before, after, guards = (listed(consumer, *options) for options in OPTIONS.values())
+    before, after, guards = consumer
     assert {"chunk", "embedding", "chunk_policy_is_immutable"} <= before
     assert not {"others", "covered", "unique_others_one", "not_null_covered_space_key", "ours"} & (
         before | after | guards
@@ -107,7 +107,7 @@ def test_a_consumers_other_models_are_not_built(consumer):
 def test_what_a_consumer_tests_of_the_runtime_is_tested(consumer):
     """Its test of a ledger that Python fills, after embed; the publish gate asks for the runtime's own. Its own flag
     indirect_selection changes nothing."""
-    before, after, guards = (listed(consumer, *options) for options in OPTIONS.values())
+    before, after, guards = consumer
     assert {
         "ours_of_theirs",
         "pending_is_low",

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import vector.search.replay
-from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
+from vector.contracts.models import REDACTED, VectorEmbedding, VectorRetrieval, compute_content_hash
 from vector.errors import ConfigurationError, InputRefused, ProviderError
 from vector.providers.hash import HashProvider
 from vector.search.policy import SearchPolicy
-from vector.search.redaction import REDACTED, redaction_is_set
+from vector.search.redaction import redaction_is_set
 from vector.search.replay import logged_since, replay
 from vector.search.rerankers import listed_rerankers
 from vector.search.search import search
@@ -126,7 +126,7 @@ def test_nothing_changed(store, ask, again, options):
 
 def test_a_search_is_replayed_in_its_own_language(store, ask, again):
     """As a log from before there were languages, and one of a warehouse that has another now, are."""
-    for language in ("none", "german"):
+    for language in ({"*": "german", "page": "none"}, "none", "german"):
         result = ask("orbits of moons", mode="lexical", language=language)
         assert result.hits
         assert result.retrieval.policy["bm25"].get("language", "none") == language

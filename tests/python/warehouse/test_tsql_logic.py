@@ -24,7 +24,8 @@ from vector.contracts.identity import canonical_json
 VIEWS = (
     "chunk_policy_input", "embedding_space_input", "eval_query_input", "eval_judgment_input", "publish_threshold_input",
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
-    "embedding_space_identity", "embedding_state", "embedding_pending", "embedding_current", "space_coverage",
+    "embedding_space_identity", "source_pending", "embedding_state", "embedding_pending", "embedding_current",
+    "space_coverage",
     "chunk_catalog", "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score",
     "evaluation", "retrieval_quality", "space_comparison", "embedding_failure_open", "run_history", "dead_letter",
     "job_queue_health", "source_reach", "space_status", "search_setting",
@@ -38,6 +39,9 @@ HAPPENED = """
     update vector.chunk set policy_json = '{"version":"other "}' where chunk_id in (select chunk_id from vector.chunk order by content limit 4);
     update vector.chunk set managed_by = 'python' where chunk_id in (select chunk_id from vector.chunk order by content desc limit 4);
     delete from vector.chunk where chunk_id in (select chunk_id from vector.chunk order by content_sha256 limit 5);
+    update vector.chunk_policy set method = 'extract' where source_type = 'page_non_latin';
+    update vector.source_registry set extracted_sha256 = case when hash(source_id) % 2 = 0 then content_sha256 else sha256('old') end
+        where source_type = 'page_non_latin' and hash(source_id) % 3 < 2;
     insert into vector.chunk select * replace ('vanished' as chunk_id) from vector.chunk where managed_by = 'dbt' limit 1;
     insert into vector.chunk select * replace ('of python' as chunk_id, 'python' as managed_by) from vector.chunk limit 1;
     insert into vector.job select * replace ('dead' as job_id, 'DEADLETTER' as status, null as by_hand_flag) from vector.job limit 1;
