@@ -1,15 +1,16 @@
-"""The in-process models: what the pipeline costs on top of them, and how well the default one finds.
+"""The in-process models: what the pipeline costs on top of them, and how well the defaults of now and before find.
 
 Speed: embed_space over pending chunks, against the same provider called alone on the same texts with as many threads,
-in the best of several batch sizes; for the transformer and for the static model, each in a space that is pinned
+in the best of several batch sizes; for the transformers and for the static model, each in a space that is pinned
 already. Start-up is opening the model and checking its canaries. The ratio of processor time counts all threads and
-moves less with what else the machine does; it says nothing of waiting.
+moves less with what else the machine does; it says nothing of waiting. Memory is that of a process of its own which
+opens the model and embeds some texts, at its peak.
 
-Quality: a collection's documents as one chunk each (title, blank, text), embedded by embed_space with the transformer
-and searched by vector.retrieval.search; nDCG@10 and recall@100 beside the collection's reference figures for the same
-model. The collections are in BEIR's layout under --data; without them, only speed is measured. A subset keeps judged
-documents of the first queries and fills up with others: it is easier than the whole collection, so only --documents 0
-(all of them) is comparable with the reference.
+Quality: a collection's documents as one chunk each (title, blank, text), embedded by embed_space with each transformer
+and searched by their vectors; nDCG@10 and recall@100 beside the collection's reference figures for all-MiniLM-L6-v2.
+The collections are in BEIR's layout under --data; without them, only speed is measured. A subset keeps judged documents
+of the first queries and fills up with others: it is easier than the whole collection, so only --documents 0 (all of
+them) is comparable with the reference.
 """
 
 from __future__ import annotations
@@ -27,16 +28,38 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from support import PROJECT_DIR, Warehouse, best_of, parser, print_header, print_table, scratch_warehouse
+from support import (
+    PROJECT_DIR,
+    Warehouse,
+    best_of,
+    in_own_process,
+    parser,
+    print_header,
+    print_table,
+    scratch_warehouse,
+)
 
 from vector.contracts.models import EmbeddingSpace, VectorChunk, compute_content_hash
 from vector.embedding import embed_space
 from vector.providers import PreprocessPolicy, open_provider
+from vector.search.policy import DENSE
 from vector.search.search import search
 from vector.spaces.pinning import pin_or_check
 from vector.store import VectorStore
 
-TRANSFORMER = {
+# The default of now, and that of version 0.1.
+BGE_SMALL = {
+    "provider": "onnx",
+    "model_name": "bge-small-en-v1.5-int8",
+    "dimensions": 384,
+    "preprocess_policy": {
+        "query_prefix": "Represent this sentence for searching relevant passages: ",
+        "truncation": "end",
+        "max_tokens": 512,
+        "pooling": "cls",
+    },
+}
+MINILM = {
     "provider": "onnx",
     "model_name": "all-MiniLM-L6-v2",
     "dimensions": 384,
@@ -44,7 +67,7 @@ TRANSFORMER = {
 }
 STATIC = {"provider": "static", "model_name": "wordllama-l2-supercat-256", "dimensions": 256}
 
-# nDCG@10 and recall@100 of the transformer, from the README of the collections.
+# nDCG@10 and recall@100 of all-MiniLM-L6-v2, from the README of the collections.
 REFERENCE = {"scifact": (0.647, 0.92), "cranfield": (0.377, 0.78)}
 
 
@@ -62,11 +85,11 @@ class Subject:
 def main() -> None:
     """Measures and prints the speed and quality of the models."""
     arguments = parser(__doc__, repetitions=3)
-    arguments.add_argument("--chunks", type=int, default=300, metavar="N", help="embedded by the transformer")
+    arguments.add_argument("--chunks", type=int, default=300, metavar="N", help="embedded by each transformer")
     arguments.add_argument("--static-chunks", type=int, default=10_000, metavar="N", help="by the static model")
     arguments.add_argument("--characters", type=int, default=500, metavar="N", help="a chunk")
     arguments.add_argument(
-        "--batch-sizes", type=int, nargs="+", default=[1, 32], metavar="N", help="of the transformer alone"
+        "--batch-sizes", type=int, nargs="+", default=[1, 32], metavar="N", help="of a transformer alone"
     )
     arguments.add_argument(
         "--static-batch-sizes", type=int, nargs="+", default=[64, 512, 2000], metavar="N", help="of the static model"
@@ -76,27 +99,35 @@ def main() -> None:
     given = arguments.parse_args()
     print_header("The in-process models")
     subjects = [
-        Subject("transformer", 0.95, given.chunks, given.batch_sizes, TRANSFORMER),
+        Subject("bge-small", 0.95, given.chunks, given.batch_sizes, BGE_SMALL),
+        Subject("minilm", 0.95, given.chunks, given.batch_sizes, MINILM),
         Subject("static model", 0.50, given.static_chunks, given.static_batch_sizes, STATIC),
     ]
-    headers = ["model", "what", "chunks", "chunks/s", "of the model alone", "by processor time", "goal"]
+    headers = ["model", "what", "chunks", "chunks/s", "a processor second", "of the model alone", "by processor time"]
+    headers.append("goal")
     rows = [
         row for subject in subjects if subject.chunks for row in _speed(subject, given.characters, given.repetitions)
     ]
     print_table(headers, rows)
-    alone = {label: max(row[3] for row in rows if row[0] == label and "alone" in row[1]) for label, *_ in rows}
-    if len(alone) == 2:
-        print(
-            f"The static model is {alone['static model'] / alone['transformer']:.0f} times faster than the transformer."
-        )
+    alone = {label: max(row[4] for row in rows if row[0] == label and "alone" in row[1]) for label, *_ in rows}
+    if "minilm" in alone:
+        for label in alone.keys() - {"minilm"}:
+            print(f"{label} alone is {alone[label] / alone['minilm']:.3g} times as fast as minilm, by processor time.")
+    print_table(
+        ["model", "peak MB"], [[each.label, _memory(each, given.characters)] for each in subjects if each.chunks]
+    )
     print(f"Load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
     collections = [name for name in REFERENCE if (given.data / name / "qrels.tsv").is_file()]
     if not collections:
         print(f"\nNo judged collections in {given.data}: quality is not measured.")
         return
     print()
-    rows = [_quality(name, given.data / name, given.documents) for name in collections]
-    headers = ["collection", "documents", "queries", "nDCG@10", "recall@100", "reference", "seconds"]
+    rows = [
+        [name, label, *_quality(name, given.data / name, given.documents, space)]
+        for name in collections
+        for label, space in (("bge-small", BGE_SMALL), ("minilm", MINILM))
+    ]
+    headers = ["collection", "model", "documents", "queries", "nDCG@10", "recall@100", "reference of minilm", "seconds"]
     print_table(headers, rows)
     if given.documents:
         print("A part of a collection is easier than the whole: the reference is for --documents 0.")
@@ -150,10 +181,30 @@ def _speed(subject: Subject, characters: int, repetitions: int) -> list[list]:
         seconds["embed_space without start-up"] = seconds["embed_space"] - seconds.pop("start-up")
     best_wall, best_cpu = (min(seconds[name] for name in sizes) for seconds in (wall, cpu))
     return [
-        [subject.label, name, count, count / wall[name], best_wall / wall[name], best_cpu / cpu[name]]
+        [
+            subject.label,
+            name,
+            count,
+            count / wall[name],
+            count / cpu[name],
+            best_wall / wall[name],
+            best_cpu / cpu[name],
+        ]
         + ["" if name in sizes else subject.goal]
         for name in wall
     ]
+
+
+def _memory(subject: Subject, characters: int) -> str:
+    _, peak = in_own_process(_embed_alone, subject.space, _prose(min(subject.chunks, 64), characters))
+    return peak
+
+
+def _embed_alone(space: dict[str, Any], texts: list[str]) -> None:
+    provider = open_provider(EmbeddingSpace.create_new(**space))
+    with ThreadPoolExecutor(provider.preferred_concurrency) as pool:
+        list(pool.map(provider.embed, [[text] for text in texts]))
+    provider.close()
 
 
 def _prose(count: int, characters: int) -> list[str]:
@@ -179,7 +230,7 @@ def _pinned_space(warehouse: Warehouse, subject: Subject) -> EmbeddingSpace:
     return space
 
 
-def _quality(name: str, folder: Path, document_limit: int) -> list:
+def _quality(name: str, folder: Path, document_limit: int, of_space: dict[str, Any]) -> list:
     documents = {
         row["_id"]: f"{row['title']} {row['text']}".strip()
         for row in map(json.loads, (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines())
@@ -198,14 +249,15 @@ def _quality(name: str, folder: Path, document_limit: int) -> list:
     documents = {key: text for key, text in documents.items() if text}
     started = time.perf_counter()
     with scratch_warehouse() as warehouse:
-        space = _build_with_chunks(warehouse, documents)
+        _build_with_chunks(warehouse, documents)
         with warehouse.connect() as connection:
             store = VectorStore(connection)
+            space = store.get_or_create_embedding_space(**of_space)
             embed_space(store, space)
             provider = open_provider(space)
             gains, recalls = [], []
             for query, relevant in judged.items():
-                hits = search(store, space, provider, queries[query], top_k=100, log=False).hits
+                hits = search(store, space, provider, queries[query], top_k=100, policy=DENSE, log=False).hits
                 found = [relevant.get(hit.source_id, 0) for hit in hits]
                 gains.append(_dcg(found[:10]) / _dcg(sorted(relevant.values(), reverse=True)[:10]))
                 recalls.append(sum(grade > 0 for grade in found) / len(relevant))
@@ -213,7 +265,7 @@ def _quality(name: str, folder: Path, document_limit: int) -> list:
     seconds = time.perf_counter() - started
     reference = "{:.3f} ({:.2f})".format(*REFERENCE[name])
     ndcg, recall = sum(gains) / len(gains), sum(recalls) / len(recalls)
-    return [name, len(documents), len(gains), f"{ndcg:.3f}", f"{recall:.2f}", reference, seconds]
+    return [len(documents), len(gains), f"{ndcg:.3f}", f"{recall:.2f}", reference, seconds]
 
 
 def _subset(documents: dict[str, str], judged: dict[str, dict[str, int]], limit: int) -> tuple[dict, dict]:
@@ -237,8 +289,8 @@ def _dcg(grades: list[int]) -> float:
     return sum(grade / math.log2(rank + 1) for rank, grade in enumerate(grades, 1))
 
 
-def _build_with_chunks(warehouse: Warehouse, texts: dict[str, str]) -> EmbeddingSpace:
-    """The default space of a new warehouse that has each text as a chunk of its own, named by its source_id."""
+def _build_with_chunks(warehouse: Warehouse, texts: dict[str, str]) -> None:
+    """Builds a new warehouse that has each text as a chunk of its own, named by its source_id."""
     warehouse.build()
     with warehouse.connect() as connection:
         store = VectorStore(connection)
@@ -257,10 +309,6 @@ def _build_with_chunks(warehouse: Warehouse, texts: dict[str, str]) -> Embedding
             for source_id, text in texts.items()
         )
         connection.execute("checkpoint")
-        space = store.get_embedding_space_by_key("minilm")
-        if space is None:
-            raise SystemExit("the seed embedding_space_seed has no space called minilm")
-        return space
 
 
 if __name__ == "__main__":

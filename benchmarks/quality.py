@@ -41,7 +41,9 @@ REFERENCE = {
     "cranfield": {"dense": (0.377, 0.78), "lexical": (0.360, 0.73), "hybrid": (0.406, 0.80)},
 }
 # One window for the longest document.
-WHOLE = "update vector.chunk_policy set policy_version = 'whole-v1', chunk_size = 1000000, overlap = 0"
+WHOLE = (
+    "update vector.chunk_policy set policy_version = 'whole-v1', chunk_size = 1000000, overlap = 0, is_active = true"
+)
 DEPTH = 100
 # The two ways to fuse, RRF first: what the default is measured against.
 FUSED = {"hybrid by rrf": "rrf", "hybrid": "score"}
@@ -66,7 +68,7 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, default=default, metavar="DIR")
     arguments.add_argument("--collection", action="append", metavar="NAME", help="only this one; repeatable")
     arguments.add_argument("--documents", type=int, default=500, metavar="N", help="a collection; 0: all of them")
-    arguments.add_argument("--space", default="minilm", metavar="KEY", help="a space of embedding_space_seed")
+    arguments.add_argument("--space", default="bge-small", metavar="KEY", help="a space of embedding_space_seed")
     arguments.add_argument("--language", default="english", metavar="L", help="of the collections (default english)")
     arguments.add_argument("--chunked", action="store_true", help="by the project's policy, not whole documents")
     given = arguments.parse_args()

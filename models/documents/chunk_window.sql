@@ -1,16 +1,86 @@
 with
 
+all_documents as (
+
+    select * from {{ ref('vector_runtime', 'document') }}
+
+),
+
 documents as (
 
     select
         *,
         chunk_size - overlap as step
-    from {{ ref('vector_runtime', 'document') }}
+    from all_documents
     where chunk_count > 0
 
 ),
 
 {{ window_ctes() }},
+
+paragraph_documents as (
+
+    select * from all_documents
+    where
+        method = 'paragraphs'
+        and content_error is null
+
+),
+
+{{ paragraph_ctes() }},
+
+all_windows as (
+
+    select
+        source_id,
+        source_type,
+        source_ref_json,
+        title,
+        policy_version,
+        chunk_size,
+        overlap,
+        max_chunks_per_source,
+        '' as method_json,
+        chunk_index,
+        start_offset,
+        end_offset,
+        content
+    from windows
+    union all
+    select
+        source_id,
+        source_type,
+        source_ref_json,
+        title,
+        policy_version,
+        chunk_size,
+        overlap,
+        max_chunks_per_source,
+        '"method":"paragraphs",' as method_json,
+        chunk_index,
+        start_offset,
+        end_offset,
+        content
+    from paragraph_windows
+
+),
+
+{{ heading_ctes() }},
+
+with_headings as (
+
+    select
+        all_windows.*,
+        section_paths.heading_path
+    from all_windows
+    left join section_paths
+        on
+            all_windows.source_id = section_paths.source_id
+            and all_windows.start_offset >= section_paths.section_start
+            and (all_windows.start_offset < section_paths.section_end or section_paths.section_end is null)
+    where not {{ is_blank('all_windows.content') }}
+
+),
 
 final as (
 
@@ -27,16 +97,16 @@ final as (
             "concat('{\"chunk_index\":', chunk_index, ',\"end_offset\":', end_offset,"
             ~ " ',\"start_offset\":', start_offset, '}')") }} as offsets_json,
         content,
+        {{ chunk_context('title', 'heading_path') }} as context,
         {{ sha256_hex('content') }} as content_sha256,
         cast({{ utf8_byte_count('content') }} as integer) as byte_count,
         concat(
             '{"chunk_size":', chunk_size, ',"max_chunks_per_source":', max_chunks_per_source,
-            ',"overlap":', overlap, ',"version":', {{ json_string('policy_version') }}, '}'
+            ',', method_json, '"overlap":', overlap, ',"version":', {{ json_string('policy_version') }}, '}'
         ) as policy_json,
         policy_version,
         {{ as_text("'dbt'") }} as managed_by
-    from windows
-    where not {{ is_blank('content') }}
+    from with_headings
 
 )
 

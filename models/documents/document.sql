@@ -28,7 +28,7 @@ chunk_policies as (
     from {{ ref('vector_runtime', 'chunk_policy_input') }}
     where
         {{ is_true('is_active') }}
-        and coalesce(method, 'characters') in ('characters', 'extract')
+        and coalesce(method, 'characters') in ('characters', 'paragraphs', 'extract')
 
 ),
 
@@ -98,13 +98,15 @@ checked as (
 
 ),
 
--- The last window is the first one that reaches the end of the text. A payload to extract from has none.
+-- The last window is the first one that reaches the end of the text. A payload to extract from has none; of paragraphs,
+-- only a cut text has a number.
 counted as (
 
     select
         *,
         case
             when content_error is not null or method = 'extract' then 0
+            when method = 'paragraphs' then null
             when char_count <= chunk_size then 1
             else {{ ceil_divide("(char_count - chunk_size)", "(chunk_size - overlap)") }} + 1
         end as window_count

@@ -17,7 +17,8 @@ documents as (
 
     select * from all_documents
     where
-        window_count > 1
+        method = 'characters'
+        and window_count > 1
         and (
             step < {{ blank_run }}
             or {{ has_blank_run('content', blank_run) }}
@@ -28,15 +29,49 @@ documents as (
 
 {{ window_ctes() }},
 
+paragraph_documents as (
+
+    select * from all_documents
+    where
+        method = 'paragraphs'
+        and content_error is null
+
+),
+
+{{ paragraph_ctes() }},
+
+all_windows as (
+
+    select
+        source_id,
+        window_count,
+        chunk_index,
+        start_offset,
+        end_offset,
+        content
+    from windows
+    union all
+    select
+        source_id,
+        window_count,
+        chunk_index,
+        start_offset,
+        end_offset,
+        content
+    from paragraph_windows
+
+),
+
 marked as (
 
     select
         source_id,
+        window_count,
         chunk_index,
         start_offset,
         end_offset,
         case when {{ is_blank('content') }} then 1 else 0 end as is_blank
-    from windows
+    from all_windows
 
 ),
 
@@ -54,52 +89,68 @@ placed as (
 
 ),
 
-blanks as (
+cut_counts as (
 
     select
         source_id,
-        sum(is_blank) as window_count,
+        max(window_count) as window_count,
+        count(*) as cut_count,
+        sum(is_blank) as blank_count,
+        max(end_offset) as end_offset,
         max(end_offset) - sum(case
             when is_blank = 1 or end_offset <= covered_until then 0
             when start_offset > covered_until then end_offset - start_offset
             else end_offset - covered_until
-        end) as char_count
+        end) as uncovered_count
     from placed
     group by source_id
-    having sum(is_blank) > 0
+
+),
+
+-- Where the part begins that the cap leaves in no window; of characters that is known without a cut.
+counted as (
+
+    select
+        all_documents.*,
+        cut_counts.blank_count,
+        nullif(cut_counts.uncovered_count, 0) as uncovered_count,
+        coalesce(all_documents.window_count, cut_counts.window_count) as found_window_count,
+        coalesce(all_documents.chunk_count, cut_counts.cut_count) as found_chunk_count,
+        case
+            when all_documents.method = 'paragraphs' then cut_counts.end_offset
+            else all_documents.max_chunks_per_source * all_documents.step
+        end as capped_from
+    from all_documents
+    left join cut_counts
+        on all_documents.source_id = cut_counts.source_id
 
 ),
 
 final as (
 
     select
-        all_documents.source_id,
-        all_documents.source_type,
-        all_documents.source_ref_json,
-        all_documents.title,
-        all_documents.content_sha256,
-        cast(case when all_documents.method = 'extract' then null else all_documents.char_count end as integer)
-            as char_count,
-        all_documents.policy_version,
-        cast(all_documents.chunk_count - coalesce(blanks.window_count, 0) as integer) as chunk_count,
+        source_id,
+        source_type,
+        source_ref_json,
+        title,
+        content_sha256,
+        cast(case when method = 'extract' then null else char_count end as integer) as char_count,
+        policy_version,
+        cast(found_chunk_count - coalesce(blank_count, 0) as integer) as chunk_count,
         {{ boolean_of(
-            'all_documents.window_count > all_documents.max_chunks_per_source and not '
-            ~ is_blank(substring_chars(
-                'all_documents.content', 'all_documents.max_chunks_per_source * all_documents.step',
-                'all_documents.char_count'))) }} as chunk_capped_flag,
-        cast(blanks.char_count as integer) as blank_char_count,
-        all_documents.tags_json,
+            'found_window_count > max_chunks_per_source and not '
+            ~ is_blank(substring_chars('content', 'capped_from', 'char_count'))) }} as chunk_capped_flag,
+        cast(uncovered_count as integer) as blank_char_count,
+        tags_json,
         {{ as_text(
-            "case when coalesce(all_documents.content_error, all_documents.metadata_error) is not null then 'error'"
-            ~ " when all_documents.method = 'extract' then 'registered' else 'indexed' end") }} as status,
-        {{ as_text('coalesce(all_documents.content_error, all_documents.metadata_error)') }} as error_message,
+            "case when coalesce(content_error, metadata_error) is not null then 'error'"
+            ~ " when method = 'extract' then 'registered' else 'indexed' end") }} as status,
+        {{ as_text('coalesce(content_error, metadata_error)') }} as error_message,
         {{ as_text("'dbt'") }} as managed_by,
-        all_documents.source_updated_utc,
+        source_updated_utc,
         {{ current_utc() }} as last_indexed_utc,
-        {{ boolean_of("all_documents.content_error is null and all_documents.method = 'extract'") }} as extract_flag
-    from all_documents
-    left join blanks
-        on all_documents.source_id = blanks.source_id
+        {{ boolean_of("content_error is null and method = 'extract'") }} as extract_flag
+    from counted
 
 )
 

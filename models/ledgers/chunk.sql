@@ -1,8 +1,8 @@
 {{ config(materialized='ledger', unique_key='chunk_id') }}
 
 {%- set columns = [
-    'source_id', 'source_type', 'source_ref_json', 'offsets_json', 'content', 'content_sha256', 'byte_count',
-    'policy_json', 'managed_by'
+    'source_id', 'source_type', 'source_ref_json', 'offsets_json', 'content', 'context', 'content_sha256',
+    'byte_count', 'policy_json', 'managed_by'
 ] -%}
 {%- set extracted_columns = [] -%}
 {%- for column in columns -%}
@@ -36,5 +36,5 @@
     current=current,
     unique_key='chunk_id',
     columns=columns,
-    compare=['source_type', 'source_ref_json', 'content_sha256', 'policy_json', 'managed_by']
+    compare=['source_type', 'source_ref_json', 'context', 'content_sha256', 'policy_json', 'managed_by']
 ) }}

@@ -1,8 +1,11 @@
 {{ config(materialized='ledger', unique_key='source_id') }}
 
 {#- What CHUNK_SOURCE has extracted stays until it extracts anew. A source that was retired has lost its chunks. -#}
+{#- Its chunks have the title in their context, so an edited one is reason enough. -#}
+{%- set title_is_edited = is_distinct('registration.title', 'extracted.title', 'text') -%}
 {%- set extraction_is_of_payload -%}
     extracted.extracted_sha256 = registration.content_sha256 and extracted.policy_version = registration.policy_version
+    and not ({{ title_is_edited }})
 {%- endset -%}
 {%- set current -%}
 (
@@ -31,7 +34,10 @@
         registration.managed_by,
         registration.source_updated_utc,
         registration.last_indexed_utc,
-        extracted.extracted_sha256,
+        case
+            when extracted.extracted_sha256 = registration.content_sha256 and {{ title_is_edited }} then ''
+            else extracted.extracted_sha256
+        end as extracted_sha256,
         case when {{ extraction_is_of_payload }} then extracted.extraction_error end as extraction_error
     from {{ ref('vector_runtime', 'document_registration') }} as registration
     left join {{ this }} as extracted

@@ -41,6 +41,7 @@ final as (
         try_cast({{ json_text('chunks.offsets_json', '$.start_offset') }} as integer) as start_offset,
         try_cast({{ json_text('chunks.offsets_json', '$.end_offset') }} as integer) as end_offset,
         chunks.content,
+        chunks.context,
         chunks.content_sha256,
         chunks.byte_count,
         {{ json_text('chunks.policy_json', '$.version') }} as policy_version,

@@ -63,6 +63,7 @@ final as (
         chunks.source_type,
         chunks.source_ref_json,
         sources.title as source_title,
+        chunks.context,
         sources.tags_json,
         try_cast({{ json_text('chunks.offsets_json', '$.chunk_index') }} as integer) as chunk_index,
         try_cast({{ json_text('chunks.offsets_json', '$.start_offset') }} as integer) as start_offset,

@@ -21,6 +21,10 @@ with_preprocess_policy as (
                 else concat(',"max_tokens":', max_tokens)
             end,
             case
+                when pooling is null then ''
+                else concat(',"pooling":', {{ json_string('pooling') }})
+            end,
+            case
                 when query_prefix is null then ''
                 else concat(',"query_prefix":', {{ json_string('query_prefix') }})
             end,

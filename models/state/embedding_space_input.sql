@@ -16,6 +16,7 @@ final as (
         {'name': 'template', 'type': 'text', 'length': 400, 'default': 'null'},
         {'name': 'truncation', 'type': 'text', 'length': 20, 'default': 'null'},
         {'name': 'max_tokens', 'type': 'integer', 'default': 'null'},
+        {'name': 'pooling', 'type': 'text', 'length': 20, 'default': 'null'},
         {'name': 'transform_ref', 'type': 'text', 'length': 200, 'default': 'null'},
         {'name': 'description', 'type': 'text', 'length': 1000, 'default': 'null'},
         {'name': 'is_active', 'type': 'boolean', 'default': "'true'"},

@@ -1,8 +1,20 @@
+{%- set languages = var('search_language') -%}
+{%- if languages is not mapping -%}
+    {%- set languages = {'*': languages} -%}
+{%- elif '*' not in languages -%}
+    {% do exceptions.raise_compiler_error(
+        "The variable search_language is a mapping without '*': add '*', the language of all other source types.") %}
+{%- endif -%}
 with
 
 final as (
 
-    select cast({{ dbt.string_literal(var('search_language')) }} as nvarchar(50)) as search_language
+    {% for source_type, language in languages.items() -%}
+    select
+        cast({{ text_literal(source_type) }} as nvarchar(200)) as source_type,
+        cast({{ text_literal(language) }} as nvarchar(50)) as search_language
+    {% if not loop.last %}union all{% endif %}
+    {% endfor -%}
 
 )
 

@@ -27,6 +27,7 @@ final as (
         documents.content_sha256 as payload_sha256,
         case
             when registered_sources.extracted_sha256 is null then 'new'
+            when registered_sources.extracted_sha256 = '' then 'title_changed'
             when registered_sources.extracted_sha256 <> documents.content_sha256 then 'payload_changed'
             else 'policy_changed'
         end as pending_reason

@@ -39,6 +39,7 @@ COMMANDS = {
     "refresh": ("refresh", "build, embed and test: the hourly command"),
     "embed": ("embed", "embed what is pending"),
     "search": ("search", "search a space, and log it"),
+    "mcp": ("mcp", "serve search to agents, by MCP"),
     "replay": ("replay", "run logged searches again, and show what changed"),
     "enqueue": ("jobs", "queue a job"),
     "jobs": ("jobs", "look at the queue, and change it"),
@@ -53,8 +54,8 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "vector") -> int:
-    """Runs the command line; the exit code. Errors of the package are one line on stderr and, with --json, one object
-    with the keys `error` and `exit_code` on stdout. Raises SystemExit on wrong usage, and after --help."""
+    """Runs the command line; the exit code. Errors of the package are one line on stderr and, with --json or --jsonl,
+    one object with the keys `error` and `exit_code` on stdout. Raises SystemExit on wrong usage, and after --help."""
     prepare_streams()
     log_to_stderr()
     arguments = _arguments(prog, sys.argv[1:] if argv is None else argv)
@@ -88,7 +89,7 @@ def _arguments(prog: str, argv: Sequence[str]) -> argparse.Namespace:
     except _Usage as error:
         # Nothing is parsed yet; argparse takes the beginning of an option for the whole.
         options = list(argv)[: list(argv).index("--")] if "--" in argv else argv
-        json = any(len(each) > 3 and "--json".startswith(each) for each in options)
+        json = any(len(each) > 3 and "--jsonl".startswith(each) for each in options)
         raise SystemExit(_failed(argparse.Namespace(json=json), f"error: {error}", 2)) from None
     except SystemExit:
         with suppress(OutputLost):
@@ -99,7 +100,7 @@ def _arguments(prog: str, argv: Sequence[str]) -> argparse.Namespace:
 def _failed(arguments: argparse.Namespace, line: str, exit_code: int) -> int:
     """Says why a command fails, on stderr and, unless its object is there already, as an object; the exit code."""
     say(line)
-    if arguments.json and not getattr(arguments, "printed", False):
+    if (arguments.json or getattr(arguments, "jsonl", False)) and not getattr(arguments, "printed", False):
         with suppress(OutputLost):
             print_json({"error": line.removeprefix("error: "), "exit_code": exit_code})
     return exit_code

@@ -77,6 +77,21 @@ def locked(path: Path) -> Iterator[str | None]:
         yield None
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process has the lock of `locked`. Those that ask do not disturb each other. Raises OSError."""
+    if sys.platform == "win32":
+        with locked(path) as holder:
+            return holder is not None
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+
+
 def _lock(descriptor: int) -> bool:
     try:
         if sys.platform == "win32":

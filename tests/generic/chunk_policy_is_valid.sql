@@ -8,9 +8,10 @@ where
     or overlap >= chunk_size
     or max_chunks_per_source < 1
     or policy_version like '%:%'
-    or coalesce(method, 'characters') not in ('characters', 'sentences', 'markdown', 'extract')
+    or coalesce(method, 'characters') not in ('characters', 'paragraphs', 'sentences', 'markdown', 'extract')
+    or (method in ('paragraphs', 'extract') and overlap >= chunk_size - {{ floor_divide('chunk_size', 4) }})
     or (source_type = '*' and method in ('sentences', 'markdown'))
-    or (tokenizer is not null and coalesce(method, 'characters') in ('characters', 'extract'))
+    or (tokenizer is not null and coalesce(method, 'characters') in ('characters', 'paragraphs', 'extract'))
     or (
         coalesce(payload_format, json_path, value_format) is not null
         and coalesce(method, 'characters') <> 'extract'

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from vector.chunking.extraction import FORMATS, VALUE_FORMATS, check_json_path, format_of_payload
-from vector.chunking.windows import ChunkingPolicy
+from vector.chunking.paragraphs import ParagraphPolicy
 from vector.errors import InvalidRecord
 
 
 @dataclass(frozen=True)
-class ExtractionPolicy(ChunkingPolicy):
-    """A policy for payloads: their text is taken out, then cut into windows as ChunkingPolicy does; sizes are in code
-    points of the text.
+class ExtractionPolicy(ParagraphPolicy):
+    """A policy for payloads: their text is taken out, then cut as ParagraphPolicy does; sizes are in code points of the
+    text.
 
     `payload_format` is one of FORMATS, None: as each payload looks. `json_path` and `value_format` are for json, as
     vector.chunking.extraction.extract_text takes them. Raises ValueError on what does not fit together.

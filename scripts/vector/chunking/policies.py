@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vector.chunking.extraction_policy import ExtractionPolicy
+from vector.chunking.paragraphs import ParagraphPolicy
 from vector.chunking.splitting import SplitterPolicy
 from vector.chunking.windows import ChunkingPolicy
 from vector.errors import ConfigurationError, UnusableInput
@@ -37,13 +38,15 @@ def policy_of_type(store: VectorStore, source_type: str) -> ChunkingPolicy | Non
 
 def policy_of_row(row: tuple[Any, ...]) -> ChunkingPolicy:
     """The policy of a row: version, chunk_size, overlap, max_chunks_per_source, method, tokenizer, payload_format,
-    json_path, value_format. A method that is null or `characters` is the one that SQL cuts by. Raises
+    json_path, value_format. A method that is null is `characters`; SQL cuts by that and by `paragraphs`. Raises
     ConfigurationError when it cannot cut."""
     version, chunk_size, overlap, cap, method, tokenizer, *of_payload = row
     sizes = (int(chunk_size), int(overlap), int(cap), version)
     try:
         if method in (None, "characters"):
             return ChunkingPolicy(*sizes)
+        if method == "paragraphs":
+            return ParagraphPolicy(*sizes)
         if method == "extract":
             return ExtractionPolicy(*sizes, *(each or None for each in of_payload))
         return SplitterPolicy(*sizes, method=method, tokenizer=tokenizer or None)

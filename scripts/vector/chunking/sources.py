@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from vector.chunking.articles import Heading
-from vector.chunking.policies import named_policy
+from vector.chunking.context import contexts
+from vector.chunking.policies import named_policy, policy_of_row
 from vector.chunking.windows import Chunker, ChunkingPolicy, CutText, normalize_text
 from vector.contracts import ledgers
 from vector.contracts.identity import canonical_json, compute_content_hash, is_blank
 from vector.contracts.json_column import parsed_json
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
-from vector.errors import ConfigurationError, InvalidRecord
+from vector.errors import ConfigurationError, InvalidRecord, VectorError
 from vector.store import VectorStore, ledger_io
 from vector.store.checks import checked_chunk
 from vector.store.tombstones import refuse_erased
@@ -27,8 +28,9 @@ from vector.store.versions import keep_versions
 @dataclass(frozen=True)
 class SourceDocument:
     """A source's text and what is said of it. `content` is None where the source has none; `headings` are those of an
-    article. `metadata_error` is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the
-    text was taken out of, if it was."""
+    article, and `article_title` what it calls itself, for the chunks' context where there is no title. `metadata_error`
+    is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the text was taken out of, if
+    it was."""
 
     source_id: str
     source_type: str
@@ -39,6 +41,7 @@ class SourceDocument:
     source_updated_utc: datetime | None = None
     managed_by: str = "python"
     headings: tuple[Heading, ...] = ()
+    article_title: str | None = None
     metadata_error: str | None = None
     payload_sha256: str | None = None
 
@@ -94,7 +97,12 @@ def cut(
         extracted_sha256=document.payload_sha256,
         extraction_error=problem if document.payload_sha256 else None,
     )
-    return source, [replace(chunk, managed_by=document.managed_by, updated_utc=now) for chunk in found.chunks]
+    title = document.title or document.article_title
+    above = contexts(title, text or "", [chunk.offsets["start_offset"] for chunk in found.chunks])
+    return source, [
+        replace(chunk, context=context, managed_by=document.managed_by, updated_utc=now)
+        for chunk, context in zip(found.chunks, above, strict=True)
+    ]
 
 
 def content_error(text: str | None, policy: ChunkingPolicy | None) -> str | None:
@@ -111,24 +119,34 @@ def content_error(text: str | None, policy: ChunkingPolicy | None) -> str | None
 
 
 def store_source(store: VectorStore, source: VectorSourceRegistry, chunks: Sequence[VectorChunk]) -> StoredSource:
-    """Makes these the source's row and its current chunks, all or nothing: what is the same is left alone, and current
-    chunks that are not among these are retired.
+    """Makes these the source's row and its current chunks, as store_sources does."""
+    return store_sources(store, [(source, chunks)])
+
+
+def store_sources(
+    store: VectorStore, sources: Sequence[tuple[VectorSourceRegistry, Sequence[VectorChunk]]]
+) -> StoredSource:
+    """Makes these the rows of different sources and their current chunks, all or nothing: what is the same is left
+    alone, and current chunks of theirs that are not among these are retired. The counts are of all of them.
 
     Raises ConstraintRefusal when a constraint refuses a row twice: the first time it may be that of a source that
     another session has just added.
     """
+    if not sources:
+        return StoredSource(False, 0, 0, 0, 0)
     engine = store.engine
-    kept = [checked_chunk(chunk) for chunk in chunks]
+    kept = [checked_chunk(chunk) for _, chunks in sources for chunk in chunks]
     ids = {chunk.chunk_id for chunk in kept}
+    source_ids = [source.source_id for source, _ in sources]
 
     def work() -> StoredSource:
-        refuse_erased(engine, [source.source_id])
-        _lock(store, source.source_id)
-        saved_source = ledger_io.save(engine, ledgers.SOURCE_REGISTRY, [source])
+        refuse_erased(engine, source_ids)
+        _lock(store, source_ids)
+        saved_source = ledger_io.save(engine, ledgers.SOURCE_REGISTRY, [source for source, _ in sources])
         now = datetime.now(UTC)
         gone = [
             replace(chunk, retired_utc=now, updated_utc=now)
-            for chunk in store.list_chunks(source.source_id)
+            for chunk in _current_chunks(store, source_ids)
             if chunk.chunk_id not in ids
         ]
         saved = ledger_io.save(engine, ledgers.CHUNK, kept)
@@ -146,11 +164,27 @@ def store_source(store: VectorStore, source: VectorSourceRegistry, chunks: Seque
         return stored()
 
 
-def _lock(store: VectorStore, source_id: str) -> None:
-    """Holds the source's row until the transaction ends: two jobs over one source then take turns."""
+def _lock(store: VectorStore, source_ids: Sequence[str]) -> None:
+    """Holds the sources' rows until the transaction ends: two jobs over one source then take turns."""
     store.engine.execute(
-        f"update {store.engine.table('source_registry')} set updated_utc = updated_utc where source_id = ?", [source_id]
+        f"update {store.engine.table('source_registry')} set updated_utc = updated_utc"
+        f" where source_id in ({_marks(source_ids)})",
+        source_ids,
     )
+
+
+def _current_chunks(store: VectorStore, source_ids: Sequence[str]) -> list[VectorChunk]:
+    columns = ledgers.CHUNK.column_names
+    rows = store.engine.query(
+        f"select {', '.join(columns)} from {store.engine.table('chunk')}"
+        f" where retired_utc is null and source_id in ({_marks(source_ids)})",
+        source_ids,
+    )
+    return [ledgers.CHUNK.from_row(row, store.engine.decode_vector) for row in rows]
+
+
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def store_unreadable(
@@ -181,26 +215,52 @@ def store_unreadable(
     store.save_source(replace(known, status=SourceStatus.ERROR, error_message=reason, updated_utc=now, **of_payload))
 
 
-def read_document(
-    store: VectorStore, source_id: str, as_dbt_stores_it: bool = False
-) -> tuple[SourceDocument, ChunkingPolicy | None] | None:
+# A document and its policy.
+ReadDocument = tuple[SourceDocument, ChunkingPolicy | None]
+
+
+def read_document(store: VectorStore, source_id: str, as_dbt_stores_it: bool = False) -> ReadDocument | None:
     """The row of an analytics source in the view `document`, and its policy: the one that SQL cuts it by, or an
     ExtractionPolicy; None if it has none.
 
     Raises InvalidRecord when a JSON column holds no JSON or, with `as_dbt_stores_it` and of a text that SQL cuts too,
     JSON that is not canonical: it could not be written back byte for byte.
     """
+    for row in _document_rows(store, [source_id]):
+        return _document_of(store, row, as_dbt_stores_it, {})
+    return None
+
+
+def read_documents(store: VectorStore, source_ids: Sequence[str]) -> dict[str, ReadDocument | VectorError]:
+    """The rows of many sources in `document`, by id, as read_document gives them, or its error; those that it lacks are
+    left out. One reading of the view takes as long as for one, where that looks at every row: `source_id` is made by
+    a staging view. At most 2,000, for the parameters that SQL Server takes."""
+    found: dict[str, ReadDocument | VectorError] = {}
+    policies: dict[str, ChunkingPolicy] = {}
+    for row in _document_rows(store, source_ids):
+        try:
+            found[row[0]] = _document_of(store, row, True, policies)
+        except VectorError as error:
+            found[row[0]] = error
+    return found
+
+
+def _document_rows(store: VectorStore, source_ids: Sequence[str]) -> list[tuple]:
     if store.engine.missing_relations(["document"]):
         raise ConfigurationError("the view document is not built; run `dbt build` first")
-    rows = store.engine.query(
-        "select source_type, source_ref_json, content, title, tags_json, source_updated_utc, metadata_error, method,"
-        f" policy_version, chunk_size, overlap, max_chunks_per_source from {store.engine.table('document')}"
-        " where source_id = ?",
-        [source_id],
+    return store.engine.query(
+        "select source_id, source_type, source_ref_json, content, title, tags_json, source_updated_utc, metadata_error,"
+        f" method, policy_version, chunk_size, overlap, max_chunks_per_source from {store.engine.table('document')}"
+        f" where source_id in ({_marks(source_ids)})",
+        source_ids,
     )
-    if not rows:
-        return None
-    source_type, source_ref, content, title, tags, updated, metadata_error, method, version, *sizes = rows[0]
+
+
+def _document_of(
+    store: VectorStore, row: tuple, as_dbt_stores_it: bool, policies: dict[str, ChunkingPolicy]
+) -> ReadDocument:
+    """`policies` has those of method `extract` that were read already."""
+    source_id, source_type, source_ref, content, title, tags, updated, metadata_error, method, version, *sizes = row
     canonical = as_dbt_stores_it and method != "extract"
     document = SourceDocument(
         source_id,
@@ -214,8 +274,10 @@ def read_document(
         metadata_error=metadata_error,
     )
     if method == "extract":
-        return document, named_policy(store, version)
-    return document, None if version is None else ChunkingPolicy(*map(int, sizes), version=version)
+        if version not in policies:
+            policies[version] = named_policy(store, version)
+        return document, policies[version]
+    return document, None if version is None else policy_of_row((version, *sizes, method, None))
 
 
 def _json_value(text: str | None, about: str, canonical: bool) -> Any:

@@ -105,7 +105,7 @@ def _not_installed() -> ConfigurationError:
 def _tokenizer(model_name: str) -> tuple[Any, str]:
     """The model's tokenizer, and the SHA-256 of its file."""
     from vector.providers.model_files import file_sha256
-    from vector.providers.onnx import locate_model
+    from vector.providers.onnx_models import locate_tokenizer
 
     try:
         from tokenizers import Tokenizer
@@ -113,7 +113,7 @@ def _tokenizer(model_name: str) -> tuple[Any, str]:
         raise ConfigurationError(
             'chunk policies in tokens need tokenizers: pip install "vector-runtime[onnx]"'
         ) from None
-    _, path, _ = locate_model(model_name)
+    path = locate_tokenizer(model_name)
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare exceptions of its own

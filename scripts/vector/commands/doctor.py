@@ -8,24 +8,32 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from vector import __version__
 from vector.commands.shared import add_command, print_result
 from vector.contracts.ledgers import LEDGERS
+from vector.contracts.models import EmbeddingSpace
 from vector.engines import engine_for_target
 from vector.errors import VectorError
 from vector.project.profile import Target, find_project_dir, load_target, read_yaml
 from vector.project.relations import PACKAGE
 from vector.project.variables import Variables, load_variables, runtime_package
 from vector.project.versions import refuse_other_version
-from vector.providers import open_provider
+from vector.providers import EmbeddingProvider, open_provider
+from vector.providers.unknown_tokens import reading
 from vector.store import VectorStore
 
 FLAG = "require_ref_searches_node_package_before_root"
 # Prefixes of the environment variables that the commands and dbt read.
 _READ = ("VECTOR_", "DBT_", "OLLAMA_", "OPENAI_", "AZURE_OPENAI_")
+
+# Chunks of a source type that are looked at, how well the model must read one, from 0 to 1 (`reading`), and the share
+# of those below it that goes without a warning.
+SAMPLED, LEAST_READ, MOST_UNREAD = 40, 0.4, 0.2
 
 # The keys of the variable `retention`, and what each is about.
 RETENTION = {"retrieval_days": "logged searches", "embedding_days": "vectors that nothing needs"}
@@ -34,22 +42,30 @@ HELP = """examples:
   %(prog)s                          after `vector init`, after an upgrade, and when something does not work
   %(prog)s --target prod
 
-One line a finding: ok, or what is wrong and what to do. It opens the warehouse and the model of each active space, and
-writes nothing. Variables follow, with where each comes from, and the names of the environment variables that are set.
+One line a finding: ok, what is wrong and what to do, or WARN: what works, and not well. It opens the warehouse and the
+model of each active space, which looks at some chunks of each source type, and writes nothing. Variables follow, with
+where each comes from, and the names of the environment variables that are set.
 
-With --json, one object with the keys findings (each with subject, ok, detail), variables (name: value, source),
-environment (names).
+With --json, one object with the keys findings (each with subject, ok, warning, detail), variables (name: value,
+source), environment (names).
 
-exit codes: 0 all is well; 2 something is not."""
+exit codes: 0 all is well, or there are warnings; 2 something is wrong."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, whether it is well, and in words what was found or is to be done."""
+    """What was looked at, whether it works, and in words what was found or is to be done. `warning`: it works, and not
+    well."""
 
     subject: str
     ok: bool
     detail: str
+    warning: bool = False
+
+    @property
+    def word(self) -> str:
+        """How its line begins."""
+        return "WARN " if self.warning else "ok   " if self.ok else "WRONG"
 
 
 def add_to(commands: Any) -> None:
@@ -65,7 +81,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         "variables": variables,
         "environment": _environment(),
     }
-    lines = [f"{'ok   ' if each.ok else 'WRONG'}  {each.subject}: {each.detail}" for each in findings]
+    lines = [f"{each.word}  {each.subject}: {each.detail}" for each in findings]
     lines += ["", *(f"{name}: {each['value']!r} ({each['source']})" for name, each in variables.items())]
     lines += [f"{name} is set in the environment" for name in value["environment"]]
     print_result(arguments, value, "\n".join(lines))
@@ -177,10 +193,38 @@ def _warehouse(target: Target) -> Iterator[Finding]:
             try:
                 with closing(open_provider(space)) as provider:
                     digest = provider.current_digest()
+                    unread = list(_unread_texts(store, space, provider))
             except VectorError as error:
                 yield Finding(f"space {space.space_key}", False, str(error))
             else:
                 yield Finding(f"space {space.space_key}", True, f"{space.model_name}, {digest or 'without a digest'}")
+                yield from unread
+
+
+def _unread_texts(store: VectorStore, space: EmbeddingSpace, provider: EmbeddingProvider) -> Iterator[Finding]:
+    """A warning for each source type of whose texts the model's tokenizer hardly knows the words."""
+    if provider.fertility("") is None:
+        return
+    chunk = store.engine.table("chunk")
+    rows = store.engine.query(
+        f"select chunk.source_type, chunk.content from {chunk} as chunk inner join"
+        " (select chunk_id, row_number() over (partition by source_type order by chunk_id) as place"
+        f" from {chunk} where retired_utc is null) as sampled on sampled.chunk_id = chunk.chunk_id"
+        f" where sampled.place <= {SAMPLED} order by chunk.source_type",
+        [],
+    )
+    for source_type, of_type in groupby(rows, key=itemgetter(0)):
+        read = [reading(provider.fertility(text) or 0.0) for _, text in of_type]
+        unread = sum(each < LEAST_READ for each in read)
+        if unread > MOST_UNREAD * len(read):
+            yield Finding(
+                f"space {space.space_key}",
+                True,
+                f"its model hardly knows the words of {unread} of {len(read)} chunks of source type {source_type}: it"
+                " spells them out, or has no tokens for them, so their vectors say little. Words carry a hybrid search"
+                " of them; for vectors, add a space with a model of their languages (docs/search.md)",
+                warning=True,
+            )
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 from vector.commands.embed_report import plans_text, summary_text
 from vector.commands.output import say
 from vector.commands.progress import Progress, shown_progress
-from vector.commands.shared import add_command, amount, chosen_spaces, open_store, positive, print_result
+from vector.commands.shared import add_command, amount, named_target, open_store, positive, print_result
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedOptions, EmbedSummary, embed_space
 from vector.embedding.plan import EmbedPlan, plan_space, refuse_unpriced
 from vector.errors import DatabaseFailed, VectorError
+from vector.spaces.choosing import chosen_spaces
 from vector.store import VectorStore
+from vector.store.opening import writing
 from vector.store.runs import close_abandoned_runs
 
 HELP = """examples:
   %(prog)s                          embed what is pending in every active space
   %(prog)s --plan                   say what a run would do, take and cost, and do nothing
-  %(prog)s --space minilm --limit 1000
+  %(prog)s --space bge-small --limit 1000
   %(prog)s --max-seconds 3600       stop after an hour; the next run goes on from there
   %(prog)s --max-cost 2.50          of spaces that have a price in the seed
   %(prog)s --retry-failed           with the texts that `vector failures` lists
@@ -69,17 +72,15 @@ def add_to(commands: Any) -> None:
 
 
 def _embed(arguments: argparse.Namespace) -> int:
-    store = open_store(arguments)
     options = _options(arguments)
-    try:
+    if arguments.plan:
+        with closing(open_store(arguments)) as store:
+            return _plan(arguments, store, chosen_spaces(store, arguments.space), options)
+    with writing(named_target(arguments)), closing(open_store(arguments)) as store:
         spaces = chosen_spaces(store, arguments.space)
-        if arguments.plan:
-            return _plan(arguments, store, spaces, options)
         close_abandoned_runs(store)
         with shown_progress(arguments.quiet) as progress:
             summaries, exit_code = embed_each(store, spaces, options, progress)
-    finally:
-        store.close()
     told = [summary_text(summary) for summary in summaries if not summary.error or summary.written]
     errors = "; ".join(f"{summary.space_key}: {summary.error}" for summary in summaries if summary.error)
     value = {"spaces": [summary.to_dict() for summary in summaries]}

@@ -6,10 +6,11 @@ import argparse
 from typing import Any
 
 from vector.commands.output import say
-from vector.commands.shared import add_command, open_store, print_result
+from vector.commands.shared import add_command, named_target, open_store, print_result
 from vector.contracts.models import Erasure, ErasureKind
 from vector.erasure.erase import Erased, Report, Subject, erase, lift
 from vector.errors import ConfigurationError
+from vector.store.opening import renew_copy
 from vector.wording import counted, one_line
 
 HELP = """examples:
@@ -59,6 +60,7 @@ def _erase(arguments: argparse.Namespace) -> int:
         report = erase(store, subjects, arguments.reason, arguments.dry_run)
     finally:
         store.close()
+    renew_copy(named_target(arguments))
     return _print_report(arguments, report)
 
 

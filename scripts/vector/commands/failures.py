@@ -16,7 +16,7 @@ from vector.wording import counted, excerpt
 
 HELP = """examples:
   %(prog)s                          in every space, by reason
-  %(prog)s --space minilm --json
+  %(prog)s --space bge-small --json
 
 With --json, one object: {"failures": [...]}, each with the keys space_key, is_active, source_id, source_type, chunk_id,
 chunk_index, reason, meaning, what_to_do, attempt_count, first_failed_utc, last_failed_utc, retry_after_utc (null: not

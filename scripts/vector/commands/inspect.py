@@ -9,11 +9,17 @@ from vector.commands.shared import add_command, open_store, print_result, print_
 from vector.store.verify import verify_vectors
 from vector.wording import excerpt
 
+COVERAGE_HELP = """With --json, one object: {"rows": [...]}, each with the keys space_key, is_active, source_type,
+chunk_count, current_count, pending_count, quarantined_count, stale_count, truncated_count, coverage_percent."""
+
+VERIFY_HELP = """With --json, one object with the keys vectors (how many were read), changed (ids of embeddings). The
+exit code is 1 where one has changed."""
+
 
 def add_to(commands: Any) -> None:
     """Declares both."""
-    add_command(commands, "coverage", _coverage, "how far each space covers the current chunks")
-    add_command(commands, "verify", _verify, "check every stored vector against its hash")
+    add_command(commands, "coverage", _coverage, "how far each space covers the current chunks", COVERAGE_HELP)
+    add_command(commands, "verify", _verify, "check every stored vector against its hash", VERIFY_HELP)
 
 
 def _coverage(arguments: argparse.Namespace) -> int:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from vector.commands.output import say
 from vector.commands.shared import add_command, integer, job_types, open_store, positive, print_result, seconds
 from vector.contracts.json_column import parsed_json
-from vector.contracts.models import JobStatus, JobType, VectorJob
+from vector.contracts.models import JobStatus, JobType, VectorJob, VectorRun
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.jobs.pending_sources import enqueue_pending, queued_text
 from vector.jobs.queue import JobQueue, JobRequest
@@ -21,8 +23,8 @@ from vector.store.spaces import space_of_key
 from vector.wording import excerpt, one_line
 
 ENQUEUE_HELP = """examples:
-  %(prog)s EMBED_CHUNKS --input '{"space_key": "minilm"}' --dedupe-key embed:minilm
-  %(prog)s REEMBED_SPACE --input '{"space_key": "minilm"}' --priority 200 --delay-seconds 3600
+  %(prog)s EMBED_CHUNKS --input '{"space_key": "bge-small"}' --dedupe-key embed:bge-small
+  %(prog)s REEMBED_SPACE --input '{"space_key": "bge-small"}' --priority 200 --delay-seconds 3600
   %(prog)s CHUNK_SOURCE --input-file source.json
   generate | %(prog)s CHUNK_SOURCE --input-file -
   %(prog)s CHUNK_SOURCE --pending --source-type page --limit 1000
@@ -41,6 +43,17 @@ JOBS_HELP = """examples:
   %(prog)s show 6f1c0000-0000-0000-0000-000000000000
   %(prog)s retry 6f1c0000-0000-0000-0000-000000000000
   %(prog)s requeue-dead --types EMBED_CHUNKS"""
+
+_JOB_KEYS = ", ".join(each.name for each in fields(VectorJob))
+LIST_HELP = f"""With --json, one object: {{"jobs": [...]}}, each with the keys
+{fill(_JOB_KEYS, 118)}."""
+SHOW_HELP = f"""With --json, one object with the keys of the job, and runs, a list; a run has the keys
+{fill(", ".join(each.name for each in fields(VectorRun)), 118)}.
+Those of the job are
+{fill(_JOB_KEYS, 118)}."""
+CHANGE_HELP = """With --json, one object with the keys changed and unchanged (ids of jobs), and error where one is
+unchanged. The exit code is 2 then."""
+REQUEUE_HELP = """With --json, one object: {"changed": [...]}, the ids of the jobs."""
 
 
 def add_to(commands: Any) -> None:
@@ -66,18 +79,20 @@ def add_to(commands: Any) -> None:
         "jobs", help="look at the queue, and change it", epilog=JOBS_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).add_subparsers(required=True, metavar="action")  # fmt: skip
-    listed = add_command(group, "list", _list, "list jobs, the latest first")
+    listed = add_command(group, "list", _list, "list jobs, the latest first", LIST_HELP)
     listed.add_argument("--status", choices=[each.value for each in JobStatus], metavar="S", help=_statuses())
     listed.add_argument("--types", type=job_types, action="extend", default=[], metavar="T", help=_kinds())
     listed.add_argument("--limit", type=positive, default=50, metavar="N", help="at most N (default 50)")
-    shown = add_command(group, "show", _show, "show a job and its runs")
+    shown = add_command(group, "show", _show, "show a job and its runs", SHOW_HELP)
     shown.add_argument("job_id")
     for name, run, summary in (
         ("retry", _retry, "make FAILED or DEADLETTER jobs due now, with all their attempts"),
         ("cancel", _cancel, "give open jobs up; a worker that has one hears of it at its next heartbeat"),
     ):
-        add_command(group, name, run, summary).add_argument("job_id", nargs="+")
-    dead = add_command(group, "requeue-dead", _requeue_dead, "retry every dead job that was not cancelled")
+        add_command(group, name, run, summary, CHANGE_HELP).add_argument("job_id", nargs="+")
+    dead = add_command(
+        group, "requeue-dead", _requeue_dead, "retry every dead job that was not cancelled", REQUEUE_HELP
+    )
     dead.add_argument("--types", type=job_types, action="extend", default=[], metavar="T", help=_kinds())
 
 

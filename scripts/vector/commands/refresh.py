@@ -18,7 +18,6 @@ from vector.commands.shared import (
     add_command,
     add_vars_option,
     amount,
-    chosen_spaces,
     open_store,
     print_result,
     seconds,
@@ -32,6 +31,9 @@ from vector.project.dbt import Dbt, DbtProject, DbtRun
 from vector.project.profile import Target, load_target
 from vector.project.selection import AFTER_EMBED, BEFORE_EMBED, MADE_OF_VECTORS
 from vector.project.versions import refuse_other_version
+from vector.spaces.choosing import chosen_spaces
+from vector.store import VectorStore
+from vector.store.opening import writing
 from vector.store.runs import close_abandoned_runs
 
 HELP = """examples:
@@ -96,6 +98,7 @@ def _refresh(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             return steps.dry_run()
         steps.waiting(lambda: held.enter_context(alone(target, "refresh")))
+        held.enter_context(writing(target, arguments.vars))
         steps.go()
         done = steps.done
     errors = "; ".join(done.errors) or None
@@ -125,6 +128,9 @@ class _Steps:
                     say(f"waiting: {busy}")
                 told = True
             time.sleep(_POLL_SECONDS)
+
+    def _opened(self) -> VectorStore:
+        return self.waiting(lambda: open_store(self.arguments, patience=0.0))
 
     def go(self) -> None:
         """All steps, as far as they come."""
@@ -158,7 +164,7 @@ class _Steps:
         value: dict[str, Any] = {step: {"nodes": counts} for step, counts in nodes.items()}
         value["extract"], extract = None, []
         try:
-            with closing(self.waiting(lambda: open_store(self.arguments))) as store:
+            with closing(self._opened()) as store:
                 if queued := planned(store):
                     value["extract"] = queued.to_dict()
                     extract = [f"extract, as it is built now: {queued_text(queued, dry_run=True)}"]
@@ -197,7 +203,7 @@ class _Steps:
 
     def _extract(self) -> None:
         try:
-            with closing(self.waiting(lambda: open_store(self.arguments))) as store:
+            with closing(self._opened()) as store:
                 self.done.extracted = extract_pending(store)
         except VectorError as error:
             self._failed(f"extract: {error}", error.exit_code)
@@ -213,7 +219,7 @@ class _Steps:
             self._failed(f"embed: {error}", error.exit_code)
 
     def _embedded(self) -> tuple[list[EmbedSummary], int]:
-        with closing(self.waiting(lambda: open_store(self.arguments))) as store:
+        with closing(self._opened()) as store:
             spaces = chosen_spaces(store, None)
             close_abandoned_runs(store)
             with shown_progress(self.arguments.quiet) as progress:

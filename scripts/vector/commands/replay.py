@@ -19,7 +19,7 @@ from vector.wording import excerpt, one_line
 HELP = """examples:
   %(prog)s 7f1f9a52-54d1-4a3a-9a5b-0c8c0e3f6a11
   %(prog)s --since 2026-01-31 --limit 100 --json
-  %(prog)s --since 2026-01-31 --space minilm --no-evaluations
+  %(prog)s --since 2026-01-31 --space bge-small --no-evaluations
 
 With --json, one object with the keys replays, replayed, changed, not_replayed (numbers but for the first); a replay has
 retrieval_id, searched_utc, query, space_key, not_replayed, notes, unchanged, changes; a change has chunk_id, source_id,

@@ -19,7 +19,7 @@ from vector.wording import counted
 
 HELP = """examples:
   %(prog)s --out report.html                           all spaces
-  %(prog)s --space minilm --space nomic                these two: coverage, quality, drift between them, their maps
+  %(prog)s --space bge-small --space nomic             these two: coverage, quality, drift between them, their maps
   %(prog)s --docs-url https://git.example.org/vector/docs   where the page's links to the docs lead
 
 A link is followed, and the file behind it replaced as a whole; a new one can be read by its owner only. To what is no

@@ -13,10 +13,10 @@ from vector.commands.shared import (
     add_vars_option,
     chosen_policy,
     moment,
-    open_store,
+    named_target,
     positive,
+    print_lines,
     print_result,
-    searched_space,
 )
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import ConfigurationError
@@ -26,26 +26,31 @@ from vector.search.evidence import DEFAULT_MAX_TOKENS, DUPLICATE, OVER_BUDGET, E
 from vector.search.policy import HYBRID, SearchPolicy
 from vector.search.redaction import redaction_is_set
 from vector.search.search import FoundChunk, SearchResult, search
+from vector.spaces.choosing import searched_space
 from vector.store import VectorStore
+from vector.store.opening import open_to_search
 from vector.wording import counted, excerpt
 
 HELP = """examples:
   %(prog)s "Which moon has geysers?"
   %(prog)s "missions that returned samples" --source-type event --top-k 5
   %(prog)s "solar wind" --mode dense --per-source 2 --tag lang=en --updated-from 2026-01-01
-  %(prog)s "solar wind" --space minilm --json
+  %(prog)s "solar wind" --space bge-small --json
+  %(prog)s "solar wind" --jsonl --no-log
   %(prog)s "solar wind" --top-k 30 --evidence --max-tokens 1500 --json
 
 With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
 filters, policy, candidates, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type,
-source_title, source_ref, start_offset, end_offset, content, components. With --evidence it has max_tokens, tokens,
-tokens_by, passages, left_out in place of hits. docs/search.md tells what the options do."""
+source_title, source_ref, start_offset, end_offset, context, content, components. With --evidence it has max_tokens,
+tokens, tokens_by, passages, left_out in place of hits. With --jsonl, one object a line for each hit, or passage: what
+hits, or passages, has, with the retrieval_id. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
     """Declares `search`."""
     find = add_command(commands, "search", _search, "search a space, and log it", HELP)
     find.add_argument("query", metavar="question")
+    find.add_argument("--jsonl", action="store_true", help="print one JSON object a hit, each a line")
     find.add_argument("--space", metavar="KEY", help="the space to search; by default the live one")
     find.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default 10)")
     filters = find.add_argument_group("filters")
@@ -78,8 +83,10 @@ def _tag(text: str) -> tuple[str, str]:
 def _search(arguments: argparse.Namespace) -> int:
     if arguments.max_tokens and not arguments.evidence:
         raise ConfigurationError("--max-tokens is the budget of --evidence; give both, or neither")
+    if arguments.json and arguments.jsonl:
+        raise ConfigurationError("--json is one object, --jsonl one a hit; give one of them")
     policy = chosen_policy(arguments)
-    store = open_store(arguments)
+    store = open_to_search(named_target(arguments), variables=arguments.vars)
     try:
         found = _found(store, searched_space(store, arguments.space), policy, arguments)
     finally:
@@ -91,9 +98,14 @@ def _search(arguments: argparse.Namespace) -> int:
             f"warning: the model read {used} of the question's {given} tokens; ask a shorter one, or search by words"
             " (--mode lexical)"
         )
+    if as_of := getattr(store, "as_of", None):
+        say(f"note: the warehouse is being written; this is its state of {as_of:%Y-%m-%d %H:%M:%S} UTC")
     logged = f"the search is logged as {result.retrieval.retrieval_id}" if result.logged else ""
     text = _evidence_text(found) if isinstance(found, Evidence) else _result_text(found)
-    print_result(arguments, found.to_dict(), text, stored=logged)
+    if arguments.jsonl:
+        print_lines(arguments, found.rows(), stored=logged)
+    else:
+        print_result(arguments, found.to_dict(), text, stored=logged)
     return 0
 
 
@@ -166,7 +178,7 @@ def _evidence_text(found: Evidence) -> str:
 
 
 def _source(hit: FoundChunk) -> str:
-    return f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.source_title or '')}".rstrip()
+    return f"{excerpt(hit.source_id or hit.chunk_id)}  {excerpt(hit.context or hit.source_title or '')}".rstrip()
 
 
 def _closing_lines(result: SearchResult) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the commands share: their common options, the store and the spaces they name, and how they print."""
+"""What the commands share: their common options, the store they name, and how they print."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from typing import Any
 import yaml
 
 from vector.commands.output import print_json, print_text
-from vector.contracts.models import EmbeddingSpace, JobType
-from vector.engines import engine_for_target
-from vector.errors import ConfigurationError
-from vector.project.profile import load_target
+from vector.contracts.models import JobType
+from vector.project.profile import Target, load_target
 from vector.project.versions import refuse_other_version
 from vector.search.policy import FUSIONS, MODES, SearchPolicy
-from vector.spaces.publications import History, default_space
 from vector.store import VectorStore
-from vector.store.spaces import ACTIVATE, active_space_of_key
-from vector.wording import SPACES, printable
+from vector.store.opening import PATIENCE, open_to_write
+from vector.wording import printable
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -165,46 +162,18 @@ def chosen_policy(arguments: argparse.Namespace) -> SearchPolicy:
     )
 
 
-def open_store(arguments: argparse.Namespace) -> VectorStore:
-    """The store of the dbt target that the options name. Raises ConfigurationError, also where the dbt package of the
+def open_store(arguments: argparse.Namespace, patience: float = PATIENCE) -> VectorStore:
+    """The store of the dbt target that the options name, with what was logged beside the warehouse; a search that has
+    the database open is waited for, `patience` seconds. Raises ConfigurationError, also where the dbt package of the
     project is of another version than this one."""
+    return open_to_write(named_target(arguments), patience)
+
+
+def named_target(arguments: argparse.Namespace) -> Target:
+    """The dbt target that the options name. Raises as open_store."""
     target = load_target(arguments.project_dir, arguments.profiles_dir, arguments.target)
     refuse_other_version(target.project_dir)
-    return VectorStore(engine=engine_for_target(target))
-
-
-def chosen_spaces(store: VectorStore, keys: Sequence[str] | None) -> list[EmbeddingSpace]:
-    """The active spaces of these keys, in their order, or all. Raises ConfigurationError when none is active, or one
-    of the keys is unknown or of an inactive space."""
-    if keys:
-        return [active_space_of_key(store, key) for key in dict.fromkeys(keys)]
-    spaces = store.list_embedding_spaces(active_only=False)
-    if active := [space for space in spaces if space.is_active]:
-        return active
-    resting = ", ".join(space.space_key or "" for space in spaces)
-    mend = f"{ACTIVATE}, for one of {resting}" if resting else f"add a row to {SPACES} and run `dbt build`"
-    raise ConfigurationError(f"no embedding space is active; {mend}")
-
-
-def searched_space(store: VectorStore, key: str | None) -> EmbeddingSpace:
-    """The space to search: the one of this key, else the live one, else the only active one that was not retired. The
-    live one may be inactive. Raises ConfigurationError when there is none, or nothing says which."""
-    default = default_space(store)
-    if default and key in (None, default.space_key):
-        return default
-    if key:
-        return chosen_spaces(store, [key])[0]
-    active, retired = chosen_spaces(store, None), History.read(store).retired
-    spaces = [space for space in active if space.embedding_space_id not in retired]
-    if not spaces:
-        raise ConfigurationError(f"every active space is retired ({_keys(active)}): publish one, or name it by --space")
-    if len(spaces) > 1:
-        raise ConfigurationError(f"several spaces are active; choose one with --space: {_keys(spaces)}")
-    return spaces[0]
-
-
-def _keys(spaces: Iterable[EmbeddingSpace]) -> str:
-    return ", ".join(space.space_key or "" for space in spaces)
+    return target
 
 
 def print_table(arguments: argparse.Namespace, relation: str, columns: Sequence[str], order: str) -> int:
@@ -241,3 +210,10 @@ def print_result(
         print_json(value if error is None else {**value, "error": error}, stored)
     elif text:
         print_text(text, stored)
+
+
+def print_lines(arguments: argparse.Namespace, values: Iterable[dict[str, Any]], stored: str = "") -> None:
+    """Prints each value as a line of JSON; else as `print_result`."""
+    arguments.printed = True
+    for value in values:
+        print_json(value, stored)

@@ -30,14 +30,16 @@ retire`)."""
 DISCOVER_HELP = """examples:
   %(prog)s --provider ollama        the server that OLLAMA_BASE_URL names, or http://localhost:11434
   %(prog)s --provider openai        the server that OPENAI_BASE_URL names; OpenAI itself charges for a word a model
+  %(prog)s --provider onnx          the folders in VECTOR_ONNX_HOME, as downloaded from Hugging Face
 
-Each embedding model embeds one word, which measures its dimensions, and loads it. Then come the rows to append to
-seeds/embedding_space_seed.csv, in that file's columns, pinned to the model's digest where the server tells one. A model
-that the seed has already gets no row. Nothing is written. `dbt build` takes up the rows.
+Each embedding model embeds one word, which measures its dimensions, and loads it. A folder also tells how its model
+pools, how many tokens it reads, and the prefixes that it wants, where it has the files for it. Then come the rows to
+append to seeds/embedding_space_seed.csv, in that file's columns, pinned to the model's digest where the server tells
+one. A model that the seed has already gets no row. Nothing is written. `dbt build` takes up the rows.
 
 With --json, one object: {"models": [...]}, each with the keys provider, model_name, model_tag, dimensions,
-model_digest, context_length, pooling, problem, space_key (of the seed's row, or a new one), seed_row (null: none is
-needed, or the model cannot be used).
+model_digest, context_length, pooling, problem, document_prefix, query_prefix, space_key (of the seed's row, or a new
+one), seed_row (null: none is needed, or the model cannot be used).
 
 exit codes: 0 well; 2 usage or configuration; 3 the server, or each of its models, cannot be used."""
 
@@ -55,9 +57,9 @@ def add_to(commands: Any) -> None:
     nested = spaces.add_subparsers(metavar="command")
     add_command(nested, "list", _list, "list the embedding spaces and what they cover", LIST_HELP, nested=True)
     discover = add_command(
-        nested, "discover", _discover, "list a server's embedding models and the seed rows to add", DISCOVER_HELP, True
+        nested, "discover", _discover, "list embedding models and the seed rows to add", DISCOVER_HELP, True
     )
-    discover.add_argument("--provider", required=True, metavar="P", help="ollama or openai")
+    discover.add_argument("--provider", required=True, metavar="P", help="ollama, openai or onnx")
     publishing.add_to(nested)
 
 
@@ -109,7 +111,8 @@ def _discover(arguments: argparse.Namespace) -> int:
     error = None
     if not any(model.dimensions for model in models):
         told = "none of its models can be used for embedding" if models else "it has no embedding model"
-        error = f"the server of provider {arguments.provider}: {told}"
+        where = "VECTOR_ONNX_HOME" if arguments.provider == "onnx" else f"the server of provider {arguments.provider}"
+        error = f"{where}: {told}"
     print_result(arguments, {"models": rows}, _discovered_text(rows, seed), error)
     if error:
         say(f"error: {error}")

@@ -16,6 +16,7 @@ from vector.commands.shared import (
     add_command,
     job_types,
     lease_seconds,
+    named_target,
     open_store,
     pause_seconds,
     positive,
@@ -26,6 +27,8 @@ from vector.contracts.models import JobType
 from vector.jobs.active_jobs import Outcome
 from vector.jobs.queue import LEASE_SECONDS, Backoff, JobQueue
 from vector.jobs.worker import Worker, WorkerOptions
+from vector.store import VectorStore
+from vector.store.opening import Renewal, open_to_write, renew_copy
 from vector.store.runs import this_worker
 from vector.wording import one_line
 
@@ -89,9 +92,17 @@ def _worker(arguments: argparse.Namespace) -> int:
         backoff=Backoff(arguments.backoff_seconds),
         health_file=arguments.health_file,
     )
-    worker = Worker(lambda: open_store(arguments), options)
+    target = named_target(arguments)
+    renewal = Renewal(lambda: renew_copy(target))
+
+    def opened() -> VectorStore:
+        renewal()  # no session is open now
+        return open_to_write(target)
+
+    worker = Worker(opened, options)
     with _stopped_by_signals(worker) as received:
         worker.run()
+    renew_copy(target)
     code = _report(arguments, worker, received)
     if worker.abandoned:
         leave(code)

@@ -4,17 +4,20 @@ Every digest is lower-case hexadecimal SHA-256. Text is hashed as its UTF-8 byte
 little-endian float32 bytes.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from vector.contracts.json_column import UnreadableJson
 from vector.errors import InvalidRecord
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # The inside of a character class: Unicode's White_Space, and what else shows nothing. Models of dbt have the same list
 # (macros/chunking/blank_ranges.sql), docs/schema.md has it in words.
@@ -46,6 +49,8 @@ def as_float32(vector: Sequence[float] | np.ndarray) -> np.ndarray:
 
     Raises InvalidRecord when it is empty, not one-dimensional, not of numbers, or not finite as float32.
     """
+    import numpy as np
+
     if vector is None:
         raise InvalidRecord("vector: is None, must be a list of numbers")
     try:

@@ -214,8 +214,8 @@ CHUNK = _ledger(
     "chunk",
     models.VectorChunk,
     "chunk_id",
-    "source_id source_type source_ref_json offsets_json content content_sha256 byte_count policy_json managed_by"
-    " retired_utc updated_utc",
+    "source_id source_type source_ref_json offsets_json content context content_sha256 byte_count policy_json"
+    " managed_by retired_utc updated_utc",
 )
 EMBEDDING = _ledger("embedding", models.VectorEmbedding, "chunk_id embedding_space_id input_content_sha256")
 EMBEDDING_CANARY = _ledger("embedding_canary", models.EmbeddingCanary, "embedding_space_id canary_index")

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from enum import Enum, EnumMeta
 from typing import Any, NoReturn, TypeVar, get_args
 
-import numpy as np
-
 from vector.contracts.identity import (
     canonical_preprocess_policy,
     compute_content_hash,
@@ -129,6 +127,14 @@ def _to_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC)
+
+
+def _doubles(vector: Any) -> list[float]:
+    """The vector as floats of Python."""
+    import numpy as np
+
+    doubles: list[float] = np.asarray(vector, dtype=np.float64).tolist()
+    return doubles
 
 
 def _plain(value: Any) -> Any:
@@ -410,7 +416,7 @@ class VectorChunk(_Record):
     """One chunk of a source.
 
     `offsets` has chunk_index, start_offset and end_offset (code points, end exclusive); `byte_count` is the
-    length of the content in UTF-8; `policy` is what cut it.
+    length of the content in UTF-8; `policy` is what cut it; `context` is the title and headings above it.
     """
 
     chunk_id: str
@@ -426,6 +432,7 @@ class VectorChunk(_Record):
     managed_by: str = "python"
     retired_utc: datetime | None = None
     updated_utc: datetime | None = None
+    context: str | None = None
 
 
 @dataclass
@@ -436,7 +443,7 @@ class VectorEmbedding(_Record):
     chunk_id: str
     embedding_space_id: str
     input_content_sha256: str
-    vector: list[float]
+    vector: list[float] = field(repr=False)
     vector_sha256: str
     run_id: str | None = None
     created_utc: datetime = field(default_factory=_now)
@@ -459,8 +466,9 @@ class VectorEmbedding(_Record):
         Raises InvalidRecord when the vector is empty, not flat, or not finite as float32.
         """
         vector_sha256 = compute_vector_hash(vector)
-        numbers = np.asarray(vector, dtype=np.float64).tolist()
-        return cls(new_id(), chunk_id, embedding_space_id, input_content_sha256, numbers, vector_sha256, **optional)
+        return cls(
+            new_id(), chunk_id, embedding_space_id, input_content_sha256, _doubles(vector), vector_sha256, **optional
+        )
 
 
 @dataclass
@@ -474,7 +482,7 @@ class EmbeddingCanary(_Record):
     embedding_space_id: str
     canary_index: int
     canary_sha256: str
-    vector: list[float]
+    vector: list[float] = field(repr=False)
     vector_sha256: str
     model_digest: str | None = None
     runtime: str | None = None
@@ -495,8 +503,11 @@ class EmbeddingCanary(_Record):
         Raises InvalidRecord when the vector is empty, not flat, or not finite as float32.
         """
         vector_sha256 = compute_vector_hash(vector)
-        numbers = np.asarray(vector, dtype=np.float64).tolist()
-        return cls(embedding_space_id, canary_index, canary_sha256, numbers, vector_sha256, **optional)
+        return cls(embedding_space_id, canary_index, canary_sha256, _doubles(vector), vector_sha256, **optional)
+
+
+# What a retrieval has in place of a question that is not kept.
+REDACTED = "[redacted]"
 
 
 @dataclass
@@ -508,7 +519,7 @@ class VectorRetrieval(_Record):
     embedding_space_id: str
     query_text: str
     top_k: int
-    query_embedding: list[float] | None = None
+    query_embedding: list[float] | None = field(default=None, repr=False)
     filters: JsonObject | None = None
     policy: JsonObject | None = None
     run_id: str | None = None
@@ -525,6 +536,19 @@ class VectorRetrieval(_Record):
     def create_new(cls, embedding_space_id: str, query_text: str, top_k: int, **optional: Any) -> "VectorRetrieval":
         """A retrieval with a new id."""
         return cls(new_id(), embedding_space_id, query_text, top_k, **optional)
+
+    def redacted(self) -> "VectorRetrieval":
+        """The retrieval with the hash of its question, and neither its text nor its vector, from which a text can be
+        guessed (Morris, Kuleshov, Shmatikov & Rush 2023, "Text Embeddings Reveal (Almost) As Much As Text")."""
+        if self.is_redacted:
+            return self
+        sha256 = compute_content_hash(self.query_text)
+        return replace(self, query_text=REDACTED, query_sha256=sha256, query_embedding=None)
+
+    @property
+    def is_redacted(self) -> bool:
+        """Whether the question itself was not kept."""
+        return self.query_text == REDACTED and self.query_embedding is None and self.query_sha256 is not None
 
 
 @dataclass

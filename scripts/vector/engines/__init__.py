@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from vector.engines.base import Engine
@@ -40,6 +41,22 @@ def engine_for_target(target: Target) -> Engine:
     the relations are.
     """
     return _connected(target, find_relations(target))
+
+
+def read_only_file(target: Target) -> Path | None:
+    """The file of a database that one process at a time can write, and others read a copy of; else None."""
+    if target.type != "duckdb":
+        return None
+    from vector.engines.duckdb.connection import database_file
+
+    return database_file(target)
+
+
+def read_only_engine(target: Target, file: Path) -> Engine:
+    """The engine over a file of `read_only_file`, or a copy of it, for reading. Raises as engine_for_target."""
+    from vector.engines.duckdb.connection import connect
+
+    return connect(target, find_relations(target), file)
 
 
 def _connected(target: Target, relations: Relations) -> Engine:

@@ -12,14 +12,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol, TypeVar
-
-import numpy as np
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from vector.contracts.ledgers import Column
 from vector.engines.filters import SearchFilters
 from vector.errors import ConfigurationError
 from vector.project.relations import Relations
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Result = TypeVar("Result")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
@@ -101,6 +103,17 @@ class Engine(Protocol):
     @property
     def location(self) -> str:
         """The database, as its user would name it: its file, or its server and name."""
+        ...
+
+    @property
+    def beside(self) -> Path | None:
+        """The folder for what is kept beside the database's file; None where the database is no file of this
+        machine."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the database can only be read here."""
         ...
 
     def table(self, name: str) -> str:

@@ -9,6 +9,7 @@ until all is done.
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from vector.erasure.work import Work
 from vector.errors import ConfigurationError
 from vector.store import VectorStore
 from vector.store.ledger_io import ConstraintRefusal
+from vector.store.side_log import delete_searches, take_in
+from vector.wording import counted
 
 # A search or a run that is under way may write a row that refers to one that is about to go.
 _PASSES = 5
@@ -80,6 +83,7 @@ def erase(store: VectorStore, subjects: Sequence[Subject], reason: str, dry_run:
     session erases; DatabaseFailed when the file cannot be written anew. Then run it again.
     """
     _check(subjects, reason)
+    started = time.time()
     with _alone(store):
         plans = [(each, *_erasure_of(store, each, reason)) for each in subjects]
         report = Report([_erased(store, *plan, dry_run) for plan in plans])
@@ -92,6 +96,10 @@ def erase(store: VectorStore, subjects: Sequence[Subject], reason: str, dry_run:
             done = replace(each.erasure, completed_utc=datetime.now(UTC), cache_epoch=each.erasure.cache_epoch + 1)
             store.save_erasure(done)
             each.erasure = done
+        # What was asked of a read copy meanwhile is taken in redacted; what cannot be taken in cannot be looked at.
+        take_in(store)
+        if deleted := delete_searches(store.engine, started):
+            report.freed += f"; {counted(deleted, 'file')} of logged searches that cannot be taken in, deleted"
         return report
 
 

@@ -26,6 +26,10 @@ JOBS = Place("job", "job_id", ("last_error", "dedupe_key"), ("input_json",))
 RUNS = Place("run", "run_id", ("error",), ("options_json", "metrics_json"))
 MAY_QUOTE = (SEARCHES, JOBS, RUNS)
 
+# Beside a database's file, in its folder `.vector-<file>`: read copies of the file, which go when it is written anew,
+# and searches that wait to be taken in: rows by then, redacted where they were asked meanwhile, or deleted.
+FILES = ("copies", "searches")
+
 # Columns that hold no text of a source or a question: ids, digests, words of the schema's own, models and settings, and
 # what an operator has said. They are searched all the same when an erasure verifies itself, and never changed.
 OF_NOBODY = {
@@ -37,7 +41,7 @@ OF_NOBODY = {
     ),
     "embedding_space_seed": (
         "space_key provider model_name model_tag model_digest distance_metric document_prefix query_prefix template"
-        " truncation transform_ref description"
+        " truncation pooling transform_ref description"
     ),
     "erasure": "erasure_id kind erasure_reason salt subject_sha256 counts_json lift_reason",
     "evaluation_interval": "evaluation_interval_id evaluation_id baseline_evaluation_id metric",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,16 @@ class ActiveJob:
     outcome: Outcome | None = None
 
     @property
+    def claims(self) -> list[ClaimedJob]:
+        """The claims whose leases it needs."""
+        return [self.claimed]
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """How its jobs ended."""
+        return Counter([self.outcome] if self.outcome else [])
+
+    @property
     def store_is_clean(self) -> bool:
         """Whether the store may serve another job: no error has come out of it."""
         return self.outcome in (Outcome.SUCCEEDED, Outcome.LOST)
@@ -84,20 +95,26 @@ class ActiveJob:
                     value.refuse()
             metrics = handler_of(job.job_type).run(self._context())
             held = self.queue.complete(self.claimed, metrics)
-            return Outcome.SUCCEEDED if held else self._told_lost()
-        except JobStopped:
-            return Outcome.RELEASED if self._through_another_session(JobQueue.release) else self._told_lost()
+            return Outcome.SUCCEEDED if held else self._told_lost(self.claimed)
         except BaseException as error:
-            retry = not is_permanent(error)
-            dead = not retry or job.attempt_count >= job.max_attempts
-            logger.warning(
-                "job %s (%s), attempt %d of %d, %s: %s: %s",
-                job.job_id, job.job_type.value, job.attempt_count, job.max_attempts,
-                "given up" if dead else "will be tried again", type(error).__name__, error,
-            )  # fmt: skip
-            if not self._through_another_session(partial(JobQueue.fail, error=error, retry=retry)):
-                return self._told_lost()
-            return Outcome.DEAD if dead else Outcome.FAILED
+            return self._ended_by(self.claimed, error)
+
+    def _ended_by(self, claimed: ClaimedJob, error: BaseException) -> Outcome:
+        """Records that this ended the job; the outcome."""
+        job = claimed.job
+        if isinstance(error, JobStopped):
+            released = self._through_another_session(claimed, JobQueue.release)
+            return Outcome.RELEASED if released else self._told_lost(claimed)
+        retry = not is_permanent(error)
+        dead = not retry or job.attempt_count >= job.max_attempts
+        logger.warning(
+            "job %s (%s), attempt %d of %d, %s: %s: %s",
+            job.job_id, job.job_type.value, job.attempt_count, job.max_attempts,
+            "given up" if dead else "will be tried again", type(error).__name__, error,
+        )  # fmt: skip
+        if not self._through_another_session(claimed, partial(JobQueue.fail, error=error, retry=retry)):
+            return self._told_lost(claimed)
+        return Outcome.DEAD if dead else Outcome.FAILED
 
     def _context(self) -> JobContext:
         def heartbeat() -> bool:
@@ -115,17 +132,17 @@ class ActiveJob:
             lambda: self.lost.is_set() or self.told_to_stop.is_set(),
         )
 
-    def _through_another_session(self, record: Callable[[JobQueue, ClaimedJob], bool]) -> bool:
+    def _through_another_session(self, claimed: ClaimedJob, record: Callable[[JobQueue, ClaimedJob], bool]) -> bool:
         """Records an outcome in a session of its own: the error may have left the handler's in any state."""
         store = VectorStore(engine=self.queue.engine.another())
         try:
-            return record(self.queue.over(store), self.claimed)
+            return record(self.queue.over(store), claimed)
         finally:
             with suppress(Exception):
                 store.close()
 
-    def _told_lost(self) -> Outcome:
-        logger.warning("job %s: the lease was lost, so its outcome is not recorded", self.claimed.job.job_id)
+    def _told_lost(self, claimed: ClaimedJob) -> Outcome:
+        logger.warning("job %s: the lease was lost, so its outcome is not recorded", claimed.job.job_id)
         return Outcome.LOST
 
 
@@ -154,11 +171,12 @@ class Heartbeats:
     def _extend(self, active: list[ActiveJob]) -> None:
         now, held = time.monotonic(), None
         try:
-            held = self._queue.heartbeat_all([each.claimed for each in active])
+            held = self._queue.heartbeat_all([claimed for each in active for claimed in each.claims])
         except Exception as error:
             logger.warning("heartbeat: %s: %s", type(error).__name__, error)
         for each in active:
-            if held is not None and each.claimed.run.run_id in held:
+            claims = each.claims
+            if held is not None and any(claimed.run.run_id in held for claimed in claims):
                 each.extended = now
             elif (held is not None or now - each.extended > self._lease_seconds) and each.outcome is None:
                 each.lost.set()

@@ -45,6 +45,11 @@ def dedupe_key(source_id: str) -> str:
     return KEY_PREFIX + compute_content_hash(source_id)
 
 
+def job_input(source_id: str) -> dict[str, Any]:
+    """The input of the job of a source."""
+    return {"source_id": source_id, "from": {"source_id": source_id}}
+
+
 def extracts(store: VectorStore) -> bool:
     """Whether an active chunk policy is of method `extract`."""
     # Python takes the flag as it comes: the engines word a test of it in ways of their own.
@@ -76,7 +81,7 @@ def enqueue_pending(
             queue.enqueue_many(
                 JobRequest(
                     JobType.CHUNK_SOURCE,
-                    {"source_id": source_id, "from": {"source_id": source_id}},
+                    job_input(source_id),
                     priority=priority,
                     max_attempts=max_attempts,
                     dedupe_key=keys[source_id],

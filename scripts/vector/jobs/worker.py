@@ -25,6 +25,8 @@ from vector.contracts.models import JobType
 from vector.errors import ConfigurationError, DatabaseBusy
 from vector.files import write_whole
 from vector.jobs.active_jobs import ActiveJob, Heartbeats, Outcome
+from vector.jobs.active_sources import FIRST_SOURCES, ActiveSources, is_of_pending_source
+from vector.jobs.pending_sources import KEY_PREFIX
 from vector.jobs.queue import LEASE_SECONDS, Backoff, ClaimedJob, JobQueue
 from vector.store import VectorStore
 
@@ -141,7 +143,7 @@ class Worker:
             ended = self._woken(seconds)
             while True:
                 if ended is not None and session.end(ended):
-                    self.counts[ended.outcome] += 1
+                    self.counts.update(ended.outcomes)
                 ended = self._wake.get_nowait()
 
     def _drain(self, session: _Session) -> None:
@@ -157,7 +159,7 @@ class Worker:
             self._collect(session, grace - time.monotonic())
         for each in session.active:
             self.abandoned = True
-            self.counts[session.put_back(each.claimed)] += 1
+            self.counts.update(session.put_back(claimed) for claimed in each.claims)
 
     def _pause(self) -> None:
         # What wakes the worker is a stop: no job is running.
@@ -203,6 +205,7 @@ class _Session:
         self._running: dict[str, ActiveJob] = {}
         self._lock = threading.Lock()
         self._free: list[JobQueue] = []
+        self._sources = FIRST_SOURCES
         try:
             self._heartbeats = Heartbeats(self._another(), lambda: self.active)
         except BaseException:
@@ -216,14 +219,25 @@ class _Session:
             return list(self._running.values())
 
     def start_all(self, claims: list[ClaimedJob]) -> None:
-        """Does each job in a thread. Those that get no session with the database are put back."""
+        """Does each job in a thread, one of a pending source together with further ones. Those that get no session with
+        the database are put back."""
         for i, claimed in enumerate(claims):
+            batch = [claimed]
             try:
-                self._start(claimed)
+                if is_of_pending_source(claimed.job):
+                    self._claim_further(batch)
+                self._start(batch)
             except BaseException:
-                for each in claims[i:]:
+                for each in [*batch, *claims[i + 1 :]]:
                     self.put_back(each)
                 raise
+
+    def _claim_further(self, batch: list[ClaimedJob]) -> None:
+        while len(batch) < self._sources:
+            further = self.queue.claim(self._sources - len(batch), (JobType.CHUNK_SOURCE,), KEY_PREFIX)
+            if not further:
+                return
+            batch += further
 
     def put_back(self, claimed: ClaimedJob) -> Outcome:
         """Releases a job; what became of it. Raises nothing, so that the next one has its turn."""
@@ -233,9 +247,15 @@ class _Session:
             logger.warning("job %s could not be put back; its lease will run out", claimed.job.job_id, exc_info=True)
             return Outcome.UNRECORDED
 
-    def _start(self, claimed: ClaimedJob) -> None:
+    def _start(self, batch: list[ClaimedJob]) -> None:
         # The thread puts the job into `wake` when it has ended.
-        active = ActiveJob(claimed, self._free.pop() if self._free else self._another(), self._told_to_stop)
+        claimed = batch[0]
+        queue = self._free.pop() if self._free else self._another()
+        active = (
+            ActiveSources(claimed, queue, self._told_to_stop, batch=batch)
+            if is_of_pending_source(claimed.job)
+            else ActiveJob(claimed, queue, self._told_to_stop)
+        )
         with self._lock:
             self._running[claimed.run.run_id] = active
 
@@ -256,6 +276,8 @@ class _Session:
         """Takes in that a job has ended; whether it was one of this session."""
         with self._lock:
             known = self._running.pop(active.claimed.run.run_id, None) is not None
+        if isinstance(active, ActiveSources):
+            self._sources = active.sources_next
         if known and active.store_is_clean:
             self._free.append(active.queue)
         elif known:
@@ -267,12 +289,13 @@ class _Session:
         """What the health file says of a session."""
         jobs = [
             {
-                "job_id": each.claimed.job.job_id,
-                "job_type": each.claimed.job.job_type.value,
-                "attempt": each.claimed.job.attempt_count,
-                "started_utc": each.claimed.run.started_utc.isoformat(timespec="milliseconds"),
+                "job_id": each.job.job_id,
+                "job_type": each.job.job_type.value,
+                "attempt": each.job.attempt_count,
+                "started_utc": each.run.started_utc.isoformat(timespec="milliseconds"),
             }
-            for each in self.active
+            for active in self.active
+            for each in active.claims
         ]
         beat = datetime.fromtimestamp(self._heartbeats.last, UTC).isoformat(timespec="milliseconds")
         return {"jobs": jobs, "heartbeat_utc": beat}

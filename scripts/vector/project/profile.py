@@ -17,18 +17,15 @@ from __future__ import annotations
 
 import os
 import re
-from ast import literal_eval
-from collections.abc import Iterable
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, UndefinedError
-from jinja2.nativetypes import NativeCodeGenerator
-from jinja2.sandbox import SandboxedEnvironment
 
 from vector.errors import ConfigurationError
 
@@ -142,10 +139,16 @@ def environment_option(option: str) -> str | None:
     return os.environ.get(f"DBT_ENGINE_{option}") or os.environ.get(f"DBT_{option}") or None
 
 
+# Who asks question after question reads the same files again and again, and to parse one takes as long as a search.
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=SafeLoader)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The keys and values of one of dbt's files. Raises ConfigurationError, which quotes no value of it."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=SafeLoader)
+        content = deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -162,49 +165,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 # Rendering. A value stays a text unless a filter says otherwise, as in dbt: '"5432"' and "{{ env_var('PORT') }}" are
-# texts, "{{ env_var('PORT') | as_number }}" is a number.
+# texts, "{{ env_var('PORT') | as_number }}" is a number. What most profiles have of Jinja is read here: to import Jinja
+# takes longer than all else that is done with a profile.
+
+# An environment variable, with or without a default, in quotes and with nothing that Jinja would read in its own way.
+_TEXT = r"""(?:'([^'\\{}\r\n]*)'|"([^"\\{}\r\n]*)")"""
+_ENV_VAR = re.compile(r"\{\{ *env_var\( *" + _TEXT + r" *(?:, *" + _TEXT + r" *)?\) *\}\}")
+_JINJA = re.compile(r"[{}\r]|\n\Z")
 
 
-class _Text(str):
-    pass
+class MissingVariable(Exception):
+    """An environment variable that is not set, and has no default."""
 
 
-class _Native(str):
-    pass
-
-
-class _Bool(_Native):
-    pass
-
-
-class _Number(_Native):
-    pass
-
-
-class _MissingVariable(Exception):
-    pass
-
-
-class _Unconvertible(Exception):
-    pass
-
-
-class _Environment(SandboxedEnvironment):
-    code_generator_class = NativeCodeGenerator
-
-
-def _env_var(name: str, default: Any = None) -> Any:
+def env_var(name: str, default: Any = None) -> Any:
+    """dbt's function of this name. Raises MissingVariable."""
     value = os.environ.get(name)
     if value is not None and not name.startswith("DBT_ENV_PRIVATE"):  # dbt hides those from every template
         return value
     if default is None:
-        raise _MissingVariable(name)
+        raise MissingVariable(name)
     return default
-
-
-_environment = _Environment(undefined=StrictUndefined)
-_environment.globals = {"env_var": _env_var}
-_environment.filters.update(as_text=_Text, as_native=_Native, as_bool=_Bool, as_number=_Number)
 
 
 def rendered(value: Any, where: str, key: str = "") -> Any:
@@ -220,38 +201,31 @@ def rendered(value: Any, where: str, key: str = "") -> Any:
         return value
     place = f"{where}, key {key!r}" if key else where
     try:
-        template = _environment.from_string(value)
-        return _joined(template.root_render_func(template.new_context()))
-    except _MissingVariable as error:
-        raise ConfigurationError(f"environment variable {error} is not set; {place} needs it") from None
-    except _Unconvertible as error:
+        if not _JINJA.search(_ENV_VAR.sub("", value)):
+            return _ENV_VAR.sub(_looked_up, value)
+        from vector.project.templates import Unconvertible, render
+    except MissingVariable as error:
+        raise _missing(error, place) from None
+    try:
+        return render(value, env_var)
+    except MissingVariable as error:
+        raise _missing(error, place) from None
+    except Unconvertible as error:
         raise ConfigurationError(f"{place} is not a {error}") from None
     except Exception as error:
         if "password" in key.split("."):
             return value  # as in dbt: a password may look like a template without being one
         # Jinja's other messages may quote the value, and that may be a secret.
-        known = isinstance(error, UndefinedError) and str(error).endswith("is undefined")
+        known = type(error).__name__ == "UndefinedError" and str(error).endswith("is undefined")
         reason = f"{error}, only env_var is" if known else type(error).__name__
         raise ConfigurationError(f"{place} cannot be rendered: {reason}") from None
 
 
-def _joined(nodes: Iterable[Any]) -> Any:
-    parts = list(nodes)
-    if len(parts) != 1:
-        return "".join(map(str, parts))
-    (part,) = parts
-    if isinstance(part, StrictUndefined):
-        str(part)  # raises, naming what is undefined
-    if isinstance(part, _Text):
-        return str(part)
-    if not isinstance(part, _Native):
-        return part
-    try:
-        native = literal_eval(part)
-    except (ValueError, SyntaxError, MemoryError):
-        native = str(part)
-    if isinstance(part, _Bool) and not isinstance(native, bool):
-        raise _Unconvertible("bool: as_bool takes True or False")
-    if isinstance(part, _Number) and (isinstance(native, bool) or not isinstance(native, (int, float))):
-        raise _Unconvertible("number")
-    return native
+def _looked_up(match: re.Match[str]) -> str:
+    single, double, default, other_default = match.groups()
+    name = single if double is None else double
+    return str(env_var(name, other_default if default is None else default))
+
+
+def _missing(error: MissingVariable, place: str) -> ConfigurationError:
+    return ConfigurationError(f"environment variable {error} is not set; {place} needs it")

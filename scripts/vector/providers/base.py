@@ -16,6 +16,7 @@ import numpy as np
 from vector.errors import ConfigurationError, InputRefused, ProviderError, UnusableVector
 
 TRUNCATIONS = ("end", "none")
+POOLINGS = ("mean", "cls", "last")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class PreprocessPolicy:
 
     `template` is filled with the text, then the prefix of its kind, document or query, is put before it.
     `truncation` says what happens above `max_tokens` (None: the provider's own limit): "end" drops the end of the
-    input, "none" refuses it. Raises ConfigurationError on a value of the wrong kind.
+    input, "none" refuses it. `pooling` says how the vectors of an input's tokens become one, where the provider does
+    that (`onnx`): their mean, the first ("cls") or the last; None: as the model's folder says, else the mean. Raises
+    ConfigurationError on a value of the wrong kind.
     """
 
     document_prefix: str = ""
@@ -32,6 +35,7 @@ class PreprocessPolicy:
     template: str = "{text}"
     truncation: str = "end"
     max_tokens: int | None = None
+    pooling: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("document_prefix", "query_prefix", "template"):
@@ -43,6 +47,8 @@ class PreprocessPolicy:
             raise _bad_value("truncation", self.truncation, " or ".join(map(repr, TRUNCATIONS)))
         if self.max_tokens is not None and (type(self.max_tokens) is not int or self.max_tokens < 1):
             raise _bad_value("max_tokens", self.max_tokens, "a whole number of at least 1")
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            raise _bad_value("pooling", self.pooling, " or ".join(map(repr, POOLINGS)))
 
     @classmethod
     def from_dict(cls, policy: dict[str, Any] | None) -> PreprocessPolicy:
@@ -135,8 +141,8 @@ class ModelDescription:
 
 @dataclass(frozen=True)
 class DiscoveredModel:
-    """An embedding model that a server offers. `dimensions` were measured, by embedding a word; None, and why in
-    `problem`, where that failed."""
+    """An embedding model that a server or a folder offers. `dimensions` were measured, by embedding a word; None, and
+    why in `problem`, where that failed. A folder may tell the prefixes that its model wants."""
 
     provider: str
     model_name: str
@@ -146,6 +152,8 @@ class DiscoveredModel:
     context_length: int | None = None
     pooling: str | None = None
     problem: str | None = None
+    document_prefix: str | None = None
+    query_prefix: str | None = None
 
 
 class EmbeddingProvider(Protocol):
@@ -211,6 +219,15 @@ class EmbeddingProvider(Protocol):
     def current_digest(self) -> str | None:
         """The model's digest as it is now, which a server may have changed since the provider was opened."""
         return self.model_digest
+
+    def fertility(self, text: str) -> float | None:
+        """Tokens a letter of a text, as UnknownTokens.fertility counts; None where the provider has no tokenizer."""
+        return None
+
+    def become(self, pinned_digest: str) -> bool:
+        """Answers from now on as the model of this digest, which the space is pinned to, if it can: then
+        `model_digest` is this one. What a space leaves open is as it was when the space was filled."""
+        return self.model_digest == pinned_digest
 
     def metrics(self) -> dict[str, Any]:
         """Counts of what was sent and waited for: the fields of HttpCounts; empty for a model in this process."""

@@ -51,13 +51,14 @@ def _named_in(model: Path, folder: Path) -> list[Path]:
 
 
 def packaged_file(package: str, file_name: str, sha256: str, install: str) -> Path:
-    """The file of that name and hash in an installed distribution, found without importing it. `install` is the
-    command that brings it. Raises ConfigurationError when it is missing or is not the pinned one."""
+    """The file of that name, or of a path that ends so, and hash in an installed distribution, found without importing
+    it. `install` is the command that brings it. Raises ConfigurationError when it is missing or is not the pinned one.
+    """
     try:
         files = metadata.distribution(package).files or []
     except metadata.PackageNotFoundError:
         raise ConfigurationError(f"the package {package} with {file_name} is not installed: {install}") from None
-    paths = [Path(str(file.locate())) for file in files if file.name == file_name]
+    paths = [Path(str(file.locate())) for file in files if file.match(file_name)]
     paths = [path for path in paths if path.is_file()]
     if not paths:
         raise ConfigurationError(f"the installed package {package} has no {file_name}: {install}")
@@ -70,32 +71,33 @@ def packaged_file(package: str, file_name: str, sha256: str, install: str) -> Pa
     return paths[found.index(sha256)]
 
 
-def folder_files(provider: str, model_name: str, default: str, weights: tuple[str, ...]) -> tuple[Path, Path]:
-    """The weights and the tokenizer.json of the model in a user's folder, which is in the folder that the variable
-    VECTOR_<PROVIDER>_HOME names: a space's name comes from the warehouse, and only the environment says where models
-    may come from. `weights` are the paths that its weights may have; `default` is the one model that is no folder.
-    Raises ConfigurationError when the folder is elsewhere, or a file is missing."""
+def user_path(provider: str, model_name: str, known: str) -> Path:
+    """Where the model that a user names is: in the folder that the variable VECTOR_<PROVIDER>_HOME names. A space's
+    name comes from the warehouse, and only the environment says where models may come from. `known` are the models that
+    are no folder. Raises ConfigurationError when it is elsewhere."""
     variable = f"VECTOR_{provider.upper()}_HOME"
     home = os.environ.get(variable)
     if not home:
         raise ConfigurationError(
-            f"{provider} model {model_name!r} is not {default!r}, so it is a folder; "
+            f"{provider} model {model_name!r} is not {known}, so it is a folder; "
             f"set {variable} to the folder that holds it"
         )
-    folder = Path(home) / model_name  # an absolute name stays as it is
-    inside = any(folder.is_relative_to(each) for each in (Path(home), Path(home).resolve()))
+    path = Path(home) / model_name  # an absolute name stays as it is
+    inside = any(path.is_relative_to(each) for each in (Path(home), Path(home).resolve()))
     if not inside or ".." in Path(model_name).parts or "\0" in model_name:
         raise ConfigurationError(
             f"{provider} model {model_name!r} is not in {home}, the folder that {variable} names: give the space a name"
             " inside of it, or let the variable name a folder that holds it (/ allows any absolute path)"
         )
-    found = next((folder / path for path in weights if (folder / path).is_file()), None)
+    return path
+
+
+def folder_file(provider: str, model_name: str, folder: Path, *names: str) -> Path:
+    """The first of these files that a model's folder has. Raises ConfigurationError when it has none."""
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
-        raise ConfigurationError(f"{provider} model {model_name!r}: no {' or '.join(weights)} in {folder}")
-    tokenizer = folder / "tokenizer.json"
-    if not tokenizer.is_file():
-        raise ConfigurationError(f"{provider} model {model_name!r}: no tokenizer.json in {folder}")
-    return found, tokenizer
+        raise ConfigurationError(f"{provider} model {model_name!r}: no {' or '.join(names)} in {folder}")
+    return found
 
 
 def one_line(error: Exception) -> str:

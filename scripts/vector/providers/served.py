@@ -53,6 +53,11 @@ class HttpProvider(EmbeddingProvider):
         """Raises ConfigurationError for a limit of tokens, or a cut, which only the server could make."""
         PreprocessPolicy.from_dict(policy)
         given = policy or {}
+        if given.get("pooling") is not None:
+            raise ConfigurationError(
+                f"preprocess policy: a model server pools by itself, so a space of provider {self.name} has no pooling:"
+                " leave it empty"
+            )
         if given.get("max_tokens") is not None or given.get("truncation") == "end":
             raise ConfigurationError(
                 f"preprocess policy: a model server has its own limit of tokens, so a space of provider {self.name}"

@@ -23,7 +23,7 @@ from vector.providers.base import (
     unit_length,
     utf8,
 )
-from vector.providers.model_files import file_sha256, folder_files, one_line, packaged_file
+from vector.providers.model_files import file_sha256, folder_file, one_line, packaged_file, user_path
 from vector.providers.unknown_tokens import UnknownTokens
 
 DEFAULT_MODEL = "wordllama-l2-supercat-256"
@@ -52,7 +52,9 @@ def locate_model(model_name: str) -> tuple[Path, Path, str]:
     if model_name == DEFAULT_MODEL:
         model, tokenizer = packaged_file(*MODEL_FILE, INSTALL), packaged_file(*TOKENIZER_FILE, INSTALL)
         return model, tokenizer, f"sha256:{MODEL_FILE[2]}"
-    model, tokenizer = folder_files("static", model_name, DEFAULT_MODEL, ("model.safetensors",))
+    folder = user_path("static", model_name, repr(DEFAULT_MODEL))
+    model = folder_file("static", model_name, folder, "model.safetensors")
+    tokenizer = folder_file("static", model_name, folder, "tokenizer.json")
     return model, tokenizer, f"sha256:{file_sha256(model)}"
 
 
@@ -73,6 +75,11 @@ class StaticProvider(EmbeddingProvider):
 
     def __init__(self, space: Any) -> None:
         self._policy = PreprocessPolicy.from_dict(space.preprocess_policy)
+        if self._policy.pooling not in (None, "mean"):
+            raise ConfigurationError(
+                f"preprocess policy: pooling is {self._policy.pooling!r}; a static model has a mean only: leave it"
+                " empty"
+            )
         self._normalize = space.normalize_flag
         self._model_name = space.model_name
         model, tokenizer, self.model_digest = locate_model(space.model_name)
@@ -156,6 +163,10 @@ class StaticProvider(EmbeddingProvider):
         if not total.any():
             raise InputRefused("the vectors of the text's tokens add up to zero", reason="zero_vector")
         return total / len(known)
+
+    def fertility(self, text: str) -> float:
+        """As UnknownTokens.fertility."""
+        return self._unknown.fertility(text)
 
     def describe(self) -> ModelDescription:
         """Digest, the version of the tokenizer's library, and the space's limit of tokens."""

@@ -252,7 +252,7 @@ def _cost(engine: Engine, keys: Sequence[str]) -> list[Row]:
 
 
 def _maps(engine: Engine, keys: Sequence[str]) -> list[SpaceMap]:
-    condition, parameters = _among(["space_key"], keys)
+    condition, parameters = _among(["spaces.space_key"], keys)
     counts = engine.query(
         "select spaces.space_key, spaces.embedding_space_id, spaces.dimensions, count(*)"
         f" from {engine.table('embedding_current')} as vectors inner join {engine.table('embedding_space')} as spaces"

@@ -32,8 +32,8 @@ _KEY = key_column("chunk_id")
 @dataclass(frozen=True)
 class Candidate:
     """A chunk that may become a hit. `score` is what it is ranked by; `components` are the scores and ranks behind it:
-    dense, dense_rank, dense_mean, dense_max, lexical, lexical_rank, lexical_max, fused, rerank, mmr, as far as there
-    are any."""
+    dense, dense_rank, dense_mean, dense_max, dense_weight, lexical, lexical_rank, lexical_max, fused, rerank, mmr, as
+    far as there are any."""
 
     chunk_id: str
     content_sha256: str
@@ -43,7 +43,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is searched for, where: `vector` is float32 of shape (dimensions,), None for a lexical search."""
+    """What is searched for, where: `vector` is float32 of shape (dimensions,), None for a lexical search. `reading` is
+    the share of their weight that the vectors of a fusion by scores have, by how well the model reads the question."""
 
     store: VectorStore
     space: EmbeddingSpace
@@ -52,6 +53,7 @@ class Asked:
     top_k: int
     filters: SearchFilters
     policy: SearchPolicy
+    reading: float = 1.0
 
 
 def choose(asked: Asked) -> tuple[list[Candidate], int]:
@@ -169,8 +171,9 @@ def _fused_by_score(asked: Asked, dense: Found, lexical: _FoundByWords) -> list[
     of_vectors = _similarities(asked, [each for each in found.values() if "dense" not in each.components])
     greatest = max((hit.score for hit in lexical.hits), default=0.0)
     top = dense.hits[0].score if dense.hits else 0.0
-    behind = {"dense_mean": dense.mean, "dense_max": top, "lexical_max": greatest}
-    weight = asked.policy.dense_weight
+    # A question without a word that a text has is left to the vectors, however they read it.
+    weight = round(asked.policy.dense_weight * (asked.reading if greatest else 1.0), 9)
+    behind = {"dense_mean": dense.mean, "dense_max": top, "dense_weight": weight, "lexical_max": greatest}
     fused = []
     for chunk_id, each in found.items():
         scores = {"dense": of_vectors.get(chunk_id), "lexical": of_words.get(chunk_id, 0.0), **each.components}
@@ -284,12 +287,13 @@ def _sources(store: VectorStore, chunk_ids: Sequence[str]) -> Mapping[str, str]:
 
 
 class ChunkDetails(NamedTuple):
-    """What is shown of a chunk. `source_ref` names the row that it comes from; the offsets are code points of the
-    source's text, the end exclusive. None where the chunk's row does not say it."""
+    """What is shown of a chunk. `context` is its title and headings. `source_ref` names the row that it comes from; the
+    offsets are code points of the source's text, the end exclusive. None where the chunk's row does not say it."""
 
     source_id: str | None
     source_type: str
     source_title: str | None
+    context: str | None
     content: str
     source_ref: dict[str, Any] | None
     start_offset: int | None
@@ -301,7 +305,7 @@ def chunk_details(store: VectorStore, chunk_ids: Sequence[str]) -> dict[str, Chu
     engine = store.engine
     with engine.staged([_KEY], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
         rows = engine.query(
-            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.content,"
+            "select chunk.chunk_id, chunk.source_id, chunk.source_type, source.title, chunk.context, chunk.content,"
             " chunk.source_ref_json, chunk.offsets_json"
             f" from {staged} as staged inner join {engine.table('chunk')} as chunk on chunk.chunk_id = staged.chunk_id"
             f" left join {engine.table('source_registry')} as source on source.source_id = chunk.source_id"

@@ -23,8 +23,10 @@ from vector.contracts.models import EmbeddingSpace
 from vector.errors import ConfigurationError
 from vector.providers import EmbeddingProvider, estimated_tokens, token_counter
 from vector.search.policy import HYBRID, SearchPolicy
+from vector.search.results import Results
 from vector.search.search import FoundChunk, SearchResult, search
 from vector.store import VectorStore
+from vector.wording import counted, excerpt
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Passage:
             "source_id": best.source_id,
             "source_type": best.source_type,
             "source_title": best.source_title,
+            "context": best.context,
             "source_ref": best.source_ref,
             "start_offset": self.start_offset,
             "end_offset": self.end_offset,
@@ -79,18 +82,45 @@ class Passage:
         }
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The passages, the one with the best hit first, and `left_out`: hits by rank, each with DUPLICATE or OVER_BUDGET.
+@dataclass(frozen=True, repr=False)
+class Evidence(Results[Passage]):
+    """The passages, whose sequence it is, the one with the best hit first, and `left_out`: hits by rank, each with
+    DUPLICATE or OVER_BUDGET.
 
     `tokens_by` says how tokens were counted: by the space's "tokenizer", or estimated from "bytes".
     """
+
+    COLUMNS = {
+        "retrieval_id": "text", "rank": "integer", "score": "real", "source_id": "text", "source_type": "text",
+        "source_title": "text", "source_ref": "json", "start_offset": "integer", "end_offset": "integer",
+        "content": "text", "content_sha256": "text", "tokens": "integer", "truncated": "boolean", "chunks": "json",
+    }  # fmt: skip
 
     result: SearchResult
     passages: list[Passage]
     left_out: list[tuple[FoundChunk, str]]
     max_tokens: int
     tokens_by: str
+
+    @property
+    def retrieval_id(self) -> str | None:
+        """What the log knows the search by; None where it was not logged."""
+        return self.result.retrieval_id
+
+    @property
+    def items(self) -> list[Passage]:
+        """The passages."""
+        return self.passages
+
+    @property
+    def title(self) -> str:
+        """The question, how many passages it has, and of how many tokens."""
+        question = excerpt(self.result.retrieval.query_text)
+        return f"{counted(len(self.passages), 'passage')} of {self.tokens} tokens for {question!r}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dictionary a passage, with what an answer is traced by."""
+        return [passage.to_dict(self.retrieval_id) for passage in self.passages]
 
     @property
     def tokens(self) -> int:
@@ -105,7 +135,7 @@ class Evidence:
             "max_tokens": self.max_tokens,
             "tokens": self.tokens,
             "tokens_by": self.tokens_by,
-            "passages": [passage.to_dict(asked["retrieval_id"]) for passage in self.passages],
+            "passages": self.rows(),
             "left_out": [
                 {**_chunk_dict(hit), "source_id": hit.source_id, "reason": reason} for hit, reason in self.left_out
             ],
@@ -132,6 +162,7 @@ def evidence(
     if max_tokens is None:
         raise ConfigurationError("max_tokens is None; give a whole number from 1")
     policy = replace(policy, evidence_max_tokens=max_tokens)
+    store = store.latest()
     result = search(store, space, provider, query, top_k, policy=policy, **asked)
     return evidence_of(result, max_tokens, *tokens_of(space))
 

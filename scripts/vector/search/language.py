@@ -7,9 +7,9 @@ is imported: with scipy, that takes half a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from runpy import run_path
 from typing import Any
 
@@ -18,6 +18,10 @@ from vector.errors import ConfigurationError
 
 # Words as they are: for texts of several languages.
 NEUTRAL = "none"
+# In a mapping from source types to languages: all other source types.
+OTHERS = "*"
+# One language for all texts, or a mapping by source type, with one for OTHERS.
+Language = str | Mapping[str, str]
 # Algorithms of PyStemmer that are older ones of a language.
 _SUPERSEDED = {"porter", "dutch_porter"}
 # bm25s's shorter list of English is Lucene's, of 33 words; this one is NLTK's, as for the other languages.
@@ -29,17 +33,28 @@ def known_languages() -> list[str]:
     return [NEUTRAL, *sorted(set(_pystemmer().algorithms()) - _SUPERSEDED)]
 
 
-def search_language(engine: Engine) -> str:
+def search_language(engine: Engine) -> Language:
     """The language that the warehouse sets: the dbt variable `search_language`, as the last `dbt build` had it.
 
     Raises ConfigurationError when it is none of `known_languages`.
     """
-    ((language,),) = engine.query(f"select search_language from {engine.table('search_setting')}", [])
-    if language not in (known := known_languages()):
+    rows = engine.query(f"select source_type, search_language from {engine.table('search_setting')}", [])
+    languages = dict(rows)
+    if unknown := sorted(set(languages.values()) - set(known := known_languages())):
         raise ConfigurationError(
-            f"search_language in dbt_project.yml is {language!r}; make it one of {', '.join(known)}, then `dbt build`"
+            f"search_language in dbt_project.yml is {unknown[0]!r}; make it one of {', '.join(known)}, then `dbt build`"
         )
-    return language
+    return languages[OTHERS] if len(languages) == 1 else languages
+
+
+def by_source_type(language: Language) -> dict[str, str]:
+    """The language of each source type that has one of its own, and of OTHERS."""
+    return {OTHERS: language} if isinstance(language, str) else dict(language)
+
+
+def language_name(language: Language) -> str:
+    """A text that tells it from all others."""
+    return language if isinstance(language, str) else json.dumps(dict(language), sort_keys=True)
 
 
 def stemmer(language: str) -> Callable[[str], str] | None:
@@ -47,9 +62,9 @@ def stemmer(language: str) -> Callable[[str], str] | None:
     return None if language == NEUTRAL else _pystemmer().Stemmer(language).stemWord
 
 
-def stemmer_version(language: str) -> str:
+def stemmer_version(language: Language) -> str:
     """The version of the stemmer, empty for `none`: another one may have other stems."""
-    return "" if language == NEUTRAL else _pystemmer().version()
+    return "" if set(by_source_type(language).values()) == {NEUTRAL} else _pystemmer().version()
 
 
 def stop_words(language: str) -> tuple[str, ...]:
@@ -61,6 +76,8 @@ def stop_words(language: str) -> tuple[str, ...]:
 
 @cache
 def _all_stop_words() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         found = distribution("bm25s").locate_file("bm25s/stopwords.py")
     except PackageNotFoundError:

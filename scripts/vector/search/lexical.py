@@ -1,4 +1,5 @@
-"""Lexical search: BM25 over the texts that a space's search may find, with an index that keeps up with them.
+"""Lexical search: BM25 over the texts that a space's search may find, with an index that keeps up with them. A chunk's
+text is its context (title and headings) and its content.
 
 The index of a space and a language is a SQLite file under VECTOR_CACHE_DIR, which the processes of a host share, or is
 in memory where there is no place for files. A question first asks the engine whether there was a write, as far as it
@@ -28,9 +29,9 @@ from vector.engines.local_copies import keep_up, warehouse_of
 from vector.engines.vector_cache import default_folder, only_a_copy, private_folder
 from vector.errors import ConfigurationError
 from vector.search import postings
-from vector.search.language import NEUTRAL, stemmer_version
+from vector.search.language import NEUTRAL, Language, language_name, stemmer_version
 from vector.search.postings import IndexedText, Texts
-from vector.search.tokens import VERSION, Analyzer
+from vector.search.tokens import VERSION, Analyzers
 from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
@@ -54,12 +55,12 @@ _PATIENCE = 1800
 
 
 class LexicalIndex:
-    """The index of words of a space's current chunks in one language, in a file, or in memory without a `path`."""
+    """The index of words of a space's current chunks, each in its language, in a file; in memory without a `path`."""
 
-    def __init__(self, path: Path | None = None, language: str = NEUTRAL):
+    def __init__(self, path: Path | None = None, language: Language = NEUTRAL):
         self.path = path
         self.version = f"{postings.LAYOUT}-{VERSION}-{stemmer_version(language)}"
-        self._analyzer = Analyzer(language)
+        self._analyzers = Analyzers(language)
         self._texts: Texts | None = None
         self._kept_up = False
         self._lock = RLock()
@@ -82,14 +83,14 @@ class LexicalIndex:
 
         Raises ConfigurationError when the file is damaged, or was deleted since it was brought up to date.
         """
-        words = self._analyzer.question(query)
+        question = self._analyzers.question(query)
         try:
             with self._transaction("deferred") as db:
                 if self._kept_up and postings.get_state(db, "fingerprint") is None:
                     raise ConfigurationError(f"{self.path}: somebody has deleted the index of words; ask again")
                 if self._texts is None or self._texts.generation != postings.generation(db):
                     self._texts = postings.read_texts(db)
-                return postings.best(db, self._texts, words, top_k, only, source_types, source_ids)
+                return postings.best(db, self._texts, question, top_k, only, source_types, source_ids)
         except (sqlite3.DatabaseError, OSError) as error:
             if not isinstance(error, (sqlite3.OperationalError, OSError)):  # damaged, not held, or gone
                 with suppress(OSError):
@@ -129,7 +130,7 @@ class LexicalIndex:
 
     def _change(self, db: sqlite3.Connection, texts: Iterable[IndexedText]) -> None:
         postings.remove(db, "select chunk_id from changed")
-        postings.add(db, texts, self._analyzer)
+        postings.add(db, texts, self._analyzers)
         postings.merge(db)
 
     @contextmanager
@@ -257,7 +258,7 @@ class _Current:
             return self.engine.query(select + join + where, [self.space])
 
     def _all_texts(self) -> Iterator[IndexedText]:
-        return (IndexedText(*row) for row in self.engine.stream(self._select_texts(), [self.space]))
+        return map(_indexed, self.engine.stream(self._select_texts(), [self.space]))
 
     def _texts_of(self, chunk_ids: list[str]) -> Iterator[IndexedText]:
         for start in range(0, len(chunk_ids), _CHUNKS):
@@ -265,15 +266,20 @@ class _Current:
             with self.engine.staged([key_column("chunk_id")], part) as staged:
                 join = f" inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
                 rows = self.engine.query(self._select_texts(join), [self.space])
-            yield from (IndexedText(*row) for row in rows)
+            yield from map(_indexed, rows)
 
     def _select_texts(self, join: str = "") -> str:
         return (
             f"select searched.chunk_id, searched.input_content_sha256, {self.engine.chunk_digest()},"
-            f" searched.source_id, searched.source_type, chunk.content from {self.searched}"
+            f" searched.source_id, searched.source_type, chunk.context, chunk.content from {self.searched}"
             f" inner join {self.engine.table('chunk')} as chunk on chunk.chunk_id = searched.chunk_id"
             f"{join} where searched.embedding_space_id = ? order by searched.chunk_id"
         )
+
+
+def _indexed(row: tuple) -> IndexedText:
+    *rest, context, content = row
+    return IndexedText(*rest, f"{context}\n{content}" if context else content)
 
 
 class LexicalIndexes:
@@ -289,7 +295,7 @@ class LexicalIndexes:
         """VECTOR_CACHE_DIR (empty: no files; default ~/.cache/vector-runtime)."""
         return cls(default_folder())
 
-    def current(self, engine: Engine, embedding_space_id: str, language: str = NEUTRAL) -> LexicalIndex:
+    def current(self, engine: Engine, embedding_space_id: str, language: Language = NEUTRAL) -> LexicalIndex:
         """The index over the space's current chunks, brought up to date.
 
         Raises ConfigurationError when the stemmer of the language, or its stop words, are not installed.
@@ -298,7 +304,7 @@ class LexicalIndexes:
         if self._erasures != erasures:
             self._indexes.clear()
         self._erasures = erasures
-        identity = f"{warehouse_of(engine)}/{embedding_space_id}/{language}"
+        identity = f"{warehouse_of(engine)}/{embedding_space_id}/{language_name(language)}"
         index = self._indexes.get(identity)
         # The folder is looked at each time: somebody may have deleted it, or let others write to it.
         if index is None or (index.path and index.path != self._path(identity)):
@@ -306,7 +312,7 @@ class LexicalIndexes:
         self._indexes[identity] = index = self._up_to_date(index, engine, embedding_space_id, language)
         return index
 
-    def _up_to_date(self, index: LexicalIndex, engine: Engine, space: str, language: str) -> LexicalIndex:
+    def _up_to_date(self, index: LexicalIndex, engine: Engine, space: str, language: Language) -> LexicalIndex:
         for _ in range(2):
             try:
                 index.keep_up(engine, space)
@@ -339,6 +345,7 @@ INDEXES: WeakKeyDictionary[VectorStore, LexicalIndexes] = WeakKeyDictionary()
 
 def indexes_of(store: VectorStore) -> LexicalIndexes:
     """The indexes that searches of this store use."""
-    if store not in INDEXES:
-        INDEXES[store] = LexicalIndexes.from_environment()
-    return INDEXES[store]
+    kept_by = store.lasting
+    if kept_by not in INDEXES:
+        INDEXES[kept_by] = LexicalIndexes.from_environment()
+    return INDEXES[kept_by]

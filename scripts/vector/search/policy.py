@@ -8,7 +8,7 @@ from typing import Any
 
 from vector.engines.base import Engine
 from vector.errors import ConfigurationError
-from vector.search.language import NEUTRAL, known_languages, search_language
+from vector.search.language import NEUTRAL, OTHERS, Language, by_source_type, known_languages, search_language
 from vector.search.ranking import RRF_K
 
 MODES = ("dense", "lexical", "hybrid")
@@ -41,9 +41,11 @@ class SearchPolicy:
     rerank      a reranker: the name of an entry point, or module:function
     pool        candidates of each part of hybrid, of MMR and of the reranker; by default ten a hit, at least 100
     fusion      how hybrid joins them: score (a weighted sum of both scores, each brought to 0 to 1) or rrf
-    dense_weight  of the vectors' score in that sum, 0 to 1; the words' has the rest
+    dense_weight  of the vectors' score in that sum, 0 to 1; the words' has the rest. Less where the model hardly knows
+                the question's language: each hit's components have what it was
     rrf_k       the constant of reciprocal rank fusion
-    language    the language of the words that are compared, or none; by default the warehouse's
+    language    the language of the words that are compared, or none, or a mapping of these by source type, `*` for
+                all others; by default the warehouse's
     evidence_max_tokens  the budget of the evidence that the hits are for; changes no hit, and is logged with them
 
     Raises ConfigurationError on a value that is none of these.
@@ -58,7 +60,7 @@ class SearchPolicy:
     fusion: str = "score"
     dense_weight: float = 0.5
     rrf_k: int = RRF_K
-    language: str | None = None
+    language: Language | None = None
     evidence_max_tokens: int | None = None
 
     def __post_init__(self) -> None:
@@ -75,12 +77,21 @@ class SearchPolicy:
         self._require(weighs, "dense_weight", "a number from 0 to 1")
         self._require(_is_number(self.rrf_k) and self.rrf_k >= 0, "rrf_k", "a number from 0")
         if self.language not in (None, NEUTRAL):
-            known = known_languages()
-            self._require(self.language in known, "language", f"one of {', '.join(known)}")
+            self._check_language(self.language)
 
     def _require(self, right: bool, name: str, wanted: str) -> None:
         if not right:
             raise ConfigurationError(f"search policy: {name} is {getattr(self, name)!r}; it must be {wanted}")
+
+    def _check_language(self, language: Any) -> None:
+        known = known_languages()
+        if isinstance(language, str):
+            self._require(language in known, "language", f"one of {', '.join(known)}")
+            return
+        wanted = f"a language, or a mapping of source types to languages, with {OTHERS!r} for all others"
+        self._require(isinstance(language, dict) and OTHERS in language, "language", wanted)
+        for each in by_source_type(language).values():
+            self._require(each in known, "language", f"of {', '.join(known)} for each source type")
 
     @property
     def has_pool(self) -> bool:
@@ -155,7 +166,7 @@ HYBRID = SearchPolicy("hybrid")
 BY_SOURCE = SearchPolicy(per_source=1)
 
 
-def _bm25(language: str | None) -> dict[str, Any]:
+def _bm25(language: Language | None) -> dict[str, Any]:
     from vector.search.postings import K1, B
 
     return {"k1": K1, "b": B, **({} if language in (None, NEUTRAL) else {"language": language})}

@@ -24,11 +24,11 @@ from itertools import chain, groupby
 import numpy as np
 
 from vector.engines.base import SearchHit
-from vector.search.tokens import Analyzer
+from vector.search.tokens import Analyzers, Asked
 
 K1, B = 1.5, 0.75
-# Of the tables below: a file of another one is made anew.
-LAYOUT = 1
+# Of the tables below, and of what is a text: a file of another one is made anew. 2: with contexts.
+LAYOUT = 2
 
 # The most texts of a segment, as a place in it is two bytes, and the words at which it ends, for the memory.
 TEXTS, WORDS = 2**16, 2**22
@@ -144,15 +144,16 @@ def set_state(db: sqlite3.Connection, name: str, value: str) -> None:
 def best(
     db: sqlite3.Connection,
     texts: Texts,
-    words: Sequence[str],
+    question: Sequence[Asked],
     top_k: int,
     only: Iterable[str] | None = None,
     source_types: Collection[str] = (),
     source_ids: Collection[str] | None = None,
 ) -> tuple[list[SearchHit], int]:
-    """What LexicalIndex.best gives, for the words of a question. The index must be as it was when `texts` was read."""
+    """What LexicalIndex.best gives, for the words of a question in each language. The index must be as it was when
+    `texts` was read."""
     allowed = _allowed(db, texts, only, source_types, source_ids)
-    scores = _scores(db, texts, words)
+    scores = _scores(db, texts, question)
     found = np.flatnonzero((scores > 0) & allowed)
     return _hits(db, texts, found, scores[found], top_k), int(np.count_nonzero(allowed))
 
@@ -193,19 +194,32 @@ def _numbers(db: sqlite3.Connection, table: str, names: Collection[str]) -> list
     return [number for number, name in db.execute(f"select number, {column} from {table}") if name in wanted]
 
 
-def _scores(db: sqlite3.Connection, texts: Texts, words: Sequence[str]) -> np.ndarray:
+def _scores(db: sqlite3.Connection, texts: Texts, question: Sequence[Asked]) -> np.ndarray:
     scores = np.zeros(len(texts.alive))
     whole = texts.count == len(texts.alive)
-    for word, times in Counter(words).items():
-        rows, frequencies = _postings(db, texts, word)
-        if not whole:
-            there = texts.alive[rows]
-            rows, frequencies = rows[there], frequencies[there]
-        having = len(rows)
-        idf = math.log(1 + (texts.count - having + 0.5) / (having + 0.5))
-        # A text is there once for each word.
-        scores[rows] += times * idf * frequencies / (frequencies + texts.norms[rows])
+    for asked in question:
+        of_language = _of_language(db, texts, asked)
+        for word, times in Counter(asked.words).items():
+            rows, frequencies = _postings(db, texts, word)
+            if not whole:
+                there = texts.alive[rows]
+                rows, frequencies = rows[there], frequencies[there]
+            having = len(rows)
+            idf = math.log(1 + (texts.count - having + 0.5) / (having + 0.5))
+            if of_language is not None:
+                there = of_language[rows]
+                rows, frequencies = rows[there], frequencies[there]
+            # A text is there once for each word.
+            scores[rows] += times * idf * frequencies / (frequencies + texts.norms[rows])
     return scores
+
+
+def _of_language(db: sqlite3.Connection, texts: Texts, asked: Asked) -> np.ndarray | None:
+    """Which texts are asked in this language; None for all."""
+    if asked.others and not asked.source_types:
+        return None
+    named = _among(texts.source_types, _numbers(db, "source_type", asked.source_types))
+    return ~named if asked.others else named
 
 
 def _postings(db: sqlite3.Connection, texts: Texts, word: str) -> tuple[np.ndarray, np.ndarray]:
@@ -264,11 +278,11 @@ def remove(db: sqlite3.Connection, chunk_ids: str) -> None:
     _changed(db)
 
 
-def add(db: sqlite3.Connection, texts: Iterable[IndexedText], analyzer: Analyzer) -> None:
+def add(db: sqlite3.Connection, texts: Iterable[IndexedText], analyzers: Analyzers) -> None:
     """Takes in texts of chunks that the index does not have."""
     rest = iter(texts)
     while first := next(rest, None):
-        _add_segment(db, chain([first], rest), analyzer)
+        _add_segment(db, chain([first], rest), analyzers)
     _changed(db)
 
 
@@ -299,11 +313,11 @@ def _segments(db: sqlite3.Connection) -> Iterator[tuple[int, _Segment]]:
         yield number, _Segment(*(np.frombuffer(each, of) for each, of in zip(blobs, _TYPES.values(), strict=True)))
 
 
-def _add_segment(db: sqlite3.Connection, texts: Iterator[IndexedText], analyzer: Analyzer) -> None:
+def _add_segment(db: sqlite3.Connection, texts: Iterator[IndexedText], analyzers: Analyzers) -> None:
     vocabulary: dict[str, int] = {}
     words, lengths, chunks, sources, source_types = array("I"), [], [], [], []
     for each in texts:
-        tokens = analyzer.tokens(each.text)
+        tokens = analyzers.tokens(each.text, each.source_type)
         words.extend([vocabulary.setdefault(word, len(vocabulary)) for word in tokens])
         lengths.append(len(tokens))
         chunks.append((each.chunk_id, each.content_sha256, each.digest))

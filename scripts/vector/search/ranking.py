@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 # Of Cormack, Clarke & Buettcher, who found the choice not to be critical.
 RRF_K = 60
@@ -40,6 +42,8 @@ def maximal_marginal_relevance(
     `relevance` has shape (n,), `vectors` (n, dimensions); ties go to the lower position. Carbonell & Goldstein 1998,
     "The Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing Summaries".
     """
+    import numpy as np
+
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     directions = vectors / np.where(norms == 0, 1, norms)
     left = np.ones(len(relevance), dtype=bool)
@@ -57,6 +61,8 @@ def maximal_marginal_relevance(
 
 def scaled(scores: np.ndarray) -> np.ndarray:
     """The scores on a line from 0, the least, to 1, the greatest; all 1 where they are equal."""
+    import numpy as np
+
     if not len(scores) or scores.max() == scores.min():
         return np.ones(len(scores))
     return (scores - scores.min()) / (scores.max() - scores.min())

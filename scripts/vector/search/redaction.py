@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vector.contracts.models import VectorRetrieval, compute_content_hash
 from vector.errors import ConfigurationError
 from vector.project.profile import find_project_dir
 from vector.project.relations import PACKAGE
@@ -17,23 +15,10 @@ from vector.project.variables import load_variables
 
 logger = logging.getLogger(__name__)
 
-REDACTED = "[redacted]"
 VARIABLE = "VECTOR_REDACT_QUERIES"
 DBT_VAR = "redact_queries"
 
 _WORDS = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
-
-
-def redacted(retrieval: VectorRetrieval) -> VectorRetrieval:
-    """The retrieval with the hash of its question, and neither its text nor its vector, from which a text can be
-    guessed (Morris, Kuleshov, Shmatikov & Rush 2023, "Text Embeddings Reveal (Almost) As Much As Text")."""
-    sha256 = compute_content_hash(retrieval.query_text)
-    return replace(retrieval, query_text=REDACTED, query_sha256=sha256, query_embedding=None)
-
-
-def is_redacted(retrieval: VectorRetrieval) -> bool:
-    """Whether the question itself was not kept."""
-    return retrieval.query_text == REDACTED and retrieval.query_embedding is None
 
 
 def redaction_is_set(project_dir: Path | None = None, given: Mapping[str, Any] | None = None) -> bool:

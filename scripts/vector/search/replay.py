@@ -14,7 +14,6 @@ from vector.engines.filters import SearchFilters, naive_utc
 from vector.errors import ConfigurationError, ProviderError, SpaceRefused, UnusableVector, VectorError
 from vector.providers import EmbeddingProvider, open_provider
 from vector.search.policy import SearchPolicy
-from vector.search.redaction import is_redacted
 from vector.search.rerankers import DBT_VAR, GROUP, is_entry_point
 from vector.search.search import FoundChunk, Question, embed_question, search_question
 from vector.store import VectorStore
@@ -127,7 +126,7 @@ def replay(
 def _replayed(store: VectorStore, retrieval: VectorRetrieval, models: _Models, rerankers: Collection[str]) -> Replay:
     space = store.get_embedding_space(retrieval.embedding_space_id)
     about = (retrieval.retrieval_id, retrieval.created_utc, retrieval.query_text, space.space_key)
-    if is_redacted(retrieval):
+    if retrieval.is_redacted:
         return Replay(*about, not_replayed="redacted: the log has only a hash of the question")
     notes = () if space.is_active else ("space_inactive",)
     try:

@@ -16,12 +16,14 @@ from vector.contracts.models import EmbeddingSpace, VectorRetrieval, VectorRetri
 from vector.engines.filters import NO_FILTERS, SearchFilters
 from vector.errors import ConfigurationError
 from vector.providers.base import EmbeddingProvider, PreprocessPolicy, check_reply
-from vector.providers.unknown_tokens import MOST_UNKNOWN
+from vector.providers.unknown_tokens import MOST_UNKNOWN, reading
 from vector.search.candidates import Asked, Candidate, choose, chunk_details
 from vector.search.policy import HYBRID, SearchPolicy, is_count
-from vector.search.redaction import redacted, redaction_is_set
+from vector.search.redaction import redaction_is_set
+from vector.search.results import Results
 from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
+from vector.wording import counted, excerpt
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +32,15 @@ logger = logging.getLogger(__name__)
 class Question:
     """A question and its vector, float32 of shape (dimensions,), which belongs to one space; None where only words are
     compared. `embedding_ms` is what the model took. `tokens` are those of the model's input, and how many of them it
-    used: fewer where it was truncated; None where the provider cannot tell."""
+    used: fewer where it was truncated; None where the provider cannot tell. `reading` says how well the model reads the
+    question's script and language, from 0 to 1; 1 where the provider cannot tell."""
 
     text: str
     embedding_space_id: str
-    vector: np.ndarray | None
+    vector: np.ndarray | None = field(repr=False)
     embedding_ms: float = 0.0
     tokens: tuple[int, int] | None = None
+    reading: float = 1.0
 
     @property
     def truncated(self) -> bool | None:
@@ -47,7 +51,8 @@ class Question:
 @dataclass(frozen=True)
 class FoundChunk:
     """A hit with what a reader wants to see of it. `rank` counts from 1; a higher `score` is better. `components` are
-    the scores and ranks behind it (docs/search.md). `source_ref` and the offsets are those of ChunkDetails."""
+    the scores and ranks behind it (docs/search.md). `context`, `source_ref` and the offsets are those of
+    ChunkDetails."""
 
     rank: int
     score: float
@@ -61,17 +66,44 @@ class FoundChunk:
     source_ref: dict[str, Any] | None = None
     start_offset: int | None = None
     end_offset: int | None = None
+    context: str | None = None
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """A search and its hits. `retrieval` is what the log holds, if the search was logged, and more of the question
-    than the log has where that is redacted. `query_tokens` are the question's, as Question has them."""
+@dataclass(frozen=True, repr=False)
+class SearchResult(Results[FoundChunk]):
+    """A search and its hits, whose sequence it is. `retrieval` is what the log holds, if the search was logged, and
+    more of the question than the log has where that is redacted. `query_tokens` are the question's, as Question has
+    them."""
+
+    COLUMNS = {
+        "retrieval_id": "text", "rank": "integer", "score": "real", "chunk_id": "text", "content_sha256": "text",
+        "source_id": "text", "source_type": "text", "source_title": "text", "content": "text", "source_ref": "json",
+        "start_offset": "integer", "end_offset": "integer", "components": "json",
+    }  # fmt: skip
 
     retrieval: VectorRetrieval
     hits: list[FoundChunk]
     logged: bool
     query_tokens: tuple[int, int] | None = None
+
+    @property
+    def retrieval_id(self) -> str | None:
+        """What the log knows it by; None where it was not logged."""
+        return self.retrieval.retrieval_id if self.logged else None
+
+    @property
+    def items(self) -> list[FoundChunk]:
+        """The hits."""
+        return self.hits
+
+    @property
+    def title(self) -> str:
+        """The question, and how many hits it has."""
+        return f"{counted(len(self.hits), 'hit')} for {excerpt(self.retrieval.query_text)!r}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dictionary a hit, with the retrieval's id."""
+        return [{"retrieval_id": self.retrieval_id, **vars(hit)} for hit in self.hits]
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON: the query and how it was answered, then `hits`, best first."""
@@ -81,7 +113,7 @@ class SearchResult:
         """The same without the hits."""
         retrieval = self.retrieval
         return {
-            "retrieval_id": retrieval.retrieval_id if self.logged else None,
+            "retrieval_id": self.retrieval_id,
             "query": retrieval.query_text,
             "query_truncated": retrieval.query_truncated_flag,
             "embedding_space_id": retrieval.embedding_space_id,
@@ -164,7 +196,9 @@ def embed_question(
         )
     (given,), (used,) = reply.input_tokens, reply.used_tokens
     tokens = None if given is None or used is None else (given, used)
-    return Question(text, space.embedding_space_id, reply.vectors[0], taken, tokens)
+    fertility = getattr(provider, "fertility", lambda text: None)(text)
+    read = 1.0 if fertility is None else round(reading(fertility), 3)
+    return Question(text, space.embedding_space_id, reply.vectors[0], taken, tokens, read)
 
 
 def search_question(
@@ -184,9 +218,11 @@ def search_question(
     """
     _check_question(question.text, top_k)
     _check_space(space, question, policy)
+    store = store.latest()
     started = time.perf_counter()
     policy = policy.in_warehouse(store.engine)
-    hits, compared = choose(Asked(store, space, question.text, question.vector, top_k, filters, policy))
+    asked = Asked(store, space, question.text, question.vector, top_k, filters, policy, question.reading)
+    hits, compared = choose(asked)
     retrieval = VectorRetrieval.create_new(
         space.embedding_space_id,
         question.text,
@@ -202,7 +238,7 @@ def search_question(
         **of_run,
     )
     if log:
-        kept = redacted(retrieval) if redact else retrieval
+        kept = retrieval.redacted() if redact else retrieval
         store.save_retrieval(kept, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])
     return SearchResult(retrieval, _found(store, hits), log, question.tokens)
 

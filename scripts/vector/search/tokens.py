@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import chain
 
-from vector.search.language import NEUTRAL, stemmer, stop_words
+from vector.search.language import NEUTRAL, OTHERS, Language, by_source_type, stemmer, stop_words
 
 # What a change of these rules changes: indexes of another version are built anew.
 VERSION = 2
@@ -97,6 +98,37 @@ class Analyzer:
 
     def _of(self, words: list[str]) -> list[str]:
         return list(chain.from_iterable(map(self._forms.__getitem__, words)))
+
+
+class Analyzers:
+    """The analyzer of each source type's language. Raises ConfigurationError as Analyzer does."""
+
+    def __init__(self, language: Language = NEUTRAL):
+        self._languages = by_source_type(language)
+        self._made = {each: Analyzer(each) for each in sorted(set(self._languages.values()))}
+
+    def tokens(self, text: str, source_type: str) -> list[str]:
+        """The tokens of a text of a source type."""
+        return self._made[self._languages.get(source_type, self._languages[OTHERS])].tokens(text)
+
+    def question(self, text: str) -> list[Asked]:
+        """The tokens of a question in each language, and the source types whose texts are asked with them."""
+        named = self._languages.keys() - {OTHERS}
+        asked = []
+        for language, analyzer in self._made.items():
+            types = {name for name in named if self._languages[name] == language}
+            others = self._languages[OTHERS] == language
+            asked.append(Asked(analyzer.question(text), named - types if others else types, others))
+        return asked
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Tokens of a question, and the source types that they are for; with `others`, all types but those."""
+
+    words: list[str]
+    source_types: Collection[str]
+    others: bool
 
 
 def _words(text: str) -> list[str]:

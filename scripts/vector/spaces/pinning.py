@@ -76,9 +76,9 @@ def pin_or_check(
     """
     stored = _stored_canaries(store, space) if canaries is None else _checked_canaries(space, canaries)
     calls = calls or CanaryCalls(provider, policy, space.dimensions)
-    digest = provider.model_digest or space.model_digest
-    if another := _another_digest(store, space, digest):
-        raise _refusal(space, another, digest, _measured(stored, calls, batch_size))
+    if another := _another_digest(store, space, provider):
+        raise _refusal(space, another, _digest(space, provider), _measured(stored, calls, batch_size))
+    digest = _digest(space, provider)
     if stored:
         with provider.proving_order():
             comparison = _checked(space, provider, stored, calls.embed(sorted(stored), batch_size))
@@ -95,9 +95,8 @@ def pin_or_check(
 def refuse_another_model(store: VectorStore, space: EmbeddingSpace, provider: EmbeddingProvider) -> None:
     """Raises SpaceRefused when the space was pinned to, or has vectors of, a model with another digest than the one
     that answers now. Asks the model nothing. A provider that knows no digest passes."""
-    digest = provider.model_digest or space.model_digest
-    if another := _another_digest(store, space, digest):
-        raise _refusal(space, another, digest, None)
+    if another := _another_digest(store, space, provider):
+        raise _refusal(space, another, _digest(space, provider), None)
 
 
 def refuse_swapped_model(provider: EmbeddingProvider, pinned_digest: str | None) -> None:
@@ -118,8 +117,14 @@ def _bare(digest: str) -> str:
     return digest.removeprefix("sha256:").lower()
 
 
-def _another_digest(store: VectorStore, space: EmbeddingSpace, digest: str | None) -> str | None:
-    """A digest other than this one that the space was pinned to, or that a run had which wrote vectors of it."""
+def _digest(space: EmbeddingSpace, provider: EmbeddingProvider) -> str | None:
+    return provider.model_digest or space.model_digest
+
+
+def _another_digest(store: VectorStore, space: EmbeddingSpace, provider: EmbeddingProvider) -> str | None:
+    """A digest that the space was pinned to, or that a run had which wrote vectors of it, and that is not the model's,
+    nor of one that it can become."""
+    digest = _digest(space, provider)
     if digest is None:
         return None
     engine = store.engine
@@ -131,7 +136,11 @@ def _another_digest(store: VectorStore, space: EmbeddingSpace, digest: str | Non
         " where embedding.run_id = run.run_id and embedding.embedding_space_id = ?)",
         [space.embedding_space_id, digest, digest, space.embedding_space_id],
     )
-    return min(row[0] for row in found) if found else None
+    others = sorted({row[0] for row in found})
+    become = getattr(provider, "become", lambda digest: False)
+    if not others or (len(others) == 1 and become(others[0])):
+        return None
+    return others[0]
 
 
 def _stored_canaries(store: VectorStore, space: EmbeddingSpace) -> dict[int, EmbeddingCanary]:

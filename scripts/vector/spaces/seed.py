@@ -54,7 +54,9 @@ class SpaceSeed:
     def propose(self, model: DiscoveredModel) -> tuple[str, str]:
         """A new key, and the line for the file, without its end. The model must have its dimensions."""
         key = self._free_key(model)
-        # Model servers normalise or are normalised here; they refuse a text that is too long, whatever the policy.
+        # Model servers normalise or are normalised here; they refuse a text that is too long, whatever the policy, and
+        # pool by themselves.
+        own = model.provider == "onnx"
         row = {
             "space_key": key,
             "provider": model.provider,
@@ -64,7 +66,11 @@ class SpaceSeed:
             "dimensions": str(model.dimensions),
             "normalize_flag": "true",
             "distance_metric": "cosine",
-            "truncation": "none",
+            "document_prefix": model.document_prefix or "",
+            "query_prefix": model.query_prefix or "",
+            "truncation": "end" if own else "none",
+            "max_tokens": str(model.context_length or "") if own else "",
+            "pooling": (model.pooling or "") if own else "",
             "description": f"{_full_name(model.model_name, model.model_tag)} on {model.provider}",
             "is_active": "true",
         }

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from vector.contracts.identity import as_float32, compute_content_hash, compute_vector_hash, is_blank
 from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorChunk, VectorEmbedding, VectorRetrieval
 from vector.errors import InvalidRecord
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Spaces = Mapping[str, EmbeddingSpace]
 

@@ -369,6 +369,15 @@ class VectorStore(Aliases):
         Raises InvalidRecord when a query vector is none of its space, or a hit is of none of these retrievals or of
         an unknown chunk.
         """
+        kept, kept_hits = self._checked_retrievals(retrievals, hits)
+        return self._write(
+            ledgers.RETRIEVAL,
+            lambda: ledger_io.save(self.engine, ledgers.RETRIEVAL, kept) + self._save_hits(kept_hits),
+        )
+
+    def _checked_retrievals(
+        self, retrievals: Iterable[VectorRetrieval], hits: Iterable[VectorRetrievalHit]
+    ) -> tuple[list[VectorRetrieval], list[VectorRetrievalHit]]:
         spaces = self._spaces()
         kept = [checked_retrieval(each, spaces) for each in ledger_io.records_of(ledgers.RETRIEVAL, retrievals)]
         kept_hits = ledger_io.records_of(ledgers.RETRIEVAL_HIT, hits)
@@ -376,10 +385,7 @@ class VectorStore(Aliases):
         for hit in kept_hits:
             if hit.retrieval_id not in ids:
                 raise InvalidRecord(f"retrieval {', '.join(sorted(ids)[:3])}: a hit names another retrieval")
-        return self._write(
-            ledgers.RETRIEVAL,
-            lambda: ledger_io.save(self.engine, ledgers.RETRIEVAL, kept) + self._save_hits(kept_hits),
-        )
+        return kept, kept_hits
 
     def save_retrieval_hits(self, hits: Iterable[VectorRetrievalHit]) -> SaveResult:
         """Adds hits to logged searches, all or none. Raises InvalidRecord when a chunk or retrieval is unknown."""
@@ -417,6 +423,15 @@ class VectorStore(Aliases):
         """Erasures, the oldest first; `kind` is an enum member or its value."""
         where = {"kind": getattr(kind, "value", kind)}
         return ledger_io.find(self.engine, ledgers.ERASURE, where, order="created_utc, erasure_id")
+
+    def latest(self) -> VectorStore:
+        """The store to ask the next question with: this one, unless it reads a copy (vector.store.opening)."""
+        return self
+
+    @property
+    def lasting(self) -> VectorStore:
+        """The store that all those of `latest` come from."""
+        return self
 
     def close(self) -> None:
         """Closes the connection."""

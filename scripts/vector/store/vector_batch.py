@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import repeat
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from vector.contracts.models import EmbeddingSpace
 from vector.errors import InvalidRecord
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass
@@ -77,6 +78,8 @@ class VectorBatch:
 
     def _checked_matrix(self) -> np.ndarray:
         """The vectors as one contiguous little-endian float32 array of shape (rows, dimensions)."""
+        import numpy as np
+
         for chunk_id, vector in zip(self.chunk_ids, self.vectors, strict=True):
             if np.shape(vector) != (self.space.dimensions,):
                 raise InvalidRecord(

@@ -29,6 +29,19 @@ def keep_versions(engine: Engine, pairs: Iterable[tuple[str, str]]) -> None:
         )
 
 
+def known_versions(engine: Engine, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the pairs (chunk, content hash) that are versions in the history."""
+    if not (wanted := sorted(set(pairs))):
+        return set()
+    with engine.staged(_KEY, wanted) as staged:
+        rows = engine.query(
+            f"select staged.chunk_id, staged.content_sha256 from {staged} as staged"
+            f" inner join {engine.table('chunk_version')} as version"
+            " on version.chunk_id = staged.chunk_id and version.content_sha256 = staged.content_sha256"
+        )
+    return {(chunk_id, content_sha256) for chunk_id, content_sha256 in rows}
+
+
 def require_versions(engine: Engine, pairs: Iterable[tuple[str, str]]) -> None:
     """Raises InvalidRecord unless each (chunk, content hash) is a version in the history."""
     with engine.staged(_KEY, sorted(set(pairs))) as staged:

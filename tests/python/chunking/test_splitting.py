@@ -13,7 +13,7 @@ from vector.chunking.policies import policy_of_row
 from vector.chunking.splitting import CHARACTERS_PER_TOKEN, SplitterPolicy
 from vector.contracts.identity import generate_chunk_id, is_blank
 from vector.errors import ConfigurationError
-from vector.providers.onnx import DEFAULT_MODEL, locate_model
+from vector.providers.onnx_models import DEFAULT_MODEL, locate_tokenizer
 
 # Sentences, headings, lists, code, other scripts, joined emoji, and any character that can be stored.
 pieces = st.sampled_from(
@@ -54,7 +54,7 @@ few = settings(max_examples=150, deadline=None)
 @pytest.fixture(scope="module")
 def count_tokens():
     """The number of a text's tokens by the default model, its special tokens not counted."""
-    _, path, _ = locate_model(DEFAULT_MODEL)
+    path = locate_tokenizer(DEFAULT_MODEL)
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -93,7 +93,7 @@ OPTIONAL = {
     Erasure: "counts salt subject_sha256 cache_epoch created_utc completed_utc lifted_utc lift_reason",
     EvaluationInterval: "created_utc",
     SpacePublication: "previous_space_id evidence note published_utc",
-    VectorChunk: "source_id created_utc managed_by retired_utc updated_utc",
+    VectorChunk: "source_id created_utc managed_by retired_utc updated_utc context",
     VectorEmbedding: "run_id created_utc input_tokens used_tokens truncated_flag tokens_estimated_flag",
     VectorJob: "status priority embedding_space_id max_attempts attempt_count available_utc locked_by locked_utc "
     "last_error created_utc dedupe_key locked_run_id lease_expires_utc completed_utc cancelled_utc by_hand_flag",

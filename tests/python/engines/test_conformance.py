@@ -354,7 +354,7 @@ def _write_pages(project, cases, page, policy):
         ],
     )
     cut = {name: str(value) for name, value in cases[0][2].to_dict().items() if name != "version"}
-    row = {**policy, **cut, "policy_version": cases[0][2].version, "source_type": "page"}
+    row = {**policy, "method": "characters", **cut, "policy_version": cases[0][2].version, "source_type": "page"}
     project.write_rows("chunk_policy", [row, {**policy, "source_type": "*"}])
 
 
@@ -682,6 +682,33 @@ def test_what_is_pending_is_queued_once(warehouse, store):
     with handlers():
         for (job_id,) in store.engine.query(f"select job_id from {job} where dedupe_key like 'embed:%'"):
             assert JobQueue(store, "w").cancel(job_id)
+    warehouse.embed()
+
+
+def test_payloads_are_registered_queued_and_extracted(warehouse, store):
+    policies = warehouse.rows("chunk_policy")
+    (some,) = (row for row in policies if row["source_type"] == "page")
+    ours = {**some, "policy_version": "event-html-v1", "source_type": "event", "method": "extract"}
+    warehouse.write_rows("chunk_policy", [*policies, ours])
+    warehouse.refresh()
+    registry = store.engine.table("source_registry")
+    states = f"select status, chunk_count from {registry} where source_type = 'event' and retired_utc is null"
+    count = len(store.engine.query(states))
+    assert store.engine.query(states) == [("registered", 0)] * count
+    done = warehouse.dbt("run-operation", "enqueue_sources", "--args", "{limit: 3}")
+    assert "enqueue_sources: event 3" in done.output, done.output
+    told = json.loads(warehouse.vector("enqueue", "CHUNK_SOURCE", "--pending", "--json").stdout)
+    assert told == {"pending": count, "open": 3, "queued": count - 3, "by_source_type": {"event": count - 3}}
+    assert "nothing to queue" in warehouse.dbt("run-operation", "enqueue_sources").output
+    worked = json.loads(warehouse.vector("worker", "--once", "--types", "CHUNK_SOURCE", "--json").stdout)
+    assert (worked["succeeded"], worked["failed"] + worked["dead"] + worked["lost"]) == (count, 0)
+    output = warehouse.refresh().output
+    assert "source_registry: nothing new or changed" in output
+    assert "chunk: nothing new or changed" in output
+    assert {status for status, _ in store.engine.query(states)} == {"indexed"}
+    assert min(chunks for _, chunks in store.engine.query(states)) > 0
+    warehouse.write_rows("chunk_policy", policies)
+    warehouse.refresh()
     warehouse.embed()
 
 

@@ -189,6 +189,8 @@ def test_without_a_limit_in_the_profile_half_of_the_memory_is_the_limit(opened):
     engine = opened()
     assert engine.query(limit)[0][0] == pytest.approx(default * 0.625, rel=0.01)
     engine.close()
+    # Those of a process with one file share the limit: it is not halved by each.
+    assert opened().query(limit) == opened().query(limit) == opened().query(limit)
     for settings in ({"memory_limit": "64MB"}, {"MAX_MEMORY": "64MB"}):
         engine = opened(**settings)
         assert engine.query(limit)[0][0] == pytest.approx(64_000_000, rel=0.01)

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from support import PROJECT_DIR
 
-from vector.chunking import ChunkingPolicy
+from vector.chunking import ChunkingPolicy, ParagraphPolicy
 
 FIXTURES = PROJECT_DIR / "tests" / "fixtures"
 
@@ -18,7 +18,7 @@ few = settings(max_examples=80, deadline=None)
 
 
 # Few letters, many blanks and line ends, so that cuts happen; then every character that has a UTF-8 form.
-characters = st.sampled_from("  \r\n\taé\u0301\u200d\u00ad\ufeff\u3000\x1c😀") | st.characters(
+characters = st.sampled_from('  \r\n\n..!"。」\taé\u0301\u200d\u00ad\ufeff\u3000\x1c😀') | st.characters(
     exclude_categories=["Cs"]
 )
 
@@ -64,21 +64,41 @@ class Warehouse:
 
 @st.composite
 def policies(draw):
-    size = draw(st.integers(1, 24))
-    return ChunkingPolicy(
+    kind, size = draw(st.sampled_from([ChunkingPolicy, ParagraphPolicy])), draw(st.integers(1, 24))
+    return kind(
         chunk_size=size,
-        overlap=draw(st.integers(0, size - 1)),
+        overlap=draw(st.integers(0, size - 1 - (size // 4 if kind is ParagraphPolicy else 0))),
         max_chunks_per_source=draw(st.integers(1, 8) | st.just(5000)),
         version=draw(names),
     )
 
 
-def fill_documents(chunking, sources, default_policy=None):
+# Lines of a text with headings, and some that are none.
+HEADING_LINES = [
+    "# A", "## B", "### B > C ", "#\tD", "####### no", "#no", " # no", "# ", "== E ==", "=== F\t===\t", "== G", "==",
+    "====", "=== H ==", "======= no =======", "```", "```sql", "a", "", "# Io", "== = ==", "#### \u200b",
+    "# " + "long " * 90,
+]  # fmt: skip
+short_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+heading_lines = st.sampled_from(HEADING_LINES) | st.builds(
+    "{} {}".format, st.sampled_from(["#", "##", "###", "######", "=="]), short_texts
+)
+texts_with_headings = st.lists(heading_lines, max_size=12).map("\n".join)
+titles = st.none() | st.sampled_from(["", " ", "A", "A > ", "Io", "\tIo ", "B" * 300, 'e\u0301 \\ "q"']) | short_texts
+
+
+def fill_documents(chunking, sources, default_policy=None, title=None):
     """`sources` are (source_id, text, policy): a source type, and so a policy, for each. Without one, it is `*`'s."""
     chunking.fill(
         "document_input",
         [
-            {"source_id": source_id, "source_type": f"type {position}", "source_ref_json": "{}", "content": text}
+            {
+                "source_id": source_id,
+                "source_type": f"type {position}",
+                "source_ref_json": "{}",
+                "content": text,
+                "title": title,
+            }
             for position, (source_id, text, _) in enumerate(sources)
         ],
     )
@@ -93,6 +113,7 @@ def fill_documents(chunking, sources, default_policy=None):
                 "overlap": policy.overlap,
                 "max_chunks_per_source": policy.max_chunks_per_source,
                 "is_active": True,
+                "method": policy.to_dict().get("method"),
             }
             for source_type, policy in [*typed, ("*", default_policy)]
             if policy is not None
@@ -108,7 +129,9 @@ def hostile_cases():
     for entry in HOSTILE["texts"]:
         text = "".join(piece * times for piece, times in entry["pieces"])
         for version, answers in entry["policies"].items():
-            policy = ChunkingPolicy(**HOSTILE["policies"][version], version=version)
+            settings_of_policy = dict(HOSTILE["policies"][version])
+            kind = ParagraphPolicy if settings_of_policy.pop("method", None) else ChunkingPolicy
+            policy = kind(**settings_of_policy, version=version)
             yield f"hostile:{entry['name']}", text, policy, entry, answers
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from vector.cli import main
 from vector.engines.duckdb.engine import DuckDBEngine
+from vector.engines.duckdb.read_copy import folder_beside
 from vector.store import VectorStore
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -119,6 +120,7 @@ class ScratchProject:
         self._edited.clear()
         self.environment = {}
         Path(f"{self.database_path}.wal").unlink(missing_ok=True)
+        shutil.rmtree(folder_beside(self.database_path), ignore_errors=True)
         shutil.copy(self._kept_database, self.database_path)
 
     # Files

@@ -1,14 +1,23 @@
 """Chunk policies of method `extract`: SQL registers payloads, CHUNK_SOURCE takes their text out and cuts it."""
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
-from vector.chunking import chunk_text
-from vector.chunking.extraction import format_of_payload
+from vector.chunking import ParagraphPolicy
+from vector.chunking.extraction import extract, format_of_payload
 from vector.chunking.extraction_policy import ExtractionPolicy
 from vector.chunking.policies import policy_of_row
-from vector.errors import ConfigurationError
+from vector.chunking.sources import SourceDocument, cut
+from vector.contracts.models import JobType
+from vector.errors import ConfigurationError, InvalidRecord
+from vector.jobs import active_sources
+from vector.jobs.active_jobs import Outcome
+from vector.jobs.handlers import chunk_source
+from vector.jobs.worker import Worker, WorkerOptions
+from vector.store import VectorStore
 
 SIZE, OVERLAP = 60, 10
 WORDS = "Io has more than four hundred volcanoes that are active, and Loki is the largest of them. "
@@ -90,7 +99,7 @@ def test_a_payload_is_registered_extracted_kept_and_extracted_anew(project):
     assert enqueue(project)["queued"] == 2
     assert enqueue(project) == {"pending": 3, "open": 3, "queued": 0, "by_source_type": {}}
     assert work(project)["succeeded"] == 3
-    windows = chunk_text(f"{WORDS * 3}one\n", SIZE, OVERLAP)
+    windows = list(ParagraphPolicy(SIZE, OVERLAP).windows(f"{WORDS * 3}one\n"))
     rows = project.query(
         "select content, cast(offsets_json->>'start_offset' as integer) as start_offset,"
         " cast(offsets_json->>'end_offset' as integer) from chunk"
@@ -108,15 +117,18 @@ def test_a_payload_is_registered_extracted_kept_and_extracted_anew(project):
     project.embed()
     assert not not_well(project)
 
-    # Changed, vanished, and a new one.
+    # Changed, renamed, vanished, and a new one.
+    with project.store() as store:
+        store.save_source(replace(store.get_source("page:two"), title="As it was called"))
     put_payloads(project, {"one": html(WORDS * 4 + "one"), "two": html(WORDS * 3 + "two"), "four": html("Four. " * 20)})
     assert state(project, "one") == ("pending", len(windows), None, len(windows))
     assert state(project, "three")[3] == 0
-    assert pending(project) == {"page:one": "payload_changed", "page:four": "new"}
+    assert (state(project, "two")[0], state(project, "two")[3]) == ("pending", len(windows))
+    assert pending(project) == {"page:one": "payload_changed", "page:two": "title_changed", "page:four": "new"}
     project.embed()
     assert not_well(project) == {"source_is_extracted"}
-    assert (enqueue(project)["queued"], work(project)["succeeded"]) == (2, 2)
-    assert state(project, "one")[0] == "indexed"
+    assert (enqueue(project)["queued"], work(project)["succeeded"]) == (3, 3)
+    assert [state(project, name)[0] for name in ("one", "two")] == ["indexed"] * 2
     assert "nothing new or changed" in project.refresh().output
     project.embed()
     assert not not_well(project)
@@ -219,6 +231,80 @@ def test_refresh_extracts_between_build_and_embed(project):
     assert "extract: 1 payload could not be read" in done.stderr
 
 
+def test_many_are_done_together_and_one_that_fails_keeps_none_from_it(project, monkeypatch):
+    """A job was taken over, a payload cannot be read, a source cannot be stored, and one has vanished."""
+    names = ["unreadable", "taken", "unstorable", "vanished", *(f"page {n}" for n in range(8))]
+    payloads = {name: "[1]" if name == "unreadable" else html(WORDS + name) for name in names}
+    put_payloads(project, payloads)
+    assert enqueue(project)["queued"] == 12
+    put_payloads(project, {name: text for name, text in payloads.items() if name != "vanished"})
+    readings, stored, read, save = [], [], active_sources.read_documents, chunk_source.store_sources
+
+    def reading(store, source_ids):
+        readings.append(len(source_ids))
+        key = active_sources.dedupe_key("page:taken")
+        job = store.engine.table("job")
+        store.engine.execute(f"update {job} set locked_run_id = 'of another' where dedupe_key = ?", [key])
+        return read(store, source_ids)
+
+    def storing(store, ready):
+        stored.append(len(ready))
+        if any(source.source_id == "page:unstorable" for source, _ in ready):
+            raise InvalidRecord("it is refused")
+        return save(store, ready)
+
+    monkeypatch.setattr(active_sources, "read_documents", reading)
+    monkeypatch.setattr(active_sources, "_STORED_TOGETHER", 6)
+    monkeypatch.setattr(chunk_source, "store_sources", storing)
+    monkeypatch.setattr(chunk_source, "store_source", lambda store, source, chunks: storing(store, [(source, chunks)]))
+    done = json.loads(project.vector("worker", "--once", "--json").stdout)
+    assert {name: done[name] for name in ("succeeded", "failed", "dead", "lost")} == {
+        "succeeded": 8, "failed": 1, "dead": 2, "lost": 1
+    }  # fmt: skip
+    assert readings == [12]
+    assert max(stored) > 1
+    assert [state(project, f"page {n}")[0] for n in range(8)] == ["indexed"] * 8
+    rows = project.query(
+        "select job.status, run.status, run.metrics_json->>'source_id', job.input_json->>'source_id', run.error"
+        " from job inner join run on run.job_id = job.job_id where dedupe_key like 'extract:%'"
+    )
+    for status, of_run, named, source_id, error in rows:
+        if status == "SUCCEEDED":
+            assert (of_run, named, error) == ("SUCCEEDED", source_id, None)
+        elif source_id != "page:taken":
+            assert (of_run, named) == ("FAILED", None)
+    errors = {row[3]: row[4] for row in rows}
+    assert "it is refused" in errors["page:unstorable"]
+    assert "is no row of the view document" in errors["page:vanished"]
+    assert "it must find strings only" in errors["page:unreadable"]
+
+
+def test_a_stop_puts_back_what_was_not_begun(project, monkeypatch):
+    put_payloads(project, {f"page {n}": html(WORDS) for n in range(6)})
+    enqueue(project)
+    run_many = active_sources.run_many
+    with project.store() as store:
+        options = WorkerOptions("w", job_types=(JobType.CHUNK_SOURCE,), drain_seconds=0.0)
+        worker = Worker(lambda: VectorStore(engine=store.engine.another()), options)
+
+        def stopped_meanwhile(store, documents, source_ids, should_stop):
+            ended = run_many(store, documents, source_ids, should_stop)
+            worker.stop()
+            while not should_stop():
+                time.sleep(0.01)
+            return ended
+
+        monkeypatch.setattr(active_sources, "run_many", stopped_meanwhile)
+        monkeypatch.setattr(active_sources, "_STORED_TOGETHER", 2)
+        worker.run()
+    assert worker.counts == {Outcome.SUCCEEDED: 2, Outcome.RELEASED: 4}
+    assert project.query(
+        "select status, attempt_count, count(*) from job where dedupe_key like 'extract:%' group by all order by all"
+    ) == [("NEW", 0, 4), ("SUCCEEDED", 1, 2)]
+    monkeypatch.undo()
+    assert (work(project)["succeeded"], pending(project)) == (4, {})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -235,6 +321,34 @@ def test_options_that_do_not_go_together(project, arguments, message):
 
 
 # Without dbt
+
+
+def test_chunks_of_an_article_have_its_title_and_headings_as_context():
+    body = "<p>A moon of Jupiter.</p><h2>Volcanoes</h2><p>Loki is first.</p>"
+    payload = f"<title>Io</title><div class='mw-parser-output'>{body}</div>"
+    article = extract(payload, "article")
+    document = SourceDocument("page:io", "page", {}, article.text, article_title=article.title)
+    policy = ExtractionPolicy(24, 0, payload_format="article")
+    for title, shown in ((None, "Io"), ("The moon Io", "The moon Io")):
+        source, chunks = cut(replace(document, title=title), policy)
+        assert [(each.content.split()[-1], each.context) for each in chunks] == [
+            ("Jupiter.", shown), ("Volcanoes", f"{shown} > Volcanoes"), ("first.", f"{shown} > Volcanoes"),
+        ]  # fmt: skip
+        assert source.title == title
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "reading", "working", "expected"),
+    [
+        (20, 80_000, 1.0, 0.2, 1000),  # 10 s of 10 ms each
+        (1000, 4_000_000, 6.0, 10.0, 2000),  # five times the reading, but no more than the most
+        (20, 320_000_000, 1.0, 0.2, 2),  # 16 MB each
+        (20, 80_000, 1.0, 400.0, 1),  # 20 s each
+        (3, 0, 0.0, 0.0, 2000),
+    ],
+)
+def test_as_many_are_read_next_as_pay_for_the_reading(count, size, reading, working, expected):
+    assert active_sources.next_count(count, size, reading, working) == expected
 
 
 @pytest.mark.parametrize(

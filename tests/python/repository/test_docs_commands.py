@@ -30,7 +30,7 @@ def test_the_everyday_commands_run_on_the_demo(project, tmp_path, monkeypatch):
     assert len(commands) > 20
     for command in commands:
         words = shlex.split(command)[1:]
-        done = project.vector(*(word.replace("minilm", "hash") for word in words))
+        done = project.vector(*(word.replace("bge-small", "hash") for word in words))
         allowed = {0, *(code for name, code in NEEDS_MORE.items() if name in words)}
         assert done.exit_code in allowed, (command, done)
 
@@ -62,7 +62,7 @@ def test_the_examples_of_embed_run_on_the_demo(project):
     shown = [arguments for prog, arguments in examples() if prog == "vector embed" and "sqlserver" not in arguments]
     assert len(shown) >= 6
     for arguments in shown:
-        done = project.vector("embed", *shlex.split(arguments.replace("minilm", "hash")))
+        done = project.vector("embed", *shlex.split(arguments.replace("bge-small", "hash")))
         assert (done.exit_code, "error" in done.stderr) == (0, False), (arguments, done)
 
 
@@ -141,7 +141,7 @@ def file_of(path):
 def test_the_map_of_the_code_is_right():
     text = (PROJECT_DIR / "docs/architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.*\?) \| (.*) \|$", text, re.MULTILINE)
-    assert len(rows) == 11
+    assert len(rows) == 12
     for question, answer in rows:
         files = re.findall(r"`([\w/]+\.(?:py|sql))`(?: \(([^)]*)\))?", answer)
         assert 1 <= len(files) <= 2, question

@@ -220,7 +220,14 @@ def test_the_warehouse_has_a_language_and_a_search_may_name_another(project):
     refused = project.vector("search", "plume", "--mode", "lexical", "--language", "klingon")
     assert refused.exit_code == 2
     assert "language is 'klingon'; it must be one of none, arabic" in refused.stderr
-    project.edit("dbt_project.yml", "search_language: none", "search_language: klingon")
+    project.edit("dbt_project.yml", "search_language: none", "search_language: {page: none, '*': english}")
+    assert project.dbt("build", "--select", "search_setting").success
+    mapping, mixed = asked("plume")
+    assert mapping == {"page": "none", "*": "english"}
+    assert words.keys() <= mixed.keys() <= stems.keys()
+    project.edit("dbt_project.yml", ", '*': english}", "}")
+    assert "add '*', the language of all other source types" in project.dbt("run", "--select", "search_setting").output
+    project.edit("dbt_project.yml", "search_language: {page: none}", "search_language: klingon")
     assert not project.dbt("build", "--select", "search_setting").success
     refused = project.vector("search", "plume", "--mode", "hybrid")
     assert refused.exit_code == 2
@@ -283,6 +290,36 @@ def test_a_fused_score_does_not_hang_on_the_pool(store, space, filters):
 def test_without_a_word_found_hybrid_has_the_order_of_the_vectors(ask):
     found = [[hit.chunk_id for hit in ask("zyzzyva", mode=mode, top_k=20).hits] for mode in ("hybrid", "dense")]
     assert found[0] == found[1]
+
+
+class Reader(HashProvider):
+    """A model that reads a question of so many tokens a letter."""
+
+    tokens_a_letter = 0.2
+
+    def fertility(self, text):
+        return self.tokens_a_letter
+
+
+@pytest.mark.parametrize(("fertility", "share"), [(0.1, 1), (0.25, 1), (0.375, 0.5), (0.4, 0.4), (0.5, 0), (2.0, 0)])
+def test_the_worse_a_model_reads_a_question_the_less_its_vectors_weigh(store, space, fertility, share):
+    provider = Reader(space)
+    provider.tokens_a_letter = fertility
+
+    def asked(weight=0.5, by=provider, text=QUESTION, mode="hybrid"):
+        policy = SearchPolicy(mode, dense_weight=weight)
+        return search(store, space, by, text, 20, policy=policy, log=False)
+
+    result, plain = asked(), asked(0.5 * share, HashProvider(space))
+    assert [(hit.chunk_id, hit.score) for hit in result.hits] == [(hit.chunk_id, hit.score) for hit in plain.hits]
+    assert {hit.components["dense_weight"] for hit in result.hits} == {0.5 * share}
+    assert result.retrieval.policy["fusion"]["dense_weight"] == 0.5, "the policy is what was asked for"
+    if not share:
+        words = asked(mode="lexical").hits
+        assert [hit.chunk_id for hit in words] == [hit.chunk_id for hit in result.hits][: len(words)]
+    # Without a word that a text has, the vectors are all there is.
+    of_nothing = [asked(text="zyzzyva", mode=mode).hits for mode in ("hybrid", "dense")]
+    assert [hit.chunk_id for hit in of_nothing[0]] == [hit.chunk_id for hit in of_nothing[1]]
 
 
 def test_hybrid_by_ranks_is_the_fusion_of_its_parts(ask, store):

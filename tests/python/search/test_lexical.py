@@ -29,7 +29,7 @@ from vector.search.lexical import INDEXES, LexicalIndex, LexicalIndexes, indexes
 from vector.search.policy import SearchPolicy
 from vector.search.postings import K1, B, IndexedText
 from vector.search.search import search
-from vector.search.tokens import Analyzer
+from vector.search.tokens import VERSION, Analyzer
 
 tokenise = Analyzer().tokens
 QUESTION = "the orbit of a moon"
@@ -306,7 +306,7 @@ class Reads:
     def _spied(self, read):
         def spied(sql, parameters=()):
             rows = list(read(sql, parameters))
-            if "searched.source_type, chunk.content" in sql:
+            if "searched.source_type, chunk.context" in sql:
                 self.texts.append([row[0] for row in rows])
             self.digests += "group by left(searched.chunk_id" in sql
             return rows
@@ -359,6 +359,35 @@ def test_the_index_is_built_once_and_takes_in_what_changes(store, space, reads, 
     store.save_chunk(chunk)
     assert lexical(QUESTION) == first
     assert reads.texts == [[chunk.chunk_id]]
+
+
+def test_the_words_of_a_context_are_found_and_a_changed_one_is_noticed(store, space, reads, lexical):
+    chunk = store.list_chunks()[0]
+    assert lexical("zyzzyva") == []
+    reads.clear()
+    for context in ("Zyzzyva > Habitat", None, "The zyzzyva"):
+        store.save_chunk(replace(chunk, context=context))
+        assert lexical("zyzzyva") == ([chunk.chunk_id] if context else [])
+    assert reads.texts == [[chunk.chunk_id]] * 3
+    (hit,) = search(store, space, None, "zyzzyva", policy=SearchPolicy("lexical"), log=False).hits
+    # It has its own text still, and so its vector.
+    assert (hit.context, hit.content, hit.content_sha256) == ("The zyzzyva", chunk.content, chunk.content_sha256)
+    # A word at the end of the one and a word at the beginning of the other are two.
+    store.save_chunk(replace(chunk, context="zyz"))
+    assert lexical("zyz" + chunk.content.split()[0]) == []
+
+
+def test_an_index_of_the_version_without_contexts_is_made_anew(store, space, lexical, tmp_path, monkeypatch):
+    chunk = store.list_chunks()[0]
+    store.save_chunk(replace(chunk, context="Zyzzyva"))
+    with monkeypatch.context() as patch:
+        patch.setattr(postings, "LAYOUT", 1)
+        patch.setattr(lexical_module, "_indexed", lambda row: IndexedText(*row[:-2], row[-1]))
+        before = LexicalIndexes(tmp_path).current(store.engine, space.embedding_space_id)
+        assert before.best("zyzzyva", 5)[0] == []
+    now = LexicalIndexes(tmp_path).current(store.engine, space.embedding_space_id)
+    assert now.path == before.path
+    assert [hit.chunk_id for hit in now.best("zyzzyva", 5)[0]] == [chunk.chunk_id]
 
 
 def test_an_index_that_followed_every_change_is_as_a_new_one(store, space, lexical, tmp_path):
@@ -528,3 +557,50 @@ def test_languages_have_indexes_of_their_own(store, space, reads, tmp_path):
     INDEXES[store] = LexicalIndexes(tmp_path)
     assert {language: found(language) for language in expected} == expected
     assert len(reads.texts) == 3
+
+
+LANGUAGES = ["none", "english", "german"]
+BY_TYPE = st.dictionaries(st.sampled_from(["page", "note", "other"]), st.sampled_from(LANGUAGES)).map(
+    lambda named: {"*": "english", **named}
+)
+WORDS_OF_BOTH = st.lists(st.sampled_from("the moons die häuser haus moon Monde über".split()), max_size=8).map(" ".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    BY_TYPE, st.lists(st.tuples(WORDS_OF_BOTH, st.sampled_from("page note event".split())), max_size=9), WORDS_OF_BOTH
+)
+def test_a_text_is_asked_in_the_language_of_its_source_type(languages, texts, question):
+    index = LexicalIndex(language=languages)
+    index.change([text_of(n, text, source_type=source_type) for n, (text, source_type) in enumerate(texts)])
+    found = {int(hit.chunk_id, 16): hit.score for hit in index.best(question, 100)[0]}
+    analyzers = {each: Analyzer(each) for each in LANGUAGES}
+    of_text = [analyzers[languages.get(source_type, languages["*"])] for _, source_type in texts]
+    bags = [Counter(analyzer.tokens(text)) for analyzer, (text, _) in zip(of_text, texts, strict=True)]
+    mean = sum(bag.total() for bag in bags) / max(len(bags), 1)
+    expected = {}
+    for n, (bag, analyzer) in enumerate(zip(bags, of_text, strict=True)):
+        for word in analyzer.question(question):
+            having = sum(word in other for other in bags)
+            idf = math.log(1 + (len(bags) - having + 0.5) / (having + 0.5))
+            if bag[word]:
+                of_word = idf * bag[word] / (bag[word] + K1 * (1 - B + B * bag.total() / mean))
+                expected[n] = expected.get(n, 0.0) + of_word
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_one_language_by_source_type_is_as_one_for_all():
+    texts = [text_of(n, text) for n, text in enumerate(["the moons of Saturn", "a moon", "houses"])]
+    one, mapped = LexicalIndex(language="english"), LexicalIndex(language={"*": "english", "page": "english"})
+    for index in (one, mapped):
+        index.change(texts)
+    assert one.best("moons and houses", 9) == mapped.best("moons and houses", 9)
+
+
+def test_an_index_of_words_as_they_were_made_before_is_made_anew(tmp_path, monkeypatch):
+    path = tmp_path / "index.sqlite"
+    monkeypatch.setattr("vector.search.lexical.VERSION", VERSION - 1)
+    LexicalIndex(path).change([text_of(1, "月")])
+    assert LexicalIndex(path).best("月", 1)[1] == 1
+    monkeypatch.undo()
+    assert LexicalIndex(path).best("月", 1) == ([], 0)

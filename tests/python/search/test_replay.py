@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import vector.search.replay
-from vector.contracts.models import VectorEmbedding, VectorRetrieval, compute_content_hash
+from vector.contracts.models import REDACTED, VectorEmbedding, VectorRetrieval, compute_content_hash
 from vector.errors import ConfigurationError, InputRefused, ProviderError
 from vector.providers.hash import HashProvider
 from vector.search.policy import SearchPolicy
-from vector.search.redaction import REDACTED, redaction_is_set
+from vector.search.redaction import redaction_is_set
 from vector.search.replay import logged_since, replay
 from vector.search.rerankers import listed_rerankers
 from vector.search.search import search
@@ -126,7 +126,7 @@ def test_nothing_changed(store, ask, again, options):
 
 def test_a_search_is_replayed_in_its_own_language(store, ask, again):
     """As a log from before there were languages, and one of a warehouse that has another now, are."""
-    for language in ("none", "german"):
+    for language in ({"*": "german", "page": "none"}, "none", "german"):
         result = ask("orbits of moons", mode="lexical", language=language)
         assert result.hits
         assert result.retrieval.policy["bm25"].get("language", "none") == language
@@ -360,13 +360,13 @@ def test_a_logged_text_does_not_command_the_terminal(project):
         space = store.get_embedding_space_by_key("hash")
         logged = search(store, space, HashProvider(space), hostile, 1).retrieval.retrieval_id
         chunk = store.get_chunk(store.list_retrieval_hits(logged)[0].chunk_id)
-        store.save_source(replace(store.get_source(chunk.source_id), title="\x1b[2Ja title\nof two lines"))
+        store.save_chunk(replace(chunk, context="\x1b[2Ja title\nof two lines > a heading"))
     for command in (("replay", logged), ("search", hostile, "--no-log", "--top-k", "1")):
         said = project.vector(*command).stdout
         assert not set("\x1b\x07\x9b\u202e\r") & set(said)
         assert len(said) < 2000
         assert "evil second line long" in said
-    assert "[2Ja title of two lines\n" in said
+    assert "[2Ja title of two lines > a heading\n" in said
     assert json.loads(project.vector("replay", logged, "--json").stdout)["replays"][0]["query"] == hostile
 
 

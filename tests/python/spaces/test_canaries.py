@@ -14,7 +14,7 @@ from vector.contracts.models import EmbeddingSpace
 from vector.errors import InputRefused, ProviderError
 from vector.providers.base import PreprocessPolicy, estimated_tokens
 from vector.providers.hash import HashProvider
-from vector.providers.onnx import locate_model
+from vector.providers.onnx_models import DEFAULT_MODEL, locate_tokenizer
 from vector.spaces.canaries import CANARIES, CanaryCalls, compare
 
 COUNT = len(CANARIES)
@@ -42,7 +42,7 @@ def test_the_canary_texts_are_what_any_server_takes():
 
 def test_the_canary_texts_fit_the_default_model():
     tokenizers = pytest.importorskip("tokenizers")
-    tokenizer = tokenizers.Tokenizer.from_file(str(locate_model("all-MiniLM-L6-v2")[1]))
+    tokenizer = tokenizers.Tokenizer.from_file(str(locate_tokenizer(DEFAULT_MODEL)))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     assert max(len(tokenizer.encode(text).ids) for text in CANARIES) < 256

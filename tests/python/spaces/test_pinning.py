@@ -11,7 +11,7 @@ import pytest
 from misbehaving_server import MODEL, MisbehavingServer
 
 from vector.contracts.identity import compute_content_hash
-from vector.providers.onnx import locate_model
+from vector.providers.onnx_models import locate_model
 from vector.spaces.canaries import CANARIES, compare
 
 COUNT = len(CANARIES)
@@ -290,8 +290,9 @@ def test_a_tokenizer_that_was_swapped_is_noticed(project, tmp_path):
     """The digest of an onnx folder is that of its .onnx file."""
     pytest.importorskip("onnxruntime")
     project.environment["VECTOR_ONNX_HOME"] = str(tmp_path.parent)
-    model, tokenizer, _ = locate_model("all-MiniLM-L6-v2")
-    (tmp_path / "model.onnx").symlink_to(model)
+    files = locate_model("all-MiniLM-L6-v2")
+    tokenizer = files.tokenizer
+    (tmp_path / "model.onnx").symlink_to(files.weights)
     shutil.copy(tokenizer, tmp_path / "tokenizer.json")
     with project.store() as store:
         key = store.get_or_create_embedding_space("onnx", tmp_path.name, 384).space_key

@@ -17,7 +17,7 @@ HAPPENS = {
     ),
     "coverage_is_high": (
         "delete from embedding where embedding_id in (select embedding_id from embedding limit 10)",
-        "hash: 427 of 437 current chunks have a vector, 0 are quarantined",
+        "hash: 468 of 478 current chunks have a vector, 0 are quarantined",
     ),
     "pending_is_low": ("select 1", "hash: 10 chunks wait for a vector"),
     "cost_of_a_day_is_low": (

@@ -75,7 +75,7 @@ def test_only_what_changed_is_embedded(project, pages):
     assert before.keys() == after.keys()
     assert 1 <= len(changed) <= 2, "the windows that overlap the name"
     new = set(texts(project, "page:phobos").items())
-    assert len(new) == 2
+    assert len(new) == 3
     summary = json.loads(project.embed("--json"))["spaces"][0]
     assert embedded(project) - vectors == changed | new
     assert embedded(project) > vectors, "the vectors of earlier texts stay"
@@ -174,7 +174,8 @@ def column(name, data_type, description="{{ doc('hit_metadata_json') }}"):
 
 
 def test_tags_and_titles_reach_the_registry_and_embed_nothing(project, pages):
-    before = project.contents("source_registry", "job", "run")
+    before = project.contents("source_registry", "chunk", "job", "run")
+    cut = project.query("select * exclude (context, updated_utc) from chunk order by chunk_id")
     pages["dawn"]["tags"] = ["retagged"]
     # A title of its own, which is not the one that the content begins with.
     project.edit("models/demo/stg_page.sql", "        title,\n        case", "        'T' as title,\n        case")
@@ -184,7 +185,12 @@ def test_tags_and_titles_reach_the_registry_and_embed_nothing(project, pages):
     ]
     assert project.query("select count(*) from source_registry where title = 'T'") == [(len(pages),)]
     assert "nothing to embed" in project.embed()
-    assert project.contents("source_registry", "job", "run") == before
+    assert project.contents("source_registry", "chunk", "job", "run") == before
+    # Chunks say the title in their context, and nothing else of theirs has changed.
+    assert project.query("select * exclude (context, updated_utc) from chunk order by chunk_id") == cut
+    assert project.query(
+        "select count(*) from chunk where source_id like 'page:%' and context is distinct from 'T'"
+    ) == [(0,)]
 
 
 def test_equal_texts_are_embedded_once(project, pages):
@@ -336,12 +342,12 @@ def test_a_refused_text_is_quarantined_until_it_changes(project, pages, monkeypa
 def test_the_default_model_end_to_end(project):
     project.write_rows("embedding_space_seed", read_csv(PROJECT_DIR / "seeds" / "embedding_space_seed.csv"))
     project.refresh()
-    summary = json.loads(project.embed("--space", "minilm", "--limit", "12", "--json"))["spaces"][0]
+    summary = json.loads(project.embed("--space", "bge-small", "--limit", "12", "--json"))["spaces"][0]
     assert (summary["written"], summary["texts"]) == (12, 12)
     assert summary["input_tokens"] > 0
 
     question = project.query("select content from chunk join embedding_current using (chunk_id) where dimensions = 384")
-    found = json.loads(project.vector("search", question[0][0], "--space", "minilm", "--json").stdout)
+    found = json.loads(project.vector("search", question[0][0], "--space", "bge-small", "--json").stdout)
     assert found["candidates"] == 12
     assert found["hits"][0]["content"] == question[0][0]
     assert found["hits"][0]["score"] == pytest.approx(1, abs=1e-4)

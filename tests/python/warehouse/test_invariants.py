@@ -232,6 +232,7 @@ VIOLATIONS = (
     ),
     Violation("is_not_negative", "update embedding_space set price_per_million_tokens = -1", on="embedding_space"),
     Violation("few_texts_are_truncated", "update embedding set truncated_flag = true"),
+    Violation("model_reads_its_texts", "update embedding set input_tokens = 9999, tokens_estimated_flag = false"),
     Violation(
         "one_model_fills_a_space",
         f"update run set model_digest = 'one'; update embedding_canary set model_digest = 'another' {ONE_CANARY}",

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 import yaml
 from last_version import last_version, ledgers, rows_of_then
-from support import ScratchProject
+from support import PROJECT_DIR, ScratchProject, read_csv
 
 pytestmark = pytest.mark.dbt
 
@@ -84,11 +84,33 @@ def then(**converted) -> dict[str, list[tuple]]:
 
 
 def test_the_last_version_is_upgraded_by_a_build_alone(old):
+    # By the policies of today's seed, too.
+    old.write_rows("chunk_policy", read_csv(PROJECT_DIR / "seeds" / "chunk_policy.csv"))
     old.build("--threads", "4")
-    assert rows_of_then(old) == then()
+    # A new column of the current chunks is filled, and that is a change of theirs.
+    assert old.query(
+        "select count(*), count(chunk.context), count_if(starts_with(chunk.context, title))"
+        " from chunk inner join source_registry using (source_id)"
+        " where chunk.retired_utc is null and chunk.managed_by = 'dbt'"
+    ) == [(filled := old.query("select count(*) from chunk_window")[0]) * 3]
+    assert filled[0] > 0
+    number = ledgers()["chunk"]["columns"].index("updated_utc")
+    found, expected = rows_of_then(old), then()
+    for rows in (found, expected):
+        rows["chunk"] = sorted(((*row[:number], *row[number + 1 :]) for row in rows["chunk"]), key=repr)
+    assert found == expected
     done = old.dbt("run", "--select", "config.materialized:ledger")
     assert done.success, done.output
     assert not re.search("ebuild|Alter|[1-9][0-9]* (inserted|updated)", done.output), done.output
+
+    # The former defaults stay until one asks for today's.
+    used = "select distinct policy_version from source_registry where managed_by = 'dbt' and retired_utc is null"
+    assert {version for (version,) in old.query(used)} <= {"window-800-v1", "page-700-v1", "page-non-latin-240-v1"}
+    done = old.dbt("run", "--vars", "keep_chunk_policies: false")
+    assert done.success, done.output
+    assert {version for (version,) in old.query(used)} <= {"paragraphs-800-v1", "paragraphs-non-latin-240-v1"}
+    done = old.dbt("run", "--select", "config.materialized:ledger chunk_policy_input")
+    assert not re.search("[1-9][0-9]* (inserted|updated)", done.output), done.output
     made = old.query("insert into job (job_type, input_json) values ('EMBED_CHUNKS', '{}') returning status, priority")
     assert made == [("NEW", 100)]
 

@@ -10,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
-from support import PROJECT_DIR
+from support import PROJECT_DIR, read_csv
 from tokenizers import Tokenizer
 
-from vector.chunking import ChunkingPolicy, chunk_text, normalize_text
+from vector.chunking import normalize_text
+from vector.chunking.policies import policy_of_row
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob, VectorRun
 from vector.errors import ConfigurationError, ProviderError
 from vector.providers.hash import HashProvider
-from vector.providers.onnx import locate_model
+from vector.providers.onnx_models import DEFAULT_MODEL, locate_tokenizer
 from vector.spaces.canaries import CANARIES
 from vector.spaces.pinning import PinResult
 from vector.store import VectorStore
@@ -33,6 +34,33 @@ def test_a_space_is_switched_off_described_anew_and_switched_on(project):
     project.write_rows("embedding_space_seed", [space])
     project.refresh()
     assert "nothing to embed" in project.embed()
+
+
+def test_a_new_default_space_is_not_filled_unasked_in_a_warehouse_of_the_last_version(project):
+    """There the last version's default has vectors; what is embedded anew is for its user to say."""
+    (default,) = read_csv(PROJECT_DIR / "seeds" / "embedding_space_seed.csv")
+    former = {
+        "space_key": "minilm", "provider": "onnx", "model_name": "all-MiniLM-L6-v2", "dimensions": "384",
+        "model_digest": "sha256:8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+        "normalize_flag": "true", "distance_metric": "cosine", "truncation": "end", "max_tokens": "256",
+        "is_active": "true",
+    }  # fmt: skip
+
+    def declared(*rows):
+        project.write_rows("embedding_space_seed", rows)
+        nodes = ("embedding_space_seed", "embedding_space_input", "embedding_space_identity", "embedding_space")
+        assert project.dbt("build", "--select", *nodes, "--exclude-resource-type", "test", "unit_test").success
+        active = project.query("select space_key, is_active from embedding_space where space_key <> 'hash'")
+        return dict(active)
+
+    assert declared(former) == {"minilm": True}
+    ((space_id,),) = project.query("select embedding_space_id from embedding_space where space_key = 'minilm'")
+    assert space_id == "390d583f-32ba-2be6-9405-dec2dbd7add3", "as ever, so that its vectors are its own"
+    assert declared(default) == {"minilm": True, "bge-small": False}
+    assert declared(default) == {"minilm": True, "bge-small": False}
+    assert declared(default, former) == {"minilm": True, "bge-small": True}
+    assert declared(default, {**former, "is_active": "false"}) == {"minilm": False, "bge-small": True}
+    assert declared(default) == {"minilm": False, "bge-small": True}
 
 
 @pytest.mark.parametrize("option", ["--empty", "--sample=1 day"])
@@ -248,17 +276,19 @@ def test_a_vector_that_was_changed_behind_our_back_is_found(project):
 
 def test_the_demo_fits_the_default_model():
     model_limit = 256
-    _, tokenizer_file, _ = locate_model("all-MiniLM-L6-v2")
+    tokenizer_file = locate_tokenizer(DEFAULT_MODEL)
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_truncation()
     policies = {}
     with (PROJECT_DIR / "seeds/chunk_policy.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            policies[row["source_type"]] = ChunkingPolicy(int(row["chunk_size"]), int(row["overlap"]))
+            if row["is_active"] == "true":
+                settings = ("policy_version", "chunk_size", "overlap", "max_chunks_per_source", "method", "tokenizer")
+                policies[row["source_type"]] = policy_of_row(tuple(row[name] for name in settings))
     with (PROJECT_DIR / "seeds/demo/page.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             payload = json.loads(row["payload_json"])
-            policy = policies["page_non_latin" if payload["lang"] in ("ar", "hi", "ja", "ru", "zh") else "page"]
+            policy = policies["page_non_latin" if payload["lang"] in ("ar", "hi", "ja", "ru", "zh") else "*"]
             text = normalize_text(f"{payload['title']}\n\n{payload['body']['text']}")
-            for content, _, _ in chunk_text(text, policy.chunk_size, policy.overlap):
+            for content, _, _ in policy.windows(text):
                 assert len(tokenizer.encode(content).ids) <= model_limit, row["page_id"]

@@ -23,9 +23,11 @@ from parity import (
     hostile_cases,
     names,
     policies,
+    texts_with_headings,
+    titles,
 )
 
-from vector.chunking import Chunker, ChunkingPolicy, chunk_text, normalize_text
+from vector.chunking import Chunker, ChunkingPolicy, ParagraphPolicy, normalize_text
 from vector.chunking.sources import SourceDocument, cut
 from vector.contracts.identity import BLANKS, canonical_json, compute_content_hash, is_blank
 from vector.contracts.models import EmbeddingSpace
@@ -117,7 +119,9 @@ def test_json_string_equals_json_dumps(text_functions, texts):
 # A repeated text is long enough for several blocks of 32 windows and, at times, for several segments of 1,024.
 documents = st.lists(
     st.tuples(
-        st.text(characters, max_size=40) | st.builds(str.__mul__, st.text(storable_characters), st.integers(1, 300)),
+        st.text(characters, max_size=40)
+        | texts_with_headings
+        | st.builds(str.__mul__, st.text(storable_characters), st.integers(1, 300)),
         names.filter(lambda name: name != "*"),
         st.none() | policies(),
     ),
@@ -132,32 +136,51 @@ LONG = (
 
 
 @few
-@given(given_documents=documents, default_policy=policies())
-@example(given_documents=[(LONG[0] * 400, LONG[1], LONG[2])], default_policy=ChunkingPolicy())
-@example(given_documents=[("a\0b", "nul", None), ("", "empty", None), (" ", "blank", None)], default_policy=LONG[2])
+@given(given_documents=documents, default_policy=policies(), title=titles)
+@example(given_documents=[(LONG[0] * 400, LONG[1], LONG[2])], default_policy=ChunkingPolicy(), title="T")
+@example(
+    given_documents=[("a\0b", "nul", None), ("", "empty", None), (" ", "blank", None)],
+    default_policy=LONG[2],
+    title=None,
+)
 @example(
     given_documents=[
         ("\n" * 300 + "a" + " \u200b" * 300 + "b" + "\n" * 300, "v", None),
         ("a" + "\n" * 9, "v", LONG[2]),
     ],
     default_policy=ChunkingPolicy(chunk_size=100, overlap=10, max_chunks_per_source=7),
+    title=None,
 )
 @example(
     given_documents=[("\n" * 900, "v", None), ("a" * 700 + "\n" * 100, "v", None), ("\n" * 700 + "a", "v", None)],
     default_policy=ChunkingPolicy(chunk_size=100, overlap=0, max_chunks_per_source=7),
+    title=None,
 )
-def test_documents_and_chunks_equal_the_reference(chunking, given_documents, default_policy):
+@example(
+    # Levels of 16, 256 and 4,096 stretches; lines that start on both sides of a stretch's end; groups of spaces.
+    given_documents=[
+        ("A line.\n" * 9000, "v", None),
+        ("One. " * 9000 + "\n" + "Two " * 9000 + "\n\n" + "3" * 9000, "v", None),
+        ("abc\ndef\nghi\n\n\n  \n j\n", "v", ParagraphPolicy(4, 0, 9)),
+        ("abc\n" + " \n" * 40 + "x" * 9 + " " * 90, "v", None),
+    ],
+    default_policy=ParagraphPolicy(chunk_size=12, overlap=2, max_chunks_per_source=90_000),
+    title=None,
+)
+def test_documents_and_chunks_equal_the_reference(chunking, given_documents, default_policy, title):
     sources = [(f"{position}:{name}", text, policy) for position, (text, name, policy) in enumerate(given_documents)]
-    fill_documents(chunking, sources, default_policy)
+    fill_documents(chunking, sources, default_policy, title)
 
     expected_documents, expected_sources, expected_chunks = [], [], []
     for position, (source_id, text, policy) in enumerate(sources):
         policy = policy or default_policy
         normalised = normalize_text(text)
-        document = SourceDocument(source_id, f"type {position}", {}, text, managed_by="dbt")
+        document = SourceDocument(source_id, f"type {position}", {}, text, title, managed_by="dbt")
         source, chunks = cut(document, policy)
         refused = "\0" in text or is_blank(text)
-        window_count = 0 if refused else len(chunk_text(normalised, policy.chunk_size, policy.overlap))
+        # Of paragraphs, only the cut text tells how many windows there are.
+        of_characters = not isinstance(policy, ParagraphPolicy)
+        window_count = 0 if refused else len(list(policy.windows(normalised))) if of_characters else None
         expected_sources.append(
             {
                 **{name: getattr(source, name) for name in REGISTERED},
@@ -173,7 +196,7 @@ def test_documents_and_chunks_equal_the_reference(chunking, given_documents, def
                 "refused": refused,
                 "policy_version": policy.version,
                 "window_count": window_count,
-                "chunk_count": min(window_count, policy.max_chunks_per_source),
+                "chunk_count": None if window_count is None else min(window_count, policy.max_chunks_per_source),
             }
         )
         expected_chunks += [
@@ -185,6 +208,7 @@ def test_documents_and_chunks_equal_the_reference(chunking, given_documents, def
                 **chunk.offsets,
                 "offsets_json": canonical_json(chunk.offsets),
                 "content": chunk.content,
+                "context": chunk.context,
                 "content_sha256": chunk.content_sha256,
                 "byte_count": chunk.byte_count,
                 "policy_json": canonical_json(chunk.policy),

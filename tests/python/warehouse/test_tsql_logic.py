@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parity import HOSTILE
+from parity import HOSTILE, texts_with_headings, titles
 from support import LEDGERS, PROJECT_DIR, drop_constraints
 from tsql.project import ALARMS, compiled_project
 from tsql.to_duckdb import teach, to_duckdb
@@ -24,7 +24,8 @@ from vector.contracts.identity import canonical_json
 VIEWS = (
     "chunk_policy_input", "embedding_space_input", "eval_query_input", "eval_judgment_input", "publish_threshold_input",
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
-    "embedding_space_identity", "embedding_state", "embedding_pending", "embedding_current", "space_coverage",
+    "embedding_space_identity", "source_pending", "embedding_state", "embedding_pending", "embedding_current",
+    "space_coverage",
     "chunk_catalog", "retrieval_audit", "eval_retrieval", "eval_ranking", "retrieval_quality_query", "eval_score",
     "evaluation", "retrieval_quality", "space_comparison", "embedding_failure_open", "run_history", "dead_letter",
     "job_queue_health", "source_reach", "space_status", "search_setting",
@@ -38,6 +39,9 @@ HAPPENED = """
     update vector.chunk set policy_json = '{"version":"other "}' where chunk_id in (select chunk_id from vector.chunk order by content limit 4);
     update vector.chunk set managed_by = 'python' where chunk_id in (select chunk_id from vector.chunk order by content desc limit 4);
     delete from vector.chunk where chunk_id in (select chunk_id from vector.chunk order by content_sha256 limit 5);
+    update vector.chunk_policy set method = 'extract' where source_type = 'page_non_latin';
+    update vector.source_registry set extracted_sha256 = case when hash(source_id) % 2 = 0 then content_sha256 else sha256('old') end
+        where source_type = 'page_non_latin' and hash(source_id) % 3 < 2;
     insert into vector.chunk select * replace ('vanished' as chunk_id) from vector.chunk where managed_by = 'dbt' limit 1;
     insert into vector.chunk select * replace ('of python' as chunk_id, 'python' as managed_by) from vector.chunk limit 1;
     insert into vector.job select * replace ('dead' as job_id, 'DEADLETTER' as status, null as by_hand_flag) from vector.job limit 1;
@@ -248,11 +252,18 @@ def test_every_data_test_finds_the_native_rows(warehouse, native):
 
 # Blanks of all kinds, letters of one, two, three and four bytes, of one and of two units, joined and combined ones.
 CHARACTERS = st.one_of(
-    st.sampled_from(" \n\t\r\u3000\u00a0\u00ad\u200f\ufeff.,aZ\u00e9\u0301\u65e5\U0001f600\u200d\U00010348"),
+    st.sampled_from(
+        ' \n\t\r\u3000\u00a0\u00ad\u200f\ufeff.!\u2026\u3002\u300d"),aZ\u00e9\u0301\u65e5\U0001f600\u200d\U00010348'
+    ),
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
 )
-POLICIES = st.integers(1, 12).flatmap(
-    lambda size: st.tuples(st.just(size), st.integers(0, size - 1), st.integers(1, 9))
+POLICIES = st.tuples(st.integers(1, 12), st.sampled_from([None, "paragraphs"])).flatmap(
+    lambda given: st.tuples(
+        st.just(given[0]),
+        st.integers(0, given[0] - 1 - (given[0] // 4 if given[1] else 0)),
+        st.integers(1, 9),
+        st.just(given[1]),
+    )
 )
 
 
@@ -280,17 +291,19 @@ def cutter(native):
 def test_any_text_is_cut_alike(cutter, native):
     # Inside, since hypothesis would keep the connection for good.
     @settings(max_examples=20, deadline=None)
-    @given(texts=st.lists(st.text(CHARACTERS, max_size=70), min_size=1, max_size=12), policy=POLICIES)
-    def are_cut_alike(texts, policy):
+    @given(
+        texts=st.lists(st.text(CHARACTERS, max_size=70) | texts_with_headings, min_size=1, max_size=12),
+        policy=POLICIES,
+        title=titles,
+    )
+    def are_cut_alike(texts, policy, title):
         cutter.execute("delete from warehouse.vector.document_input")
         cutter.execute("delete from warehouse.vector.chunk_policy_input")
-        cutter.execute(
-            "insert into warehouse.vector.chunk_policy_input values ('any', '*', ?, ?, ?, true, null)", policy
-        )
+        cutter.execute("insert into warehouse.vector.chunk_policy_input values ('any', '*', ?, ?, ?, true, ?)", policy)
         cutter.executemany(
             "insert into warehouse.vector.document_input"
-            " values (?, 'page', '{}', null, ?, '{}', timestamp '2026-01-01', null, 'page')",
-            [(f"page:{i}", text) for i, text in enumerate(texts)],
+            " values (?, 'page', '{}', ?, ?, '{}', timestamp '2026-01-01', null, 'page')",
+            [(f"page:{i}", title, text) for i, text in enumerate(texts)],
         )
         for view in ("document", "chunk_window", "document_registration"):
             translated = to_duckdb(compiled_project()[view].sql, "warehouse")

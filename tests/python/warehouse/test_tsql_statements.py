@@ -327,6 +327,22 @@ def test_pending_work_is_queued_by_one_guarded_insert(folder, created):
     assert "IF @@TRANCOUNT > 0 COMMIT TRANSACTION" in recording.every_statement
 
 
+def test_pending_sources_are_queued_by_one_guarded_insert(folder, created):
+    answers = CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, pending=["page"])
+    arguments = '{limit: 7, source_type: "it\'s"}'
+    recording = record(folder, answers, "run-operation", "enqueue_sources", "--args", arguments)
+    assert recording.done.returncode == 0, recording.output
+    assert "enqueue_sources: page 2" in recording.output
+    select, insert = (_flat(sql) for sql in recording.every_statement if "source_pending" in sql)
+    for sql in (select, insert):
+        assert violations(sql) + sqlglot_complaints(sql) + sqlfluff_complaints(sql) == []
+        assert "as open_job with (updlock, holdlock) where open_job.dedupe_key = waiting.dedupe_key" in sql
+        assert "source_type = 'it''s'" in sql
+        assert "order by waiting.source_id offset 0 rows fetch next 7 rows only" in sql
+    assert re.search(r'^insert into \S+"job" \( job_id, job_type, input_json, status,', insert)
+    assert "IF @@TRANCOUNT > 0 COMMIT TRANSACTION" in recording.every_statement
+
+
 # Helpers
 
 

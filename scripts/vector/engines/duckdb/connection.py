@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,9 @@ _REMOTE = ("md:", "motherduck:", "s3:", "http:", "https:", "ducklake:")
 
 
 @interruptible()
-def connect(target: Target, relations: Relations) -> DuckDBEngine:
+def connect(target: Target, relations: Relations, read_only: Path | None = None) -> DuckDBEngine:
     """Opens the target's database for writing, with the target's extensions, secrets, attached databases and settings.
+    `read_only`: this file in place of the profile's, the database itself or a copy of it, and for reading only.
 
     Raises ConfigurationError when the file is missing, is no DuckDB database, or another process holds it, or when
     something else of the profile fails; without any secret.
@@ -36,7 +39,7 @@ def connect(target: Target, relations: Relations) -> DuckDBEngine:
     path = _checked_path(target)
 
     def open_first() -> duckdb.DuckDBPyConnection:
-        connection = _opened(target, path)
+        connection = _opened(target, path, read_only)
         for name, value in settings.items():
             try:
                 set_option(connection, name, value)
@@ -54,8 +57,17 @@ def connect(target: Target, relations: Relations) -> DuckDBEngine:
     first = open_first()
     return DuckDBEngine(
         first, settings=settings, own=True, relations=relations, sessions=Sessions(reopen=open_first),
-        catalog=target.settings.get("database"),
+        catalog=target.settings.get("database"), location=str(_file_of(path)) if read_only else None,
     )  # fmt: skip
+
+
+def database_file(target: Target) -> Path | None:
+    """The file that a read copy of the target's database is a copy of; None where the database is an attached file, or
+    no file on this machine."""
+    path = str(target.settings.get("path", ":memory:"))
+    if target.settings.get("remote") or target.settings.get("database") or path.startswith((*_REMOTE, ":memory:")):
+        return None
+    return _file_of(path)
 
 
 # What DuckDB says of a file that another process has: on Linux and macOS; on Windows, in its own words where it can
@@ -100,7 +112,11 @@ def _file_of(path: str) -> Path:
     return Path(path[url.end() :] if url else path)
 
 
-def _opened(target: Target, path: str) -> duckdb.DuckDBPyConnection:
+def _opened(target: Target, path: str, read_only: Path | None = None) -> duckdb.DuckDBPyConnection:
+    if read_only:
+        options = {**(target.settings.get("config_options") or {}), "access_mode": "READ_ONLY"}
+        target = replace(target, settings={**target.settings, "path": str(read_only), "config_options": options})
+        path = str(read_only)
     try:
         with interruptible():
             if target.settings.keys() <= _PLAIN:
@@ -138,10 +154,23 @@ def _limits_memory(target: Target) -> bool:
 
 def _halve_memory(connection: duckdb.DuckDBPyConnection) -> None:
     """Half of the machine's memory in place of DuckDB's default, four fifths of it (of the container's, where that has
-    a limit): a model, and the texts under way, are in this process too."""
-    ((default,),) = connection.execute("select parse_formatted_bytes(current_setting('memory_limit'))").fetchall()
-    with suppress(duckdb.Error):  # so much is in use already
-        connection.execute(f"set memory_limit = '{int(default * 0.5 / 0.8)} B'")
+    a limit): a model, and the texts under way, are in this process too. A limit that is lower stays: the connections of
+    a process with one file share it, and each of them comes here."""
+    half = int(_default_memory() * 0.5 / 0.8)
+    if _memory_limit(connection) > half:
+        with suppress(duckdb.Error):  # so much is in use already
+            connection.execute(f"set memory_limit = '{half} B'")
+
+
+@cache
+def _default_memory() -> int:
+    with duckdb.connect(":memory:") as fresh:
+        return _memory_limit(fresh)
+
+
+def _memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
+    ((found,),) = connection.execute("select parse_formatted_bytes(current_setting('memory_limit'))").fetchall()
+    return int(found)
 
 
 def _cannot_open(target: Target, path: str, message: str) -> ConfigurationError:

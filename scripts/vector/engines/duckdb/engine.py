@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from vector.contracts.ledgers import Column
 from vector.engines.base import (
@@ -30,20 +29,15 @@ from vector.engines.duckdb import queue as duckdb_queue
 from vector.engines.duckdb import rewriting
 from vector.engines.duckdb import search as duckdb_search
 from vector.engines.duckdb.quoting import first_line, quoted
+from vector.engines.duckdb.read_copy import drop_copies, folder_beside
 from vector.engines.duckdb.sessions import Sessions, interruptible, session
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseFailed
 from vector.project.relations import Relations
 
-_ARROW_TYPES = {
-    "text": pa.string(),
-    "json": pa.string(),
-    "integer": pa.int64(),
-    "real": pa.float64(),
-    "boolean": pa.bool_(),
-    "utc": pa.timestamp("us"),
-    "vector": pa.list_(pa.float32()),
-}
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 # Names of the locks that are held in this process, by database file and schema.
 _HELD: set[tuple[str, str, str]] = set()
@@ -75,11 +69,13 @@ class DuckDBEngine:
         relations: Relations | None = None,
         sessions: Sessions | None = None,
         catalog: str | None = None,
+        location: str | None = None,
     ):
         """`settings` are those that the connection was given, for `another` to be given too. `own`: nobody else has the
         connection, so that a transaction is not looked for before one is begun. Without `relations` all are in the
         schema, under their own names. `sessions`: those that share the database, and open it again after an error that
-        ends it. `catalog`: the target's database, by default the one that is current."""
+        ends it. `catalog`: the target's database, by default the one that is current.
+        `location`: the file that this is a read copy of, if it is one."""
         self.connection = connection
         self._own = own
         self._settings = dict(settings or {})
@@ -88,6 +84,7 @@ class DuckDBEngine:
         # With the catalog: a database file may be called like the schema.
         with interruptible():
             self._catalog = catalog or connection.execute("select current_database()").fetchall()[0][0]
+        self._location = location
         self._staged_count = 0
         self._still_staged: list[str] = []
         self._working = False  # inside a transaction
@@ -99,10 +96,25 @@ class DuckDBEngine:
 
     @property
     def location(self) -> str:
-        """The database's file."""
+        """The database's file; of a read copy, the file that it is a copy of."""
+        if self._location:
+            return self._location
         catalog = self.relations.home.database or self._catalog
         rows = self.query("select path from duckdb_databases() where lower(database_name) = lower(?)", [catalog])
         return (rows[0][0] if rows else None) or "an in-memory database"
+
+    @property
+    def beside(self) -> Path | None:
+        """The folder beside the file for what is kept for it (vector.engines.duckdb.read_copy)."""
+        location = self.location
+        return folder_beside(location) if Path(location).is_file() else None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the database was opened or attached read-only."""
+        catalog = self.relations.home.database or self._catalog
+        rows = self.query("select readonly from duckdb_databases() where lower(database_name) = lower(?)", [catalog])
+        return bool(rows and rows[0][0])
 
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""
@@ -230,6 +242,8 @@ class DuckDBEngine:
     @contextmanager
     def staged(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
         """The rows as an Arrow table that SQL of this session can read."""
+        import pyarrow as pa  # by who writes: most readers do not need it
+
         values = list(zip(*rows, strict=True)) or [[] for _ in columns]
         arrays = [_arrow_array(column, list(value)) for column, value in zip(columns, values, strict=True)]
         self._staged_count += 1
@@ -293,6 +307,7 @@ class DuckDBEngine:
 
     def free_deleted(self) -> str:
         """Writes each file anew that holds a relation, without what was deleted: a checkpoint alone leaves the bytes.
+        Read copies of it are deleted.
 
         Raises DatabaseFailed when the new file is not as the old one, which then stays, or there is no room for it.
         """
@@ -309,9 +324,12 @@ class DuckDBEngine:
                         return f"{path} is encrypted and was not written anew: do it by hand, or drop its key"
                     files[name] = path
         for name, path in files.items():
+            drop_copies(path)
             self.execute(f"checkpoint {quoted(name)}")
             rewritten = rewriting.written_anew(self, name, path)
             self._sessions.reopened(lambda path=path, rewritten=rewritten: rewriting.put_in_place(rewritten, path))
+        for path in files.values():
+            drop_copies(path)  # one that was made while the file was closed has the bytes of what was deleted
         named = ", ".join(files.values())
         return f"{named} was written anew, without the deleted bytes" if files else "the database is in memory only"
 
@@ -362,7 +380,7 @@ class DuckDBEngine:
     def current_fingerprint(self, embedding_space_id: str) -> str:
         """Digests of the current chunks and of the space's embeddings: what is current hangs on these, and to read both
         takes a fifth of the time of joining them."""
-        chunks = self.digest_of("hash(hash(chunk_id, content_sha256, source_id, source_type, updated_utc))")
+        chunks = self.digest_of("hash(hash(chunk_id, content_sha256, source_id, source_type, context, updated_utc))")
         ((of_chunks, of_embeddings),) = self.query(
             f"select (select {chunks} from {self.table('chunk')} where retired_utc is null),"
             f" (select {self.digest_of('hash(embedding_id)')} from {self.table('embedding')}"
@@ -376,8 +394,10 @@ class DuckDBEngine:
         return None
 
     def chunk_digest(self) -> str:
-        """A hash of ids, hash and time of change, less its last bit, to fit a number with a sign."""
-        columns = ("chunk_id", "input_content_sha256", "source_id", "source_type", "chunk_updated_utc")
+        """A hash of ids, hash, context and time of change, less its last bit, to fit a number with a sign."""
+        columns = (
+            "chunk_id", "input_content_sha256", "source_id", "source_type", "chunk_context", "chunk_updated_utc",
+        )  # fmt: skip
         # Of a hash, as the hash of several columns is the exclusive or of the last one's and another number: two rows
         # that change alike would leave the digest of both as it was.
         return f"cast(hash(hash({', '.join(f'searched.{column}' for column in columns)})) >> 1 as bigint)"
@@ -411,7 +431,7 @@ class DuckDBEngine:
             cursor = session(self.connection, self._settings)
         return DuckDBEngine(
             cursor, settings=self._settings, own=True, relations=self.relations, sessions=self._sessions,
-            catalog=self._catalog,
+            catalog=self._catalog, location=self._location,
         )  # fmt: skip
 
     def queue_turn(self) -> AbstractContextManager[Any]:
@@ -441,9 +461,17 @@ def _folded(name: str) -> bytes:
 
 
 def _arrow_array(column: Column, values: list[Any]) -> pa.Array:
+    import pyarrow as pa
+
     if column.kind == "vector" and values and all(value is not None for value in values):
+        import numpy as np
+
         matrix = np.asarray(values, dtype=np.float32)
         if matrix.ndim == 2:
             offsets = np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1]
             return pa.ListArray.from_arrays(offsets, matrix.ravel())
-    return pa.array(values, _ARROW_TYPES[column.kind])
+    types = {
+        "text": pa.string(), "json": pa.string(), "integer": pa.int64(), "real": pa.float64(), "boolean": pa.bool_(),
+        "utc": pa.timestamp("us"), "vector": pa.list_(pa.float32()),
+    }  # fmt: skip
+    return pa.array(values, types[column.kind])

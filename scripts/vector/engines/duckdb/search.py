@@ -7,7 +7,6 @@ from typing import Any
 import duckdb
 
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest
-from vector.engines.vector_cache import tell_unusable
 
 _SCORES = {
     "cosine": "list_cosine_similarity({vector}, cast(? as float[]))",
@@ -36,6 +35,8 @@ def search(engine: Engine, request: SearchRequest) -> Found:
         rows = _query(engine, *_by_usable(engine, request))
     mean, compared, unusable = rows[0][3:] if rows else (0.0, 0, 0)
     if unusable:
+        from vector.engines.vector_cache import tell_unusable  # brings numpy
+
         tell_unusable(unusable, request.embedding_space_id)
     return Found([SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score, *_ in rows], compared, mean)
 

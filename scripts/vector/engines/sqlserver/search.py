@@ -74,9 +74,12 @@ def change_token(engine: Engine) -> str | None:
 
 
 def chunk_digest() -> str:
-    """64 bits of a SHA-256 of the chunk's id, of its text's hash, and of the moment of its last change."""
-    row = "concat(searched.chunk_id, ' ', searched.input_content_sha256, ' ', searched.chunk_updated_utc)"
-    utf8 = f"cast({row} collate Latin1_General_100_CI_AS_SC_UTF8 as varchar(200))"
+    """64 bits of a SHA-256 of the chunk's id, its text's hash, the moment of its last change, and its context."""
+    row = (
+        "concat(searched.chunk_id, ' ', searched.input_content_sha256, ' ', searched.chunk_updated_utc, ' ',"
+        " searched.chunk_context)"
+    )
+    utf8 = f"cast({row} collate Latin1_General_100_CI_AS_SC_UTF8 as varchar(max))"
     return f"cast(substring(hashbytes('SHA2_256', {utf8}), 1, 8) as bigint)"
 
 

@@ -21,7 +21,7 @@ its text is taken out as the policy says, and cut.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -42,17 +42,19 @@ from vector.chunking.lake import checked_lake_path, find_lake_file, read_lake_te
 from vector.chunking.limits import ExtractionLimits
 from vector.chunking.policies import named_policy, policy_of_type
 from vector.chunking.sources import (
+    ReadDocument,
     SourceDocument,
     content_error,
     cut,
     read_document,
     store_source,
+    store_sources,
     store_unreadable,
 )
 from vector.chunking.splitting import SplitterPolicy
 from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import SourceStatus, VectorChunk, VectorSourceRegistry
-from vector.errors import InvalidRecord, SourceUnreadable
+from vector.errors import InvalidRecord, SourceUnreadable, VectorError
 from vector.jobs.context import JobContext, JobStopped
 from vector.jobs.handlers.input_schema import checked_input, require_storable
 from vector.store import VectorStore
@@ -202,8 +204,13 @@ def run(context: JobContext) -> dict[str, Any]:
         raise JobStopped from None
     context.heartbeat()
     stored = store_source(store, source, chunks)
+    return {**asdict(stored), **_metrics(document, source, chunks, formats)}
+
+
+def _metrics(
+    document: SourceDocument, source: VectorSourceRegistry, chunks: list[VectorChunk], formats: tuple[str, ...]
+) -> dict[str, Any]:
     return {
-        **asdict(stored),
         "source_id": source.source_id,
         "status": SourceStatus(source.status).value,
         "error_message": source.error_message,
@@ -214,6 +221,40 @@ def run(context: JobContext) -> dict[str, Any]:
         "headings": [asdict(each) for each in document.headings[:SHOWN_HEADINGS]],
         "extractors": extractor_versions(*formats),
     }
+
+
+def run_many(
+    store: VectorStore,
+    documents: Mapping[str, ReadDocument | VectorError],
+    source_ids: Sequence[str],
+    should_stop: Callable[[], bool],
+) -> dict[str, dict[str, Any] | Exception]:
+    """Chunks sources of dbt that were read before, in one transaction: by id the metrics, or the error that `run` would
+    raise. A source that cannot be stored, or read, keeps no other from it."""
+    reader = ExtractionProcess(ExtractionLimits.from_environment(), should_stop)
+    ended: dict[str, dict[str, Any] | Exception] = {}
+    ready: list[tuple[VectorSourceRegistry, list[VectorChunk]]] = []
+    for source_id in dict.fromkeys(source_ids):
+        try:
+            if should_stop():
+                raise Stopped
+            document, policy, formats = _with_text(store, _found(source_id, documents.get(source_id)), reader)
+            source, chunks = _cut(store, document, policy, reader)
+            ready.append((source, chunks))
+            ended[source_id] = _metrics(document, source, chunks, formats)
+        except Stopped:
+            ended[source_id] = JobStopped()
+        except Exception as error:
+            ended[source_id] = error
+    try:
+        store_sources(store, ready)
+    except Exception:
+        for source, chunks in ready:
+            try:
+                store_source(store, source, chunks)
+            except Exception as error:
+                ended[source.source_id] = error
+    return ended
 
 
 def _cut(
@@ -231,21 +272,13 @@ def _cut(
 
 def _as_dbt(store: VectorStore, request: dict[str, Any], reader: ExtractionProcess) -> _Read:
     """A source that dbt keeps, as dbt has it; of a payload, its text."""
-    document, policy = _of_dbt(store, request)
-    if not isinstance(policy, ExtractionPolicy) or content_error(document.content, policy):
-        return document, policy, ("text",)
-    return _extracted(store, document, policy, reader)
+    return _with_text(store, _of_dbt(store, request), reader)
 
 
-def _of_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument, ChunkingPolicy | None]:
+def _of_dbt(store: VectorStore, request: dict[str, Any]) -> ReadDocument:
     """The document, a payload as it is, and the policy of a source that dbt keeps, as dbt has them."""
-    found = read_document(store, request["source_id"], as_dbt_stores_it=True)
-    if found is None:
-        raise InvalidRecord(
-            f"source {request['source_id']!r} is no row of the view document; dbt retires what has vanished from its"
-            " sources: run `dbt build`"
-        )
-    document, policy = found
+    source_id = request["source_id"]
+    document, policy = _found(source_id, read_document(store, source_id, as_dbt_stores_it=True))
     known = {"source_type": document.source_type, "policy_version": policy.version if policy else None}
     for key, value in known.items():
         if request.get(key, value) != value:
@@ -254,6 +287,26 @@ def _of_dbt(store: VectorStore, request: dict[str, Any]) -> tuple[SourceDocument
                 " the key out, or give the chunks a source_id of their own"
             )
     return document, policy
+
+
+def _found(source_id: str, found: ReadDocument | VectorError | None) -> ReadDocument:
+    """The row of `document`. Raises the error that it is, and InvalidRecord where there is none."""
+    if found is None:
+        raise InvalidRecord(
+            f"source {source_id!r} is no row of the view document; dbt retires what has vanished from its sources: run"
+            " `dbt build`"
+        )
+    if isinstance(found, VectorError):
+        raise found
+    return found
+
+
+def _with_text(store: VectorStore, found: ReadDocument, reader: ExtractionProcess) -> _Read:
+    """The document as SQL would cut it, or, of a payload, with its text."""
+    document, policy = found
+    if not isinstance(policy, ExtractionPolicy) or content_error(document.content, policy):
+        return document, policy, ("text",)
+    return _extracted(store, document, policy, reader)
 
 
 def _extracted(
@@ -267,7 +320,8 @@ def _extracted(
     except SourceUnreadable as error:
         store_unreadable(store, document, str(error), policy.version)
         raise
-    document = replace(document, content=found.text, headings=found.headings)  # the title is dbt's to say
+    # The title is dbt's to say.
+    document = replace(document, content=found.text, headings=found.headings, article_title=found.title)
     return document, policy, (payload_format, value_format)
 
 

@@ -37,7 +37,7 @@ class CannedServer:
     shapes: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
     # {ledger: (rows to write, how many of them change one that is there)}
     changes: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    # keys of spaces with pending chunks
+    # keys of spaces with pending chunks, or types of pending sources
     pending: Sequence[str] = ()
     # as `shapes`, for a ledger whose table has been replaced since
     rebuilt_shapes: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
@@ -54,6 +54,8 @@ class CannedServer:
         text = sql.lower()
         if "as pending order by pending.space_key" in text:
             return Answer(("space_key",), [(key,) for key in self.pending])
+        if "pending.source_type, count(*) as source_count" in text:
+            return Answer(("source_type", "source_count"), [(source_type, 2) for source_type in self.pending])
         if "union all" in text and "from sys.views" in text:
             return self._list_relations(sql)
         if "character_maximum_length" in text:

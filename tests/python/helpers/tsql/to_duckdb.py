@@ -6,6 +6,8 @@ our BIN2, positions and lengths count its units, and those of an astral characte
 count code points, as DuckDB does. NVARCHAR is equal to itself with blanks after it. A FLOAT as text keeps six digits.
 """
 
+import re
+
 import duckdb
 import sqlglot
 from sqlglot import exp
@@ -17,6 +19,9 @@ MACROS = r"""
         else length(x) + len(list_filter(string_split(x, ''), lambda c: strlen(c) = 4)) end;
     create macro tsql_charindex(needle, x) as
         case when strpos(x, needle) = 0 then 0 else tsql_units(left(x, strpos(x, needle) - 1)) + 1 end;
+    create macro tsql_patindex(pattern, x) as
+        case when regexp_matches(x, pattern, 's')
+        then tsql_units(left(x, strpos(x, regexp_extract(x, pattern, 0, 's')) - 1)) + 1 else 0 end;
     create macro tsql_text(x) as
         case when typeof(x) in ('DOUBLE', 'FLOAT') then format('{:.6g}', try_cast(cast(x as varchar) as double))
         else cast(x as varchar) end;
@@ -40,9 +45,11 @@ MACROS = r"""
     create macro tsql_json(x) as array_to_string(list_transform(
         regexp_extract_all(x, '(?s)"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|.'),
         lambda token: case when regexp_matches(token, '^[-0-9]') then '"\uf8ff' || token || '"' else token end), '');
-    create macro tsql_left(x, units) as
-        case when tsql_units(x) = length(x) then left(x, units)
-        else left(x, len(list_filter(range(1, length(x) + 1), lambda i: tsql_units(left(x, i)) <= units))) end;
+    -- How many whole characters the first 0, 1, 2 ... units hold.
+    create macro tsql_points(x) as list_concat([0], flatten(list_transform(
+        range(1, length(x) + 1), lambda i: case when strlen(x[i]) = 4 then [i - 1, i] else [i] end)));
+    -- Of no more units than there are. A subquery, which may be in no lambda and is slow to plan, stands there once.
+    create macro tsql_left(x, units) as left(x, tsql_points(x)[units + 1]);
 """
 
 
@@ -81,8 +88,10 @@ def _collation(node: exp.Expression | None) -> str:
 
 
 def _number_series(node: exp.Expression) -> exp.Expression:
-    """CROSS APPLY of the first n of a million numbers: a range of n."""
+    """CROSS APPLY of the first n of a million numbers: a range of n. One that reads JSON is a lateral join as it is."""
     if isinstance(node, exp.Lateral) and node.args.get("cross_apply") and not isinstance(node.this, exp.OpenJSON):
+        if node.find(exp.OpenJSON):
+            return exp.Lateral(this=node.this, alias=node.args["alias"])
         top = node.find(exp.Limit)
         if top is None:
             raise ValueError(f"no number series: {node.sql('tsql')[:200]}")
@@ -147,6 +156,8 @@ def _functions(node: exp.Expression) -> exp.Expression:
         pattern = like.replace("%", ".*").replace("_", ".")
         matches = _call("regexp_full_match", node.this, exp.Literal.string(pattern), exp.Literal.string("s"))
         return exp.Not(this=matches) if node.args.get("negate") else matches
+    if name == "patindex":
+        return _patindex(*node.expressions)
     if isinstance(node, exp.TryCast) and str(node.to.this).upper().endswith("TIMESTAMPTZ"):
         return _call("tsql_datetimeoffset", node.this)
     if name == "switchoffset":
@@ -190,6 +201,18 @@ def _constant(node: exp.Expression) -> str:
     if isinstance(node, exp.Anonymous) and node.name.lower() == "chr":
         return chr(int(node.expressions[0].name))
     return ""
+
+
+def _patindex(pattern: exp.Expression, text: exp.Expression) -> exp.Expression:
+    """PATINDEX of one class of characters after the other, found anywhere: the first place, in units under BIN2. What
+    is found holds all that the pattern asks for, so it cannot be in the text before it matches."""
+    if _collation(text) != "latin1_general_100_bin2":
+        raise ValueError(f"PATINDEX of another collation than BIN2: {text.sql('tsql')[:200]}")
+    like = _constant(pattern)
+    inside = like.removeprefix("%").removesuffix("%")
+    if like != f"%{inside}%" or not re.fullmatch(r"(\[[^\]]+\]|[^%_\[])+", inside, re.DOTALL):
+        raise ValueError(f"PATINDEX of another pattern than classes: {like!r}")
+    return _call("tsql_patindex", exp.Literal.string(inside), text)
 
 
 def _without_key(json: exp.Expression, path: exp.Expression, value: exp.Expression) -> exp.Expression:

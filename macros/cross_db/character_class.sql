@@ -1,11 +1,11 @@
-{% macro blank_class() -%}
-    {{ return(adapter.dispatch('blank_class', 'vector_runtime')()) }}
+{% macro character_class(ranges) -%}
+    {{ return(adapter.dispatch('character_class', 'vector_runtime')(ranges)) }}
 {%- endmacro %}
 
-{% macro default__blank_class() -%}
+{% macro default__character_class(ranges) -%}
     {#- By hand, as dbt v2 formats no hexadecimal number. -#}
     {%- set digits = '0123456789ABCDEF' -%}
-    {%- for range_ends in vector_runtime.blank_ranges() -%}
+    {%- for range_ends in ranges -%}
         {%- for code_point in range_ends | unique -%}
             {{ '-' if not loop.first }}{{ '\\x{' }}
             {%- for place in (4096, 256, 16, 1) -%} {{ digits[code_point // place % 16] }} {%- endfor -%} {{ '}' }}
@@ -13,10 +13,10 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{% macro sqlserver__blank_class() -%}
+{% macro sqlserver__character_class(ranges) -%}
     {#- An expression, as no client's code page should come between; without ranges, whose order a collation says. -#}
     {%- set parts = [] -%}
-    {%- for first, last in vector_runtime.blank_ranges() -%}
+    {%- for first, last in ranges -%}
         {%- for code_point in range(first, last + 1) -%} {%- do parts.append('nchar(' ~ code_point ~ ')') -%} {%- endfor -%}
     {%- endfor -%}
     {{ parts | join(', ') }}
