@@ -23,9 +23,6 @@ policies as (
 -- Of an earlier version: what it has cut stays as it is.
 final as (
 
-    {% if not kept -%}
-    select * from policies
-    {%- else -%}
     select
         policies.policy_version,
         policies.source_type,
@@ -46,18 +43,18 @@ final as (
         on
             policies.source_type = former.source_type
             and (
+                1 = 0
                 {%- for version, successor in kept.items() %}
-                (
+                or (
                     former.policy_version = '{{ version }}'
                     and exists (
                         select 1
                         from policies as successor
                         where successor.policy_version = '{{ successor }}' and {{ is_true('successor.is_active') }}
                     )
-                ){{ ' or' if not loop.last }}
+                )
                 {%- endfor %}
             )
-    {%- endif %}
 
 )
 

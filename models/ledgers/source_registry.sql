@@ -35,7 +35,7 @@
         registration.source_updated_utc,
         registration.last_indexed_utc,
         case
-            when extracted.extracted_sha256 = registration.content_sha256 and {{ title_is_edited }} then ''
+            when extracted.extracted_sha256 = registration.content_sha256 and ({{ title_is_edited }}) then ''
             else extracted.extracted_sha256
         end as extracted_sha256,
         case when {{ extraction_is_of_payload }} then extracted.extraction_error end as extraction_error

@@ -33,13 +33,13 @@ DISCOVER_HELP = """examples:
   %(prog)s --provider onnx          the folders in VECTOR_ONNX_HOME, as downloaded from Hugging Face
 
 Each embedding model embeds one word, which measures its dimensions, and loads it. A folder also tells how its model
-pools, how many tokens it reads, and the prefixes that it wants, where it has the files for it. Then come the rows to append to
-seeds/embedding_space_seed.csv, in that file's columns, pinned to the model's digest where the server tells one. A model
-that the seed has already gets no row. Nothing is written. `dbt build` takes up the rows.
+pools, how many tokens it reads, and the prefixes that it wants, where it has the files for it. Then come the rows to
+append to seeds/embedding_space_seed.csv, in that file's columns, pinned to the model's digest where the server tells
+one. A model that the seed has already gets no row. Nothing is written. `dbt build` takes up the rows.
 
 With --json, one object: {"models": [...]}, each with the keys provider, model_name, model_tag, dimensions,
-model_digest, context_length, pooling, problem, document_prefix, query_prefix, space_key (of the seed's row, or a new one), seed_row (null: none is
-needed, or the model cannot be used).
+model_digest, context_length, pooling, problem, document_prefix, query_prefix, space_key (of the seed's row, or a new
+one), seed_row (null: none is needed, or the model cannot be used).
 
 exit codes: 0 well; 2 usage or configuration; 3 the server, or each of its models, cannot be used."""
 

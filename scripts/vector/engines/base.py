@@ -106,14 +106,14 @@ class Engine(Protocol):
         ...
 
     @property
-    def read_only(self) -> bool:
-        """Whether the database can only be read here."""
-        ...
-
-    @property
     def beside(self) -> Path | None:
         """The folder for what is kept beside the database's file; None where the database is no file of this
         machine."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the database can only be read here."""
         ...
 
     def table(self, name: str) -> str:

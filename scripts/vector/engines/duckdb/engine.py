@@ -104,17 +104,17 @@ class DuckDBEngine:
         return (rows[0][0] if rows else None) or "an in-memory database"
 
     @property
+    def beside(self) -> Path | None:
+        """The folder beside the file for what is kept for it (vector.engines.duckdb.read_copy)."""
+        location = self.location
+        return folder_beside(location) if Path(location).is_file() else None
+
+    @property
     def read_only(self) -> bool:
         """Whether the database was opened or attached read-only."""
         catalog = self.relations.home.database or self._catalog
         rows = self.query("select readonly from duckdb_databases() where lower(database_name) = lower(?)", [catalog])
         return bool(rows and rows[0][0])
-
-    @property
-    def beside(self) -> Path | None:
-        """The folder beside the file for what is kept for it (vector.engines.duckdb.read_copy)."""
-        location = self.location
-        return folder_beside(location) if Path(location).is_file() else None
 
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""

@@ -89,16 +89,16 @@ class SqlServerEngine:
         """The server and the database."""
         return "/".join(self.query("select cast(serverproperty('ServerName') as nvarchar(256)), db_name()")[0])
 
+    @property
+    def beside(self) -> None:
+        """None: the database is a server's."""
+        return None
+
     @cached_property
     def read_only(self) -> bool:
         """Whether the database is read-only: set so, or a readable secondary of an availability group."""
         ((state,),) = self.query("select cast(databasepropertyex(db_name(), 'Updateability') as nvarchar(128))")
         return state == "READ_ONLY"
-
-    @property
-    def beside(self) -> None:
-        """None: the database is a server's."""
-        return None
 
     def table(self, name: str) -> str:
         """The quoted, qualified name of a relation, wherever dbt has built it."""
