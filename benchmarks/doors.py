@@ -1,7 +1,7 @@
 """A question through `vector.open()`, again and again, against the parts that it cannot do without.
 
-The model is the demo's, minilm, which runs in this process; the chunks are many short ones. The baseline is the model's
-own time for the question plus an exact search of the engine, with nothing fused, looked up or logged.
+The model is the demo's, bge-small, which runs in this process; the chunks are many short ones. The baseline is the
+model's own time for the question plus an exact search of the engine, with nothing fused, looked up or logged.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def main() -> None:
     arguments = parser(__doc__, repetitions=3)
     arguments.add_argument("--rows", type=int, default=10_000, metavar="N", help="chunks in the space")
     given = arguments.parse_args()
-    print_header(f"A question through vector.open(), {given.rows:,} chunks, minilm")
+    print_header(f"A question through vector.open(), {given.rows:,} chunks, bge-small")
     with scratch_warehouse() as warehouse:
         warehouse.build()
         with warehouse.connect() as connection:
             ((space_id, dimensions),) = connection.execute(
-                "select embedding_space_id, dimensions from vector.embedding_space where space_key = 'minilm'"
+                "select embedding_space_id, dimensions from vector.embedding_space where space_key = 'bge-small'"
             ).fetchall()
             fill_chunks(connection, given.rows, characters=500)
             fill_embeddings(connection, space_id, dimensions)

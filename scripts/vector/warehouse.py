@@ -29,7 +29,7 @@ from threading import RLock
 from typing import Any, NoReturn
 
 from vector.contracts.models import EmbeddingSpace
-from vector.engines import engine_for_connection, engine_for_target
+from vector.engines import engine_for_connection
 from vector.errors import ConfigurationError, VectorError
 from vector.project.profile import Target, load_target
 from vector.project.versions import refuse_other_version
@@ -41,6 +41,7 @@ from vector.search.search import SearchResult, search
 from vector.search.sql_function import with_vector_search
 from vector.spaces.choosing import searched_space
 from vector.store import VectorStore
+from vector.store.opening import SearchStore, open_to_search, open_to_write
 from vector.wording import UTF_8, one_line
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Warehouse:
         self._target, self._options = target, dict(options or {})
         self._connection, self._schema = connection, schema
         self._opened: VectorStore | None = None
+        self._searched: VectorStore | None = None
         self._given: list[Any] = []  # connections that `connection` gave
         self._models: dict[str, EmbeddingProvider] = {}
         self._told_read_only = False
@@ -74,22 +76,28 @@ class Warehouse:
 
     @property
     def store(self) -> VectorStore:
-        """The ledgers: chunks, embeddings, logged searches. Raises ConfigurationError before `dbt build`, DatabaseBusy
-        while another process has the file of DuckDB."""
+        """The ledgers, to write to: chunks, embeddings, logged searches. Raises ConfigurationError before `dbt build`,
+        DatabaseBusy while another process has the file of DuckDB."""
         with self._turn:
             if self._opened is None:
                 if self._target is None:
-                    engine = engine_for_connection(self._connection, self._schema)
+                    self._opened = VectorStore(engine=engine_for_connection(self._connection, self._schema))
                 else:
                     refuse_other_version(self._target.project_dir)
-                    engine = engine_for_target(self._target)
-                self._opened = VectorStore(engine=engine)
+                    self._opened = open_to_write(self._target)
             return self._opened
 
     @property
     def reader(self) -> VectorStore:
-        """The store that the next question is asked of, for reading."""
-        return self.store
+        """The store that the next question is asked of, for reading: on DuckDB over a read copy, which keeps nobody
+        from writing (vector.store.opening)."""
+        with self._turn:
+            if self._target is None or self._opened is not None:  # open for writing, it has the database itself
+                return self.store
+            if self._searched is None:
+                refuse_other_version(self._target.project_dir)
+                self._searched = open_to_search(self._target, stays=True)
+            return self._searched.latest()
 
     def search(
         self,
@@ -165,8 +173,12 @@ class Warehouse:
         """Closes the database, so that others can write to it, until the next question, and keeps the models. Not where
         `connection` gave one, which would be lost, nor where everybody can write anyway."""
         with self._turn:
-            if self._opened is not None and self._opened.engine.single_process and not self._given:
-                self._let_go()
+            if self._opened is not None and self._opened.engine.single_process:
+                self._close_written()
+            if isinstance(self._searched, SearchStore) or self._given or self._searched is None:
+                return
+            if self._searched.engine.single_process:
+                self._close_searched()
 
     def close(self) -> None:
         """Closes the database and the connections that `connection` gave, and forgets the models. The next question
@@ -176,7 +188,8 @@ class Warehouse:
                 self._given.pop().close()
             while self._models:
                 self._models.popitem()[1].close()
-            self._let_go()
+            self._close_written()
+            self._close_searched()
 
     def __enter__(self) -> Warehouse:
         return self
@@ -188,10 +201,15 @@ class Warehouse:
         where = f"target {self._target.name} of {self._target.project_dir}" if self._target else "a given connection"
         return f"<vector.Warehouse: {where}>"
 
-    def _let_go(self) -> None:
+    def _close_written(self) -> None:
         if self._opened is not None and self._target is not None:
             self._opened.close()
         self._opened = None
+
+    def _close_searched(self) -> None:
+        if self._searched is not None:
+            self._searched.close()
+        self._searched = None
 
     def _ask(
         self,
@@ -235,7 +253,7 @@ class Warehouse:
 
     def _only_reads(self, store: VectorStore) -> bool:
         """Whether nothing can be logged, which is said once."""
-        only = store.engine.read_only
+        only = store.engine.read_only and not isinstance(store, SearchStore)  # which logs beside the database
         if only and not self._told_read_only:
             self._told_read_only = True
             logger.warning("%s is open for reading only: searches are not logged", store.engine.location)

@@ -93,7 +93,8 @@ class Evidence(Results[Passage]):
     COLUMNS = {
         "retrieval_id": "text", "rank": "integer", "score": "real", "source_id": "text", "source_type": "text",
         "source_title": "text", "source_ref": "json", "start_offset": "integer", "end_offset": "integer",
-        "content": "text", "content_sha256": "text", "tokens": "integer", "truncated": "boolean", "chunks": "json",
+        "context": "text", "content": "text", "content_sha256": "text", "tokens": "integer",
+        "truncated": "boolean", "chunks": "json",
     }  # fmt: skip
 
     result: SearchResult

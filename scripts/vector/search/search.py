@@ -77,8 +77,8 @@ class SearchResult(Results[FoundChunk]):
 
     COLUMNS = {
         "retrieval_id": "text", "rank": "integer", "score": "real", "chunk_id": "text", "content_sha256": "text",
-        "source_id": "text", "source_type": "text", "source_title": "text", "content": "text", "source_ref": "json",
-        "start_offset": "integer", "end_offset": "integer", "components": "json",
+        "source_id": "text", "source_type": "text", "source_title": "text", "context": "text", "content": "text",
+        "source_ref": "json", "start_offset": "integer", "end_offset": "integer", "components": "json",
     }  # fmt: skip
 
     retrieval: VectorRetrieval

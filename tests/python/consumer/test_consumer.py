@@ -115,14 +115,9 @@ def test_what_it_breaks_is_one_line_that_names_it(shop, path, old, new, told):
 
 
 def test_a_missing_seed_is_named(shop):
-    path = shop.folder / "seeds" / "vector_space.csv"
-    content = path.read_text(encoding="utf-8")
-    path.unlink()
-    try:
-        (line,) = {line for line in shop.faults(*DOCUMENTS) if "vector_space" in line}
-        assert "embedding_space_input" in line
-    finally:
-        path.write_text(content, encoding="utf-8")
+    shop.remove("seeds/vector_space.csv")
+    (line,) = {line for line in shop.faults(*DOCUMENTS) if "vector_space" in line}
+    assert "embedding_space_input" in line
 
 
 def test_a_run_that_does_not_touch_the_package_is_not_its_business(shop):

@@ -97,7 +97,7 @@ def test_similarity_to_a_stored_chunk_needs_no_model_and_no_door(opened):
     )
     connection = opened.connection()
     connection.execute("use vector")
-    rows = connection.execute(sql.replace("'minilm'", "'hash'")).fetchall()
+    rows = connection.execute(sql.replace("'bge-small'", "'hash'")).fetchall()
     ((io,),) = connection.execute(
         "select vector from embedding_current where source_id = 'entity:io' and space_key = 'hash'"
     ).fetchall()

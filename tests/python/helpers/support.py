@@ -131,6 +131,11 @@ class ScratchProject:
         assert content.count(old) == 1, f"{path} has {old!r} {content.count(old)} times"
         self._write(self.folder / path, content.replace(old, new))
 
+    def remove(self, path: str) -> None:
+        """Deletes a file; `reset` brings it back."""
+        self._edited.setdefault(self.folder / path, (self.folder / path).read_bytes())
+        (self.folder / path).unlink()
+
     def seed_path(self, seed: str) -> Path:
         (path,) = self.folder.glob(f"seeds/**/{seed}.csv")
         return path
@@ -196,7 +201,9 @@ class ScratchProject:
         from dbt.cli.main import dbtRunner
         from dbt.contracts.graph.manifest import Manifest
 
-        edits = tuple((path, path.read_bytes()) for path in sorted(self._edited) if path.suffix != ".csv")
+        # The rows of a seed are none of the manifest's; that there is one is.
+        files = {path: path.read_bytes() if path.exists() else None for path in sorted(self._edited)}
+        edits = tuple((path, text) for path, text in files.items() if text is None or path.suffix != ".csv")
         if edits not in self._manifests:
             with clean_environment():
                 parsed = dbtRunner().invoke(["parse", *options]).result

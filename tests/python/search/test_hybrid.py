@@ -225,7 +225,7 @@ def test_the_warehouse_has_a_language_and_a_search_may_name_another(project):
     mapping, mixed = asked("plume")
     assert mapping == {"page": "none", "*": "english"}
     assert words.keys() <= mixed.keys() <= stems.keys()
-    project.edit("dbt_project.yml", ", '*': english}", "}")
+    project.edit("dbt_project.yml", "search_language: {page: none, '*': english}", "search_language: {page: none}")
     assert "add '*', the language of all other source types" in project.dbt("run", "--select", "search_setting").output
     project.edit("dbt_project.yml", "search_language: {page: none}", "search_language: klingon")
     assert not project.dbt("build", "--select", "search_setting").success

@@ -68,4 +68,6 @@ if __name__ == "__main__":
     except PermissionError as error:
         if getattr(error, "winerror", None) in (32, 33):  # somebody has it, on Windows
             sys.exit(3)
-        raise
+        sys.exit(error.strerror)
+    except OSError as error:  # a full disk
+        sys.exit(error.strerror)
