@@ -28,7 +28,7 @@ from vector.search.tokens import Analyzers, Asked
 
 K1, B = 1.5, 0.75
 # Of the tables below, and of what is a text: a file of another one is made anew. 2: with contexts.
-LAYOUT = 2
+LAYOUT = 3
 
 # The most texts of a segment, as a place in it is two bytes, and the words at which it ends, for the memory.
 TEXTS, WORDS = 2**16, 2**22
