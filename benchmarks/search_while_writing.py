@@ -37,7 +37,7 @@ from support import (
 )
 
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.duckdb.read_copy import folder_beside, publish_copy
+from vector.engines.read_copy import folder_beside, publish_copy
 from vector.project.profile import Target, load_target
 from vector.providers.hash import HashProvider
 from vector.search.search import search

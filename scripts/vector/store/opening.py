@@ -6,7 +6,7 @@
     result = search(store.latest(), ...)            # each question on the warehouse as it is now
 
 On DuckDB one process at a time has the database's file open for writing. Who searches then reads a read copy
-(vector.engines.duckdb.read_copy), which the writers of this package make before and after their work, and logs beside
+(vector.engines.read_copy), which the writers of this package make before and after their work, and logs beside
 the warehouse (vector.store.side_log). Any other database lets everybody read and write: there the two are the same.
 """
 
@@ -27,7 +27,7 @@ from vector.contracts import ledgers
 from vector.contracts.models import VectorRetrieval, VectorRetrievalHit
 from vector.engines import engine_for_target, read_only_engine, read_only_file
 from vector.engines.base import Engine
-from vector.engines.duckdb.read_copy import (
+from vector.engines.read_copy import (
     ReadCopy,
     drop_copies,
     folder_beside,

@@ -20,7 +20,7 @@ import pytest
 
 from vector.cli import main
 from vector.engines.duckdb.engine import DuckDBEngine
-from vector.engines.duckdb.read_copy import folder_beside
+from vector.engines.read_copy import folder_beside
 from vector.store import VectorStore
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]

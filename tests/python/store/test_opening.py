@@ -17,7 +17,7 @@ import pytest
 from support import ScratchProject, clean_copy, posix_only
 
 from vector.contracts.models import REDACTED, VectorRetrieval, VectorRetrievalHit, VectorSourceRegistry
-from vector.engines.duckdb.read_copy import drop_copies, folder_beside, newest_copy, publish_copy
+from vector.engines.read_copy import drop_copies, folder_beside, newest_copy, publish_copy
 from vector.erasure.places import FILES
 from vector.errors import ConfigurationError, DatabaseBusy, InvalidRecord
 from vector.project.profile import load_target

@@ -29,7 +29,7 @@ from vector.engines.duckdb import queue as duckdb_queue
 from vector.engines.duckdb import rewriting
 from vector.engines.duckdb import search as duckdb_search
 from vector.engines.duckdb.quoting import first_line, quoted
-from vector.engines.duckdb.read_copy import drop_copies, folder_beside
+from vector.engines.read_copy import drop_copies, folder_beside
 from vector.engines.duckdb.sessions import Sessions, interruptible, session
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.errors import ConfigurationError, DatabaseFailed
@@ -105,7 +105,7 @@ class DuckDBEngine:
 
     @property
     def beside(self) -> Path | None:
-        """The folder beside the file for what is kept for it (vector.engines.duckdb.read_copy)."""
+        """The folder beside the file for what is kept for it (vector.engines.read_copy)."""
         location = self.location
         return folder_beside(location) if Path(location).is_file() else None
 
