@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -69,10 +68,10 @@ class Demo(Warehouse):
 
     def seconds(self, code: str, arguments: list[str], scripts: Path = PROJECT_DIR / "scripts") -> float:
         """Processor seconds, user and system, of a process."""
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = os.times()
         self._python(["-c", code, *arguments], scripts)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
     def imports(self, arguments: list[str]) -> list[tuple[str, float]]:
         """The packages that a command imports with the time that their own modules take, the dearest first."""

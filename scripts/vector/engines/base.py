@@ -229,6 +229,11 @@ class Engine(Protocol):
         """A second session with the same database, for another thread."""
         ...
 
+    def calling_session(self) -> Any | None:
+        """A second session, as the driver's own connection, whose SQL can call functions of Python by DuckDB's
+        `create_function`; None where the database's SQL cannot."""
+        ...
+
     def queue_turn(self) -> AbstractContextManager[None]:
         """Held around a transaction on the queue where the engine has no row locks to keep two of them apart."""
         ...

@@ -23,7 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vector.errors import DatabaseBusy
-from vector.files import locked
+from vector.files import locked, rename_new
+from vector.wording import UTF_8
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def _published(database: str | Path) -> ReadCopy | None:
             return None
         (begun / "copy.json").write_text(json.dumps({"stamp": stamp}), encoding="utf-8")
         made = copies / f"{time.time_ns():020d}-{secrets.token_hex(4)}"
-        os.rename(begun, made)
+        rename_new(begun, made)
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     for name in _names(copies):
@@ -160,9 +161,16 @@ def _published(database: str | Path) -> ReadCopy | None:
 def _copied(folder: Path, real: Path) -> bool:
     import subprocess  # by who makes a copy
 
-    # Neither the user's site packages nor his environment: the child needs nothing but Python.
-    command = [sys.executable, "-I", "-S", str(_CHILD), str(folder), str(real), f"{real}.wal"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")
+    # Neither the user's site packages nor his settings of Python: the child needs nothing but Python.
+    command = [sys.executable, "-I", "-S", "-X", "utf8", str(_CHILD), str(folder), str(real), f"{real}.wal"]
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, **UTF_8},
+    )
     if done.returncode in (0, _BUSY, _CHANGED):
         return done.returncode == 0
     raise OSError(done.stderr.strip().rpartition("\n")[2] or f"the copying process ended with {done.returncode}")

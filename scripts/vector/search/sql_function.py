@@ -21,14 +21,14 @@ _MACRO, _NUMBERS = "vector_search", itertools.count(1)
 
 
 def with_vector_search(engine: Engine, search: Callable[[str, int], SearchResult]) -> Any:
-    """A new session with the engine's database that has `vector_search`. Raises ConfigurationError where the engine is
-    not DuckDB's."""
-    if engine.name != "duckdb":
+    """A new session with the engine's database that has `vector_search`. Raises ConfigurationError where the engine's
+    SQL cannot call Python."""
+    connection = engine.calling_session()
+    if connection is None:
         raise ConfigurationError(
             f"{engine.location}: vector_search in SQL is DuckDB's alone; docs/analysts.md has SQL for every engine, and"
             " warehouse.search(...).to_pandas() the hits"
         )
-    connection: Any = engine.another().connection  # type: ignore[attr-defined]
     function = f"vector_search_rows_{next(_NUMBERS)}"
     columns = ", ".join(f'"{name}" {_TYPES[kind]}' for name, kind in SearchResult.COLUMNS.items())
 

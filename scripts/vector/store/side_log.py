@@ -28,6 +28,7 @@ from vector.contracts.ledgers import Ledger
 from vector.contracts.models import ErasureKind, VectorRetrieval, VectorRetrievalHit
 from vector.engines.base import Engine
 from vector.errors import InvalidRecord
+from vector.files import replace_file
 from vector.store import ledger_io
 from vector.store.store import VectorStore
 from vector.store.versions import known_versions
@@ -69,7 +70,7 @@ def keep_beside(beside: Path, retrieval: VectorRetrieval, hits: Sequence[VectorR
             json.dump(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(begun, folder / f"{retrieval.retrieval_id}.json")
+        replace_file(begun, folder / f"{retrieval.retrieval_id}.json")
     except BaseException:
         begun.unlink(missing_ok=True)
         raise

@@ -688,7 +688,7 @@ def test_what_is_pending_is_queued_once(warehouse, store):
 def test_payloads_are_registered_queued_and_extracted(warehouse, store):
     policies = warehouse.rows("chunk_policy")
     (some,) = (row for row in policies if row["source_type"] == "page")
-    ours = {**some, "policy_version": "event-html-v1", "source_type": "event", "method": "extract"}
+    ours = {**some, "policy_version": "event-html-v1", "source_type": "event", "is_active": "true", "method": "extract"}
     warehouse.write_rows("chunk_policy", [*policies, ours])
     warehouse.refresh()
     registry = store.engine.table("source_registry")

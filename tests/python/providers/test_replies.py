@@ -32,7 +32,7 @@ from vector.engines.sqlserver.connection import explained
 from vector.errors import ConfigurationError, InputRefused, ProviderError, SpaceRefused, VectorError
 from vector.providers import PartlyRefused, estimated_tokens
 from vector.providers.azure_openai import AzureOpenAIProvider
-from vector.providers.model_files import folder_files, onnx_sha256
+from vector.providers.model_files import onnx_sha256, user_path
 from vector.providers.ollama import OllamaProvider
 from vector.providers.openai import OpenAIProvider
 from vector.providers.pacing import Clock, HttpPolicy
@@ -700,12 +700,12 @@ def test_a_model_stays_inside_its_folder(provider, name, tmp_path, monkeypatch):
     monkeypatch.setenv(f"VECTOR_{provider.upper()}_HOME", str(home))
     name = name.replace("/evil", f"{tmp_path}/evil") if name.startswith("/") else name
     with pytest.raises(ConfigurationError, match=r"is not in .*home, the folder that VECTOR_"):
-        folder_files(provider, name, "default", ("model.onnx",))
-    assert folder_files(provider, "evil", "default", ("model.onnx",))[0] == home / "evil" / "model.onnx"
-    assert folder_files(provider, str(home / "evil"), "default", ("model.onnx",))
+        user_path(provider, name, "default")
+    assert user_path(provider, "evil", "default") == home / "evil"
+    assert user_path(provider, str(home / "evil"), "default") == home / "evil"
     if name.startswith("/"):
         monkeypatch.setenv(f"VECTOR_{provider.upper()}_HOME", "/")
-        assert folder_files(provider, name, "default", ("model.onnx",))[0] == tmp_path / "evil" / "model.onnx"
+        assert user_path(provider, name, "default") == tmp_path / "evil"
 
 
 def test_external_data_is_in_the_digest(tmp_path):

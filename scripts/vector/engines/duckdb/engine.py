@@ -29,9 +29,9 @@ from vector.engines.duckdb import queue as duckdb_queue
 from vector.engines.duckdb import rewriting
 from vector.engines.duckdb import search as duckdb_search
 from vector.engines.duckdb.quoting import first_line, quoted
-from vector.engines.read_copy import drop_copies, folder_beside
 from vector.engines.duckdb.sessions import Sessions, interruptible, session
 from vector.engines.filters import SearchFilters, filter_conditions
+from vector.engines.read_copy import drop_copies, folder_beside
 from vector.errors import ConfigurationError, DatabaseFailed
 from vector.project.relations import Relations
 
@@ -433,6 +433,10 @@ class DuckDBEngine:
             cursor, settings=self._settings, own=True, relations=self.relations, sessions=self._sessions,
             catalog=self._catalog, location=self._location,
         )  # fmt: skip
+
+    def calling_session(self) -> duckdb.DuckDBPyConnection:
+        """A second session with the same database, as a connection of DuckDB."""
+        return self.another().connection
 
     def queue_turn(self) -> AbstractContextManager[Any]:
         """Held around a transaction on the queue: the threads of this process take turns."""

@@ -377,6 +377,10 @@ class SqlServerEngine:
             )
         return SqlServerEngine(self._reconnect(), self.schema, self._reconnect, self.relations)
 
+    def calling_session(self) -> None:
+        """None: T-SQL calls no Python of this process."""
+        return None
+
     def queue_turn(self) -> AbstractContextManager[None]:
         """Nothing: the server's row locks keep sessions apart."""
         return nullcontext()
