@@ -10,6 +10,7 @@ from support import PROJECT_DIR, clean_environment
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 
 import vector
+from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import ConfigurationError
 
 QUESTION = "Which moon has geysers?"
@@ -107,9 +108,9 @@ def test_similarity_to_a_stored_chunk_needs_no_model_and_no_door(opened):
     assert sqlglot_complaints(t_sql) == sqlfluff_complaints(t_sql) == []
 
 
-def test_sql_server_is_told_where_its_sql_is(monkeypatch):
+def test_sql_server_is_told_where_its_sql_is():
     class SqlServer:
-        name, location = "sqlserver", "server/database"
+        location, calling_session = "server/database", SqlServerEngine.calling_session
 
     from vector.search.sql_function import with_vector_search
 
