@@ -21,16 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vector.chunking.windows import ChunkingPolicy
+from vector.contracts.sentences import SENTENCE_END, SPACES
 
-# The insides of character classes; the macros space_ranges, sentence_end_ranges and closer_ranges have the same. Spaces
-# are Unicode's White_Space but for those that say not to break. After a wide end, as of Chinese, no space is due.
-SPACES = r"\u0009-\u000d\u0020\u0085\u1680\u2000-\u2006\u2008-\u200a\u2028\u2029\u205f\u3000"
-WIDE_ENDS = r"\u3002\uff01\uff1f\uff61"
-ENDS = r"!.?\u0589\u061f\u06d4\u0964\u0965\u104b\u1362\u2026" + WIDE_ENDS
-CLOSERS = r"\"')\u00bb\u2019\u201d\u203a\u300d\u300f\uff09"
 _LINE_START = re.compile(r"\n(?=[^\n])")
-# With the character after the sentence, so that a sentence that ends with the text that is looked at is none.
-_SENTENCE = re.compile(f"[{ENDS}][{CLOSERS}]?[{SPACES}]|[{WIDE_ENDS}][{CLOSERS}]?[^{ENDS}{CLOSERS}{SPACES}]")
 _SPACE = re.compile(f"[{SPACES}]")
 _SPACES = re.compile(f"[{SPACES}]*")
 
@@ -92,7 +85,7 @@ def _groups(text: str, stretch: int) -> Iterator[tuple[int, int]]:
 def _cut(text: str, start: int, end: int) -> int:
     """Where the first sentence starts that starts after another one in text[start:end]; else the first word after a
     space; else `start`. Where spaces only follow up to the end, the end."""
-    sentence = _SENTENCE.search(text, start, end)
+    sentence = SENTENCE_END.search(text, start, end)
     if sentence:
         return _SPACES.match(text, sentence.end() - 1, end).end()  # type: ignore[union-attr]
     space = _SPACE.search(text, start, end)

@@ -54,10 +54,19 @@ def _take_any_text(stream: TextIO, windows: bool) -> None:
             stream.reconfigure(errors="replace")
 
 
-def print_text(text: str, stored: str = "") -> None:
-    """Prints a text on stdout, with U+FFFD in place of control characters. Who closed stdout, `head` say, has
-    enough, and that is no failure. Raises OutputLost, with `stored`, when it cannot be written for another reason."""
-    _print(printable(text), stored)
+def print_text(text: str, stored: str = "", styled: bool = False) -> None:
+    """Prints a text on stdout, with U+FFFD in place of control characters, unless it is `styled`: who made it has done
+    that, and put in codes of `bold`. Who closed stdout, `head` say, has enough, and that is no failure. Raises
+    OutputLost, with `stored`, when it cannot be written for another reason."""
+    _print(text if styled else printable(text), stored)
+
+
+def bold() -> tuple[str, str]:
+    """What makes text on stdout bold, and ends that; empty where stdout is no terminal that shows it, or the user wants
+    no such codes (https://no-color.org)."""
+    knows_none = os.environ.get("TERM") == "dumb" or (WINDOWS and "WT_SESSION" not in os.environ)
+    plain = knows_none or os.environ.get("NO_COLOR") or not sys.stdout.isatty()
+    return ("", "") if plain else ("\x1b[1m", "\x1b[0m")
 
 
 def print_json(value: Any, stored: str = "") -> None:

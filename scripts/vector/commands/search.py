@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from typing import Any
 
-from vector.commands.output import say
+from vector.commands.output import bold, say
 from vector.commands.shared import (
     add_command,
     add_ranking_options,
@@ -29,7 +29,7 @@ from vector.search.search import FoundChunk, SearchResult, search
 from vector.spaces.choosing import searched_space
 from vector.store import VectorStore
 from vector.store.opening import open_to_search
-from vector.wording import counted, excerpt
+from vector.wording import counted, excerpt, printable
 
 HELP = """examples:
   %(prog)s "Which moon has geysers?"
@@ -51,6 +51,7 @@ def add_to(commands: Any) -> None:
     find = add_command(commands, "search", _search, "search a space, and log it", HELP)
     find.add_argument("query", metavar="question")
     find.add_argument("--jsonl", action="store_true", help="print one JSON object a hit, each a line")
+    find.add_argument("--full", action="store_true", help="show the whole text of each hit, not its best sentence")
     find.add_argument("--space", metavar="KEY", help="the space to search; by default the live one")
     find.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default 10)")
     filters = find.add_argument_group("filters")
@@ -85,6 +86,8 @@ def _search(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("--max-tokens is the budget of --evidence; give both, or neither")
     if arguments.json and arguments.jsonl:
         raise ConfigurationError("--json is one object, --jsonl one a hit; give one of them")
+    if arguments.full and arguments.evidence:
+        raise ConfigurationError("--full is of hits, and the passages of --evidence are whole; give one of them")
     policy = chosen_policy(arguments)
     store = open_to_search(named_target(arguments), variables=arguments.vars)
     try:
@@ -101,11 +104,11 @@ def _search(arguments: argparse.Namespace) -> int:
     if as_of := getattr(store, "as_of", None):
         say(f"note: the warehouse is being written; this is its state of {as_of:%Y-%m-%d %H:%M:%S} UTC")
     logged = f"the search is logged as {result.retrieval.retrieval_id}" if result.logged else ""
-    text = _evidence_text(found) if isinstance(found, Evidence) else _result_text(found)
+    text = _result_text(found, arguments.full) if isinstance(found, SearchResult) else printable(_evidence_text(found))
     if arguments.jsonl:
         print_lines(arguments, found.rows(), stored=logged)
     else:
-        print_result(arguments, found.to_dict(), text, stored=logged)
+        print_result(arguments, found.to_dict(), text, stored=logged, styled=True)
     return 0
 
 
@@ -146,11 +149,14 @@ def _why_nothing(result: SearchResult) -> str:
     return f"nothing reaches the lowest score asked for, {least}"
 
 
-def _result_text(result: SearchResult) -> str:
+def _result_text(result: SearchResult, full: bool) -> str:
+    """Printable, but for the codes around words of the question on a terminal."""
     lines = [excerpt(result.retrieval.query_text)]
-    for hit in result.hits:
-        lines.append(f"{hit.rank:>3}. {hit.score:.3f}  {_source(hit)}")
-        lines.append(f"            {excerpt(hit.content, 100)}")
+    for hit, snippet in zip(result.hits, result.snippets, strict=True):
+        place = "" if hit.start_offset is None else f"  characters {hit.start_offset} to {hit.end_offset}"
+        lines.append(f"{hit.rank:>3}. {hit.score:.3f}  {_source(hit)}{place}")
+        shown = printable(hit.content).splitlines() if full else [snippet.marked(*bold())]
+        lines += [f"            {line}".rstrip() for line in shown]
     return "\n".join([*lines, *_closing_lines(result)])
 
 

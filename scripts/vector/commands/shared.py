@@ -200,16 +200,21 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def print_result(
-    arguments: argparse.Namespace, value: dict[str, Any], text: str, error: str | None = None, stored: str = ""
+    arguments: argparse.Namespace,
+    value: dict[str, Any],
+    text: str,
+    error: str | None = None,
+    stored: str = "",
+    styled: bool = False,
 ) -> None:
-    """Prints the value with --json, else the text: data is part of it, and must not command a terminal. `error` says
-    why the command fails all the same, and is then a key of the value; `stored` what is done even if this cannot be
-    printed. Raises OutputLost then."""
+    """Prints the value with --json, else the text, as print_text does: data is part of it, and must not command a
+    terminal. `error` says why the command fails all the same, and is then a key of the value; `stored` what is done
+    even if this cannot be printed. Raises OutputLost then."""
     arguments.printed = True
     if arguments.json:
         print_json(value if error is None else {**value, "error": error}, stored)
     elif text:
-        print_text(text, stored)
+        print_text(text, stored, styled)
 
 
 def print_lines(arguments: argparse.Namespace, values: Iterable[dict[str, Any]], stored: str = "") -> None:

@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from vector.errors import ConfigurationError
+from vector.search.snippets import Snippet
 from vector.wording import excerpt, printable
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Results(Sequence[Item], Generic[Item]):
     def rows(self) -> list[dict[str, Any]]:
         """A dictionary a thing, with a value for each column, and at least rank, score, source_id, source_title and
         content."""
+
+    @property
+    def snippets(self) -> Sequence[Snippet]:
+        """What a notebook shows of the text of each."""
+        return [Snippet(excerpt(row["content"], _SNIPPET)) for row in self.rows()]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -109,11 +115,19 @@ class Results(Sequence[Item], Generic[Item]):
         body = "".join(
             f"<tr><td>{row['rank']}</td><td>{row['score']:.3f}</td>"
             f"<td style='text-align: left'>{_shown(row['source_title'] or row['source_id'])}</td>"
-            f"<td style='text-align: left'>{_shown(excerpt(row['content'], _SNIPPET))}</td></tr>"
-            for row in self.rows()
+            f"<td style='text-align: left'>{_marked(snippet)}</td></tr>"
+            for row, snippet in zip(self.rows(), self.snippets, strict=True)
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f"<p>{_shown(self.title)}</p>{table}"
+
+
+def _marked(snippet: Snippet) -> str:
+    parts, end = [], 0
+    for start, stop in snippet.marks:
+        parts += [escape(snippet.text[end:start]), f"<b>{escape(snippet.text[start:stop])}</b>"]
+        end = stop
+    return "".join([*parts, escape(snippet.text[end:])])
 
 
 def _shown(text: str | None) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from vector.search.candidates import Asked, Candidate, choose, chunk_details
 from vector.search.policy import HYBRID, SearchPolicy, is_count
 from vector.search.redaction import redaction_is_set
 from vector.search.results import Results
+from vector.search.snippets import Snippet, Snippets
 from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
 from vector.wording import counted, excerpt
@@ -100,6 +102,13 @@ class SearchResult(Results[FoundChunk]):
     def title(self) -> str:
         """The question, and how many hits it has."""
         return f"{counted(len(self.hits), 'hit')} for {excerpt(self.retrieval.query_text)!r}"
+
+    @cached_property
+    def snippets(self) -> list[Snippet]:
+        """Of each hit the sentence that has most of the question's words."""
+        bm25 = (self.retrieval.policy or {}).get("bm25") or {}
+        make = Snippets(self.retrieval.query_text or "", bm25.get("language"))
+        return [make.of(hit.content, hit.source_type) for hit in self.hits]
 
     def rows(self) -> list[dict[str, Any]]:
         """A dictionary a hit, with the retrieval's id."""

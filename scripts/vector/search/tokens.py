@@ -22,7 +22,7 @@ from vector.search.language import NEUTRAL, OTHERS, Language, by_source_type, st
 # What a change of these rules changes: indexes of another version are built anew.
 VERSION = 2
 
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003ffff]+)"
 )
@@ -56,7 +56,7 @@ class _Forms(dict):
 
     def _tokens(self, word: str) -> Iterator[str]:
         # The odd pieces are those that the pattern captures.
-        for place, piece in enumerate(_UNSPACED.split(word)):
+        for place, piece in enumerate(UNSPACED.split(word)):
             if place % 2:
                 yield from (piece[i : i + 2] for i in range(max(len(piece) - 1, 1)))
             elif token := self._stemmed(piece):
