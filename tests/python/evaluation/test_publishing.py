@@ -225,7 +225,7 @@ LATER = "(select max(created_utc) + interval 1 second from retrieval)"
         ("update publish_threshold set min_score = null", SCORE, "min_score is empty: correct seeds/"),
         ("update publish_threshold set metric = null, query_set = null", "? on ? (dense)",
          "query_set and metric are empty: correct seeds/"),
-        ("update publish_threshold set min_score = 1.01", SCORE, "1.000 (95% 1.000 to 1.000, 6 questions); at least"),
+        ("update publish_threshold set min_score = 1.01", SCORE, "1.000 (95% 1.000 to 1.000, 9 questions); at least"),
         ("delete from retrieval_hit; delete from retrieval", SCORE, "no evaluation of all"),
         (f"delete from retrieval_hit where retrieval_id = {A_QUESTION};"
          " delete from retrieval where eval_query_id = 't3'", SCORE, "no evaluation of all"),
