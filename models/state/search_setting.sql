@@ -9,12 +9,12 @@ with
 
 final as (
 
-    {% for source_type, language in languages.items() -%}
-    select
-        cast({{ text_literal(source_type) }} as nvarchar(200)) as source_type,
-        cast({{ text_literal(language) }} as nvarchar(50)) as search_language
-    {% if not loop.last %}union all{% endif %}
-    {% endfor -%}
+    {% for source_type, language in languages.items() %}
+        select
+            cast({{ text_literal(source_type) }} as nvarchar(200)) as source_type,
+            cast({{ text_literal(language) }} as nvarchar(50)) as search_language
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 )
 

@@ -2,8 +2,8 @@
 
 -- Source types whose script or language a space's model hardly knows: it spells texts out, letter by letter, or has no
 -- tokens for them. Their vectors say little. Words carry a hybrid search of them; for vectors, take a model that was
--- trained in their languages. `vector doctor` looks at the texts themselves. dbt shows no rows of a test, so the log names
--- them.
+-- trained in their languages. `vector doctor` looks at the texts themselves. dbt shows no rows of a test, so the log
+-- names them.
 {% set unread_source_types %}
     select
         spaces.space_key,
