@@ -132,7 +132,7 @@ class DuckDBEngine:
 
     def lookup(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         """All rows of a select over the ledgers; of a read copy they are read once."""
-        if self.change_token() is None:
+        if self._whole_copy is None:
             return self.query(sql, parameters)
         key = (sql, *parameters)
         if key not in self._looked_up:
@@ -318,6 +318,12 @@ class DuckDBEngine:
         of = [self.relations.home, *self.relations.named.values()]
         return {(each.database or self._catalog, each.schema) for each in of}
 
+    @property
+    def _whole_copy(self) -> str | None:
+        """What tells the read copy from all others, if this is one and no relation is in another file."""
+        attached = {_folded(database) for database, _ in self._places()} - {_folded(self._catalog)}
+        return None if attached else self._copy
+
     def free_deleted(self) -> str:
         """Writes each file anew that holds a relation, without what was deleted: a checkpoint alone leaves the bytes.
         Read copies of it are deleted.
@@ -403,10 +409,8 @@ class DuckDBEngine:
         return f"{of_chunks}-{of_embeddings}"
 
     def change_token(self) -> str | None:
-        """Of a read copy with all relations in it, its name; else None: DuckDB counts no writes that one could ask
-        for."""
-        attached = {_folded(database) for database, _ in self._places()} - {_folded(self._catalog)}
-        return None if attached else self._copy
+        """Of a read copy its name; else None: DuckDB counts no writes that one could ask for."""
+        return self._whole_copy
 
     def chunk_digest(self) -> str:
         """A hash of ids, hash, context and time of change, less its last bit, to fit a number with a sign."""
