@@ -253,7 +253,7 @@ class Warehouse:
 
     def _only_reads(self, store: VectorStore) -> bool:
         """Whether nothing can be logged, which is said once."""
-        only = store.engine.read_only and not isinstance(store, SearchStore)  # which logs beside the database
+        only = not isinstance(store, SearchStore) and store.engine.read_only  # the former logs beside the database
         if only and not self._told_read_only:
             self._told_read_only = True
             logger.warning("%s is open for reading only: searches are not logged", store.engine.location)

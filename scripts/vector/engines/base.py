@@ -124,6 +124,11 @@ class Engine(Protocol):
         """All rows of a select."""
         ...
 
+    def lookup(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+        """All rows of a select that every question asks, and that hangs on nothing but rows of the ledgers: asked once
+        of a read copy, which never changes."""
+        ...
+
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
         """The rows of a select over the schema, a block at a time."""
         ...

@@ -31,7 +31,7 @@ def warehouse_of(engine: Engine) -> str:
 def keep_up(folder: Path | None, engine: Engine) -> int:
     """The number of the warehouse, which grows when an erasure or a pruning begins, and when it ends. Drops the copies
     in the folder unless they were made at this number, or nothing was ever erased."""
-    number = int(engine.query(f"select coalesce(sum(cache_epoch), 0) from {engine.table('erasure')}")[0][0])
+    number = int(engine.lookup(f"select coalesce(sum(cache_epoch), 0) from {engine.table('erasure')}")[0][0])
     if folder is not None:
         _drop_earlier(folder, warehouse_of(engine), number)
     return number

@@ -28,6 +28,9 @@ from vector.wording import UTF_8
 
 logger = logging.getLogger(__name__)
 
+# The folder of the copies, beside the database.
+COPIES = "copies"
+
 _CHILD = Path(__file__).with_name("copy_child.py")
 _BUSY, _CHANGED = 3, 4
 # Seconds to wait for another process that makes a copy, or drops copies.
@@ -89,7 +92,7 @@ def _numbers(found: os.stat_result) -> tuple[int, int, int]:
 
 def newest_copy(database: str | Path) -> ReadCopy | None:
     """The latest copy, if there is one."""
-    copies = folder_beside(database) / "copies"
+    copies = folder_beside(database) / COPIES
     for name in sorted(_names(copies), reverse=True):
         with suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads((copies / name / "copy.json").read_text(encoding="utf-8"))
@@ -135,7 +138,7 @@ def _published(database: str | Path) -> ReadCopy | None:
     if known and known.stamp == stamp:
         return known
     real = Path(os.path.realpath(database))
-    copies = folder_beside(database) / "copies"
+    copies = folder_beside(database) / COPIES
     copies.mkdir(exist_ok=True, mode=0o700)
     _remove_begun(copies)
     size = stamp[0][1] + stamp[1][1]
@@ -185,7 +188,7 @@ def _remove_begun(copies: Path) -> None:
 def drop_copies(database: str | Path) -> bool:
     """Deletes all copies; whether there were any. Raises DatabaseBusy where another process makes one and does not end,
     OSError for one that cannot be deleted."""
-    copies = folder_beside(database) / "copies"
+    copies = folder_beside(database) / COPIES
     if not copies.is_dir():
         return False
     with _only_one(database, _WAIT_SECONDS) as alone:

@@ -33,8 +33,8 @@ class VectorRetriever(BaseRetriever):
     is `vector.open()`.
 
     A document is a chunk: its id the chunk's, its text the chunk's, and its metadata retrieval_id, rank, score,
-    source_id, source_type, source_title, source_ref, start_offset, end_offset and content_sha256. `invoke` raises what
-    Warehouse.search raises.
+    source_id, source_type, source_title, context, source_ref, start_offset, end_offset and content_sha256. `invoke`
+    raises what Warehouse.search raises.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -54,7 +54,7 @@ class VectorRetriever(BaseRetriever):
 
 def _document(row: dict[str, Any]) -> Document:
     kept = (
-        "retrieval_id", "rank", "score", "source_id", "source_type", "source_title", "source_ref", "start_offset",
-        "end_offset", "content_sha256",
+        "retrieval_id", "rank", "score", "source_id", "source_type", "source_title", "context", "source_ref",
+        "start_offset", "end_offset", "content_sha256",
     )  # fmt: skip
     return Document(id=row["chunk_id"], page_content=row["content"], metadata={name: row[name] for name in kept})

@@ -175,12 +175,12 @@ def _heading(said: str, retrieval_id: str | None, mark: str) -> str:
 
 
 def _quoted(hit: FoundChunk, before: str, content: str, most: int | None, mark: str) -> str:
-    """A text of a document between marks, its title with it, which is the document's own too."""
+    """A text of a document between marks, its title and headings with it, which are the document's own too."""
     cut = most is not None and len(content) > most
     text = f"{content[:most]} ..." if cut else content
     return (
         f"\n{before}source_id {excerpt(hit.source_id or '')}, source_type {excerpt(hit.source_type)}\n"
-        f"<document {mark}>\n{_one_line(hit.source_title)}\n\n{printable(text)}\n</document {mark}>"
+        f"<document {mark}>\n{_one_line(hit.context or hit.source_title)}\n\n{printable(text)}\n</document {mark}>"
     )
 
 

@@ -183,7 +183,7 @@ def _fused_by_score(asked: Asked, dense: Found, lexical: _FoundByWords) -> list[
         by_words = scores["lexical"] / greatest if greatest else 0.0
         # Rounded, so that no last digit of a sum decides.
         score = round(weight * by_vectors + (1 - weight) * by_words, 9)
-        fused.append(_rescored(replace(each, components={**scores, **behind}), "fused", score))
+        fused.append(Candidate(chunk_id, each.content_sha256, score, {**scores, **behind, "fused": score}))
     return sorted(fused, key=lambda each: (-each.score, each.chunk_id))
 
 
@@ -191,8 +191,8 @@ def _joined(dense: Found, lexical: _FoundByWords) -> dict[str, Candidate]:
     """The candidates of both, with the scores and ranks that each gave them."""
     found: dict[str, Candidate] = {}
     for each in (*_as_candidates("dense", dense.hits), *_as_candidates("lexical", lexical.hits)):
-        known = found.get(each.chunk_id, each)
-        found[each.chunk_id] = replace(known, components={**known.components, **each.components})
+        known = found.get(each.chunk_id)
+        found[each.chunk_id] = replace(known, components={**known.components, **each.components}) if known else each
     return found
 
 

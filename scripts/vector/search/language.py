@@ -38,7 +38,7 @@ def search_language(engine: Engine) -> Language:
 
     Raises ConfigurationError when it is none of `known_languages`.
     """
-    rows = engine.query(f"select source_type, search_language from {engine.table('search_setting')}", [])
+    rows = engine.lookup(f"select source_type, search_language from {engine.table('search_setting')}")
     languages = dict(rows)
     if unknown := sorted(set(languages.values()) - set(known := known_languages())):
         raise ConfigurationError(

@@ -128,7 +128,7 @@ def _another_digest(store: VectorStore, space: EmbeddingSpace, provider: Embeddi
     if digest is None:
         return None
     engine = store.engine
-    found = engine.query(
+    found = engine.lookup(
         f"select canary.model_digest from {engine.table('embedding_canary')} as canary"
         " where canary.embedding_space_id = ? and canary.model_digest <> ?"
         f" union select run.model_digest from {engine.table('run')} as run where run.model_digest <> ?"

@@ -68,9 +68,10 @@ class History:
 def default_space(store: VectorStore) -> EmbeddingSpace | None:
     """The space that search uses where none is named: the live one, even if it is inactive; as long as none was ever
     published, the only active draft; else None."""
-    rows = store.engine.query(f"select embedding_space_id, is_default from {store.engine.table('space_status')}")
+    rows = store.engine.lookup(f"select embedding_space_id, is_default from {store.engine.table('space_status')}")
     found = [space_id for space_id, is_default in rows if is_default]
-    return store.get_embedding_space(found[0]) if found else None
+    spaces = {space.embedding_space_id: space for space in store.list_embedding_spaces(active_only=False)}
+    return spaces.get(found[0]) if found else None
 
 
 def switch(

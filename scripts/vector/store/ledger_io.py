@@ -167,9 +167,10 @@ def find(
     order: str | None = None,
     limit: int | None = None,
     null: Sequence[str] = (),
+    often: bool = False,
 ) -> list[Any]:
     """Records whose columns equal the given values (those that are None do not restrict) and whose columns `null`
-    are, in a stable order."""
+    are, in a stable order. `often`: every question asks for them (Engine.lookup)."""
     given = {name: value for name, value in where.items() if value is not None}
     conditions = [*(f"{name} = ?" for name in given), *(f"{name} is null" for name in null)]
     sql = f"select {', '.join(ledger.column_names)} from {engine.table(ledger.table)}"
@@ -179,7 +180,8 @@ def find(
     if limit is not None:
         sql += " offset 0 rows fetch next ? rows only"
         parameters.append(limit)
-    return [ledger.from_row(row, engine.decode_vector) for row in engine.query(sql, parameters)]
+    rows = (engine.lookup if often else engine.query)(sql, parameters)
+    return [ledger.from_row(row, engine.decode_vector) for row in rows]
 
 
 # Times that say when a row was written, not what it says: they alone make no change.

@@ -140,7 +140,7 @@ class VectorStore(Aliases):
     def list_embedding_spaces(self, active_only: bool = True) -> list[EmbeddingSpace]:
         """Spaces by key."""
         where = {"is_active": True if active_only else None}
-        return ledger_io.find(self.engine, ledgers.EMBEDDING_SPACE, where, order="space_key")
+        return ledger_io.find(self.engine, ledgers.EMBEDDING_SPACE, where, order="space_key", often=True)
 
     def save_space_publication(self, publication: SpacePublication) -> SaveResult:
         """Adds a publication: one insert, which is the switch. See vector.spaces.publications for what must hold before

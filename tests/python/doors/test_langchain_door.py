@@ -50,7 +50,9 @@ def test_a_document_is_a_chunk_that_can_be_traced(warehouse):
     assert document.metadata["source_type"] == "entity"
     (hit,) = warehouse.store.list_retrieval_hits(document.metadata["retrieval_id"])
     assert hit.chunk_id == document.id
-    assert warehouse.store.get_chunk(document.id).content == document.page_content
+    chunk = warehouse.store.get_chunk(document.id)
+    assert (chunk.content, chunk.context) == (document.page_content, document.metadata["context"])
+    assert document.metadata["context"]
     json.dumps(document.metadata)  # what tracers and vector stores of others keep
     pickle.dumps(document)
 

@@ -74,6 +74,15 @@ def test_search_and_evidence_are_logged_and_replayed(warehouse, project):
         assert json.loads(project.vector("replay", retrieval_id, "--json").stdout)["changed"] == 0
 
 
+def test_a_hit_and_a_passage_show_the_headings_above_them(warehouse, project):
+    with project.connect() as connection:
+        connection.execute("update chunk set context = 'Io > Surface > Lava' where source_id = 'entity:io'")
+    asked_of = {"question": "What is Io?", "source_type": ["entity"]}
+    for text, _ in asked(mcp_server(warehouse), ("search", {**asked_of, "top_k": 20}), ("evidence", asked_of)):
+        shown = [each for each in quoted(text) if each.startswith("Io > Surface > Lava\n\n")]
+        assert len(shown) == 1
+
+
 def test_the_database_is_free_between_two_calls(warehouse, project):
     server = mcp_server(warehouse)
     asked(server, ("search", {"question": QUESTION}))

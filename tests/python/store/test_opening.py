@@ -17,12 +17,15 @@ import pytest
 from support import ScratchProject, clean_copy, posix_only
 
 from vector.contracts.models import REDACTED, VectorRetrieval, VectorRetrievalHit, VectorSourceRegistry
+from vector.engines.duckdb.engine import DuckDBEngine
 from vector.engines.read_copy import drop_copies, folder_beside, newest_copy, publish_copy
 from vector.erasure.places import FILES
 from vector.errors import ConfigurationError, DatabaseBusy, InvalidRecord
 from vector.project.profile import load_target
+from vector.project.relations import Relation, Relations
 from vector.search.policy import SearchPolicy
 from vector.search.search import search
+from vector.spaces.choosing import searched_space
 from vector.store.opening import SearchStore, open_to_search, open_to_write, writing
 from vector.store.side_log import take_in
 
@@ -164,6 +167,46 @@ def test_a_store_that_stays_keeps_nobody_from_writing_and_follows(project, targe
         assert store.engine.location == str(project.database_path)
         with pytest.raises(ConfigurationError, match="open for searching only"):
             store.save_source(VectorSourceRegistry("note:1", "note", {}))
+
+
+def test_what_every_question_looks_up_is_read_once_of_a_copy_and_again_of_the_next(project, target, monkeypatch):
+    def lookups(store):
+        """What the questions of two searches looked up in the database, of each."""
+        asked_for = []
+        query = type(store.engine).query
+        monkeypatch.setattr(type(store.engine), "query", lambda self, *of: asked_for.append(of[0]) or query(self, *of))
+        took = []
+        for _ in range(2):
+            space = searched_space(store, None)
+            asked(store)
+            took.append([sql for sql in asked_for if "space_status" in sql or "search_setting" in sql])
+            asked_for.clear()
+        monkeypatch.undo()
+        return space, [len(each) for each in took]
+
+    with open_to_write(target) as written:
+        space, took = lookups(written)
+        assert took == [2, 2]  # somebody else of this process may write
+        assert written.engine.change_token() is None
+    with open_to_search(target, stays=True) as store:
+        before = store.latest()
+        assert lookups(before) == (space, [2, 0])
+        token = before.engine.change_token()
+        assert token == newest_copy(project.database_path).path.parent.name
+        with project.connect() as connection:
+            connection.execute("update embedding_space set description = 'another' where is_active")
+        after = store.latest()
+        assert after.engine.change_token() != token
+        changed, took = lookups(after)
+        assert (changed.description, took) == ("another", [2, 0])
+        assert lookups(before)[0] == space
+
+
+def test_a_copy_says_nothing_of_relations_that_are_in_another_file():
+    elsewhere = Relations("main", named={"chunk": Relation("elsewhere", "vector", "chunk")})
+    with duckdb.connect() as connection:
+        assert DuckDBEngine(connection, copy="a copy").change_token() == "a copy"
+        assert DuckDBEngine(connection, copy="a copy", relations=elsewhere).change_token() is None
 
 
 def test_what_a_killed_writer_has_committed_is_in_the_copy(project, target):

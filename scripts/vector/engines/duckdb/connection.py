@@ -14,6 +14,7 @@ import duckdb
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.engines.duckdb.quoting import first_line
 from vector.engines.duckdb.sessions import Sessions, interruptible, set_option
+from vector.engines.read_copy import COPIES, folder_beside
 from vector.errors import ConfigurationError, DatabaseBusy
 from vector.files import is_held
 from vector.project.profile import Target
@@ -55,9 +56,12 @@ def connect(target: Target, relations: Relations, read_only: Path | None = None)
             raise ConfigurationError(f"target {target.name}: {name} in the profile is not a set of keys and values")
     settings = dict(target.settings.get("settings") or {})
     first = open_first()
+    # The database itself may change once it is closed here.
+    is_copy = read_only is not None and read_only.parent.parent == folder_beside(_file_of(path)) / COPIES
     return DuckDBEngine(
         first, settings=settings, own=True, relations=relations, sessions=Sessions(reopen=open_first),
         catalog=target.settings.get("database"), location=str(_file_of(path)) if read_only else None,
+        copy=read_only.parent.name if read_only and is_copy else None,
     )  # fmt: skip
 
 

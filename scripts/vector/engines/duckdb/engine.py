@@ -70,12 +70,14 @@ class DuckDBEngine:
         sessions: Sessions | None = None,
         catalog: str | None = None,
         location: str | None = None,
+        copy: str | None = None,
     ):
         """`settings` are those that the connection was given, for `another` to be given too. `own`: nobody else has the
         connection, so that a transaction is not looked for before one is begun. Without `relations` all are in the
         schema, under their own names. `sessions`: those that share the database, and open it again after an error that
         ends it. `catalog`: the target's database, by default the one that is current.
-        `location`: the file that this is a read copy of, if it is one."""
+        `location`: the file that is read, by itself or a read copy of it; `copy`: what tells that copy from all
+        others."""
         self.connection = connection
         self._own = own
         self._settings = dict(settings or {})
@@ -85,6 +87,8 @@ class DuckDBEngine:
         with interruptible():
             self._catalog = catalog or connection.execute("select current_database()").fetchall()[0][0]
         self._location = location
+        self._copy = copy
+        self._looked_up: dict[tuple, list[tuple]] = {}
         self._staged_count = 0
         self._still_staged: list[str] = []
         self._working = False  # inside a transaction
@@ -125,6 +129,15 @@ class DuckDBEngine:
         """All rows of a select."""
         with self._statement():
             return self.connection.execute(sql, list(parameters)).fetchall()
+
+    def lookup(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+        """All rows of a select over the ledgers; of a read copy they are read once."""
+        if self._whole_copy is None:
+            return self.query(sql, parameters)
+        key = (sql, *parameters)
+        if key not in self._looked_up:
+            self._looked_up[key] = self.query(sql, parameters)
+        return list(self._looked_up[key])
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
         """The rows of a select over the schema, a block at a time."""
@@ -305,6 +318,12 @@ class DuckDBEngine:
         of = [self.relations.home, *self.relations.named.values()]
         return {(each.database or self._catalog, each.schema) for each in of}
 
+    @property
+    def _whole_copy(self) -> str | None:
+        """What tells the read copy from all others, if this is one and no relation is in another file."""
+        attached = {_folded(database) for database, _ in self._places()} - {_folded(self._catalog)}
+        return None if attached else self._copy
+
     def free_deleted(self) -> str:
         """Writes each file anew that holds a relation, without what was deleted: a checkpoint alone leaves the bytes.
         Read copies of it are deleted.
@@ -390,8 +409,8 @@ class DuckDBEngine:
         return f"{of_chunks}-{of_embeddings}"
 
     def change_token(self) -> str | None:
-        """None: DuckDB counts no writes that one could ask for."""
-        return None
+        """Of a read copy its name; else None: DuckDB counts no writes that one could ask for."""
+        return self._whole_copy
 
     def chunk_digest(self) -> str:
         """A hash of ids, hash, context and time of change, less its last bit, to fit a number with a sign."""
@@ -431,7 +450,7 @@ class DuckDBEngine:
             cursor = session(self.connection, self._settings)
         return DuckDBEngine(
             cursor, settings=self._settings, own=True, relations=self.relations, sessions=self._sessions,
-            catalog=self._catalog, location=self._location,
+            catalog=self._catalog, location=self._location, copy=self._copy,
         )  # fmt: skip
 
     def calling_session(self) -> duckdb.DuckDBPyConnection:

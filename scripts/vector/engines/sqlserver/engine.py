@@ -106,6 +106,10 @@ class SqlServerEngine:
         parts = [found.database] if found.database else []
         return ".".join(quoted(part) for part in [*parts, found.schema, found.identifier])
 
+    def lookup(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
+        """As `query`: the database may change between two questions."""
+        return self.query(sql, parameters)
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         """All rows of a select; asked for again, once, when the connection was lost outside of a transaction."""
         try:
