@@ -11,7 +11,7 @@ from vector.warehouse import open_warehouse
 
 HELP = """examples:
   %(prog)s                          for an agent's configuration, which starts it
-  %(prog)s --space minilm --project-dir /srv/warehouse
+  %(prog)s --space bge-small --project-dir /srv/warehouse
 
 A server of the Model Context Protocol on stdin and stdout. Its tools are search, evidence, get_source and
 list_source_types; none changes anything, and searches are logged as those of `vector search`. It ends when its client

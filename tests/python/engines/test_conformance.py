@@ -302,13 +302,23 @@ def test_the_longest_id_that_fits_is_a_source(warehouse):
         warehouse.refresh()
 
 
+def test_a_byte_order_mark_is_found_as_any_character(warehouse, store):
+    needs(warehouse, "bom")
+    found = {
+        "duckdb": "select length(regexp_extract(' \ufeffx', '^[ ]*')) + 1",
+        "sqlserver": "select patindex(N'%[^ ]%', concat(nchar(32), nchar(65279), N'x') collate Latin1_General_100_BIN2)",
+    }
+    assert store.engine.query(found[warehouse.engine]) == [(2,)]
+
+
 def test_the_pinned_texts_have_their_chunks(warehouse):
     """Every hostile text through the views `document` and `chunk_window`, one policy after the other."""
     project = warehouse
     project.edit("models/demo/stg_page.sql", "concat('page:', page_id)", "page_id")
     pages, events, entities, policies = (project.rows(name) for name in ("page", "event", "entity", "chunk_policy"))
     views = ("stg_page", "document", "chunk_window")
-    cases = [case for case in hostile_cases() if "\0" not in case[1]]
+    left_out = "\0\ufeff" if "bom" in live.WITHOUT and project.engine == "sqlserver" else "\0"
+    cases = [case for case in hostile_cases() if not set(left_out).intersection(case[1])]
     try:
         for version in {case[2].version for case in cases}:
             chosen = [case for case in cases if case[2].version == version]
