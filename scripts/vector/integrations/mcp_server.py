@@ -117,7 +117,8 @@ def mcp_server(warehouse: Warehouse, space: str | None = None, redact: bool = Fa
         more = f"; go on with start={end}" if end < len(text) else ""
         mark = _mark()
         return (
-            f"source_id {excerpt(source_id)}, source_type {excerpt(source.source_type)}, characters {start} to {end} of {len(text)}"
+            f"source_id {excerpt(source_id)}, source_type {excerpt(source.source_type)},"
+            f" characters {start} to {end} of {len(text)}"
             f"{', no longer current' if source.retired_utc else ''}{more}. {_warning(mark)}\n"
             f"<document {mark}>\n{_one_line(source.title)}\n\n{printable(text[start:end])}\n</document {mark}>"
         )
