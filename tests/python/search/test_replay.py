@@ -366,7 +366,7 @@ def test_a_logged_text_does_not_command_the_terminal(project):
         assert not set("\x1b\x07\x9b\u202e\r") & set(said)
         assert len(said) < 2000
         assert "evil second line long" in said
-    assert "[2Ja title of two lines > a heading\n" in said
+    assert "[2Ja title of two lines > a heading  characters " in said
     assert json.loads(project.vector("replay", logged, "--json").stdout)["replays"][0]["query"] == hostile
 
 
