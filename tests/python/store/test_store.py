@@ -56,7 +56,7 @@ def test_the_public_api_runs_as_documented(project):
 
 def test_the_readme_s_example_runs_and_closes_its_connection(project, monkeypatch, capsys):
     readme = (PROJECT_DIR / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"## From Python\n\n((?: {4}.*\n|\n)+)", readme)[1]
+    block = re.search(r"LangChain\. To write:\n\n((?: {4}.*\n|\n)+)", readme)[1]
     monkeypatch.chdir(project.database_path.parent)
     assert project.database_path.name == "warehouse.duckdb"
     names = {}
