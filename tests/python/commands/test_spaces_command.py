@@ -121,7 +121,7 @@ def test_json_of_discover(project, served):
         "provider": provider, "model_name": MODEL, "model_tag": "latest" if provider == "ollama" else None,
         "dimensions": 8, "model_digest": f"sha256:{server.digest}" if provider == "ollama" else None,
         "context_length": 512, "pooling": "mean" if provider == "ollama" else None, "problem": None,
-        "space_key": "tiny-embed", "seed_row": line,
+        "document_prefix": None, "query_prefix": None, "space_key": "tiny-embed", "seed_row": line,
     }  # fmt: skip
 
 

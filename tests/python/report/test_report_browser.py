@@ -102,7 +102,7 @@ def test_a_chunk_that_is_pointed_at_is_read(opened):
         page.mouse.move(box["x"] + 20 + i % 20 * 20, box["y"] + 20 + i // 20 * 20)
         if tooltip.count():
             read.add(tooltip.inner_text())
-    assert len(read) > 20
+    assert len(read) > 10
     assert all("source_type" in text and "text" in text for text in read)
     assert page.locator("#vg-tooltip-element img, #vg-tooltip-element script").count() == 0
 
