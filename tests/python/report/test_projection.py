@@ -95,9 +95,7 @@ def test_the_map_is_of_the_current_chunks_of_each_space(project, chunk, embeddin
 
     expected = project.query("select chunk_id, embedding_space_id, input_content_sha256 from embedding_current")
     assert set(project.query("select chunk_id, embedding_space_id, content_sha256 from space_map")) == set(expected)
-    vectors = project.query(
-        "select vector from embedding_current where space_key = 'hash' order by chunk_id"
-    )
+    vectors = project.query("select vector from embedding_current where space_key = 'hash' order by chunk_id")
     rows = project.query(
         "select x, y, x_variance_share, y_variance_share, space_chunk_count from space_map where space_key = 'hash'"
         " order by chunk_id"
