@@ -77,6 +77,15 @@ def locked(path: Path) -> Iterator[str | None]:
         yield None
 
 
+def is_ours_alone(folder: Path) -> bool:
+    """Whether the folder is this user's, and nobody else can write to it. On Windows the permissions of the folder above
+    hold. Raises OSError."""
+    if os.name == "nt":
+        return True
+    found = folder.stat()
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
 def is_locked(path: Path) -> bool:
     """Whether a process has the lock of `locked`. Those that ask do not disturb each other. Raises OSError."""
     if sys.platform == "win32":

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vector.errors import DatabaseBusy
-from vector.files import locked, rename_new
+from vector.files import is_ours_alone, locked, rename_new
 from vector.wording import UTF_8
 
 logger = logging.getLogger(__name__)
@@ -64,10 +64,7 @@ def made_private(folder: Path) -> bool:
     """Makes the folder for its owner only; whether it is ours, and nobody else can write to it. Who can, decides what a
     search finds, and what is logged. A folder that is refused is told in the log. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if os.name == "nt":  # the permissions of the folder above hold
-        return True
-    found = folder.stat()
-    if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+    if is_ours_alone(folder):
         return True
     logger.warning("%s is refused: others can write to it, or own it; `chmod go-w` it, or delete it", folder)
     return False

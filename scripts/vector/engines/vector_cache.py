@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vector.engines.base import Found, SearchHit
-from vector.files import replace_file
+from vector.files import is_ours_alone, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +49,7 @@ def private_folder(folder: Path, make: bool = False) -> bool:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     elif not folder.is_dir():
         return False
-    if os.name == "nt":  # the permissions of the user's profile hold
-        return True
-    found = folder.stat()
-    if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+    if is_ours_alone(folder):
         return True
     logger.warning(
         "%s is refused as a cache: others can write to it, or own it; `chmod go-w` it, or see VECTOR_CACHE_DIR", folder

@@ -28,7 +28,7 @@ from vector.contracts.ledgers import Ledger
 from vector.contracts.models import ErasureKind, VectorRetrieval, VectorRetrievalHit
 from vector.engines.base import Engine
 from vector.errors import InvalidRecord
-from vector.files import replace_file
+from vector.files import is_ours_alone, replace_file
 from vector.store import ledger_io
 from vector.store.store import VectorStore
 from vector.store.versions import known_versions
@@ -130,7 +130,10 @@ def _files(beside: Path) -> list[Path]:
 
 
 def _taken_in(store: VectorStore, beside: Path, files: Sequence[Path]) -> int:
-    if not _is_ours(beside / _FOLDER):
+    if not is_ours_alone(folder := beside / _FOLDER):
+        logger.warning(
+            "%s: others can write to it, or own it, so its searches are not taken in; `chmod go-w` it", folder
+        )
         return 0
     erasures, taken, refused = erasures_of(store.engine), 0, []
     for start in range(0, len(files), _BATCH):
@@ -158,16 +161,6 @@ def _taken_in(store: VectorStore, beside: Path, files: Sequence[Path]) -> int:
             reason,
         )
     return taken
-
-
-def _is_ours(folder: Path) -> bool:
-    if os.name == "nt":
-        return True
-    found = folder.stat()
-    if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
-        return True
-    logger.warning("%s: others can write to it, or own it, so its searches are not taken in; `chmod go-w` it", folder)
-    return False
 
 
 def _read(files: Iterable[Path]) -> tuple[dict[Path, LoggedSearch], list[tuple[Path, str]]]:
