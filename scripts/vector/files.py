@@ -78,8 +78,8 @@ def locked(path: Path) -> Iterator[str | None]:
 
 
 def is_ours_alone(folder: Path) -> bool:
-    """Whether the folder is this user's, and nobody else can write to it. On Windows the permissions of the folder above
-    hold. Raises OSError."""
+    """Whether the folder is this user's, and nobody else can write to it. On Windows the permissions of the folder
+    above hold. Raises OSError."""
     if os.name == "nt":
         return True
     found = folder.stat()
