@@ -115,19 +115,11 @@ class Results(Sequence[Item], Generic[Item]):
         body = "".join(
             f"<tr><td>{row['rank']}</td><td>{row['score']:.3f}</td>"
             f"<td style='text-align: left'>{_shown(row['source_title'] or row['source_id'])}</td>"
-            f"<td style='text-align: left'>{_marked(snippet)}</td></tr>"
+            f"<td style='text-align: left'>{snippet.marked('<b>', '</b>', escape)}</td></tr>"
             for row, snippet in zip(self.rows(), self.snippets, strict=True)
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f"<p>{_shown(self.title)}</p>{table}"
-
-
-def _marked(snippet: Snippet) -> str:
-    parts, end = [], 0
-    for start, stop in snippet.marks:
-        parts += [escape(snippet.text[end:start]), f"<b>{escape(snippet.text[start:stop])}</b>"]
-        end = stop
-    return "".join([*parts, escape(snippet.text[end:])])
 
 
 def _shown(text: str | None) -> str:

@@ -4,7 +4,7 @@ words are in it."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vector.contracts.sentences import SENTENCE_END
@@ -25,13 +25,13 @@ class Snippet:
     text: str
     marks: tuple[tuple[int, int], ...] = ()
 
-    def marked(self, before: str, after: str) -> str:
-        """The text with these around each word of the question."""
+    def marked(self, before: str, after: str, spelled: Callable[[str], str] = str) -> str:
+        """The text with these around each word of the question, and each part of it as `spelled` has it."""
         pieces, end = [], 0
         for start, stop in self.marks:
-            pieces += [self.text[end:start], before, self.text[start:stop], after]
+            pieces += [spelled(self.text[end:start]), before, spelled(self.text[start:stop]), after]
             end = stop
-        return "".join([*pieces, self.text[end:]])
+        return "".join([*pieces, spelled(self.text[end:])])
 
 
 class Snippets:
@@ -45,9 +45,10 @@ class Snippets:
     def of(self, text: str, source_type: str = "", length: int = SHOWN) -> Snippet:
         """The sentence of most words of the question, the first one of several, with what follows it, up to `length`
         code points; the beginning of the text where it has none of the words."""
-        start = self._best_start(text, source_type)
+        has = self._words_in(source_type)
+        start = _best_start(text, has)
         line = printable(" ".join(text[start:].split()))
-        found = list(self._marks(line, source_type))
+        found = list(_marks(line, has))
         if found and found[0][1] > length:  # a long sentence: it is shown from shortly before its first word
             skipped = found[0][0] - length // 4
             skipped = line.find(" ", skipped, found[0][0]) + 1 or skipped
@@ -59,44 +60,48 @@ class Snippets:
         marks = [(first + len(before), last + len(before)) for first, last in found if last <= len(shown)]
         return Snippet(f"{before}{shown}{after}", tuple(marks))
 
-    def _has(self, text: str, source_type: str) -> set[str]:
-        """The words of the question that a text of this source type has."""
+    def _words_in(self, source_type: str) -> Callable[[str], set[str]]:
+        """What tells the words of the question that a text of this source type has."""
         (asked,) = (each for each in self._questions if (source_type in each.source_types) != each.others)
-        return set(asked.words).intersection(self._analyzers.tokens(text, source_type))
+        words = set(asked.words)
+        return lambda text: words.intersection(self._analyzers.tokens(text, source_type))
 
-    def _best_start(self, text: str, source_type: str) -> int:
-        best, most = 0, 0
-        for start, end in _sentences(text):
-            count = len(self._has(text[start:end], source_type))
-            if count > most:
-                best, most = start, count
-        return best
 
-    def _marks(self, line: str, source_type: str) -> Iterator[tuple[int, int]]:
-        """The spans of words of the question; in scripts without blanks, of the pairs of characters that are compared
-        there, joined where they touch."""
-        for word in _WRITTEN.finditer(line):
-            start = word.start()
-            for place, piece in enumerate(UNSPACED.split(word.group())):
-                if place % 2:
-                    yield from self._pairs(piece, start, source_type)
-                elif piece and self._has(piece, source_type):
-                    yield start, start + len(piece)
-                start += len(piece)
+def _best_start(text: str, has: Callable[[str], set[str]]) -> int:
+    best, most = 0, 0
+    for start, end in _sentences(text):
+        count = len(has(text[start:end]))
+        if count > most:
+            best, most = start, count
+    return best
 
-    def _pairs(self, run: str, start: int, source_type: str) -> Iterator[tuple[int, int]]:
-        first, last = 0, 0
-        for place in range(max(len(run) - 1, 1)):
-            pair = run[place : place + 2]
-            if not self._has(pair, source_type):
-                continue
-            if last and place > last:
-                yield start + first, start + last
-                last = 0
-            first = first if last else place
-            last = place + len(pair)
-        if last:
+
+def _marks(line: str, has: Callable[[str], set[str]]) -> Iterator[tuple[int, int]]:
+    """The spans of words of the question; in scripts without blanks, of the pairs of characters that are compared
+    there, joined where they touch."""
+    for word in _WRITTEN.finditer(line):
+        start = word.start()
+        for place, piece in enumerate(UNSPACED.split(word.group())):
+            if place % 2:
+                yield from _pairs(piece, start, has)
+            elif piece and has(piece):
+                yield start, start + len(piece)
+            start += len(piece)
+
+
+def _pairs(run: str, start: int, has: Callable[[str], set[str]]) -> Iterator[tuple[int, int]]:
+    first, last = 0, 0
+    for place in range(max(len(run) - 1, 1)):
+        pair = run[place : place + 2]
+        if not has(pair):
+            continue
+        if last and place > last:
             yield start + first, start + last
+            last = 0
+        first = first if last else place
+        last = place + len(pair)
+    if last:
+        yield start + first, start + last
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int]]:
