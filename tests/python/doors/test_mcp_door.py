@@ -10,19 +10,16 @@ import duckdb
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
-from support import clean_copy, clean_environment
+from support import clean_copy
 
-import vector
 from vector.integrations.mcp_server import HIT_CHARACTERS, SOURCE_CHARACTERS, mcp_server
 
 QUESTION = "Which moon has geysers?"
 
 
 @pytest.fixture
-def warehouse(project, monkeypatch):
-    monkeypatch.chdir(project.folder)
-    with clean_environment(), vector.open() as opened:
-        yield opened
+def warehouse(opened):
+    return opened
 
 
 def asked(server, *calls):

@@ -6,7 +6,6 @@ import threading
 
 import duckdb
 import pytest
-from support import clean_environment
 
 import vector
 from vector.errors import ConfigurationError, VectorError
@@ -15,14 +14,6 @@ from vector.search.search import FoundChunk
 from vector.warehouse import Warehouse
 
 QUESTION = "Which moon has geysers?"
-
-
-@pytest.fixture
-def opened(project, monkeypatch):
-    """The door to the built and embedded copy, whose folder is the working directory."""
-    monkeypatch.chdir(project.folder)
-    with clean_environment(), vector.open() as warehouse:
-        yield warehouse
 
 
 def logged(warehouse):

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import duckdb
 import pytest
-from support import PROJECT_DIR, clean_environment
+from support import PROJECT_DIR
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
 
 import vector
@@ -14,13 +14,6 @@ from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import ConfigurationError
 
 QUESTION = "Which moon has geysers?"
-
-
-@pytest.fixture
-def opened(project, monkeypatch):
-    monkeypatch.chdir(project.folder)
-    with clean_environment(), vector.open() as warehouse:
-        yield warehouse
 
 
 def questions(warehouse):
