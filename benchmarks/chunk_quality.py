@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from support import PROJECT_DIR, Warehouse, parser, print_header, print_table, scratch_warehouse
+from support import Warehouse, judged_data_parser, print_header, print_table, scratch_warehouse
 
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import embed_space
@@ -46,9 +46,7 @@ class Asked:
 
 def main() -> None:
     """Measures and prints the figures of each language."""
-    arguments = parser(__doc__, repetitions=1)
-    default = os.environ.get("VECTOR_DATA_DIR") or PROJECT_DIR.parent / "shared" / "data"
-    arguments.add_argument("--data", type=Path, default=default, metavar="DIR")
+    arguments = judged_data_parser(__doc__)
     arguments.add_argument("--language", action="append", metavar="L", help="only this one, as en; repeatable")
     arguments.add_argument("--questions", type=int, default=300, metavar="N", help="a language, spread; 0: all of them")
     arguments.add_argument("--space", default="minilm", metavar="KEY", help="a space of embedding_space_seed")

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import ir_measures
 from ir_measures import R, nDCG
-from support import PROJECT_DIR, Warehouse, parser, print_header, print_table, scratch_warehouse
+from support import Warehouse, judged_data_parser, print_header, print_table, scratch_warehouse
 
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import embed_space
@@ -63,9 +63,7 @@ class Collection:
 
 def main() -> None:
     """Measures and prints the figures of each collection."""
-    arguments = parser(__doc__, repetitions=1)
-    default = os.environ.get("VECTOR_DATA_DIR") or PROJECT_DIR.parent / "shared" / "data"
-    arguments.add_argument("--data", type=Path, default=default, metavar="DIR")
+    arguments = judged_data_parser(__doc__)
     arguments.add_argument("--collection", action="append", metavar="NAME", help="only this one; repeatable")
     arguments.add_argument("--documents", type=int, default=500, metavar="N", help="a collection; 0: all of them")
     arguments.add_argument("--space", default="bge-small", metavar="KEY", help="a space of embedding_space_seed")

@@ -257,6 +257,14 @@ def parser(description: str | None, repetitions: int) -> argparse.ArgumentParser
     return made
 
 
+def judged_data_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of a benchmark that reads judged collections: those of VECTOR_DATA_DIR, or beside the project."""
+    made = parser(description, repetitions=1)
+    default = os.environ.get("VECTOR_DATA_DIR") or PROJECT_DIR.parent / "shared" / "data"
+    made.add_argument("--data", type=Path, default=default, metavar="DIR")
+    return made
+
+
 def print_header(title: str) -> None:
     """What was measured, where and when."""
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -333,6 +333,7 @@ class _Probe(OnnxProvider):
 
     @property
     def dimensions(self) -> int:
+        """Those that its first vector showed."""
         return self._dimensions
 
     @property
