@@ -98,11 +98,11 @@ def test_a_chunk_that_is_pointed_at_is_read(opened):
     plane.scroll_into_view_if_needed()
     box = plane.bounding_box()
     tooltip, read = page.locator("#vg-tooltip-element.visible"), set()
-    for i in range(400):
-        page.mouse.move(box["x"] + 20 + i % 20 * 20, box["y"] + 20 + i // 20 * 20)
+    for i in range(800):
+        page.mouse.move(box["x"] + 20 + i % 40 * 10, box["y"] + 20 + i // 40 * 20)
         if tooltip.count():
             read.add(tooltip.inner_text())
-    assert len(read) > 10
+    assert len(read) > 20
     assert all("source_type" in text and "text" in text for text in read)
     assert page.locator("#vg-tooltip-element img, #vg-tooltip-element script").count() == 0
 
