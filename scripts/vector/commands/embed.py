@@ -19,7 +19,7 @@ from vector.embedding.plan import EmbedPlan, plan_space, refuse_unpriced
 from vector.errors import DatabaseFailed, VectorError
 from vector.spaces.choosing import chosen_spaces
 from vector.store import VectorStore
-from vector.store.opening import writing
+from vector.store.opening import open_to_write, writing
 from vector.store.runs import close_abandoned_runs
 
 HELP = """examples:
@@ -76,7 +76,8 @@ def _embed(arguments: argparse.Namespace) -> int:
     if arguments.plan:
         with closing(open_store(arguments)) as store:
             return _plan(arguments, store, chosen_spaces(store, arguments.space), options)
-    with writing(named_target(arguments)), closing(open_store(arguments)) as store:
+    target = named_target(arguments)
+    with writing(target), closing(open_to_write(target)) as store:
         spaces = chosen_spaces(store, arguments.space)
         close_abandoned_runs(store)
         with shown_progress(arguments.quiet) as progress:

@@ -6,11 +6,11 @@ import argparse
 from typing import Any
 
 from vector.commands.output import say
-from vector.commands.shared import add_command, named_target, open_store, print_result
+from vector.commands.shared import add_command, named_target, print_result
 from vector.contracts.models import Erasure, ErasureKind
 from vector.erasure.erase import Erased, Report, Subject, erase, lift
 from vector.errors import ConfigurationError
-from vector.store.opening import renew_copy
+from vector.store.opening import open_to_write, renew_copy
 from vector.wording import counted, one_line
 
 HELP = """examples:
@@ -53,14 +53,15 @@ def _erase(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("nothing is named: give --source-id or --query")
     if arguments.lift and (arguments.query or arguments.dry_run):
         raise ConfigurationError("--lift goes with --source-id and --reason only")
-    store = open_store(arguments)
+    target = named_target(arguments)
+    store = open_to_write(target)
     try:
         if arguments.lift:
             return _print_lifted(arguments, lift(store, [each.name for each in subjects], arguments.reason))
         report = erase(store, subjects, arguments.reason, arguments.dry_run)
     finally:
         store.close()
-    renew_copy(named_target(arguments))
+    renew_copy(target)
     return _print_report(arguments, report)
 
 
