@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vector.contracts import ledgers
 from vector.contracts.models import EmbeddingSpace, PublicationAction, SpacePublication
 from vector.errors import ConfigurationError, PublicationRefused
-from vector.store import VectorStore
+from vector.store import VectorStore, ledger_io
 from vector.store.ledger_io import ConstraintRefusal
 from vector.store.runs import this_worker
 
@@ -70,8 +71,10 @@ def default_space(store: VectorStore) -> EmbeddingSpace | None:
     published, the only active draft; else None."""
     rows = store.engine.lookup(f"select embedding_space_id, is_default from {store.engine.table('space_status')}")
     found = [space_id for space_id, is_default in rows if is_default]
-    spaces = {space.embedding_space_id: space for space in store.list_embedding_spaces(active_only=False)}
-    return spaces.get(found[0]) if found else None
+    if not found:
+        return None
+    where = {"embedding_space_id": found[0]}
+    return next(iter(ledger_io.find(store.engine, ledgers.EMBEDDING_SPACE, where, often=True)), None)
 
 
 def switch(
