@@ -1,5 +1,6 @@
 """What retention deletes of the log, and what it keeps."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,6 @@ from vector.contracts.models import VectorRetrieval, VectorRetrievalHit
 from vector.embedding import embed_space
 
 NOW = datetime.now(UTC)
-TODAY = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def left(project):
     return {retrieval_id for (retrieval_id,) in ids}
 
 
+def today():
+    """Midnight of the day in which the caller's operation will run: within its last minutes, the next one's."""
+    soon = datetime.now(UTC) + timedelta(minutes=3)
+    midnight = soon.replace(hour=0, minute=0, second=0, microsecond=0)
+    time.sleep(max(0.0, (midnight - datetime.now(UTC)).total_seconds()))
+    return midnight
+
+
 def delete_old(project, arguments):
     return project.dbt("run-operation", "delete_old_retrievals", "--args", arguments)
 
@@ -76,7 +84,7 @@ def test_whole_searches_older_than_so_many_days_are_deleted(project, logged, age
 def test_an_evaluation_is_kept_or_deleted_whole(project, logged):
     """The boundary, 30 days before the operation runs, falls between the searches of a run, and into a day of
     searches without one."""
-    boundary_day = TODAY - timedelta(days=30)
+    boundary_day = today() - timedelta(days=30)
     of_run = {logged(NOW - timedelta(days=days), by="run", query="q01") for days in (40, 20)}
     of_day = {logged(boundary_day, None, f"q{i}") for i in (1, 2)} | {
         logged(boundary_day + timedelta(hours=23), None, "q3")
