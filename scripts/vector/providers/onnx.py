@@ -28,8 +28,11 @@ from vector.providers.base import (
 )
 from vector.providers.model_files import one_line
 from vector.providers.onnx_models import (
+    CPU,
+    EXECUTION,
     INSTALL,
     OnnxFiles,
+    execution_providers,
     folders_of_home,
     locate_model,
     locate_tokenizer,
@@ -49,7 +52,8 @@ _TOKEN_OUTPUTS = ("token_embeddings", "last_hidden_state")
 
 
 class OnnxProvider(EmbeddingProvider):
-    """A sentence-embedding model on ONNX Runtime, on the CPU of this process.
+    """A sentence-embedding model on ONNX Runtime, on the CPU of this process or what VECTOR_ONNX_EXECUTION_PROVIDERS
+    names.
 
     Where the graph gives a vector a token, shape (1, tokens, dimensions), they become one by the space's pooling; where
     the space names none, by that of the model's folder (`1_Pooling/config.json`), else their mean. A graph may pool by
@@ -142,13 +146,20 @@ class OnnxProvider(EmbeddingProvider):
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        execution = execution_providers(onnxruntime.get_available_providers())
         try:
-            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(model), options, providers=execution)
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # both libraries raise bare exceptions of their own
             raise ConfigurationError(
                 f"onnx model {self._model_name!r} cannot be loaded from {model.parent}: {one_line(error)}"
             ) from None
+        if self._session.get_providers()[0] != execution[0]:
+            # ONNX Runtime goes on with the next one, and says so only in its own log.
+            raise ConfigurationError(
+                f"onnx model {self._model_name!r} does not run on {execution[0]} here (its libraries or device are"
+                f" missing?): correct {EXECUTION}, or unset it for {CPU}"
+            )
         self._input_types = {
             node.name: np.int32 if node.type == "tensor(int32)" else np.int64 for node in self._session.get_inputs()
         }

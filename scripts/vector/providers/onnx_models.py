@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from vector.providers.model_files import folder_file, onnx_sha256, packaged_file
 
 INSTALL = 'pip install "vector-runtime[onnx]"'
 HOME = "VECTOR_ONNX_HOME"
+# ONNX Runtime's execution providers, by comma: what a model runs on.
+EXECUTION = "VECTOR_ONNX_EXECUTION_PROVIDERS"
+CPU = "CPUExecutionProvider"
 # Folders below it are looked for so deep: that of a cache of Hugging Face is models--NAME/snapshots/REVISION.
 _DEPTH = 3
 # What Sentence Transformers calls the ways of pooling, and what they are called here.
@@ -106,6 +109,18 @@ def locate_tokenizer(model_name: str) -> Path:
     if packaged := PACKAGED.get(model_name):
         return packaged_file(*packaged.tokenizer, packaged.install)
     return folder_file("onnx", model_name, _folder(_path(model_name)), "tokenizer.json")
+
+
+def execution_providers(available: Sequence[str]) -> list[str]:
+    """Those of VECTOR_ONNX_EXECUTION_PROVIDERS, best first, and the CPU's for what they cannot do. Not in a space's
+    identity: canaries tell whether another processor makes other vectors. Raises ConfigurationError for one that this
+    build of ONNX Runtime lacks."""
+    named = [name for part in os.environ.get(EXECUTION, "").split(",") if (name := part.strip())]
+    if lacking := [name for name in named if name not in available]:
+        raise ConfigurationError(
+            f"{EXECUTION} names {lacking[0]!r}, which the installed onnxruntime lacks; it has {', '.join(available)}"
+        )
+    return list(dict.fromkeys([*named, CPU]))
 
 
 def folders_of_home() -> Iterator[str]:

@@ -233,3 +233,30 @@ def test_pooling_is_for_onnx(monkeypatch, provider):
     asked = {**vars(space("wordllama-l2-supercat-256", pooling="cls")), "provider": provider, "dimensions": 256}
     with pytest.raises(ConfigurationError, match="pooling"):
         open_provider(SimpleNamespace(**asked, endpoint_url=None))
+
+
+def test_execution_providers_are_those_of_the_environment_or_a_clear_refusal(home, monkeypatch):
+    write_folder(home / "any")
+    plain = vector("any")
+    monkeypatch.setenv("VECTOR_ONNX_EXECUTION_PROVIDERS", " CPUExecutionProvider, ")
+    assert (vector("any") == plain).all()
+    monkeypatch.setenv("VECTOR_ONNX_EXECUTION_PROVIDERS", "AbacusExecutionProvider,CPUExecutionProvider")
+    with pytest.raises(ConfigurationError, match="'AbacusExecutionProvider', which the installed onnxruntime lacks"):
+        vector("any")
+
+
+def test_a_model_that_falls_back_to_the_cpu_is_refused(home, monkeypatch):
+    """As with a build for GPUs on a machine without one: ONNX Runtime itself only logs it."""
+    import onnxruntime
+
+    write_folder(home / "any")
+    made = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda model, options, providers: made(model, options, providers[-1:])
+    )
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setenv("VECTOR_ONNX_EXECUTION_PROVIDERS", "CUDAExecutionProvider")
+    with pytest.raises(ConfigurationError, match="does not run on CUDAExecutionProvider here"):
+        vector("any")
