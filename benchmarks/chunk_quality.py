@@ -49,7 +49,7 @@ def main() -> None:
     arguments = judged_data_parser(__doc__)
     arguments.add_argument("--language", action="append", metavar="L", help="only this one, as en; repeatable")
     arguments.add_argument("--questions", type=int, default=300, metavar="N", help="a language, spread; 0: all of them")
-    arguments.add_argument("--space", default="minilm", metavar="KEY", help="a space of embedding_space_seed")
+    arguments.add_argument("--space", default="bge-small", metavar="KEY", help="a space of embedding_space_seed")
     given = arguments.parse_args()
     files = [path for path in sorted(Path(given.data).glob("xquad/??.jsonl"))]
     files = [path for path in files if not given.language or path.stem in given.language]

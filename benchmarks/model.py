@@ -113,9 +113,9 @@ def main() -> None:
     if "minilm" in alone:
         for label in alone.keys() - {"minilm"}:
             print(f"{label} alone is {alone[label] / alone['minilm']:.3g} times as fast as minilm, by processor time.")
-    print_table(
-        ["model", "peak MB"], [[each.label, _memory(each, given.characters)] for each in subjects if each.chunks]
-    )
+    _, libraries = in_own_process(_import_libraries)
+    rows = [[each.label, _memory(each, given.characters)] for each in subjects if each.chunks]
+    print_table(["what", "peak MB of a process"], [["the libraries alone", libraries], *rows])
     print(f"Load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
     collections = [name for name in REFERENCE if (given.data / name / "qrels.tsv").is_file()]
     if not collections:
@@ -198,6 +198,12 @@ def _speed(subject: Subject, characters: int, repetitions: int) -> list[list]:
 def _memory(subject: Subject, characters: int) -> str:
     _, peak = in_own_process(_embed_alone, subject.space, _prose(min(subject.chunks, 64), characters))
     return peak
+
+
+def _import_libraries() -> None:
+    """What a process has before it opens a model."""
+    import onnxruntime  # noqa: F401
+    import tokenizers  # noqa: F401
 
 
 def _embed_alone(space: dict[str, Any], texts: list[str]) -> None:

@@ -15,7 +15,7 @@ from vector.commands.output import print_json, print_text
 from vector.contracts.models import JobType
 from vector.project.profile import Target, load_target
 from vector.project.versions import refuse_other_version
-from vector.search.policy import FUSIONS, MODES, SearchPolicy
+from vector.search.policy import DENSE_WEIGHT, FUSIONS, MODES, SearchPolicy
 from vector.store import VectorStore
 from vector.store.opening import PATIENCE, open_to_write
 from vector.wording import printable
@@ -138,7 +138,11 @@ def add_ranking_options(parser: argparse.ArgumentParser, default: SearchPolicy) 
         "--fusion", choices=tuple(FUSIONS), default="score", help="of hybrid: by scores, or by ranks (default score)"
     )
     ranking.add_argument(
-        "--dense-weight", type=float, default=0.5, metavar="W", help="of the vectors' score, 0 to 1 (default 0.5)"
+        "--dense-weight",
+        type=float,
+        default=DENSE_WEIGHT,
+        metavar="W",
+        help="of the vectors' score, 0 to 1 (default %(default)s)",
     )
     ranking.add_argument("--language", metavar="L", help="of the words compared, or none; by default the warehouse's")
 

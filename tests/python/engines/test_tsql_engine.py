@@ -54,6 +54,12 @@ def engine(connection, monkeypatch):
     return engine_for_connection(connection)
 
 
+def test_a_store_may_be_closed_twice(engine, connection):
+    with VectorStore(engine=engine) as store:
+        store.close()
+    assert connection.closed
+
+
 def test_the_engine_of_a_pyodbc_connection_is_this_one(engine):
     assert isinstance(engine, SqlServerEngine)
 

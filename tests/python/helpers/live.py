@@ -34,7 +34,7 @@ FEATURES = {
     "locks": "row locks that others skip (READPAST) or wait for (UPDLOCK)",
     "decimals": "SQL Server's scales of decimals, and its floats",
     "nul": "the character U+0000 in a text",
-    "bom": "patterns that find the character U+FEFF",
+    "ignorable": "patterns that find characters which Unicode's collation ignores, as U+FEFF and controls",
     "utf16": "a text of fewer characters than its column has, but more UTF-16 units: it is stored, and not sent",
 }
 # The unit tests of dbt that need a feature.
@@ -44,7 +44,7 @@ UNIT_TESTS = {
 }
 WITHOUT = {name.strip() for name in os.environ.get("VECTOR_TEST_SQLSERVER_WITHOUT", "").split(",") if name.strip()}
 # What `select @@version` of a stand-in says, and what it lacks.
-STANDINS = {"Babelfish": {"bom", "locks", "decimals", "nul", "utf16"}}
+STANDINS = {"Babelfish": {"ignorable", "locks", "decimals", "nul", "utf16"}}
 SKIPPED = "VECTOR_TEST_SQLSERVER is not set: give an ODBC connection string, or target:<name> of your dbt profile"
 
 STANDIN_MACROS = Path(__file__).with_name("standin") / "macros.jinja"

@@ -79,7 +79,7 @@ class SqlServerEngine:
         self._staged: dict[str, StagedRows] = {}
         self.relations = checked_relations(relations or Relations(schema))
         self.schema = self.relations.home.schema
-        self._in_transaction = False
+        self._in_transaction = self._closed = False
         self._locks: list[str] = []
         self._staged_count = 0
         self.cache = VectorCache.from_environment()
@@ -398,8 +398,10 @@ class SqlServerEngine:
         return self.query(*sqlserver_queue.claim(self.table("job"), request))
 
     def close(self) -> None:
-        """Closes the connection."""
-        self.connection.close()
+        """Closes the connection; again is nothing, which pyodbc refuses."""
+        if not self._closed:
+            self._closed = True
+            self.connection.close()
 
     def _once(self, work: Callable[[], Result]) -> Result:
         autocommit = self.connection.autocommit

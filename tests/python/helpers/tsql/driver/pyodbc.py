@@ -141,6 +141,7 @@ class Connection:
         self.note(call="rollback")
 
     def close(self) -> None:
+        self.require_open()
         self.closed = True
         self.note(call="close")
 
