@@ -29,14 +29,22 @@
 
     {#- With --empty or --sample the SQL sees no rows, or a few: all others would seem to have vanished. -#}
     {%- set partial = flags.EMPTY or flags.SAMPLE -%}
-    {%- set counts = {'inserted': 0, 'updated': 0} if partial
-        else vector_runtime.ledger_change_counts(relation, sql, unique_key) -%}
+    {%- set counts = {'inserted': 0, 'updated': 0} -%}
+    {%- set stage = vector_runtime.ledger_stage_name(model.name) -%}
+    {%- set changes = 'select * from ' ~ stage -%}
+    {%- if not partial -%}
+        {%- call statement('stage_ledger') -%} {{ vector_runtime.ledger_stage_sql(stage, sql) }} {%- endcall -%}
+        {%- set counts = vector_runtime.ledger_change_counts(relation, changes, unique_key) -%}
+    {%- endif -%}
     {%- if counts.updated -%}
-        {%- call statement('update_ledger') -%} {{ vector_runtime.ledger_update_sql(relation, sql, unique_key) }} {%- endcall -%}
+        {%- call statement('update_ledger') -%} {{ vector_runtime.ledger_update_sql(relation, changes, unique_key) }} {%- endcall -%}
     {%- endif -%}
     {%- call statement('main') -%}
-        {{ vector_runtime.ledger_insert_sql(relation, sql, unique_key) if counts.inserted else 'select 1 as unchanged' }}
+        {{ vector_runtime.ledger_insert_sql(relation, changes, unique_key) if counts.inserted else 'select 1 as unchanged' }}
     {%- endcall -%}
+    {%- if not partial -%}
+        {%- call statement('drop_stage') -%} drop table {{ stage }} {%- endcall -%}
+    {%- endif -%}
     {%- if counts.inserted or counts.updated -%}
         {% do log(model.name ~ ": " ~ counts.inserted ~ " inserted, " ~ counts.updated ~ " updated", info=true) %}
     {%- elif config.get('meta', {}).get('filled_by') == 'dbt' -%}
