@@ -71,7 +71,7 @@ def _measure(warehouse: Warehouse, chunks: int) -> dict[str, Figures]:
 
 
 def _write_pages(warehouse: Warehouse, which: str, pages: int) -> None:
-    """Writes the pages that the condition names, of ten paragraphs each, anew: with words that were not there before."""
+    """Writes the pages that the condition names anew: ten paragraphs of words that were not there before."""
     with warehouse.connect() as connection:
         numbers = f"range({pages}) as numbers (n) where {which}"
         connection.execute(f"delete from bench.page where page_id in (select concat('p', n) from {numbers})")
