@@ -30,10 +30,9 @@
     {#- With --empty or --sample the SQL sees no rows, or a few: all others would seem to have vanished. -#}
     {%- set partial = flags.EMPTY or flags.SAMPLE -%}
     {%- set counts = {'inserted': 0, 'updated': 0} -%}
-    {%- set stage = vector_runtime.ledger_stage_name(model.name) -%}
-    {%- set changes = 'select * from ' ~ stage -%}
     {%- if not partial -%}
-        {%- call statement('stage_ledger') -%} {{ vector_runtime.ledger_stage_sql(stage, sql) }} {%- endcall -%}
+        {%- set stage = vector_runtime.ledger_stage(sql) -%}
+        {%- set changes = 'select * from ' ~ stage -%}
         {%- set counts = vector_runtime.ledger_change_counts(relation, changes, unique_key) -%}
     {%- endif -%}
     {%- if counts.updated -%}
