@@ -3,22 +3,14 @@
 {%- endmacro %}
 
 {% macro default__ledger_stage(sql) -%}
-    {%- set stage = model.name ~ '__changes' -%}
     {%- call statement('stage_ledger') -%}
-        create temporary table {{ stage }} as
+        create or replace temporary table {{ model.name }}__changes as
         {{ sql }}
     {%- endcall -%}
-    {{ return(stage) }}
+    {{ return('select * from ' ~ model.name ~ '__changes') }}
 {%- endmacro %}
 
+{#- A steady ledger is only read there, without a temporary table. -#}
 {% macro sqlserver__ledger_stage(sql) -%}
-    {%- set stage = '#' ~ model.name ~ '__changes' -%}
-    {%- call statement('stage_ledger') -%}
-        select *
-        into {{ stage }}
-        from (
-            {{ sql }}
-        ) as change
-    {%- endcall -%}
-    {{ return(stage) }}
+    {{ return(sql) }}
 {%- endmacro %}

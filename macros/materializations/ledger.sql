@@ -31,8 +31,7 @@
     {%- set partial = flags.EMPTY or flags.SAMPLE -%}
     {%- set counts = {'inserted': 0, 'updated': 0} -%}
     {%- if not partial -%}
-        {%- set stage = vector_runtime.ledger_stage(sql) -%}
-        {%- set changes = 'select * from ' ~ stage -%}
+        {%- set changes = vector_runtime.ledger_stage(sql) -%}
         {%- set counts = vector_runtime.ledger_change_counts(relation, changes, unique_key) -%}
     {%- endif -%}
     {%- if counts.updated -%}
@@ -42,7 +41,7 @@
         {{ vector_runtime.ledger_insert_sql(relation, changes, unique_key) if counts.inserted else 'select 1 as unchanged' }}
     {%- endcall -%}
     {%- if not partial -%}
-        {%- call statement('drop_stage') -%} drop table {{ stage }} {%- endcall -%}
+        {% do vector_runtime.ledger_unstage() %}
     {%- endif -%}
     {%- if counts.inserted or counts.updated -%}
         {% do log(model.name ~ ": " ~ counts.inserted ~ " inserted, " ~ counts.updated ~ " updated", info=true) %}

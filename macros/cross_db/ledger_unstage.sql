@@ -1,0 +1,10 @@
+{% macro ledger_unstage() -%}
+    {{ return(adapter.dispatch('ledger_unstage', 'vector_runtime')()) }}
+{%- endmacro %}
+
+{% macro default__ledger_unstage() -%}
+    {%- call statement('unstage_ledger') -%} drop table {{ model.name }}__changes {%- endcall -%}
+{%- endmacro %}
+
+{% macro sqlserver__ledger_unstage() -%}
+{%- endmacro %}
