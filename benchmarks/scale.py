@@ -9,12 +9,15 @@ that of the processor time a chunk to the tenth's; that of a change is to the st
 from __future__ import annotations
 
 import os
-import subprocess
+import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from support import DBT_VARS, PROJECT_DIR, Warehouse, parser, print_header, print_table, scratch_warehouse
+from support import PROJECT_DIR, Warehouse, in_own_process, parser, print_header, print_table, scratch_warehouse
+
+from vector.store import VectorStore
 
 CHUNKS_A_PAGE = 10
 PARAGRAPH = 560
@@ -93,47 +96,37 @@ def _write_pages(warehouse: Warehouse, which: str, pages: int) -> None:
 
 
 def _add_space(warehouse: Warehouse) -> None:
-    code = (
-        "import sys, duckdb; from vector.store import VectorStore; c = duckdb.connect(sys.argv[1]);"
-        f" c.execute('update vector.embedding_space set is_active = false');"
-        f" VectorStore(c).get_or_create_embedding_space(**{SPACE!r})"
-    )
-    _timed(warehouse, [sys.executable, "-c", code, str(warehouse.path)], PYTHONPATH=str(PROJECT_DIR / "scripts"))
+    with warehouse.connect() as connection:
+        connection.execute("update vector.embedding_space set is_active = false")
+        VectorStore(connection).get_or_create_embedding_space(**SPACE)
 
 
 def _build(warehouse: Warehouse) -> Figures:
-    dbt = os.path.join(os.path.dirname(sys.executable), "dbt")
-    return _timed(
-        warehouse,
-        [dbt, "build", "--exclude-resource-type", "test", "unit_test", "--vars", DBT_VARS, *_folders(warehouse)],
-        DBT_TARGET_PATH=str(warehouse.folder / "target"), DBT_LOG_PATH=str(warehouse.folder / "logs"),
-    )  # fmt: skip
+    return _figures(warehouse, Warehouse.build)
 
 
 def _embed(warehouse: Warehouse) -> Figures:
-    script = str(PROJECT_DIR / "scripts" / "embed.py")
-    return _timed(warehouse, [sys.executable, script, "--space", "scale", *_folders(warehouse)])
+    return _figures(warehouse, _run_embed)
 
 
-def _folders(warehouse: Warehouse) -> list[str]:
-    return ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(warehouse.folder)]
+def _run_embed(warehouse: Warehouse) -> None:
+    script = PROJECT_DIR / "scripts" / "embed.py"
+    folders = ("--project-dir", PROJECT_DIR, "--profiles-dir", warehouse.folder)
+    warehouse.run([sys.executable, script, "--space", "scale", *folders])
 
 
-def _timed(warehouse: Warehouse, command: list[str], **environment: str) -> Figures:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "VECTOR_"))}
-    output = warehouse.folder / "output.txt"
-    started = time.perf_counter()
-    with output.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(
-            command, cwd=warehouse.folder, stdout=file, stderr=subprocess.STDOUT,
-            env={**kept, "VECTOR_DUCKDB_PATH": str(warehouse.path), **environment},
-        )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    if status:
-        raise SystemExit(f"{' '.join(command)}\n{output.read_text(encoding='utf-8')}")
+def _figures(warehouse: Warehouse, step: Callable[[Warehouse], object]) -> Figures:
+    (seconds, processor, memory), _ = in_own_process(_used, warehouse, step)
     files = sum(each.stat().st_size for each in warehouse.folder.glob("warehouse.duckdb*") if each.is_file())
-    return Figures(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, files / 1e6)
+    return Figures(seconds, processor, memory, files / 1e6)
+
+
+def _used(warehouse: Warehouse, step: Callable[[Warehouse], object]) -> tuple[float, float, float]:
+    """Of the command that a step runs, the only one that this process starts."""
+    started = time.perf_counter()
+    step(warehouse)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 
 
 if __name__ == "__main__":

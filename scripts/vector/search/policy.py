@@ -13,9 +13,10 @@ from vector.search.ranking import RRF_K
 
 MODES = ("dense", "lexical", "hybrid")
 # How hybrid joins the two, and what the log calls it.
-# Found on Cranfield, and confirmed on SciFact (docs/search.md): half is less, and so is .7.
-DENSE_WEIGHT = 0.6
 FUSIONS = {"score": "score_fusion", "rrf": "reciprocal_rank_fusion"}
+
+# Of the vectors in a sum of scores: the best of .4 to .7 over Cranfield and SciFact together (docs/search.md).
+DENSE_WEIGHT = 0.6
 
 # Candidates of a search that chooses among several: ten a hit, and so many at least.
 POOL_PER_HIT = 10
