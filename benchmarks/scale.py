@@ -9,7 +9,6 @@ that of the processor time a chunk to the tenth's; that of a change is to the st
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -122,7 +121,9 @@ def _figures(warehouse: Warehouse, step: Callable[[Warehouse], object]) -> Figur
 
 
 def _used(warehouse: Warehouse, step: Callable[[Warehouse], object]) -> tuple[float, float, float]:
-    """Of the command that a step runs, the only one that this process starts."""
+    """Of the command that a step runs, the only one that this process starts. Windows does not say it."""
+    import resource  # here, as it is not there on Windows, where the other benchmarks' imports must work
+
     started = time.perf_counter()
     step(warehouse)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
