@@ -55,7 +55,7 @@ demo: $(VENV)/.installed-demo profiles.yml ## See it work: install, build, embed
 	@printf '\n== embed: what has no vector yet\n'
 	@$(BIN)/vector embed
 	@printf '\n== search: three questions\n'
-	@$(BIN)/vector search --top-k 3 'Which moon has volcanoes that are erupting right now?'
+	@$(BIN)/vector search --top-k 3 'Which moon has active volcanoes?'
 	@$(BIN)/vector search --top-k 3 'Why is Pluto no longer counted as a planet?'
 	@$(BIN)/vector search --top-k 3 'Which spacecraft landed on a comet?'
 	@printf '\n== coverage\n'
