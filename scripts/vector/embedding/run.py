@@ -90,7 +90,8 @@ def _alone_in(store: VectorStore, space: EmbeddingSpace) -> Iterator[None]:
                 f"space {space.space_key} is being embedded into by {running_elsewhere(store, space)};"
                 " wait for it, or stop it"
             )
-        yield
+        with store.engine.many_writes():
+            yield
 
 
 def _embed(

@@ -222,6 +222,10 @@ class Engine(Protocol):
         """The SQL of a text about all the digests of a group, in any order: another one when they change."""
         ...
 
+    def many_writes(self) -> AbstractContextManager[None]:
+        """Held around a run that writes for long: what the engine puts off until the run's end, and loses nothing by."""
+        ...
+
     def exclusive(self, name: str) -> AbstractContextManager[bool]:
         """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
         ...

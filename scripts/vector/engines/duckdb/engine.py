@@ -426,6 +426,24 @@ class DuckDBEngine:
         return f"concat(count(*), '-', bit_xor({digests}))"
 
     @contextmanager
+    def many_writes(self) -> Iterator[None]:
+        """Checkpoints are put off until the log has 1 GiB, or the file is closed: each writes the indexes whole, so that
+        a growing ledger grows ever slower (docs/decisions/0020). What is committed is in the log."""
+        sessions = self._sessions
+        with _LOCK:
+            if not sessions.long_runs:
+                ((sessions.threshold,),) = self.query("select current_setting('checkpoint_threshold')")
+                self.execute("set checkpoint_threshold = '1GiB'")
+            sessions.long_runs += 1
+        try:
+            yield
+        finally:
+            with _LOCK, suppress(DatabaseFailed, duckdb.Error):  # one that has failed was opened anew, as it was
+                sessions.long_runs -= 1
+                if not sessions.long_runs:
+                    self.execute("set checkpoint_threshold = ?", [sessions.threshold])
+
+    @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:
         """A lock among the threads of this process, the only one that can write; whether it is held."""
         key = (self.location, self.schema, name)

@@ -44,6 +44,8 @@ class Sessions:
     def __init__(self, reopen: Callable[[], duckdb.DuckDBPyConnection] | None = None) -> None:
         # How often the database was opened anew: a session that has joined at another count has to follow.
         self.opening = 0
+        # Runs that have checkpoints put off, and the size of the log before.
+        self.long_runs, self.threshold = 0, ""
         self._reopen = reopen
         self._closed = False  # by a failure, and not open again
         self._lock = threading.Lock()
