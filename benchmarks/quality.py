@@ -3,8 +3,8 @@ reference figures, and hybrid beside what it was: by ranks, without titles among
 
 A collection's documents become rows of an analytics source, which the project itself registers, cuts into chunks (one a
 document, as the references do, or by its own policy for articles), embeds and searches. A document's rank is that of
-its best chunk. Its text begins with its title, as the references have it, and its row has the title, which word search
-counts with the headings; the first row of a collection is without. nDCG@10 has the grade as its gain, as trec_eval;
+its best chunk. Its text begins with its title, as the references have it; word search counts the title of its row
+again, but in the first row of a collection, where it has none. nDCG@10 has the grade as its gain, as trec_eval;
 recall@100 counts grades above 0. The collections are in BEIR's layout (corpus.jsonl, queries.jsonl, qrels.tsv) under
 --data or VECTOR_DATA_DIR; without them, nothing is measured.
 
@@ -198,8 +198,11 @@ def _load(warehouse: Warehouse, collection: Collection, titles: bool) -> None:
     with warehouse.connect() as connection:
         connection.execute("delete from bench.page")
         for key, (title, text) in collection.documents.items():
-            page = {"body": {"text": f"{title} {text}".strip()}, "lang": "en", **({"title": title} if titles else {})}
-            connection.execute("insert into bench.page values (?, ?, now()::timestamp)", [key, json.dumps(page)])
+            # The source's own model puts a title before its text, so the text of a chunk is the same either way.
+            whole = f"{title}\n\n{text}" if title else text
+            page = {"title": title, "body": {"text": text}} if titles and title else {"body": {"text": whole}}
+            payload = json.dumps({**page, "lang": "en"})
+            connection.execute("insert into bench.page values (?, ?, now()::timestamp)", [key, payload])
     warehouse.dbt("run")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import Enum, EnumMeta
+from functools import cache
 from typing import Any, NoReturn, TypeVar, get_args
 
 from vector.contracts.identity import (
@@ -169,6 +170,12 @@ def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
 
 
+@cache
+def _times(record: type) -> tuple[str, ...]:
+    """The fields that hold a time."""
+    return tuple(each.name for each in fields(record) if datetime in (each.type, *get_args(each.type)))
+
+
 RecordType = TypeVar("RecordType", bound="_Record")
 
 
@@ -176,14 +183,14 @@ class _Record:
     """Reading and writing of a record, driven by its dataclass fields."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
+        for name in _times(type(self)):
+            value = getattr(self, name)
             if isinstance(value, datetime):
                 try:
-                    setattr(self, each.name, _to_utc(value))
+                    setattr(self, name, _to_utc(value))
                 except OverflowError:
                     raise InvalidRecord(
-                        f"{type(self).__name__} {getattr(self, fields(self)[0].name)}: {each.name} {value.isoformat()}"
+                        f"{type(self).__name__} {getattr(self, fields(self)[0].name)}: {name} {value.isoformat()}"
                         " is not of the years 1 to 9999 in UTC"
                     ) from None
 

@@ -223,7 +223,7 @@ class Engine(Protocol):
         ...
 
     def many_writes(self) -> AbstractContextManager[None]:
-        """Held around a run that writes for long: what the engine puts off until the run's end, and loses nothing by."""
+        """Held around a run that writes for long: what the engine puts off until its end, losing nothing by it."""
         ...
 
     def exclusive(self, name: str) -> AbstractContextManager[bool]:

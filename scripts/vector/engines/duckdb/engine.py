@@ -427,8 +427,8 @@ class DuckDBEngine:
 
     @contextmanager
     def many_writes(self) -> Iterator[None]:
-        """Checkpoints are put off until the log has 1 GiB, or the file is closed: each writes the indexes whole, so that
-        a growing ledger grows ever slower (docs/decisions/0020). What is committed is in the log."""
+        """Checkpoints are put off until the log has 1 GiB, or the file is closed: each writes the indexes whole, so a
+        growing ledger grows ever slower (docs/decisions/0020). What is committed is in the log."""
         sessions = self._sessions
         with _LOCK:
             if not sessions.long_runs:
