@@ -26,11 +26,12 @@ from vector.contracts.models import EmbeddingSpace, VectorEmbedding
 from vector.engines.sqlserver.engine import SqlServerEngine
 from vector.errors import ConfigurationError
 from vector.store import VectorStore
+from vector.store.store import RELATIONS
 
 DRIVERS = ("pyodbc", "mssql-python")
 _TYPES = {"integer": "int", "real": "float", "boolean": "bit", "utc": "datetime2(6)", "vector": "varchar(max)"}
 _BIN2 = "collate Latin1_General_100_BIN2"
-_VIEWS = ("embedding_pending", "embedding_current", "space_status", "search_setting")
+_VIEWS = [name for name in RELATIONS if name not in {ledger.table for ledger in LEDGERS} | {"chunk_version"}]
 
 
 def main() -> None:

@@ -54,7 +54,8 @@ _EMBEDDING, _EMBEDDING_CANARY = (
 )
 # Seconds to wait for another session that makes the same space.
 _PAUSES = (0.01, 0.05, 0.25, 1)
-_RELATIONS = [
+# What a store needs to be built.
+RELATIONS = [
     *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_state", "embedding_pending",
     "embedding_current", "space_status", "search_setting",
 ]  # fmt: skip
@@ -75,7 +76,7 @@ class VectorStore(Aliases):
         if (connection is None) == (engine is None):
             raise ConfigurationError("VectorStore needs a connection, or an engine, and not both")
         self.engine = engine or engine_for_connection(connection, schema)
-        missing = self.engine.missing_relations(_RELATIONS)
+        missing = self.engine.missing_relations(RELATIONS)
         if missing:
             named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
             raise ConfigurationError(
