@@ -7,11 +7,11 @@ character is no chunk, and keeps its place: the next chunk has the index of its 
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from vector.contracts.identity import compute_content_hash, generate_chunk_id, is_blank, require_storable_text
+from vector.contracts.identity import content_hash_and_size, generate_chunk_id, is_blank, require_storable_text
 from vector.contracts.models import VectorChunk
 
 NORMALIZATION_VERSION = "newline-1"
@@ -47,7 +47,7 @@ class ChunkingPolicy:
 
     def to_dict(self) -> dict[str, Any]:
         """What the chunks' policy_json holds: here the four settings under their names."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 def chunk_text(text: str, chunk_size: int = 2000, overlap: int = 200) -> list[tuple[str, int, int]]:
@@ -133,14 +133,15 @@ class Chunker:
         policy: dict[str, Any],
     ) -> VectorChunk:
         content, start, end = window
+        content_sha256, byte_count = content_hash_and_size(content)
         return VectorChunk(
             chunk_id=generate_chunk_id(source_id, index, start, end, self.policy.version),
             source_type=source_type,
             source_ref=dict(source_ref),
             offsets={"chunk_index": index, "start_offset": start, "end_offset": end},
             content=content,
-            content_sha256=compute_content_hash(content),
-            byte_count=len(content.encode("utf-8")),
+            content_sha256=content_sha256,
+            byte_count=byte_count,
             policy=dict(policy),
             source_id=source_id,
         )

@@ -35,6 +35,15 @@ def compute_content_hash(text: str) -> str:
     return hashlib.sha256(_utf8(text)).hexdigest()
 
 
+def content_hash_and_size(text: str) -> tuple[str, int]:
+    """The text's `compute_content_hash`, and the number of its UTF-8 bytes; the text is encoded once.
+
+    Raises InvalidRecord when the text holds a lone surrogate, which has no UTF-8 form.
+    """
+    encoded = _utf8(text)
+    return hashlib.sha256(encoded).hexdigest(), len(encoded)
+
+
 def compute_vector_hash(vector: Sequence[float] | np.ndarray) -> str:
     """SHA-256 of the vector's little-endian float32 bytes, 64 hexadecimal characters.
 
@@ -161,7 +170,9 @@ def new_id() -> str:
 
 def require_storable_text(text: str, what: str) -> None:
     """Raises InvalidRecord, naming `what` and the 0-based code point, when text holds a NUL or lone surrogate."""
-    _refuse(_UNSTORABLE, text, what)
+    # The pattern looks at each character by itself, and is asked only for where the fault is.
+    if "\0" in text or not (text.isascii() or _has_utf8(text)):
+        _refuse(_UNSTORABLE, text, what)
 
 
 def utf16_units(text: str) -> int:
@@ -180,6 +191,14 @@ def _utf8(text: str) -> bytes:
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         raise InvalidRecord(f"text: lone surrogate U+{code:04X} at position {error.start} has no UTF-8 form") from None
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse(unwanted: re.Pattern[str], text: str, what: str) -> None:

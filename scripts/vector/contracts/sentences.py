@@ -11,4 +11,7 @@ WIDE_ENDS = r"\u3002\uff01\uff1f\uff61"
 ENDS = r"!.?\u0589\u061f\u06d4\u0964\u0965\u104b\u1362\u2026" + WIDE_ENDS
 CLOSERS = r"\"')\u00bb\u2019\u201d\u203a\u300d\u300f\uff09"
 # With the character after the sentence, so that a sentence that ends with the text that is looked at is none.
-SENTENCE_END = re.compile(f"[{ENDS}][{CLOSERS}]?[{SPACES}]|[{WIDE_ENDS}][{CLOSERS}]?[^{ENDS}{CLOSERS}{SPACES}]")
+# One class first, as Python searches for that many times faster than for one of two.
+SENTENCE_END = re.compile(
+    f"[{ENDS}](?:[{CLOSERS}]?[{SPACES}]|(?<=[{WIDE_ENDS}])[{CLOSERS}]?[^{ENDS}{CLOSERS}{SPACES}])"
+)
