@@ -12,3 +12,11 @@
 {% macro sqlserver__as_timestamp(expression) -%}
     {{ vector_runtime.utc_time(expression) }}
 {%- endmacro %}
+
+{% macro spark__as_timestamp(expression) -%}
+    case
+        when {{ vector_runtime.utc_time(expression) }}
+            between timestamp_ntz '0001-01-01 00:00:00' and timestamp_ntz '9999-12-31 23:59:59.999999'
+            then {{ vector_runtime.utc_time(expression) }}
+    end
+{%- endmacro %}

@@ -29,3 +29,19 @@
         N'"'
     )
 {%- endmacro %}
+
+{% macro spark__json_string(text) -%}
+    {#- TO_JSON takes no scalar. As in DuckDB's, control characters get lower-case digits, and a backslash of the text
+        itself is a raw control character meanwhile. -#}
+    {%- set array = 'to_json(array(cast(' ~ text ~ ' as string)))' -%}
+    {%- set escaped = 'substring(' ~ array ~ ', 2, length(' ~ array ~ ') - 2)' -%}
+    {%- set lowered = namespace(sql="replace(" ~ escaped ~ ", '\\\\\\\\', '\\u0001')") -%}
+    {%- for digits in ('000B', '000E', '000F', '001A', '001B', '001C', '001D', '001E', '001F') -%}
+        {%- set lowered.sql = "replace(" ~ lowered.sql ~ ", '\\\\u" ~ digits ~ "', '\\\\u" ~ (digits | lower) ~ "')" -%}
+    {%- endfor -%}
+    case
+        when {{ text }} is null then null
+        when {{ text }} rlike '[\\x{0B}\\x{0E}\\x{0F}\\x{1A}-\\x{1F}]' then replace({{ lowered.sql }}, '\u0001', '\\\\')
+        else {{ escaped }}
+    end
+{%- endmacro %}

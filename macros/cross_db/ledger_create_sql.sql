@@ -16,3 +16,14 @@
         )
     end
 {%- endmacro %}
+
+{% macro spark__ledger_create_sql(relation, ledger) -%}
+    create table if not exists {{ relation }} (
+        {{ vector_runtime.ledger_definition(ledger, constraints=false) }}
+    )
+    using iceberg
+    {%- set columns = ledger.config.get('meta', {}).get('partition_by') %}
+    {%- if columns %}
+    partitioned by ({{ columns | join(', ') }})
+    {%- endif %}
+{%- endmacro %}
