@@ -30,7 +30,7 @@
     {%- set found = "get_json_object(concat('[', " ~ column ~ ", ']'), '$[*]" ~ path[1:] ~ "')" -%}
     case
         when {{ found }} like '"%' then get_json_object({{ column }}, '{{ path }}')
-        when {{ found }} like '{%' or {{ found }} like '[%' or {{ found }} = 'null' then null
+        when left({{ found }}, 1) in ('{', '[') or {{ found }} = 'null' then null
         when {{ column }} rlike '-0|[0-9][.eE]'
             then get_json_object({{ vector_runtime.json_with_raw_numbers(column) }}, '{{ path }}')
         else {{ found }}

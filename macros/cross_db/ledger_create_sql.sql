@@ -19,7 +19,10 @@
 
 {% macro spark__ledger_create_sql(relation, ledger) -%}
     create table if not exists {{ relation }} (
-        {{ vector_runtime.ledger_definition(ledger, constraints=false) }}
+        {%- for column in ledger.columns.values() %}
+        {{ column.name }} {{ vector_runtime.ledger_type(column.data_type) }}{{ '' if vector_runtime.ledger_is_nullable(column) else ' not null' }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
     )
     using iceberg
     {%- set columns = ledger.config.get('meta', {}).get('partition_by') %}
