@@ -34,11 +34,13 @@
     {%- set time = '[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?' -%}
     {%- set zone = '(Z| ?UTC|[+-](0[0-9]|1[0-3])(:?[0-5][0-9])?|[+-]14(:?00)?)' -%}
     case
-        when typeof({{ expression }}) = 'timestamp'
-            then cast(to_utc_timestamp(try_cast({{ expression }} as timestamp), current_timezone()) as timestamp_ntz)
         when typeof({{ expression }}) in ('date', 'timestamp_ntz') then try_cast({{ expression }} as timestamp_ntz)
-        when {{ text }} rlike '^{{ time }}{{ zone }}\\z'
-            then cast(to_utc_timestamp(try_cast({{ text }} as timestamp), current_timezone()) as timestamp_ntz)
-        when {{ text }} rlike '^([0-9]{4}-[0-9]{2}-[0-9]{2}|{{ time }})\\z' then try_cast({{ text }} as timestamp_ntz)
+        else transform(
+            array(case when typeof({{ expression }}) = 'timestamp' then concat(cast({{ expression }} as string), date_format(try_cast({{ expression }} as timestamp), 'XXX')) else {{ text }} end),
+            time -> case
+                when time rlike '^{{ time }}{{ zone }}\\z'
+                    then cast(to_utc_timestamp(try_cast(time as timestamp), current_timezone()) as timestamp_ntz)
+                when time rlike '^([0-9]{4}-[0-9]{2}-[0-9]{2}|{{ time }})\\z' then try_cast(time as timestamp_ntz)
+            end)[0]
     end
 {%- endmacro %}
