@@ -9,8 +9,8 @@ import duckdb
 from conftest import Lake
 
 _TABLES = {
-    "chunk": "chunk_id, source_id, source_type, source_ref_json, offsets_json, content, context, content_sha256, byte_count,"
-    " policy_json, managed_by, case when retired_utc is null then 0 else 1 end as retired",
+    "chunk": "chunk_id, source_id, source_type, source_ref_json, offsets_json, content, context, content_sha256,"
+    " byte_count, policy_json, managed_by, case when retired_utc is null then 0 else 1 end as retired",
     "chunk_version": "chunk_id, content_sha256, content",
     "source_registry": "source_id, source_type, source_ref_json, title, content_sha256, char_count, policy_version,"
     " chunk_count, tags_json, status, error_message, case when retired_utc is null then 0 else 1 end as retired",
