@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from vector.engines.base import Engine
+from vector.engines.base import Engine, with_queue
 from vector.errors import ConfigurationError, DatabaseBusy
 from vector.files import locked
 from vector.project.profile import Target
@@ -88,7 +88,7 @@ def alone(target: Target, work: str) -> Iterator[None]:
             raise DatabaseBusy(f"another {work} of this project is at work: {holder}; wait for it, or stop it")
         if target.type == "sqlserver":
             engine = held.enter_context(closing(_connected(target, Relations(target.schema))))
-            if not held.enter_context(engine.exclusive(work)):
+            if not held.enter_context(with_queue(engine).exclusive(work)):
                 raise DatabaseBusy(f"another {work} of schema {target.schema} is at work; wait for it, or stop it")
         yield
 

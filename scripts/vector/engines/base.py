@@ -1,6 +1,9 @@
 """What a database engine promises to the store, so that nothing above it knows which one it is.
 
-SQL above this line is written once, in the words both engines share: `?` for parameters, `offset ... fetch next ...
+`Engine` is what all have: rows in and out. `QueueEngine` adds the locks and the job queue of those that serve workers,
+`TaskEngine` the executors of those that spread their work over machines.
+
+SQL above this line is written once, in the words all engines share: `?` for parameters, `offset ... fetch next ...
 rows only` for limits, `concat` for texts. What they do not share is a method here.
 """
 
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from vector.contracts.ledgers import Column
 from vector.engines.filters import SearchFilters
@@ -91,7 +94,7 @@ NEXT_ATTEMPT = f"job.attempt_count + case when job.attempt_count < {LARGEST_COUN
 
 
 class Engine(Protocol):
-    """A connection to one database, and the statements that the engines word differently."""
+    """A connection to one database: reading and writing rows, and the statements that the engines word differently."""
 
     name: str
     # Of the ledger `embedding`; with the other ledgers' where dbt put all into one.
@@ -99,6 +102,9 @@ class Engine(Protocol):
     relations: Relations
     # Whether an open connection keeps every other process out of the database.
     single_process: bool
+    # Whether what `atomically` runs is written as a whole, and keys are enforced. Else each statement stands alone, and
+    # parents are written after their children, as the mark that all is there.
+    transactional: bool
 
     @property
     def location(self) -> str:
@@ -222,21 +228,29 @@ class Engine(Protocol):
         """The SQL of a text about all the digests of a group, in any order: another one when they change."""
         ...
 
-    def exclusive(self, name: str) -> AbstractContextManager[bool]:
-        """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
-        ...
-
     def utc_now(self) -> datetime:
         """The database's time, naive UTC."""
-        ...
-
-    def another(self) -> Engine:
-        """A second session with the same database, for another thread."""
         ...
 
     def calling_session(self) -> Any | None:
         """A second session, as the driver's own connection, whose SQL can call functions of Python by DuckDB's
         `create_function`; None where the database's SQL cannot."""
+        ...
+
+    def close(self) -> None:
+        """Closes the connection."""
+        ...
+
+
+class QueueEngine(Engine, Protocol):
+    """An engine with locks and a job queue, for workers that share a database."""
+
+    def exclusive(self, name: str) -> AbstractContextManager[bool]:
+        """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
+        ...
+
+    def another(self) -> QueueEngine:
+        """A second session with the same database, for another thread."""
         ...
 
     def queue_turn(self) -> AbstractContextManager[None]:
@@ -253,9 +267,15 @@ class Engine(Protocol):
         rows, in any order. No two sessions get the same job. Inside `queue_turn` and a transaction."""
         ...
 
-    def close(self) -> None:
-        """Closes the connection."""
-        ...
+
+def with_queue(engine: Engine) -> QueueEngine:
+    """The engine, if it has locks and a queue. Raises ConfigurationError, which says what to do instead."""
+    if hasattr(engine, "claim"):
+        return cast(QueueEngine, engine)
+    raise ConfigurationError(
+        f"target {engine.name} has no job queue and no locks: its executors are the workers, and a scheduler runs the"
+        " commands; run `vector embed` or `vector refresh` there, and this on DuckDB or SQL Server"
+    )
 
 
 def decimal_columns(cursor: Any) -> tuple[int, ...]:
