@@ -24,10 +24,9 @@ from vector.embedding.plan import (
 from vector.embedding.sending import Sending
 from vector.embedding.throughput import earlier_runs
 from vector.embedding.writer import EmbedSummary, Writer
-from vector.engines.base import with_queue
+from vector.engines.base import with_queue, with_tasks
 from vector.errors import SpaceBusy
 from vector.providers import open_provider
-from vector.spaces.pinning import pin_or_check
 from vector.store import VectorStore
 from vector.store.runs import recorded_run, running_elsewhere
 
@@ -51,6 +50,10 @@ def embed_space(
     """
     options = options or EmbedOptions()
     refuse_unpriced(space, options)
+    if with_tasks(store.engine) is not None:
+        from vector.embedding.spread import embed_in_tasks
+
+        return embed_in_tasks(store, space, options, on_progress)
     with _alone_in(store, space):
         if run is not None:
             return _embed(store, space, options, on_progress, run, models)
@@ -127,7 +130,7 @@ class _Run:
             known = earlier_runs(self.store, space).max_batch_texts
         count = self.plan.texts_to_embed
         sending = Sending(provider, space, self.options, self.writer, self._texts(), count, self.started, known)
-        record_model(run, space, sending)
+        sending.record_model(run)
         self.store.save_run(run)
         try:
             if not self._pin(run, kept, sending):
@@ -149,20 +152,9 @@ class _Run:
         if kept and canaries:
             sending.pinned_digest = kept.pin.model_digest
             return True
-        if not sending.affords_canaries(bool(canaries)):
+        pin = sending.pin(self.store, run, canaries)
+        if pin is None:
             return False
-        pin = pin_or_check(
-            self.store,
-            self.space,
-            sending.provider,
-            sending.policy,
-            run.run_id,
-            self.options.batch_size,
-            canaries,
-            sending.canary_calls,
-        )
-        sending.pinned(pin)
-        run.metrics = pin.to_metrics()
         self.models.keep(self.space, OpenModel(sending.provider, pin))
         return True
 
@@ -181,15 +173,3 @@ class _Run:
             if text is None:
                 return
             yield text
-
-
-def record_model(run: VectorRun, space: EmbeddingSpace, sending: Sending) -> None:
-    """Notes in the run which model it calls, and how."""
-    provider = sending.provider
-    run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest
-    run.model_name, run.model_tag = space.model_name, space.model_tag
-    run.options = {
-        "batch_size": sending.first,
-        "concurrency": sending.concurrency,
-        "model": provider.describe().to_dict(),
-    }

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
-from vector.contracts.models import EmbeddingSpace
+from vector.contracts.models import EmbeddingCanary, EmbeddingSpace, VectorRun
 from vector.embedding.batching import Batches, BatchSizer, Halves
 from vector.embedding.model_calls import ModelCalls
 from vector.embedding.options import EmbedOptions
@@ -24,7 +24,8 @@ from vector.providers.base import (
     reply_tokens,
 )
 from vector.spaces.canaries import CANARIES, CanaryCalls
-from vector.spaces.pinning import PinResult, refuse_swapped_model
+from vector.spaces.pinning import PinResult, pin_or_check, refuse_swapped_model
+from vector.store import VectorStore
 
 logger = logging.getLogger(__name__)
 
@@ -76,21 +77,30 @@ class Sending:
         self._before = {name: provider.metrics().get(f"unusable_{name}", 0) for name in _UNUSABLE}
         self.pinned_digest: str | None = None
 
-    def affords_canaries(self, pinned: bool) -> bool:
-        """Whether `max_cost` allows to ask for the canaries, which on first use are sent twice, alone and together;
-        else the summary says that it stopped the run."""
-        tokens = (1 if pinned else 2) * sum(estimated_tokens(self.policy.document_input(text)) for text in CANARIES)
+    def record_model(self, run: VectorRun) -> None:
+        """Notes in the run which model it calls, and how."""
+        provider, space = self.provider, self.space
+        run.endpoint_url, run.model_digest = provider.endpoint_url, provider.model_digest or space.model_digest
+        run.model_name, run.model_tag = space.model_name, space.model_tag
+        model = provider.describe().to_dict()
+        run.options = {"batch_size": self.first, "concurrency": self.concurrency, "model": model}
+
+    def pin(self, store: VectorStore, run: VectorRun, canaries: Sequence[EmbeddingCanary]) -> PinResult | None:
+        """Refuses a model that is not the space's, before anything is embedded; `canaries` are the stored ones. None
+        when `max_cost` does not allow to ask it, of which the summary then says that it stopped the run."""
+        # On first use the canaries are sent twice, alone and together.
+        tokens = (1 if canaries else 2) * sum(estimated_tokens(self.policy.document_input(text)) for text in CANARIES)
         if self.options.max_cost is not None and (cost_of(self.space, tokens) or 0) > self.options.max_cost:
             self.summary.stopped_by = "max_cost"
-            return False
-        return True
-
-    def pinned(self, pin: PinResult) -> None:
-        """Takes note of the model that answers for the space, and of what asking for it took."""
+            return None
+        of = (self.space, self.provider, self.policy, run.run_id, self.options.batch_size)
+        pin = pin_or_check(store, *of, canaries, self.canary_calls)
         self.pinned_digest = pin.model_digest
         self.count_paid()
         if self.canary_calls.batch_limit is not None:
             self.sizer.limited(self.canary_calls.batch_limit)
+        run.metrics = pin.to_metrics()
+        return pin
 
     def send_all(self) -> None:
         """Sends all texts, as far as the limits allow. Raises what a call of the model raised, when what the others

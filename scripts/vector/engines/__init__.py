@@ -1,4 +1,5 @@
-"""The database engines: DuckDB, the embedded default, and SQL Server, the production target."""
+"""The database engines: DuckDB, the embedded default; SQL Server, the production target; Spark, for what outgrows one
+machine."""
 
 from __future__ import annotations
 
@@ -64,9 +65,11 @@ def _connected(target: Target, relations: Relations) -> Engine:
         from vector.engines.duckdb.connection import connect
     elif target.type == "sqlserver":
         from vector.engines.sqlserver.connection import connect
+    elif target.type == "spark":
+        from vector.engines.spark.session import connect
     else:
         raise ConfigurationError(
-            f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb and sqlserver"
+            f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb, sqlserver and spark"
         )
     return connect(target, relations)
 

@@ -268,6 +268,56 @@ class QueueEngine(Engine, Protocol):
         ...
 
 
+class TaskEngine(Engine, Protocol):
+    """An engine whose executors, on many machines, can be given work."""
+
+    @property
+    def tasks_at_a_time(self) -> int:
+        """How many tasks the executors work at together."""
+        ...
+
+    def map_rows(
+        self,
+        select: str,
+        parameters: Sequence[Any],
+        work: Callable[[int, Iterator[Any]], Iterator[Any]],
+        columns: str,
+        tasks: int = 0,
+        by: str = "",
+        order: str = "",
+    ) -> list[tuple]:
+        """The rows, of these columns, that `work` makes in the executors of a task's number and the Arrow batches of a
+        select. With `tasks` the rows are spread over so many by the column `by`, in the same way at each attempt, and
+        come in the order of another column."""
+        ...
+
+    def part_of(self, column: str, part: int, parts: int) -> str:
+        """The condition that picks one of so many parts, of about one size, of all values of a column of texts."""
+        ...
+
+    def insert_unless(self, table: str, staged: str, columns: Sequence[str], condition: str) -> bool:
+        """Appends the one staged row, unless a row `ledger` of the table meets the condition; whether it was appended.
+        Of sessions that do so at once, one succeeds."""
+        ...
+
+    def land(self, select: str, parameters: Sequence[Any], folder: str) -> None:
+        """Writes the rows of a select as parquet files of a folder."""
+        ...
+
+    def landed(self, files: Sequence[str], columns: str) -> AbstractContextManager[str]:
+        """The rows of parquet files, which have these columns, as a relation of this session."""
+        ...
+
+    def landing_folder(self) -> str:
+        """The address of the folder that driver and executors share for what is not in a table yet."""
+        ...
+
+
+def with_tasks(engine: Engine) -> TaskEngine | None:
+    """The engine, if it has executors."""
+    return cast(TaskEngine, engine) if hasattr(engine, "map_rows") else None
+
+
 def with_queue(engine: Engine) -> QueueEngine:
     """The engine, if it has locks and a queue. Raises ConfigurationError, which says what to do instead."""
     if hasattr(engine, "claim"):
