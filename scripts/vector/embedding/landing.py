@@ -1,5 +1,5 @@
-"""Where executors put what a model answers, before it is merged into a ledger: parquet files of a folder that driver and
-executors share, by run, each with an owner whose heartbeat says that it lives.
+"""Where executors put what a model answers, before it is merged into a ledger: parquet files of a folder that driver
+and executors share, by run, each with an owner whose heartbeat says that it lives.
 
     <landing>/<space>/<job>/owner            written again and again; its age is told by the storage's own clock
     <landing>/<space>/<job>/<wave>-<task>-<random>.parquet    what a call of the model brought, as soon as it did
@@ -56,8 +56,8 @@ class Landing:
             self._files, self._path = fs.FileSystem.from_uri(address)
         except Exception as error:
             raise ConfigurationError(
-                f"the landing folder {address} cannot be used: {str(error).splitlines()[0]}; set spark.vector.landing to"
-                " one that driver and executors share"
+                f"the landing folder {address} cannot be used: {str(error).splitlines()[0]}; set spark.vector.landing"
+                " to one that driver and executors share"
             ) from None
 
     def of(self, job_id: str) -> Landing:

@@ -133,8 +133,8 @@ class _Claim:
         found = self.store.get_job(self.job.job_id)
         if found is None or found.status is not JobStatus.RUNNING:
             raise SpaceBusy(
-                f"space {self.space.space_key}: this run was silent for too long, and another one has the space; what it"
-                " has landed is stored by that one"
+                f"space {self.space.space_key}: this run was silent for too long, and another one has the space; what"
+                " it has landed is stored by that one"
             )
         now = datetime.now(UTC)
         if self.job.locked_utc is None or now - self.job.locked_utc > _SAY_AGAIN:
@@ -146,11 +146,7 @@ class _Claim:
         assert self.job is not None
         others = [job_id for job_id in self.of_space.jobs() if job_id != self.job.job_id]
         # One without answers may be that of a driver which is about to find the space claimed.
-        return [
-            each
-            for each in map(self.of_space.of, others)
-            if each.files() or self._is_silent(each.address.rpartition("/")[2])
-        ]
+        return [self.of_space.of(each) for each in others if self.of_space.of(each).files() or self._is_silent(each)]
 
     def __exit__(self, *error: Any) -> None:
         if self._heartbeat is not None:
@@ -198,13 +194,16 @@ class _Spread:
             if sending is None:
                 return
             self._reuse(plan)
-            while plan.texts_to_embed and not self.summary.stopped_by:
+            while plan.texts_to_embed:
                 answered = self._pass(plan, sending)
-                if self.summary.stopped_by != "max_cost" or not answered:
+                if not (answered and self._ran_out_of_money()):
                     break
-                # A task had spent its share, others had not.
+                # A task had spent its share; others may have some left.
                 self.summary.stopped_by = None
                 plan = self._planned(replace(self.options, limit=self._limit_left()))
+
+    def _ran_out_of_money(self) -> bool:
+        return self.summary.stopped_by == "max_cost"
 
     def _planned(self, options: EmbedOptions) -> EmbedPlan:
         return plan_space(self.store, self.space, options, priced=False, numbered=False)

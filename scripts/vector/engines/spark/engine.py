@@ -41,8 +41,9 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 10
 # How a commit fails because of another one: Iceberg's words, and those of a catalog that was busy with it.
 _CONFLICTS = (
-    "ValidationException", "CommitFailedException", "CommitStateUnknownException", "Failed to commit", "ConcurrentAppend",
-    "SQLITE_BUSY", "database is locked", "UncheckedSQLException", "has been updated by another", "Cannot commit",
+    "ValidationException", "CommitFailedException", "CommitStateUnknownException", "Failed to commit",
+    "ConcurrentAppend", "SQLITE_BUSY", "database is locked", "UncheckedSQLException", "has been updated by another",
+    "Cannot commit",
 )  # fmt: skip
 _LIMIT = re.compile(r"offset (\d+) rows fetch next (\?|\d+) rows only")
 _KINDS = {

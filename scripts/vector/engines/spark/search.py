@@ -5,23 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vector.contracts.ledgers import key_column
-from vector.engines.base import Found, SearchHit, SearchRequest
+from vector.engines.base import Found, SearchHit, SearchRequest, TaskEngine
 from vector.engines.vector_cache import VectorCache, similarity, tell_unusable, top_rows, usable_vector
-
-if TYPE_CHECKING:
-    from vector.engines.spark.engine import SparkEngine
 
 _COLUMNS = (
     "question int, chunk_id string, content_sha256 string, score double, compared bigint, total double, bad bigint"
 )
 
 
-def search(engine: SparkEngine, cache: VectorCache, request: SearchRequest) -> Found:
+def search(engine: TaskEngine, cache: VectorCache, request: SearchRequest) -> Found:
     """The best of the current vectors that pass the filters."""
     source = CurrentVectors(engine, request.embedding_space_id, len(request.vector))
     cached = cache.current(source)
@@ -30,7 +27,7 @@ def search(engine: SparkEngine, cache: VectorCache, request: SearchRequest) -> F
     return cached.best(request.vector, request.distance_metric, request.top_k, _filtered_chunks(engine, request))
 
 
-def search_many(engine: SparkEngine, request: SearchRequest, questions: np.ndarray) -> list[Found]:
+def search_many(engine: TaskEngine, request: SearchRequest, questions: np.ndarray) -> list[Found]:
     """What a search finds for each question, float32 of shape (questions, dimensions), in one pass over the vectors by
     the executors. Of the request all but its vector counts."""
     conditions, values = engine.filter_conditions(request.filters)
@@ -85,10 +82,10 @@ class BestOfTask:
             for number, question in enumerate(self.questions):
                 scores = similarity(matrix, question.astype(np.float64), self.metric)
                 totals[number] += scores.sum()
-                rows = top_rows(scores, ids, self.top_k)
-                found = [(str(ids[row]), str(hashes[row]), float(scores[row])) for row in rows]
+                first = top_rows(scores, ids, self.top_k)
+                found = [(str(ids[row]), str(hashes[row]), float(scores[row])) for row in first]
                 best[number] = sorted([*best[number], *found], key=lambda hit: (-hit[2], hit[0]))[: self.top_k]
-        rows = [(number, *hit, 0, 0.0, 0) for number, hits in enumerate(best) for hit in hits]
+        rows: list[tuple] = [(number, *hit, 0, 0.0, 0) for number, hits in enumerate(best) for hit in hits]
         rows += [(number, None, None, 0.0, compared, float(total), unusable) for number, total in enumerate(totals)]
         kinds = (pa.int32(), pa.string(), pa.string(), pa.float64(), pa.int64(), pa.float64(), pa.int64())
         names = [part.split()[0] for part in _COLUMNS.split(", ")]
@@ -119,7 +116,7 @@ def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
     )
 
 
-def _filtered_chunks(engine: SparkEngine, request: SearchRequest) -> list[str] | None:
+def _filtered_chunks(engine: TaskEngine, request: SearchRequest) -> list[str] | None:
     """Ids of the chunks that pass the filters; None where there are none."""
     conditions, values = engine.filter_conditions(request.filters)
     if not conditions:
@@ -132,7 +129,7 @@ def _filtered_chunks(engine: SparkEngine, request: SearchRequest) -> list[str] |
 class CurrentVectors:
     """The current vectors of one space, as the local copy reads them: all anew when a ledger has another snapshot."""
 
-    def __init__(self, engine: SparkEngine, embedding_space_id: str, dimensions: int):
+    def __init__(self, engine: TaskEngine, embedding_space_id: str, dimensions: int):
         self.engine, self.space, self.dimensions = engine, embedding_space_id, dimensions
         self.identity = f"{engine.location}/{engine.schema}/{embedding_space_id}"
 
