@@ -29,6 +29,7 @@ from vector.engines.base import (
 )
 from vector.engines.filters import SearchFilters, filter_conditions
 from vector.engines.spark import search as spark_search
+from vector.engines.spark.catalog import renew_connections
 from vector.engines.vector_cache import VectorCache
 from vector.errors import ConfigurationError, DatabaseFailed
 from vector.project.relations import Relations
@@ -68,6 +69,7 @@ class SparkEngine:
         self.relations = checked_relations(relations or Relations(schema))
         self.schema = self.relations.home.schema
         self.catalog = session.catalog.currentCatalog()
+        renew_connections(session, self.catalog)
         self._folder: str | None = None
         self.cache = VectorCache.from_environment()
 
