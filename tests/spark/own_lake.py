@@ -84,12 +84,23 @@ def add_chunks(store: VectorStore, texts: dict[str, str], source_type: str = "ar
         sha256 = compute_content_hash(text)
         chunks.append(
             VectorChunk(
-                chunk_id=compute_content_hash(f"chunk {name}"), source_id=name, source_type=source_type,
-                source_ref={}, offsets={}, content=text, content_sha256=sha256, byte_count=len(text.encode()),
-                policy={}, managed_by="dbt", created_utc=_NOW, updated_utc=_NOW,
+                chunk_id=compute_content_hash(f"chunk {name}"),
+                source_id=name,
+                source_type=source_type,
+                source_ref={},
+                offsets={},
+                content=text,
+                content_sha256=sha256,
+                byte_count=len(text.encode()),
+                policy={},
+                managed_by="dbt",
+                created_utc=_NOW,
+                updated_utc=_NOW,
             )  # fmt: skip
         )
-        sources.append(VectorSourceRegistry(name, source_type, {}, title=name, tags={"team": ["a", name]}, managed_by="dbt"))
+        sources.append(
+            VectorSourceRegistry(name, source_type, {}, title=name, tags={"team": ["a", name]}, managed_by="dbt")
+        )
     engine = store.engine
     ledger_io.insert_new(engine, CHUNK, ledger_io.rows_by_key(engine, CHUNK, chunks).values())
     ledger_io.insert_new(engine, SOURCE_REGISTRY, ledger_io.rows_by_key(engine, SOURCE_REGISTRY, sources).values())

@@ -204,6 +204,9 @@ def python_workers():
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             parent = int((path.parent / "stat").read_text().rpartition(")")[2].split()[1])
-            if b"pyspark.daemon" in path.read_bytes() and b"pyspark.daemon" in Path(f"/proc/{parent}/cmdline").read_bytes():
+            if (
+                b"pyspark.daemon" in path.read_bytes()
+                and b"pyspark.daemon" in Path(f"/proc/{parent}/cmdline").read_bytes()
+            ):
                 found.append(int(path.parent.name))
     return found
