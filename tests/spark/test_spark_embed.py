@@ -120,8 +120,8 @@ def test_what_a_killed_driver_has_landed_is_not_paid_for_again(own):
     assert done.written == len(own.texts)
     paid = own.times_paid(space)
     assert all(paid[text] == 1 for text in paid if sha256(text) in landed)
-    # The calls under way when the driver died: two at a time a task.
-    assert sum(times > 1 for times in paid.values()) <= len(asked) - len(landed) + 0
+    # Those under way when the driver died.
+    assert sum(times > 1 for times in paid.values()) <= len(asked) - len(landed)
     check(own, space)
 
 
@@ -158,14 +158,15 @@ def test_of_two_drivers_at_once_one_embeds(own):
     driver.stdin.write("\n")
     driver.stdin.flush()
     wait_for(lambda: own.landing(space).jobs())
-    refused = False
+    refused = None
     try:
         own.embed(space, batch_size=2)
     except SpaceBusy as error:
-        refused = True
-        assert "is being embedded into" in str(error)
+        refused = str(error)
     output, errors = driver.communicate(timeout=240)
-    assert refused != ("SpaceBusy" in errors), errors
+    # The second to come, whichever that is, is refused; one that comes when all is done finds nothing to do.
+    assert not (refused and "SpaceBusy" in errors), errors
+    assert "is being embedded into" in (refused or errors)
     assert driver.returncode == (0 if refused else 1)
     own.server.behave()
     assert set(own.times_paid(space).values()) == {1}

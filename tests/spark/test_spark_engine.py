@@ -12,9 +12,9 @@ from vector.errors import ConfigurationError
 from vector.jobs.queue import JobQueue
 
 HOSTILE = [
-    "", "'", "''", "\\", "\\'", '"', "`", "?", ":name", "${env:HOME}", "${spark.master}", "%s", "--", "/* */", ";", "\0",
-    "a\0b", "\n\r\t", "\N{GRINNING FACE}", "e\u0301\u202e", "\x7f\x85\u2028", "' or 1 = 1 --", "\\u0041", "x" * 1_000_000,
-    "\\'é" * 300_000,
+    "", "'", "''", "\\", "\\'", '"', "`", "?", ":name", "${env:HOME}", "${spark.master}", "%s", "--", "/* */", ";",
+    "\0", "a\0b", "\n\r\t", "\N{GRINNING FACE}", "e\u0301\u202e", "\x7f\x85\u2028", "' or 1 = 1 --", "\\u0041",
+    "x" * 1_000_000, "\\'é" * 300_000,
 ]  # fmt: skip
 
 

@@ -236,13 +236,11 @@ class _Spread:
         if not plan.texts_reused:
             return
         table = self.engine.table("embedding")
+        made = {"embedding_id": "uuid()", "chunk_id": "pending.chunk_id", "run_id": "?", "created_utc": "?"}
         columns = ", ".join(
-            {
-                "embedding_id": "uuid() as embedding_id", "chunk_id": "pending.chunk_id", "run_id": "? as run_id",
-                "created_utc": "? as created_utc",
-            }.get(name, f"embedding.{name}")
-            for name in EMBEDDING_COLUMNS
-        )  # fmt: skip
+            f"cast({made.get(name, f'embedding.{name}')} as {kind}) as {name}"
+            for name, kind in EMBEDDING_COLUMNS.items()
+        )
         self.engine.land(
             f"select {columns}, cast(null as string) as reason, cast(null as string) as error_message,"
             " cast(null as double) as unknown_token_share"
