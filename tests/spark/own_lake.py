@@ -47,7 +47,7 @@ _VIEWS = {
             and embedding.input_content_sha256 = chunk.content_sha256 and chunk.retired_utc is null
         left join vector.embedding_space as space on space.embedding_space_id = embedding.embedding_space_id""",
     "space_status": "select embedding_space_id, space_key, false as is_default from vector.embedding_space",
-    "search_setting": "select cast(null as string) as source_type, 'simple' as search_language where 1 = 0",
+    "search_setting": "select '*' as source_type, 'none' as search_language",
 }
 
 

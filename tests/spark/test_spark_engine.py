@@ -67,3 +67,10 @@ def test_there_is_no_queue_and_a_line_says_what_to_run(own):
 
 def test_what_is_missing_is_named(own):
     assert own.store.engine.missing_relations(["chunk", "embedding_pending", "nothing"]) == ["nothing"]
+
+
+def test_the_worker_says_so_too(own):
+    done = own.lake.vector("worker")
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "its executors are the workers" in line

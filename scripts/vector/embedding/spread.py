@@ -44,6 +44,8 @@ MOST_WAVES = 50
 # Tasks for each that is worked at together, so that none ends long after the others; and the most texts that one has.
 TASKS_PER_SLOT = 4
 TASK_TEXTS = 5_000
+# How often the money that tasks have left is given out again.
+PASSES = 3
 # A job of a host that cannot be looked at counts as gone after a day: said again every hour.
 _SAY_AGAIN = timedelta(hours=1)
 # Of a task's summary, what adds up.
@@ -194,9 +196,9 @@ class _Spread:
             if sending is None:
                 return
             self._reuse(plan)
-            while plan.texts_to_embed:
-                answered = self._pass(plan, sending)
-                if not (answered and self._ran_out_of_money()):
+            for passes_left in reversed(range(PASSES)):
+                answered = self._pass(plan, sending) if plan.texts_to_embed else 0
+                if not (passes_left and answered and self._ran_out_of_money()):
                     break
                 # A task had spent its share; others may have some left.
                 self.summary.stopped_by = None

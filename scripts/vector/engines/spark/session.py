@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -68,7 +69,8 @@ def _refuse_missing(target: Target, settings: dict[str, str]) -> None:
     if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
         raise ConfigurationError(f"target {target.name} needs Java 17, which is not on the path: install it; {_HINT}")
     for name in _FILES:
-        for path in filter(None, settings.get(name, "").replace(":/", "\n/").replace(",", "\n").split("\n")):
+        # Paths are separated by commas, on a class path by colons.
+        for path in filter(None, re.split(r",|:(?=/[^/])", settings.get(name, ""))):
             if "://" not in path and not glob(path.strip()):
                 raise ConfigurationError(f"target {target.name}: {name} names {path}, which is not there; {_HINT}")
 
