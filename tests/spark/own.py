@@ -18,6 +18,7 @@ from vector.embedding.landing import Landing
 from vector.embedding.options import EmbedOptions
 from vector.embedding.run import embed_space
 from vector.store import VectorStore
+from vector.store.runs import close_abandoned_runs
 
 if TYPE_CHECKING:
     from conftest import Lake
@@ -69,7 +70,8 @@ class OwnLake:
         )
 
     def embed(self, space: EmbeddingSpace, **options: Any) -> Any:
-        """In this process; the summary."""
+        """As `vector embed` does, in this process; the summary."""
+        close_abandoned_runs(self.store)
         return embed_space(self.store, space, EmbedOptions(**options))
 
     def driver(self, space: EmbeddingSpace, wave: int = 1000, **options: Any) -> subprocess.Popen[str]:

@@ -28,7 +28,7 @@ def check(own, space, refused=()):
     assert own.embed(space).to_dict().items() >= {"planned": 0, "written": 0, "requests": 0}.items()
 
 
-def wait_for(condition, seconds=90):
+def wait_for(condition, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
