@@ -107,7 +107,7 @@ def _embed(arguments: argparse.Namespace) -> int:
 
 
 def _verified(arguments: argparse.Namespace) -> list[str]:
-    """Runs the tests of the selector `guards`, which is the package's own, with the database closed; those that failed."""
+    """Runs the tests of the selector `guards`, with the database closed; those that failed."""
     project = DbtProject.found(arguments.project_dir, arguments.profiles_dir, arguments.target, {})
     with Dbt(project) as dbt:
         run = dbt.run("test", *GUARDS, "--no-write-json")
