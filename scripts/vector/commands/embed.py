@@ -18,6 +18,7 @@ from vector.embedding import EmbedOptions, EmbedSummary, embed_space
 from vector.embedding.plan import EmbedPlan, plan_space, refuse_unpriced
 from vector.errors import ConfigurationError, DatabaseFailed, VectorError
 from vector.project.dbt import Dbt, DbtProject
+from vector.project.selection import GUARDS
 from vector.spaces.choosing import chosen_spaces
 from vector.store import VectorStore
 from vector.store.opening import open_to_write, writing
@@ -106,13 +107,13 @@ def _embed(arguments: argparse.Namespace) -> int:
 
 
 def _verified(arguments: argparse.Namespace) -> list[str]:
-    """Runs dbt's selector `guards`, with the database closed; the tests that failed."""
+    """Runs the tests of the selector `guards`, with the database closed; those that failed."""
     project = DbtProject.found(arguments.project_dir, arguments.profiles_dir, arguments.target, {})
     with Dbt(project) as dbt:
-        run = dbt.run("test", "--selector", "guards", "--no-write-json")
+        run = dbt.run("test", *GUARDS, "--no-write-json")
     failed = [node.name for node in run.ended("fail", "error")]
     for name in failed:
-        say(f"error: guard {name} failed: `dbt test --selector guards` shows why")
+        say(f"error: guard {name} failed: `dbt test --select {name}` shows why")
     return failed
 
 

@@ -399,6 +399,6 @@ def test_verify_runs_the_guards_and_names_those_that_fail(project):
     done = project.vector("embed", "--verify", "--json", "--quiet", "--limit", "1")
     assert done.exit_code == 5, done
     failed = json.loads(done.stdout)["failed_guards"]
-    assert "chunk_has_its_current_version" in failed
-    assert "guard chunk_has_its_current_version failed" in done.stderr
+    assert "sha256_matches_chunk_content_sha256__content" in failed
+    assert "guard sha256_matches_chunk_content_sha256__content failed" in done.stderr
     assert project.vector("embed", "--verify", "--plan").exit_code == 2
