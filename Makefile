@@ -40,7 +40,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint format lock clean scratch test-lint lint-sql test-parse test-dbt test-python test-fast test-sqlserver
+.PHONY: help demo build test lint format lock clean scratch test-lint lint-sql test-parse test-dbt test-python test-fast test-sqlserver test-spark
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -144,6 +144,11 @@ test-sqlserver: $(VENV)/.installed-test scratch ## The conformance suite against
 		'dbt profile (docs/sqlserver.md).'
 	@test -z "$$VECTOR_TEST_SQLSERVER" \
 		|| $(BIN)/python -m pytest -rs -k sqlserver tests/python/engines/test_conformance.py
+
+# Spark is no part of `make test`: its Python has the extras spark and test, and needs Java (docs/spark.md).
+VECTOR_TEST_SPARK_PYTHON ?= $(BIN)/python
+test-spark: ## The tests of Spark, with VECTOR_TEST_SPARK_PYTHON
+	PYTHONPATH=scripts "$(VECTOR_TEST_SPARK_PYTHON)" -m pytest -rs tests/spark
 
 # What they need.
 

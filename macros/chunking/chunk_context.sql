@@ -9,6 +9,6 @@
             {{ vector_runtime.substring_chars('concat(' ~ heading_path ~ ", ' > ')", '0', vector_runtime.char_count(name) ~ ' + 6') }}
             = concat(' > ', {{ name }}, ' > ')
             then {{ vector_runtime.substring_chars(heading_path, '3', '2000') }}
-        else concat({{ name }}, {{ heading_path }})
+        else concat({{ name }}, coalesce({{ heading_path }}, ''))
     end
 {%- endmacro %}

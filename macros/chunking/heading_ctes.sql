@@ -131,6 +131,7 @@ section_paths as (
             case
                 when heading_{{ level }} is not null
                     then concat(' > ', {{ vector_runtime.substring_chars('heading_' ~ level, '10', longest) }})
+                else ''
             end{{ ',' if not loop.last }}
             {%- endfor %}
         ) as heading_path

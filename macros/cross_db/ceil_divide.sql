@@ -9,3 +9,7 @@
 {% macro sqlserver__ceil_divide(numerator, denominator) -%}
     (({{ numerator }} + {{ denominator }} - 1) / {{ denominator }})
 {%- endmacro %}
+
+{% macro spark__ceil_divide(numerator, denominator) -%}
+    (({{ numerator }} + {{ denominator }} - 1) div {{ denominator }})
+{%- endmacro %}

@@ -9,3 +9,8 @@
 {% macro sqlserver__character(code_point) -%}
     nchar({{ code_point }})
 {%- endmacro %}
+
+{% macro spark__character(code_point) -%}
+    {#- CHR of Spark goes by the last eight bits. -#}
+    '\u{{ vector_runtime.hex_digits(code_point) }}'
+{%- endmacro %}

@@ -3,12 +3,9 @@
 {%- endmacro %}
 
 {% macro default__character_class(ranges) -%}
-    {#- By hand, as dbt v2 formats no hexadecimal number. -#}
-    {%- set digits = '0123456789ABCDEF' -%}
     {%- for range_ends in ranges -%}
         {%- for code_point in range_ends | unique -%}
-            {{ '-' if not loop.first }}{{ '\\x{' }}
-            {%- for place in (4096, 256, 16, 1) -%} {{ digits[code_point // place % 16] }} {%- endfor -%} {{ '}' }}
+            {{ '-' if not loop.first }}{{ '\\x{' ~ vector_runtime.hex_digits(code_point) ~ '}' }}
         {%- endfor -%}
     {%- endfor -%}
 {%- endmacro %}
@@ -20,4 +17,12 @@
         {%- for code_point in range(first, last + 1) -%} {%- do parts.append('nchar(' ~ code_point ~ ')') -%} {%- endfor -%}
     {%- endfor -%}
     {{ parts | join(', ') }}
+{%- endmacro %}
+
+{% macro spark__character_class(ranges) -%}
+    {%- for range_ends in ranges -%}
+        {%- for code_point in range_ends | unique -%}
+            {{ '-' if not loop.first }}{{ '\\\\x{' ~ vector_runtime.hex_digits(code_point) ~ '}' }}
+        {%- endfor -%}
+    {%- endfor -%}
 {%- endmacro %}

@@ -32,3 +32,7 @@
         ))
     ) as {{ alias }}
 {%- endmacro %}
+
+{% macro spark__cross_join_lines(text, alias) -%}
+    lateral view posexplode(split({{ text }}, '\n')) {{ alias }} as n, content
+{%- endmacro %}

@@ -18,3 +18,10 @@
         cross join (values (0), (0), (0), (0), (0), (0), (0), (0), (0), (0)) as d5 (n)
     ) as {{ alias }}
 {%- endmacro %}
+
+{% macro spark__cross_join_series(row_count, alias) -%}
+    {#- SEQUENCE(0, -1) counts downwards. -#}
+    lateral view explode(
+        case when {{ row_count }} > 0 then sequence(0, cast({{ row_count }} as int) - 1) else cast(array() as array<int>) end
+    ) {{ alias }} as n
+{%- endmacro %}

@@ -9,3 +9,7 @@
 {% macro sqlserver__current_utc() -%}
     sysutcdatetime()
 {%- endmacro %}
+
+{% macro spark__current_utc() -%}
+    cast(to_utc_timestamp(current_timestamp(), current_timezone()) as timestamp_ntz)
+{%- endmacro %}

@@ -9,3 +9,7 @@
 {% macro sqlserver__floor_divide(numerator, denominator) -%}
     (({{ numerator }}) / ({{ denominator }}))
 {%- endmacro %}
+
+{% macro spark__floor_divide(numerator, denominator) -%}
+    (({{ numerator }}) div ({{ denominator }}))
+{%- endmacro %}

@@ -10,3 +10,7 @@
     {{ text }} collate Latin1_General_100_BIN2
     like concat(N'%', replicate(concat(N'[', {{ vector_runtime.blank_class() }}, N']'), {{ length }}), N'%')
 {%- endmacro %}
+
+{% macro spark__has_blank_run(text, length) -%}
+    {{ text }} rlike '[{{ vector_runtime.blank_class() }}]{{ '{' ~ length ~ '}' }}'
+{%- endmacro %}

@@ -32,3 +32,20 @@
         ) as attribute
     )
 {%- endmacro %}
+
+{% macro spark__json_attributes_text(column) -%}
+    nullif(
+        array_join(
+            transform(
+                array_sort({{ vector_runtime.json_scalars(
+                    'case when get_json_object(' ~ column ~ ", '$') is not null then " ~ column ~ ' end') }}),
+                attribute -> concat(
+                    replace(attribute.name, '_', ' '), ': ',
+                    case
+                        when attribute.content like '"%' then get_json_object(concat('[', attribute.content, ']'), '$[0]')
+                        when attribute.content = 'null' then ''
+                        else attribute.content
+                    end)),
+            '; '),
+        '')
+{%- endmacro %}

@@ -48,3 +48,24 @@
         N']'
     )
 {%- endmacro %}
+
+{% macro spark__json_scalar_array(column, path) -%}
+    {%- set array = 'get_json_object(' ~ column ~ ", '" ~ path ~ "')" -%}
+    {%- set scalars = vector_runtime.json_scalars('case when ' ~ array ~ " like '[%' then " ~ array ~ ' end') -%}
+    concat(
+        '[',
+        coalesce(array_join(
+            transform(
+                filter(
+                    {{ scalars }},
+                    element -> element.content like '"%' or element.content in ('true', 'false')
+                        or (element.content rlike '^-?[0-9]+\\z' and try_cast(element.content as bigint) is not null)),
+                element -> case
+                    when element.content like '"%'
+                        then {{ vector_runtime.json_string("get_json_object(concat('[', element.content, ']'), '$[0]')") }}
+                    when element.content in ('true', 'false') then element.content
+                    else cast(try_cast(element.content as bigint) as string)
+                end),
+            ','), ''),
+        ']')
+{%- endmacro %}

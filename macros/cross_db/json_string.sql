@@ -29,3 +29,19 @@
         N'"'
     )
 {%- endmacro %}
+
+{% macro spark__json_string(text) -%}
+    {#- TO_JSON takes no scalar. As in DuckDB's, control characters get lower-case digits, and a backslash of the text
+        itself is a raw control character meanwhile. Named once in a lambda: what stands twice is planned twice. -#}
+    {%- set lowered = namespace(sql="replace(escaped, '\\\\\\\\', '\\u0001')") -%}
+    {%- for digits in ('000B', '000E', '000F', '001A', '001B', '001C', '001D', '001E', '001F') -%}
+        {%- set lowered.sql = "replace(" ~ lowered.sql ~ ", '\\\\u" ~ digits ~ "', '\\\\u" ~ (digits | lower) ~ "')" -%}
+    {%- endfor -%}
+    transform(
+        array(regexp_extract(to_json(array(cast({{ text }} as string))), '(?s)^\\[(.*)\\]\\z', 1)),
+        escaped -> case
+            when escaped = 'null' then null
+            when escaped rlike '\\\\u00(0[BEF]|1[A-F])' then replace({{ lowered.sql }}, '\u0001', '\\\\')
+            else escaped
+        end)[0]
+{%- endmacro %}

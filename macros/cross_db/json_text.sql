@@ -23,3 +23,16 @@
         with (json_value nvarchar(max) '{{ path }}') as json_row
     )
 {%- endmacro %}
+
+{% macro spark__json_text(column, path) -%}
+    {#- By way of an array of one, read by a wildcard: so a text keeps its quotes, an object tells itself from a text, and
+        all of the JSON is read. -#}
+    {%- set found = "get_json_object(concat('[', " ~ column ~ ", ']'), '$[*]" ~ path[1:] ~ "')" -%}
+    case
+        when {{ found }} like '"%' then get_json_object({{ column }}, '{{ path }}')
+        when left({{ found }}, 1) in ('{', '[') or {{ found }} = 'null' then null
+        when {{ column }} rlike '-0|[0-9][.eE]'
+            then get_json_object({{ vector_runtime.json_with_raw_numbers(column) }}, '{{ path }}')
+        else {{ found }}
+    end
+{%- endmacro %}

@@ -17,3 +17,14 @@
     json_modify(case when isjson({{ column }}) = 1 then {{ column }} end, '$.{{ key }}', null)
         collate Latin1_General_100_BIN2
 {%- endmacro %}
+
+{% macro spark__json_without(column, key) -%}
+    {#- Of canonical JSON, without blanks, whose value under the key is a scalar. -#}
+    {%- set value = '("([^"\\\\\\\\]|\\\\\\\\.)*"|[^",}]*)' -%}
+    case
+        when json_object_keys({{ column }}) is not null
+            then regexp_replace(
+                regexp_replace({{ column }}, ',?"{{ key }}":{{ value }}', ''), '^\\{,', '{'
+            )
+    end
+{%- endmacro %}

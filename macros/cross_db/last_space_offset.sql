@@ -18,3 +18,7 @@
             ~ text ~ ' collate Latin1_General_100_BIN2)))') }}
     end
 {%- endmacro %}
+
+{% macro spark__last_space_offset(text) -%}
+    (length({{ text }}) - length(substring_index({{ text }}, ' ', -1)) - 1)
+{%- endmacro %}

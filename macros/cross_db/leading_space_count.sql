@@ -15,3 +15,8 @@
         {{ vector_runtime.char_count(text) }}
     )
 {%- endmacro %}
+
+{% macro spark__leading_space_count(text) -%}
+    {%- set spaces = vector_runtime.character_class(vector_runtime.space_ranges()) -%}
+    length(regexp_extract({{ text }}, '^[{{ spaces }}]*', 0))
+{%- endmacro %}

@@ -16,3 +16,7 @@
             ~ declared | join(', ')) %}
     {%- endif -%}
 {%- endmacro %}
+
+{% macro spark__ledger_assert_contract(sql) -%}
+    {% do vector_runtime.sqlserver__ledger_assert_contract(sql) %}
+{%- endmacro %}

@@ -21,3 +21,7 @@
     else
     exec sp_addextendedproperty @name = N'vector_ledger', @value = N'{{ comment }}', {{ table }}
 {%- endmacro %}
+
+{% macro spark__ledger_comment_sql(relation, comment) -%}
+    comment on table {{ relation }} is '{{ comment }}'
+{%- endmacro %}

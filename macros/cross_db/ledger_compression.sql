@@ -10,3 +10,7 @@
 {% macro sqlserver__ledger_compression(column) -%}
     {{ return('') }}
 {%- endmacro %}
+
+{% macro spark__ledger_compression(column) -%}
+    {{ return('') }}
+{%- endmacro %}

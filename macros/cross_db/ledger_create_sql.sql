@@ -16,3 +16,17 @@
         )
     end
 {%- endmacro %}
+
+{% macro spark__ledger_create_sql(relation, ledger) -%}
+    create table if not exists {{ relation }} (
+        {%- for column in ledger.columns.values() %}
+        {{ column.name }} {{ vector_runtime.ledger_type(column.data_type) }}{{ '' if vector_runtime.ledger_is_nullable(column) else ' not null' }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    )
+    using iceberg
+    {%- set columns = ledger.config.get('meta', {}).get('partition_by') %}
+    {%- if columns %}
+    partitioned by ({{ columns | join(', ') }})
+    {%- endif %}
+{%- endmacro %}

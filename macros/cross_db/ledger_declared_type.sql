@@ -10,3 +10,7 @@
 {% macro sqlserver__ledger_declared_type(data_type) -%}
     {{ return(vector_runtime.ledger_type(data_type).split(' collate')[0] | trim) }}
 {%- endmacro %}
+
+{% macro spark__ledger_declared_type(data_type) -%}
+    {{ return(vector_runtime.ledger_type(data_type) | trim) }}
+{%- endmacro %}

@@ -11,3 +11,7 @@
 {% macro sqlserver__ledger_default_clause(ledger, column) -%}
     constraint df_{{ ledger.name }}_{{ column.name }} default ({{ vector_runtime.ledger_default(column) }})
 {%- endmacro %}
+
+{% macro spark__ledger_default_clause(ledger, column) -%}
+
+{%- endmacro %}

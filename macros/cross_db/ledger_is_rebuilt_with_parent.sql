@@ -10,3 +10,7 @@
 {% macro sqlserver__ledger_is_rebuilt_with_parent() -%}
     {{ return(false) }}
 {%- endmacro %}
+
+{% macro spark__ledger_is_rebuilt_with_parent() -%}
+    {{ return(false) }}
+{%- endmacro %}

@@ -98,3 +98,9 @@
         {%- call statement('give_right') -%} {{ right }} {%- endcall -%}
     {%- endfor -%}
 {%- endmacro %}
+
+{% macro spark__ledger_rebuild(members, family) -%}
+    {% do exceptions.raise_compiler_error(
+        "Ledger " ~ family[0].ledger.name ~ " differs from its contract in more than a new column, and no rebuild is made on"
+        ~ " Spark yet. Nothing was changed; keep the version that built it.") %}
+{%- endmacro %}

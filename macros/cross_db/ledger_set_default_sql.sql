@@ -14,3 +14,8 @@
     {%- endif %}
     alter table {{ table }} add{{ vector_runtime.ledger_default_clause(ledger, column) }} for {{ column.name }}
 {%- endmacro %}
+
+{% macro spark__ledger_set_default_sql(relation, ledger, column, shape) -%}
+    {#- An Iceberg table has no defaults: who writes says every value. -#}
+    select 1 as unchanged
+{%- endmacro %}

@@ -14,3 +14,12 @@
 {% macro sqlserver__ledger_stage(sql) -%}
     {{ return(sql) }}
 {%- endmacro %}
+
+{% macro spark__ledger_stage(sql) -%}
+    {#- Kept on the workers' disks for this session: worked out once, with ids that a MERGE may not make up itself. -#}
+    {%- call statement('stage_ledger') -%}
+        cache table {{ model.name }}__changes options ('storageLevel' = 'DISK_ONLY') as
+        {{ sql }}
+    {%- endcall -%}
+    {{ return('select * from ' ~ model.name ~ '__changes') }}
+{%- endmacro %}

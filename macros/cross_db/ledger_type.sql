@@ -21,3 +21,12 @@
     {%- else -%} {{ {'double': 'float', 'boolean': 'bit', 'timestamp': 'datetime2(6)', 'integer': 'int'}.get(data_type, data_type) }}
     {%- endif -%}
 {%- endmacro %}
+
+{% macro spark__ledger_type(data_type) -%}
+    {%- set data_type = data_type | lower -%}
+    {%- if data_type == 'text' or 'char' in data_type -%} string
+    {%- else -%} {{ {
+        'timestamp': 'timestamp_ntz', 'integer': 'int', 'float[]': 'array<float>', 'double precision': 'double'
+    }.get(data_type, data_type) }}
+    {%- endif -%}
+{%- endmacro %}

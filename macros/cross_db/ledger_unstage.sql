@@ -8,3 +8,7 @@
 
 {% macro sqlserver__ledger_unstage() -%}
 {%- endmacro %}
+
+{% macro spark__ledger_unstage() -%}
+    {%- call statement('unstage_ledger') -%} drop view {{ model.name }}__changes {%- endcall -%}
+{%- endmacro %}

@@ -12,3 +12,7 @@
         'left(' ~ text ~ ' collate Latin1_General_100_BIN2, nullif(patindex(concat(N\'%\', nchar(10), N\'[^\', nchar(10), N\']%\'), '
         ~ text ~ ' collate Latin1_General_100_BIN2), 0))') }}
 {%- endmacro %}
+
+{% macro spark__line_start_offset(text) -%}
+    instr({{ text }}, nullif(regexp_extract({{ text }}, '\n[^\n]', 0), ''))
+{%- endmacro %}

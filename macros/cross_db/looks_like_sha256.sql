@@ -10,3 +10,7 @@
     (datalength(cast({{ column }} as varchar(100))) = 64
         and {{ column }} collate Latin1_General_100_BIN2 not like '%[^0-9a-f]%')
 {%- endmacro %}
+
+{% macro spark__looks_like_sha256(column) -%}
+    (length({{ column }}) = 64 and {{ column }} rlike '^[0-9a-f]{64}')
+{%- endmacro %}

@@ -9,3 +9,7 @@
 {% macro sqlserver__random_id() -%}
     lower(cast(newid() as varchar(36)))
 {%- endmacro %}
+
+{% macro spark__random_id() -%}
+    uuid()
+{%- endmacro %}

@@ -11,3 +11,7 @@
     substring({{ text }} collate Latin1_General_100_CI_AS_SC, {{ start_offset }} + 1, {{ char_length }})
         collate Latin1_General_100_BIN2
 {%- endmacro %}
+
+{% macro spark__substring_chars(text, start_offset, char_length) -%}
+    substring({{ text }}, cast({{ start_offset }} + 1 as int), cast({{ char_length }} as int))
+{%- endmacro %}

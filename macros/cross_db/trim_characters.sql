@@ -9,3 +9,7 @@
 {% macro sqlserver__trim_characters(text, characters) -%}
     trim(N'{{ characters }}' from {{ text }} collate Latin1_General_100_BIN2)
 {%- endmacro %}
+
+{% macro spark__trim_characters(text, characters) -%}
+    trim(both '{{ characters }}' from {{ text }})
+{%- endmacro %}

@@ -26,3 +26,21 @@
             then cast(switchoffset(try_cast({{ expression }} as datetimeoffset), '+00:00') as datetime2(6))
     end
 {%- endmacro %}
+
+{% macro spark__utc_time(expression) -%}
+    {#- ANSI casts: what is no time is null by TRY_CAST. A cast of a zoned time goes by the session's zone, and so does its
+        way back. -#}
+    {%- set text = "regexp_replace(upper(trim(cast(" ~ expression ~ " as string))), ' ([+-])', '$1')" -%}
+    {%- set time = '[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?' -%}
+    {%- set zone = '(Z| ?UTC|[+-](0[0-9]|1[0-3])(:?[0-5][0-9])?|[+-]14(:?00)?)' -%}
+    case
+        when typeof({{ expression }}) in ('date', 'timestamp_ntz') then try_cast({{ expression }} as timestamp_ntz)
+        else transform(
+            array(case when typeof({{ expression }}) = 'timestamp' then concat(cast({{ expression }} as string), date_format(try_cast({{ expression }} as timestamp), 'XXX')) else {{ text }} end),
+            time -> case
+                when time rlike '^{{ time }}{{ zone }}\\z'
+                    then cast(to_utc_timestamp(try_cast(time as timestamp), current_timezone()) as timestamp_ntz)
+                when time rlike '^([0-9]{4}-[0-9]{2}-[0-9]{2}|{{ time }})\\z' then try_cast(time as timestamp_ntz)
+            end)[0]
+    end
+{%- endmacro %}

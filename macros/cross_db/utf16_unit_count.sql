@@ -9,3 +9,7 @@
 {% macro sqlserver__utf16_unit_count(text) -%}
     (datalength(cast({{ text }} as nvarchar(max))) / 2)
 {%- endmacro %}
+
+{% macro spark__utf16_unit_count(text) -%}
+    (length({{ text }}) + length(regexp_replace({{ text }}, '[\\x{0}-\\x{FFFF}]', '')))
+{%- endmacro %}

@@ -9,3 +9,7 @@
 {% macro sqlserver__utf8_byte_count(text) -%}
     datalength({{ vector_runtime.utf8_text(text) }})
 {%- endmacro %}
+
+{% macro spark__utf8_byte_count(text) -%}
+    octet_length({{ text }})
+{%- endmacro %}

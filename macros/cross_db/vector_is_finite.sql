@@ -14,3 +14,10 @@
         and not exists (select 1 from {{ elements }} where [type] <> 2 or try_cast([value] as real) is null)
     )
 {%- endmacro %}
+
+{% macro spark__vector_is_finite(vector) -%}
+    (
+        size({{ vector }}) > 0
+        and not exists({{ vector }}, x -> x is null or isnan(x) or abs(x) = float('infinity'))
+    )
+{%- endmacro %}

@@ -9,3 +9,7 @@
 {% macro sqlserver__vector_length(vector) -%}
     (select count(*) from openjson({{ vector }}))
 {%- endmacro %}
+
+{% macro spark__vector_length(vector) -%}
+    size({{ vector }})
+{%- endmacro %}

@@ -12,3 +12,7 @@
         from openjson({{ vector }})
     )
 {%- endmacro %}
+
+{% macro spark__vector_sum_of_squares(vector) -%}
+    aggregate({{ vector }}, cast(0 as double), (total, x) -> total + cast(x as double) * cast(x as double))
+{%- endmacro %}

@@ -1,4 +1,5 @@
 {% macro ledger_declared_constraints(ledger) -%}
+    {%- if not vector_runtime.ledger_keeps_constraints() -%} {{ return([]) }} {%- endif -%}
     {%- set texts = [] -%}
     {%- for constraint in ledger.constraints if constraint.type != 'check' -%}
         {%- set text = constraint.type.replace('_', ' ') ~ ' (' ~ constraint.columns | join(', ') ~ ')' -%}

@@ -1,6 +1,6 @@
 {% macro ledger_shape(relation) -%}
     {%- set shape = {'version': 1, 'comment': '', 'columns': {}, 'defaults': {}, 'constraints': [], 'references': [], 'indexes': []} -%}
-    {%- for kind, name, detail, nullable in run_query(vector_runtime.ledger_catalogue_sql(relation)).rows -%}
+    {%- for kind, name, detail, nullable in vector_runtime.ledger_catalogue_rows(relation) -%}
         {%- if kind == 'column' -%}
             {%- do shape.columns.update({name: {'type': detail, 'nullable': nullable == 'yes'}}) -%}
         {%- elif kind == 'reference' -%}

@@ -2,7 +2,7 @@
     {%- set parts = [] -%}
     {%- for name in names -%}
         {%- set text = vector_runtime.substring_chars(vector_runtime.as_text(alias ~ '.' ~ name), '0', '80') -%}
-        {%- do parts.append("'" ~ (', ' if not loop.first else '') ~ name ~ " \"', " ~ text ~ ", '\"'") -%}
+        {%- do parts.append("'" ~ (', ' if not loop.first else '') ~ name ~ " \"', coalesce(" ~ text ~ ", ''), '\"'") -%}
     {%- endfor -%}
     {{ parts | join(', ') or "''" }}
 {%- endmacro %}

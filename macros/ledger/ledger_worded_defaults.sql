@@ -1,6 +1,6 @@
 {% macro ledger_worded_defaults(ledgers) -%}
     {%- set types = {} -%}
-    {%- for ledger in ledgers -%}
+    {%- for ledger in ledgers if vector_runtime.ledger_keeps_constraints() -%}
         {%- for column in ledger.columns.values() if vector_runtime.ledger_default(column) is not none -%}
             {%- do types.update({vector_runtime.ledger_default(column): vector_runtime.ledger_type(column.data_type)}) -%}
         {%- endfor -%}

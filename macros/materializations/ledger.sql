@@ -34,12 +34,7 @@
         {%- set changes = vector_runtime.ledger_stage(sql) -%}
         {%- set counts = vector_runtime.ledger_change_counts(relation, changes, unique_key) -%}
     {%- endif -%}
-    {%- if counts.updated -%}
-        {%- call statement('update_ledger') -%} {{ vector_runtime.ledger_update_sql(relation, changes, unique_key) }} {%- endcall -%}
-    {%- endif -%}
-    {%- call statement('main') -%}
-        {{ vector_runtime.ledger_insert_sql(relation, changes, unique_key) if counts.inserted else 'select 1 as unchanged' }}
-    {%- endcall -%}
+    {% do vector_runtime.ledger_write(relation, changes, unique_key, counts) %}
     {%- if not partial -%}
         {% do vector_runtime.ledger_unstage() %}
     {%- endif -%}

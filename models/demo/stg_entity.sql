@@ -31,7 +31,7 @@ final as (
         concat('{"entity_id":', {{ json_string('entity_id') }}, ',"table":"entity"}') as source_ref_json,
         name as title,
         concat(
-            name, ' (', replace(entity_type, '_', ' '), ')',
+            coalesce(name, ''), ' (', coalesce(replace(entity_type, '_', ' '), ''), ')',
             case when attributes_text is null then '' else concat('. ', attributes_text) end,
             '.'
         ) as content,

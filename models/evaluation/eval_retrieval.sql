@@ -34,7 +34,8 @@ evaluated as (
         {{ json_without('retrievals.policy_json', 'distance_metric') }} as asked_policy_json,
         concat(
             retrievals.embedding_space_id, ':', coalesce(retrievals.run_id, {{ iso_date('retrievals.created_utc') }}),
-            ':', queries.query_set, ':', retrievals.top_k, ':', retrievals.policy_json, ':', retrievals.filters_json
+            ':', queries.query_set, ':', retrievals.top_k, ':', coalesce(retrievals.policy_json, ''), ':',
+            coalesce(retrievals.filters_json, '')
         ) as evaluation
     from retrievals
     inner join queries

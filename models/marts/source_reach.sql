@@ -90,7 +90,7 @@ reach as (
         source_id,
         count(*) as found_count,
         min(best_rank) as best_rank,
-        avg(cast(best_rank as double precision)) as mean_rank,
+        avg({{ as_double('best_rank') }}) as mean_rank,
         min(created_utc) as first_found_utc,
         max(created_utc) as last_found_utc
     from found
@@ -132,7 +132,7 @@ final as (
         cast(coalesce(reach.found_count, 0) as integer) as found_count,
         cast(coalesce(searches.evaluation_search_count, 0) as integer) as evaluation_search_count,
         cast(coalesce(evaluation_reach.found_count, 0) as integer) as evaluation_found_count,
-        cast(coalesce(reach.found_count, 0) as double precision) / nullif(searches.search_count, 0) as found_share,
+        {{ as_double('coalesce(reach.found_count, 0)') }} / nullif(searches.search_count, 0) as found_share,
         case
             when coalesce(searches.search_count, 0) = 0 then 'never searched'
             when reach.found_count is null then 'never found'

@@ -85,7 +85,7 @@ final as (
         cast(coalesce(counted.quarantined_count, 0) as integer) as quarantined_count,
         cast(coalesce(outdated.stale_count, 0) as integer) as stale_count,
         cast(coalesce(counted.truncated_count, 0) as integer) as truncated_count,
-        floor(10000 * cast(counted.current_count as double precision) / counted.chunk_count) / 100 as coverage_percent
+        floor(10000 * {{ as_double('counted.current_count') }} / counted.chunk_count) / 100 as coverage_percent
     from covered
     inner join spaces
         on covered.embedding_space_id = spaces.embedding_space_id

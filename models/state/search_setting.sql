@@ -11,8 +11,8 @@ final as (
 
     {% for source_type, language in languages.items() %}
         select
-            cast({{ text_literal(source_type) }} as nvarchar(200)) as source_type,
-            cast({{ text_literal(language) }} as nvarchar(50)) as search_language
+            {{ as_text(text_literal(source_type), 200) }} as source_type,
+            {{ as_text(text_literal(language), 50) }} as search_language
         {% if not loop.last %}union all{% endif %}
     {% endfor %}
 

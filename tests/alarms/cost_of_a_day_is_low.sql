@@ -5,7 +5,7 @@
 {% set found %}
     select concat('the runs of the last 24 hours cost ', cast(sum(runs.cost) as decimal(18, 4))) as finding
     from (
-        select cast({{ json_text('metrics_json', '$.cost') }} as double precision) as cost
+        select {{ as_double(json_text('metrics_json', '$.cost')) }} as cost
         from {{ ref('vector_runtime', 'run_history') }}
         where {{ seconds_between('started_utc', current_utc()) }} < 86400
     ) as runs

@@ -16,7 +16,9 @@ from vector.commands.shared import add_command, amount, named_target, open_store
 from vector.contracts.models import EmbeddingSpace
 from vector.embedding import EmbedOptions, EmbedSummary, embed_space
 from vector.embedding.plan import EmbedPlan, plan_space, refuse_unpriced
-from vector.errors import DatabaseFailed, VectorError
+from vector.errors import ConfigurationError, DatabaseFailed, VectorError
+from vector.project.dbt import Dbt, DbtProject
+from vector.project.selection import GUARDS
 from vector.spaces.choosing import chosen_spaces
 from vector.store import VectorStore
 from vector.store.opening import open_to_write, writing
@@ -53,8 +55,14 @@ else
 The run after a plan has planned = chunks, reused = chunks_reused, texts = texts_to_embed and the same input_bytes (with
 --batch-size also the same requests), unless texts are refused or a limit ends it.
 
+--verify adds failed_guards, the names of the tests that failed.
+
 exit codes: 0 well, also when a limit ended the run; 1 some texts were quarantined; 2 usage or configuration; 3 a model
-cannot be used; 4 a space was refused; 70 unforeseen; 130 or 143 interrupted or terminated."""
+cannot be used; 4 a space was refused; 5 a guard failed; 70 unforeseen; 130 or 143 interrupted or terminated."""
+
+
+# Exit code of a test of dbt that failed.
+DBT_FAILED = 5
 
 
 def add_to(commands: Any) -> None:
@@ -68,11 +76,14 @@ def add_to(commands: Any) -> None:
     embed.add_argument("--max-seconds", type=amount, metavar="S", help="send nothing more after S seconds")
     embed.add_argument("--max-cost", type=amount, metavar="X", help="send nothing that might cost more than X in all")
     embed.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
+    embed.add_argument("--verify", action="store_true", help="then run dbt's tests of the ledgers (selector guards)")
     embed.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def _embed(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
+    if arguments.plan and arguments.verify:
+        raise ConfigurationError("--plan does nothing, so there is nothing to --verify; leave one out")
     if arguments.plan:
         with closing(open_store(arguments)) as store:
             return _plan(arguments, store, chosen_spaces(store, arguments.space), options)
@@ -84,9 +95,26 @@ def _embed(arguments: argparse.Namespace) -> int:
             summaries, exit_code = embed_each(store, spaces, options, progress)
     told = [summary_text(summary) for summary in summaries if not summary.error or summary.written]
     errors = "; ".join(f"{summary.space_key}: {summary.error}" for summary in summaries if summary.error)
-    value = {"spaces": [summary.to_dict() for summary in summaries]}
+    value: dict[str, Any] = {"spaces": [summary.to_dict() for summary in summaries]}
+    if arguments.verify:
+        failed = _verified(arguments)
+        value["failed_guards"] = failed
+        told.append("guards: all hold" if not failed else f"guards: {', '.join(failed)} failed")
+        errors = "; ".join(filter(None, [errors, *(f"{name} failed" for name in failed)]))
+        exit_code = max(exit_code, DBT_FAILED if failed else 0)
     print_result(arguments, value, "\n".join(told), errors or None, stored="what was embedded is stored")
     return exit_code
+
+
+def _verified(arguments: argparse.Namespace) -> list[str]:
+    """Runs the tests of the selector `guards`, with the database closed; those that failed."""
+    project = DbtProject.found(arguments.project_dir, arguments.profiles_dir, arguments.target, {})
+    with Dbt(project) as dbt:
+        run = dbt.run("test", *GUARDS, "--no-write-json")
+    failed = [node.name for node in run.ended("fail", "error")]
+    for name in failed:
+        say(f"error: guard {name} failed: `dbt test --select {name}` shows why")
+    return failed
 
 
 def _options(arguments: argparse.Namespace) -> EmbedOptions:

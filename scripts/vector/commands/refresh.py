@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, TypeVar
 
-from vector.commands.embed import embed_each
+from vector.commands.embed import DBT_FAILED, embed_each
 from vector.commands.embed_report import plans_text
 from vector.commands.output import say
 from vector.commands.progress import shown_progress
@@ -66,8 +66,6 @@ exit codes, the highest that applies: 0 well; 1 some texts were quarantined, or 
 configuration, dbt could not run, another refresh is at work; 3 a model cannot be used; 4 a space was refused; 5 a model
 or a test of dbt failed; 70 unforeseen; 130 or 143 interrupted or terminated."""
 
-# Exit code of a model or a test of dbt that failed.
-DBT_FAILED = 5
 # Seconds between two lines of how far dbt is.
 TELL_SECONDS = 5.0
 _POLL_SECONDS = 0.5

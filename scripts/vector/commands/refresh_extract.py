@@ -8,6 +8,7 @@ from typing import Any
 
 from vector.chunking.limits import ExtractionLimits
 from vector.contracts.models import JobType
+from vector.engines.base import with_queue
 from vector.jobs.active_jobs import Outcome
 from vector.jobs.pending_sources import KEY_PREFIX, Queued, enqueue_pending, extracts, queued_text
 from vector.jobs.queue import JobQueue
@@ -69,7 +70,7 @@ def extract_pending(store: VectorStore) -> Extracted | None:
         key_prefix=KEY_PREFIX,
         drain_seconds=_DRAIN_SECONDS,
     )
-    worker = Worker(lambda: VectorStore(engine=store.engine.another()), options)
+    worker = Worker(lambda: VectorStore(engine=with_queue(store.engine).another()), options)
     worker.run()
     counts = worker.counts
     return Extracted(queued, counts[Outcome.SUCCEEDED], counts[Outcome.FAILED], counts[Outcome.DEAD])

@@ -31,10 +31,10 @@ class PendingText:
         return len(self.content.encode())
 
 
-def store_plan(store: VectorStore, space: EmbeddingSpace, options: EmbedOptions) -> None:
+def store_plan(store: VectorStore, space: EmbeddingSpace, options: EmbedOptions, numbered: bool = True) -> None:
     """Keeps the plan's rows in a temporary table: chunk_id, input_content_sha256, byte_count, pending_reason, is_reused
     and text_number, which counts from 1 the texts that have a vector in the space already, then the others, shortest
-    first."""
+    first. Not `numbered`, it is 0, which spares an engine of many machines to sort all rows in one place."""
     engine = store.engine
     space_id = space.embedding_space_id
     columns = "chunk_id, input_content_sha256, byte_count, pending_reason"
@@ -48,13 +48,20 @@ def store_plan(store: VectorStore, space: EmbeddingSpace, options: EmbedOptions)
     if chosen is not None:
         condition = f" where chunk_id in ({', '.join('?' * len(chosen))})" if chosen else " where 1 = 0"
         parameters += chosen
+    is_reused = (
+        f"case when input_content_sha256 in (select input_content_sha256 from {engine.table('embedding')}"
+        " where embedding_space_id = ?) then 1 else 0 end as is_reused"
+    )
+    if not numbered and options.limit is None:
+        select = f"select {columns}, {is_reused}, 0 as text_number from ({candidates}) as candidates{condition}"
+        engine.create_temporary(PLAN, select, [space_id, *parameters])
+        return
     engine.create_temporary(
         PLAN,
         "select pending.*, dense_rank() over"
         " (order by pending.is_reused desc, pending.byte_count, pending.input_content_sha256) as text_number from"
         f" (select {columns}, row_number() over (order by byte_count, input_content_sha256, chunk_id) as chunk_number,"
-        f" case when input_content_sha256 in (select input_content_sha256 from {engine.table('embedding')}"
-        f" where embedding_space_id = ?) then 1 else 0 end as is_reused from ({candidates}) as candidates{condition})"
+        f" {is_reused} from ({candidates}) as candidates{condition})"
         " as pending where pending.chunk_number <= ?",
         # 2^62: no limit, in words that both engines know.
         [space_id, *parameters, 2**62 if options.limit is None else options.limit],

@@ -59,12 +59,16 @@ class EmbedPlan:
 
 
 def plan_space(
-    store: VectorStore, space: EmbeddingSpace, options: EmbedOptions | None = None, priced: bool = True
+    store: VectorStore,
+    space: EmbeddingSpace,
+    options: EmbedOptions | None = None,
+    priced: bool = True,
+    numbered: bool = True,
 ) -> EmbedPlan:
     """What is pending in the space, kept in a temporary table of this session for embed_space to read. Not `priced`,
-    it has no tokens, requests, cost and seconds."""
+    it has no tokens, requests, cost and seconds. `numbered` is of store_plan."""
     options = options or EmbedOptions()
-    store_plan(store, space, options)
+    store_plan(store, space, options, numbered)
     plan = store.engine.temporary_table(PLAN)
     reasons = store.engine.query(f"select pending_reason, count(*) from {plan} group by pending_reason order by 1")
     by_reason = {reason: int(count) for reason, count in reasons}

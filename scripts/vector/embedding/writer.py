@@ -78,18 +78,11 @@ class EmbedSummary:
         return {name: round(value, 3) if name.startswith("seconds") else value for name, value in fields.items()}
 
 
-class Writer:
-    """Gathers vectors and writes them together, and keeps the summary."""
+class AnswerWriter:
+    """Gathers what a model answers, and keeps the summary. Where it is written, those say that inherit from this."""
 
-    def __init__(
-        self,
-        store: VectorStore,
-        space: EmbeddingSpace,
-        summary: EmbedSummary,
-        on_progress: Callable[[EmbedSummary], None],
-    ):
-        self.store, self.space, self.summary = store, space, summary
-        self._on_progress = on_progress
+    def __init__(self, space: EmbeddingSpace, summary: EmbedSummary):
+        self.space, self.summary = space, summary
         self.policy = PreprocessPolicy.from_dict(space.preprocess_policy)
         self._waiting = VectorBatch(space, summary.run_id)
 
@@ -124,11 +117,34 @@ class Writer:
 
     def quarantine(self, text: PendingText, error: InputRefused) -> None:
         """Records that the model refuses a text, for the first time or again."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Writes what was gathered."""
+        raise NotImplementedError
+
+
+class Writer(AnswerWriter):
+    """Writes to the ledgers."""
+
+    def __init__(
+        self,
+        store: VectorStore,
+        space: EmbeddingSpace,
+        summary: EmbedSummary,
+        on_progress: Callable[[EmbedSummary], None],
+    ):
+        super().__init__(space, summary)
+        self.store, self._on_progress = store, on_progress
+
+    def quarantine(self, text: PendingText, error: InputRefused) -> None:
+        """Records that the model refuses a text, for the first time or again."""
         self.summary.quarantined += len(text.chunk_ids)
         failures = self.store.list_embedding_failures(self.space.embedding_space_id, text.content_sha256)
         known = {failure.chunk_id: failure for failure in failures}
+        of = (self.space.embedding_space_id, text.content_sha256, self.summary.run_id)
         self.store.save_embedding_failures(
-            self._failure(chunk_id, text, error, known.get(chunk_id)) for chunk_id in text.chunk_ids
+            failure_of(chunk_id, *of, error, known.get(chunk_id)) for chunk_id in text.chunk_ids
         )
 
     def flush(self) -> None:
@@ -140,24 +156,31 @@ class Writer:
             self._waiting = VectorBatch(self.space, self.summary.run_id)
         self._on_progress(self.summary)
 
-    def _failure(
-        self, chunk_id: str, text: PendingText, error: InputRefused, known: EmbeddingFailure | None
-    ) -> EmbeddingFailure:
-        now = datetime.now(UTC)
-        failure = known or EmbeddingFailure.create_new(
-            chunk_id, self.space.embedding_space_id, text.content_sha256, error.reason, str(error), attempt_count=0
-        )
-        attempts = failure.attempt_count + 1
-        return replace(
-            failure,
-            reason=error.reason,
-            error_message=str(error),
-            attempt_count=attempts,
-            run_id=self.summary.run_id,
-            unknown_token_share=error.unknown_token_share,
-            last_failed_utc=now,
-            retry_after_utc=now + retry_delay(attempts) if error.reason in UNCERTAIN_REASONS else None,
-        )
+
+def failure_of(
+    chunk_id: str,
+    embedding_space_id: str,
+    content_sha256: str,
+    run_id: str | None,
+    error: InputRefused,
+    known: EmbeddingFailure | None,
+) -> EmbeddingFailure:
+    """The record of a refused text: a new one, or the `known` one with one more attempt."""
+    now = datetime.now(UTC)
+    failure = known or EmbeddingFailure.create_new(
+        chunk_id, embedding_space_id, content_sha256, error.reason, str(error), attempt_count=0
+    )
+    attempts = failure.attempt_count + 1
+    return replace(
+        failure,
+        reason=error.reason,
+        error_message=str(error),
+        attempt_count=attempts,
+        run_id=run_id,
+        unknown_token_share=error.unknown_token_share,
+        last_failed_utc=now,
+        retry_after_utc=now + retry_delay(attempts) if error.reason in UNCERTAIN_REASONS else None,
+    )
 
 
 def _mostly_unknown(share: float) -> InputRefused:

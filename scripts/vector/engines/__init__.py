@@ -1,4 +1,5 @@
-"""The database engines: DuckDB, the embedded default, and SQL Server, the production target."""
+"""The database engines: DuckDB, the embedded default; SQL Server, the production target; Spark, for what outgrows one
+machine."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from vector.engines.base import Engine
+from vector.engines.base import Engine, with_queue
 from vector.errors import ConfigurationError, DatabaseBusy
 from vector.files import locked
 from vector.project.profile import Target
@@ -64,9 +65,11 @@ def _connected(target: Target, relations: Relations) -> Engine:
         from vector.engines.duckdb.connection import connect
     elif target.type == "sqlserver":
         from vector.engines.sqlserver.connection import connect
+    elif target.type == "spark":
+        from vector.engines.spark.session import connect
     else:
         raise ConfigurationError(
-            f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb and sqlserver"
+            f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb, sqlserver and spark"
         )
     return connect(target, relations)
 
@@ -88,7 +91,7 @@ def alone(target: Target, work: str) -> Iterator[None]:
             raise DatabaseBusy(f"another {work} of this project is at work: {holder}; wait for it, or stop it")
         if target.type == "sqlserver":
             engine = held.enter_context(closing(_connected(target, Relations(target.schema))))
-            if not held.enter_context(engine.exclusive(work)):
+            if not held.enter_context(with_queue(engine).exclusive(work)):
                 raise DatabaseBusy(f"another {work} of schema {target.schema} is at work; wait for it, or stop it")
         yield
 

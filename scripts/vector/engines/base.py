@@ -1,6 +1,9 @@
 """What a database engine promises to the store, so that nothing above it knows which one it is.
 
-SQL above this line is written once, in the words both engines share: `?` for parameters, `offset ... fetch next ...
+`Engine` is what all have: rows in and out. `QueueEngine` adds the locks and the job queue of those that serve workers,
+`TaskEngine` the executors of those that spread their work over machines.
+
+SQL above this line is written once, in the words all engines share: `?` for parameters, `offset ... fetch next ...
 rows only` for limits, `concat` for texts. What they do not share is a method here.
 """
 
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from vector.contracts.ledgers import Column
 from vector.engines.filters import SearchFilters
@@ -91,7 +94,7 @@ NEXT_ATTEMPT = f"job.attempt_count + case when job.attempt_count < {LARGEST_COUN
 
 
 class Engine(Protocol):
-    """A connection to one database, and the statements that the engines word differently."""
+    """A connection to one database: reading and writing rows, and the statements that the engines word differently."""
 
     name: str
     # Of the ledger `embedding`; with the other ledgers' where dbt put all into one.
@@ -99,6 +102,9 @@ class Engine(Protocol):
     relations: Relations
     # Whether an open connection keeps every other process out of the database.
     single_process: bool
+    # Whether what `atomically` runs is written as a whole, and keys are enforced. Else each statement stands alone, and
+    # parents are written after their children, as the mark that all is there.
+    transactional: bool
 
     @property
     def location(self) -> str:
@@ -222,6 +228,23 @@ class Engine(Protocol):
         """The SQL of a text about all the digests of a group, in any order: another one when they change."""
         ...
 
+    def utc_now(self) -> datetime:
+        """The database's time, naive UTC."""
+        ...
+
+    def calling_session(self) -> Any | None:
+        """A second session, as the driver's own connection, whose SQL can call functions of Python by DuckDB's
+        `create_function`; None where the database's SQL cannot."""
+        ...
+
+    def close(self) -> None:
+        """Closes the connection."""
+        ...
+
+
+class QueueEngine(Engine, Protocol):
+    """An engine with locks and a job queue, for workers that share a database."""
+
     def many_writes(self) -> AbstractContextManager[None]:
         """Held around a run that writes for long: what the engine puts off until its end, losing nothing by it."""
         ...
@@ -230,17 +253,8 @@ class Engine(Protocol):
         """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
         ...
 
-    def utc_now(self) -> datetime:
-        """The database's time, naive UTC."""
-        ...
-
-    def another(self) -> Engine:
+    def another(self) -> QueueEngine:
         """A second session with the same database, for another thread."""
-        ...
-
-    def calling_session(self) -> Any | None:
-        """A second session, as the driver's own connection, whose SQL can call functions of Python by DuckDB's
-        `create_function`; None where the database's SQL cannot."""
         ...
 
     def queue_turn(self) -> AbstractContextManager[None]:
@@ -257,9 +271,65 @@ class Engine(Protocol):
         rows, in any order. No two sessions get the same job. Inside `queue_turn` and a transaction."""
         ...
 
-    def close(self) -> None:
-        """Closes the connection."""
+
+class TaskEngine(Engine, Protocol):
+    """An engine whose executors, on many machines, can be given work."""
+
+    @property
+    def tasks_at_a_time(self) -> int:
+        """How many tasks the executors work at together."""
         ...
+
+    def map_rows(
+        self,
+        select: str,
+        parameters: Sequence[Any],
+        work: Callable[[int, Iterator[Any]], Iterator[Any]],
+        columns: str,
+        tasks: int = 0,
+        by: str = "",
+        order: str = "",
+    ) -> list[tuple]:
+        """The rows, of these columns, that `work` makes in the executors of a task's number and the Arrow batches of a
+        select. With `tasks` the rows are spread over so many by the column `by`, in the same way at each attempt, and
+        come in the order of another column."""
+        ...
+
+    def part_of(self, column: str, part: int, parts: int) -> str:
+        """The condition that picks one of so many parts, of about one size, of all values of a column of texts."""
+        ...
+
+    def insert_unless(self, table: str, staged: str, columns: Sequence[str], condition: str) -> bool:
+        """Appends the one staged row, unless a row `ledger` of the table meets the condition; whether it was appended.
+        Of sessions that do so at once, one succeeds."""
+        ...
+
+    def land(self, select: str, parameters: Sequence[Any], folder: str) -> None:
+        """Writes the rows of a select as parquet files of a folder."""
+        ...
+
+    def landed(self, files: Sequence[str], columns: str) -> AbstractContextManager[str]:
+        """The rows of parquet files, which have these columns, as a relation of this session."""
+        ...
+
+    def landing_folder(self) -> str:
+        """The address of the folder that driver and executors share for what is not in a table yet."""
+        ...
+
+
+def with_tasks(engine: Engine) -> TaskEngine | None:
+    """The engine, if it has executors."""
+    return cast(TaskEngine, engine) if hasattr(engine, "map_rows") else None
+
+
+def with_queue(engine: Engine) -> QueueEngine:
+    """The engine, if it has locks and a queue. Raises ConfigurationError, which says what to do instead."""
+    if hasattr(engine, "claim"):
+        return cast(QueueEngine, engine)
+    raise ConfigurationError(
+        f"target {engine.name} has no job queue and no locks: its executors are the workers, and a scheduler runs the"
+        " commands; run `vector embed` or `vector refresh` there, and this on DuckDB or SQL Server"
+    )
 
 
 def decimal_columns(cursor: Any) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from vector.contracts import ledgers
 from vector.contracts.identity import compute_content_hash, is_blank, require_storable_text, utf16_units
 from vector.contracts.models import Erasure, ErasureKind
+from vector.engines.base import with_queue
 from vector.engines.local_copies import drop_copies
 from vector.engines.vector_cache import default_folder
 from vector.erasure import quotes
@@ -144,7 +145,7 @@ def _check(subjects: Sequence[Subject], reason: str) -> None:
 
 @contextmanager
 def _alone(store: VectorStore) -> Iterator[None]:
-    with store.engine.exclusive("erasure") as held:
+    with with_queue(store.engine).exclusive("erasure") as held:
         if not held:
             raise ConfigurationError("another session erases; wait for it, and run this again")
         yield

@@ -16,7 +16,7 @@ from typing import Any
 from vector.contracts.identity import canonical_json
 from vector.contracts.ledgers import JOB, RUN, utc_of
 from vector.contracts.models import JobStatus, JobType, RunStatus, VectorJob
-from vector.engines.base import ClaimRequest
+from vector.engines.base import ClaimRequest, with_queue
 from vector.errors import ConfigurationError
 from vector.jobs.queue_records import (
     Backoff,
@@ -73,7 +73,7 @@ class JobQueue:
     ):
         if not 0 < len(worker_id) <= _LONGEST_NAME:
             raise ConfigurationError(f"worker id: must have 1 to {_LONGEST_NAME} characters, has {len(worker_id)}")
-        self.store, self.engine, self.worker_id = store, store.engine, worker_id
+        self.store, self.engine, self.worker_id = store, with_queue(store.engine), worker_id
         self.lease = timedelta(seconds=lease_seconds)
         self.clock = clock or DatabaseClock(store.engine)
         self.backoff = backoff or Backoff()

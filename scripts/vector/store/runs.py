@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,9 +29,14 @@ def this_worker() -> str:
 
 @contextmanager
 def recorded_run(
-    store: VectorStore, job_type: JobType, input_json: dict[str, Any], embedding_space_id: str | None = None
+    store: VectorStore,
+    job_type: JobType,
+    input_json: dict[str, Any],
+    embedding_space_id: str | None = None,
+    begin: Callable[[VectorJob], object] | None = None,
 ) -> Iterator[VectorRun]:
-    """Records a job and its one run around the work inside; yields the run.
+    """Records a job and its one run around the work inside; yields the run. `begin` saves the job, or raises where the
+    work may not begin; by default it is just saved.
 
     What the caller sets on the run meanwhile (endpoint, model, options, metrics) is stored when it ends: as SUCCEEDED,
     or, on any exception, as FAILED with the error. The rows are written in transactions of their own.
@@ -49,7 +54,7 @@ def recorded_run(
         by_hand_flag=True,
     )
     run = VectorRun.create_new(job.job_id, this_worker(), embedding_space_id=embedding_space_id)
-    store.save_job(job)
+    (begin or store.save_job)(job)
     store.save_run(run)
     try:
         yield run
@@ -76,13 +81,14 @@ def close_abandoned_runs(store: VectorStore) -> int:
         if job.lease_expires_utc is not None or not _is_abandoned(job):
             continue
         try:
-            closed += _close_abandoned(store, job)
+            closed += close_abandoned(store, job)
         except InvalidRecord as error:  # a row that no version of ours wrote: it must not stop the run that comes
             logger.warning("job %s was left open: %s", job.job_id, error)
     return closed
 
 
-def _close_abandoned(store: VectorStore, job: VectorJob) -> int:
+def close_abandoned(store: VectorStore, job: VectorJob) -> int:
+    """Closes a job of a process that is gone, and its runs; the number of runs closed."""
     runs = store.list_runs(job.job_id)
     still_open = [run for run in runs if run.status is RunStatus.RUNNING]
     for run in still_open:

@@ -26,7 +26,7 @@ from typing import Any
 from vector.contracts import ledgers
 from vector.contracts.ledgers import Ledger
 from vector.contracts.models import ErasureKind, VectorRetrieval, VectorRetrievalHit
-from vector.engines.base import Engine
+from vector.engines.base import Engine, with_queue
 from vector.errors import InvalidRecord
 from vector.files import is_ours_alone, replace_file
 from vector.store import ledger_io
@@ -91,7 +91,7 @@ def take_in(store: VectorStore) -> int:
     beside = store.engine.beside
     if beside is None or not (files := _files(beside)):
         return 0
-    with store.engine.exclusive("searches") as alone:
+    with with_queue(store.engine).exclusive("searches") as alone:
         return _taken_in(store, beside, files) if alone else 0
 
 

@@ -306,7 +306,11 @@ class VectorStore(Aliases):
             require_versions(self.engine, versions)
             return write()
 
-        # The foreign key knows whether the versions are there; to look for them first would read all of them.
+        # The foreign key, where there is one, knows whether the versions are there; to look for them first would read
+        # all of them.
+        if not self.engine.transactional:
+            require_versions(self.engine, versions)
+            return self._write(_EMBEDDING, write)
         try:
             return self._write(_EMBEDDING, write)
         except ConstraintRefusal:
@@ -371,10 +375,13 @@ class VectorStore(Aliases):
         an unknown chunk.
         """
         kept, kept_hits = self._checked_retrievals(retrievals, hits)
-        return self._write(
-            ledgers.RETRIEVAL,
-            lambda: ledger_io.save(self.engine, ledgers.RETRIEVAL, kept) + self._save_hits(kept_hits),
-        )
+
+        def write() -> SaveResult:
+            if not self.engine.transactional:  # a search without its row was never logged
+                return self._save_hits(kept_hits) + ledger_io.save(self.engine, ledgers.RETRIEVAL, kept)
+            return ledger_io.save(self.engine, ledgers.RETRIEVAL, kept) + self._save_hits(kept_hits)
+
+        return self._write(ledgers.RETRIEVAL, write)
 
     def _checked_retrievals(
         self, retrievals: Iterable[VectorRetrieval], hits: Iterable[VectorRetrievalHit]

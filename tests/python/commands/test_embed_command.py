@@ -384,3 +384,21 @@ def test_another_process_is_told_who_has_the_database(project):
     assert (process.returncode, stdout) == (2, "")
     assert f"is in use by process {os.getpid()}" in stderr
     assert stderr.count("\n") == 1
+
+
+def test_verify_runs_the_guards_and_names_those_that_fail(project):
+    use(project, HASH_SPACE)
+    done = project.vector("embed", "--verify", "--json", "--quiet")
+    assert done.exit_code == 0, done
+    assert json.loads(done.stdout)["failed_guards"] == []
+    with project.connect() as connection:
+        connection.execute(
+            "update chunk set content_sha256 = repeat('0', 64), retired_utc = null"
+            " where chunk_id = (select min(chunk_id) from chunk)"
+        )
+    done = project.vector("embed", "--verify", "--json", "--quiet", "--limit", "1")
+    assert done.exit_code == 5, done
+    failed = json.loads(done.stdout)["failed_guards"]
+    assert "sha256_matches_chunk_content_sha256__content" in failed
+    assert "guard sha256_matches_chunk_content_sha256__content failed" in done.stderr
+    assert project.vector("embed", "--verify", "--plan").exit_code == 2

@@ -6,7 +6,7 @@ import pytest
 from support import PROJECT_DIR
 
 PUBLIC = {"space_coverage", "chunk_catalog", "retrieval_audit", "source_reach", "space_map"}
-IMPLEMENTATIONS = ("default__", "sqlserver__")
+IMPLEMENTATIONS = ("default__", "sqlserver__", "spark__")
 
 
 @pytest.fixture(scope="module")

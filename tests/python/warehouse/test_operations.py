@@ -143,7 +143,7 @@ def test_what_a_server_answered_before_it_went_is_stored(project, monkeypatch):
     with project.connect() as connection:
         connection.execute("delete from embedding")
     monkeypatch.setattr("vector.embedding.run.open_provider", VanishingProvider)
-    monkeypatch.setattr("vector.embedding.run.pin_or_check", lambda *_: PinResult(False, None, 0, 0, 0, 0.0, 1.0))
+    monkeypatch.setattr("vector.embedding.sending.pin_or_check", lambda *_: PinResult(False, None, 0, 0, 0, 0.0, 1.0))
     assert project.vector("embed").exit_code == 0
     assert project.query("select count(*) from embedding_pending") == [(0,)]
 

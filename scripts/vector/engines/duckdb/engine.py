@@ -59,6 +59,7 @@ class DuckDBEngine:
 
     name = "duckdb"
     single_process = True
+    transactional = True
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class SqlServerEngine:
 
     name = "sqlserver"
     single_process = False
+    transactional = True
 
     def __init__(
         self,
