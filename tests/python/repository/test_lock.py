@@ -64,7 +64,7 @@ def test_the_lock_is_what_the_project_asks_for(name):
         assert requirement.specifier.contains(version, prereleases=True), f"{requirement}, not {version}: `make lock`"
 
 
-@pytest.mark.parametrize("name", ["weights", "parser", "dbt-1.10"])
+@pytest.mark.parametrize("name", ["weights", "parser", "dbt-1.10", "spark"])
 def test_the_lock_is_what_its_source_asks_for(name):
     lines = (FOLDER / f"{name}.in").read_text(encoding="utf-8").splitlines()
     for requirement in (Requirement(line) for line in lines if not line.startswith("#")):
@@ -81,6 +81,17 @@ def test_the_oldest_dbt_that_is_tested_is_the_oldest_that_is_allowed():
         assert specifier.contains(newest[name])
     project = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))
     assert oldest["dbt-core"].startswith(project["require-dbt-version"].removeprefix(">=").rpartition(".")[0])
+
+
+def test_spark_is_what_its_extra_asks_for():
+    locked = pins("spark.txt")
+    asked = {
+        each.name: each.specifier
+        for each in asked_for(["spark"])
+        if canonicalize_name(each.name) not in pins("test.txt")
+    }
+    assert asked.keys() == {"dbt-spark", "pyspark", "snowpark-connect-deps-iceberg"}
+    assert all(specifier.contains(locked[name]) for name, specifier in asked.items())
 
 
 def test_the_demo_is_tested_with_the_versions_it_installs():
