@@ -48,7 +48,7 @@ help: ## List the commands
 
 demo: $(VENV)/.installed-$(or $(filter spark,$(VECTOR_TARGET)),demo) profiles.yml ## See it work: install, build, embed, search three questions
 	@printf '\n== dbt build: sources to chunks, and every data test\n'
-	@mkdir -p target
+	@mkdir -p target $(if $(filter spark,$(VECTOR_TARGET)),"$${VECTOR_SPARK_FOLDER:-spark}")
 	@$(BIN)/dbt --no-use-colors build > target/demo-build.log || { cat target/demo-build.log; exit 1; }
 	@sed -nE 's/^[0-9:]+ +([a-z_]+: [0-9]+ inserted, [0-9]+ updated)$$/   \1/p' target/demo-build.log
 	@grep -Eq ': [0-9]+ inserted' target/demo-build.log || echo '   Nothing to do: no ledger row is new or changed.'
