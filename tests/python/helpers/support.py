@@ -21,7 +21,7 @@ import pytest
 from vector.cli import main
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.engines.read_copy import folder_beside
-from vector.store import VectorStore
+from vector.store import VectorStore, opening
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
 LEDGERS = (
@@ -78,6 +78,7 @@ class ScratchProject:
     def __init__(self, folder: Path):
         self.folder = folder
         self.environment: dict[str, str] = {}
+        self._connections = 0  # that are open in this process, by `connect`
         self.database_path = folder / "warehouse.duckdb"
         self._kept_database = folder / "kept.duckdb"
         self._edited: dict[Path, bytes] = {}
@@ -219,11 +220,21 @@ class ScratchProject:
         out, err = io.StringIO(), io.StringIO()
         with (
             clean_environment(self.environment),
+            self._no_wait_for_copies(),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
             exit_code = main([*arguments, *self._location(arguments)])
         return Command(exit_code, out.getvalue(), err.getvalue())
+
+    @contextlib.contextmanager
+    def _no_wait_for_copies(self) -> Iterator[None]:
+        """While this process has the database open, a read copy of it cannot be made: a command that waits for one
+        waits for its test."""
+        with pytest.MonkeyPatch.context() as patch:
+            if self._connections:
+                patch.setattr(opening, "PATIENCE", 0.0)
+            yield
 
     def embed(self, *arguments: str) -> str:
         """What `embed` prints; it must succeed."""
@@ -262,7 +273,11 @@ class ScratchProject:
         """A connection to the database, closed afterwards; relations are found without their schema."""
         with duckdb.connect(str(self.database_path)) as connection:
             connection.execute("use warehouse.vector")
-            yield connection
+            self._connections += 1
+            try:
+                yield connection
+            finally:
+                self._connections -= 1
 
     @contextlib.contextmanager
     def store(self) -> Iterator[VectorStore]:
