@@ -18,6 +18,10 @@ from vector.contracts.models import EmbeddingSpace, VectorChunk, VectorEmbedding
 from vector.store import VectorStore
 
 
+# Hundreds of processes are started: each would compile all that it imports of scripts/, which takes longer than to run.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder of its own for the warehouse, the profile and dbt's target; the project's files are read in place."""

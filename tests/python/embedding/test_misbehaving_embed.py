@@ -35,6 +35,7 @@ def kept_small_project(kept_project, tmp_path_factory):
     """All but a few chunks are retired, so that a run over all takes no time."""
     kept_project.reset()
     small = kept_project.beside(tmp_path_factory.mktemp("small") / "project")
+    small.turn_read_copies_off()  # each run would wait for those who keep the database open: the tests do
     with small.connect() as connection:
         connection.execute(
             "update chunk set retired_utc = current_timestamp where chunk_id not in"

@@ -105,6 +105,12 @@ class ScratchProject:
         shutil.copytree(self.folder / "target", other.folder / "target")
         return other
 
+    def turn_read_copies_off(self) -> None:
+        """For good: a command that writes makes no read copy of the database before and after."""
+        path = self.folder / "dbt_project.yml"
+        text = path.read_text(encoding="utf-8").replace("read_copy: true", "read_copy: false")
+        path.write_text(text, encoding="utf-8")
+
     def keep(self) -> None:
         """Remembers the database as it is now."""
         shutil.copy(self.database_path, self._kept_database)
