@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from support import PROJECT_DIR, VECTOR, ScratchProject, clean_copy
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import EmbeddingSpace, VectorChunk, VectorEmbedding, VectorSourceRegistry
+from vector.files import locked
 from vector.store import VectorStore
-
 
 # Hundreds of processes are started: each would compile all that it imports of scripts/, which takes longer than to run.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -81,25 +82,48 @@ def no_files_in_the_developers_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VECTOR_CACHE_DIR", "")
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is made by one of the processes of this run; the others wait for it, and only read it."""
+    runs = factory.getbasetemp()
+    folder = (runs.parent if "PYTEST_XDIST_WORKER" in os.environ else runs) / name
+    done = folder.with_name(f"{name}.done")
+    while True:
+        with locked(folder.with_name(f"{name}.lock")) as holder:
+            if holder is None:
+                if not done.exists():
+                    make(folder)
+                    done.touch()
+                return folder
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="session")
 def built_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project after `dbt build` of its seeds and models (`make test` runs dbt's own tests). Read it only: whoever
     writes takes a copy of the database."""
-    project = Project(tmp_path_factory.mktemp("project"))
-    shutil.copy(PROJECT_DIR / "profiles.example.yml", project.profiles_dir / "profiles.yml")
-    project.dbt("build", "--exclude-resource-type", "test", "unit_test")
-    return project
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        shutil.copy(PROJECT_DIR / "profiles.example.yml", folder / "profiles.yml")
+        Project(folder).dbt("build", "--exclude-resource-type", "test", "unit_test")
+
+    return Project(made_once(tmp_path_factory, "built", make))
 
 
 @pytest.fixture(scope="session")
 def kept_project(tmp_path_factory: pytest.TempPathFactory) -> ScratchProject:
-    """A copy of the project, built, embedded by hash and searched twice; made once."""
-    project = ScratchProject(tmp_path_factory.mktemp("scratch") / "project")
-    project.build()
-    project.embed()
-    # Only equal texts are alike to a hash, so these find anything at all; what they find is what a real search logs.
-    for question in ("Which moon has geysers?", "日本の探査機"):
-        assert project.vector("search", question).exit_code == 0
+    """A copy of the project, built, embedded by hash and searched twice."""
+
+    def make(folder: Path) -> None:
+        project = ScratchProject(folder)
+        project.build()
+        project.embed()
+        # Only equal texts are alike to a hash, so these find anything at all: what a real search would log.
+        for question in ("Which moon has geysers?", "日本の探査機"):
+            assert project.vector("search", question).exit_code == 0
+
+    made = made_once(tmp_path_factory, "kept", make)
+    project = ScratchProject(tmp_path_factory.mktemp("scratch") / "project", like=made)
     project.keep()
     return project
 

@@ -37,6 +37,9 @@ HASH_SPACE = {
 # Of norm 1, and the same as float32.
 VECTOR = [0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
 
+# The manifest of a project without edits, pickled, in its target.
+PARSED = "parsed.pickle"
+
 PROFILE = """\
 vector_runtime:
   target: duckdb
@@ -70,15 +73,16 @@ class Command:
 class ScratchProject:
     """A project in a folder of its own. `reset` brings its files and its database back to how `keep` found them.
 
-    `environment` is what its commands find in theirs, besides what a clean one has.
+    `environment` is what its commands find in theirs, besides what a clean one has. With `like`, the folder of another
+    one, dbt has built and parsed this one as it has that one.
     """
 
     _artifacts = "--no-write-json"  # its relations are where they are without a manifest
+    _connections = 0  # that are open in this process, by `connect`
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, like: Path | None = None):
         self.folder = folder
         self.environment: dict[str, str] = {}
-        self._connections = 0  # that are open in this process, by `connect`
         self.database_path = folder / "warehouse.duckdb"
         self._kept_database = folder / "kept.duckdb"
         self._edited: dict[Path, bytes] = {}
@@ -97,13 +101,15 @@ class ScratchProject:
         (folder / "profiles.yml").write_text(PROFILE.format(database=self.database_path), encoding="utf-8")
         self.write_rows("embedding_space_seed", [HASH_SPACE])
         self._edited.clear()
+        if like:
+            shutil.copy(like / "warehouse.duckdb", self.database_path)
+            shutil.copytree(like / "target", folder / "target")
+            # dbt itself would parse anew: the path of the database is another one.
+            self._manifests[()] = (folder / "target" / PARSED).read_bytes()
 
     def beside(self, folder: Path) -> "ScratchProject":
         """Another project in a folder of its own, as dbt has built this one and with the same rows."""
-        other = ScratchProject(folder)
-        shutil.copy(self.database_path, other.database_path)
-        shutil.copytree(self.folder / "target", other.folder / "target")
-        return other
+        return ScratchProject(folder, like=self.folder)
 
     def turn_read_copies_off(self) -> None:
         """For good: a command that writes makes no read copy of the database before and after."""
@@ -219,6 +225,8 @@ class ScratchProject:
             # Field by field: Manifest's own way to be pickled puts some of them in the places of others.
             names = (each.name for each in fields(Manifest) if not each.name.startswith("_"))
             self._manifests[edits] = pickle.dumps({name: getattr(parsed, name) for name in names})
+            if not edits:
+                (self.folder / "target" / PARSED).write_bytes(self._manifests[edits])
         return Manifest(**pickle.loads(self._manifests[edits]))
 
     def vector(self, *arguments: str) -> Command:
