@@ -4,19 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from evaluation import Warehouse, open_warehouse
 from live_report import pytest_runtest_logreport, pytest_unconfigure  # noqa: F401
-from support import PROJECT_DIR, VECTOR, ScratchProject, clean_copy
+from support import PROJECT_DIR, VECTOR, ScratchProject, clean_copy, made_once
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import EmbeddingSpace, VectorChunk, VectorEmbedding, VectorSourceRegistry
-from vector.files import locked
 from vector.store import VectorStore
 
 # Hundreds of processes are started: each would compile all that it imports of scripts/, which takes longer than to run.
@@ -82,21 +80,6 @@ def no_files_in_the_developers_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VECTOR_CACHE_DIR", "")
 
 
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder that is made by one of the processes of this run; the others wait for it, and only read it."""
-    runs = factory.getbasetemp()
-    folder = (runs.parent if "PYTEST_XDIST_WORKER" in os.environ else runs) / name
-    done = folder.with_name(f"{name}.done")
-    while True:
-        with locked(folder.with_name(f"{name}.lock")) as holder:
-            if holder is None:
-                if not done.exists():
-                    make(folder)
-                    done.touch()
-                return folder
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="session")
 def built_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project after `dbt build` of its seeds and models (`make test` runs dbt's own tests). Read it only: whoever
@@ -113,6 +96,7 @@ def built_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="session")
 def kept_project(tmp_path_factory: pytest.TempPathFactory) -> ScratchProject:
     """A copy of the project, built, embedded by hash and searched twice."""
+    made = []
 
     def make(folder: Path) -> None:
         project = ScratchProject(folder)
@@ -121,9 +105,13 @@ def kept_project(tmp_path_factory: pytest.TempPathFactory) -> ScratchProject:
         # Only equal texts are alike to a hash, so these find anything at all: what a real search would log.
         for question in ("Which moon has geysers?", "日本の探査機"):
             assert project.vector("search", question).exit_code == 0
+        project.keep()
+        made.append(project)
 
-    made = made_once(tmp_path_factory, "kept", make)
-    project = ScratchProject(tmp_path_factory.mktemp("scratch") / "project", like=made)
+    folder = made_once(tmp_path_factory, "kept", make)
+    if made:
+        return made[0]
+    project = ScratchProject(tmp_path_factory.mktemp("scratch") / "project", like=folder)
     project.keep()
     return project
 

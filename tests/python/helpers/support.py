@@ -10,7 +10,8 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 from vector.cli import main
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.engines.read_copy import folder_beside
+from vector.files import locked
 from vector.store import VectorStore, opening
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -37,7 +39,7 @@ HASH_SPACE = {
 # Of norm 1, and the same as float32.
 VECTOR = [0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
 
-# The manifest of a project without edits, pickled, in its target.
+# The manifest of a project without edits, pickled, in its folder.
 PARSED = "parsed.pickle"
 
 PROFILE = """\
@@ -74,7 +76,7 @@ class ScratchProject:
     """A project in a folder of its own. `reset` brings its files and its database back to how `keep` found them.
 
     `environment` is what its commands find in theirs, besides what a clean one has. With `like`, the folder of another
-    one, dbt has built and parsed this one as it has that one.
+    one, this one is as `keep` found that one, and parsed as it.
     """
 
     _artifacts = "--no-write-json"  # its relations are where they are without a manifest
@@ -102,13 +104,13 @@ class ScratchProject:
         self.write_rows("embedding_space_seed", [HASH_SPACE])
         self._edited.clear()
         if like:
-            shutil.copy(like / "warehouse.duckdb", self.database_path)
-            shutil.copytree(like / "target", folder / "target")
+            shutil.copy(like / "kept.duckdb", self.database_path)
             # dbt itself would parse anew: the path of the database is another one.
-            self._manifests[()] = (folder / "target" / PARSED).read_bytes()
+            self._manifests[()] = (like / PARSED).read_bytes()
+            (folder / PARSED).write_bytes(self._manifests[()])
 
     def beside(self, folder: Path) -> "ScratchProject":
-        """Another project in a folder of its own, as dbt has built this one and with the same rows."""
+        """Another project in a folder of its own, as `keep` found this one."""
         return ScratchProject(folder, like=self.folder)
 
     def turn_read_copies_off(self) -> None:
@@ -226,7 +228,7 @@ class ScratchProject:
             names = (each.name for each in fields(Manifest) if not each.name.startswith("_"))
             self._manifests[edits] = pickle.dumps({name: getattr(parsed, name) for name in names})
             if not edits:
-                (self.folder / "target" / PARSED).write_bytes(self._manifests[edits])
+                (self.folder / PARSED).write_bytes(self._manifests[edits])
         return Manifest(**pickle.loads(self._manifests[edits]))
 
     def vector(self, *arguments: str) -> Command:
@@ -309,6 +311,21 @@ class ScratchProject:
         ledgers = [name for name in LEDGERS if name not in without]
         with self.connect() as connection:
             return {name: connection.execute(f"select * from {name} order by all").fetchall() for name in ledgers}
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is made by one of the processes of this run; the others wait for it, and only read it."""
+    runs = factory.getbasetemp()
+    folder = (runs.parent if "PYTEST_XDIST_WORKER" in os.environ else runs) / name
+    done = folder.with_name(f"{name}.done")
+    while True:
+        with locked(folder.with_name(f"{name}.lock")) as holder:
+            if holder is None:
+                if not done.exists():
+                    make(folder)
+                    done.touch()
+                return folder
+        time.sleep(0.1)
 
 
 def row_counts(store: VectorStore) -> dict[str, int]:
