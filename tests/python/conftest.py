@@ -112,6 +112,7 @@ def kept_project(tmp_path_factory: pytest.TempPathFactory) -> ScratchProject:
     if made:
         return made[0]
     project = ScratchProject(tmp_path_factory.mktemp("scratch") / "project", like=folder)
+    project.dbt("compile", "--select", "embedding_space")  # `reset` need not look through dbt if it is there now
     project.keep()
     return project
 
