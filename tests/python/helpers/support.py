@@ -10,8 +10,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ import pytest
 from vector.cli import main
 from vector.engines.duckdb.engine import DuckDBEngine
 from vector.engines.read_copy import folder_beside
-from vector.files import locked
 from vector.store import VectorStore, opening
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -113,12 +111,6 @@ class ScratchProject:
         """Another project in a folder of its own, as `keep` found this one."""
         return ScratchProject(folder, like=self.folder)
 
-    def turn_read_copies_off(self) -> None:
-        """For good: a command that writes makes no read copy of the database before and after."""
-        path = self.folder / "dbt_project.yml"
-        text = path.read_text(encoding="utf-8").replace("read_copy: true", "read_copy: false")
-        path.write_text(text, encoding="utf-8")
-
     def keep(self) -> None:
         """Remembers the database as it is now."""
         shutil.copy(self.database_path, self._kept_database)
@@ -193,6 +185,11 @@ class ScratchProject:
     def test(self, *arguments: str) -> DbtRun:
         """`dbt test` of data tests."""
         return self.dbt("test", "--exclude-resource-type", "unit_test", *arguments)
+
+    def compiled(self, sql: str) -> str:
+        """What dbt makes of a query with macros."""
+        (result,) = self.dbt("compile", "--inline", sql).results
+        return result.node.compiled_code
 
     def dbt(self, *arguments: str) -> DbtRun:
         """Runs dbt in this process. A connection that dbt would keep open is closed: the file may be replaced next."""
@@ -311,21 +308,6 @@ class ScratchProject:
         ledgers = [name for name in LEDGERS if name not in without]
         with self.connect() as connection:
             return {name: connection.execute(f"select * from {name} order by all").fetchall() for name in ledgers}
-
-
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder that is made by one of the processes of this run; the others wait for it, and only read it."""
-    runs = factory.getbasetemp()
-    folder = (runs.parent if "PYTEST_XDIST_WORKER" in os.environ else runs) / name
-    done = folder.with_name(f"{name}.done")
-    while True:
-        with locked(folder.with_name(f"{name}.lock")) as holder:
-            if holder is None:
-                if not done.exists():
-                    make(folder)
-                    done.touch()
-                return folder
-        time.sleep(0.1)
 
 
 def row_counts(store: VectorStore) -> dict[str, int]:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support import made_once
+from once import made_once
 from tsql.project import Node, compile_nodes, compiled_nodes
 
 

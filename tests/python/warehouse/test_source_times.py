@@ -64,9 +64,10 @@ VALUES = {
 
 
 @pytest.fixture(scope="module")
-def as_timestamp(built_project):
+def as_timestamp(kept_project):
     """The SQL of the macro, over a column `moment` of a table `given`."""
-    return built_project.dbt("compile", "--quiet", "--inline", "select {{ as_timestamp('moment') }} as kept from given")
+    kept_project.reset()
+    return kept_project.compiled("select {{ as_timestamp('moment') }} as kept from given")
 
 
 @pytest.mark.parametrize("zone", ZONES)

@@ -51,12 +51,10 @@ def spaces(built_project):
 
 
 @pytest.fixture(scope="module")
-def text_functions(built_project):
+def text_functions(kept_project):
     """Gives what the project's text macros make of each text, one dict a text."""
-    compiled = built_project.dbt(
-        "compile",
-        "--quiet",
-        "--inline",
+    kept_project.reset()
+    compiled = kept_project.compiled(
         """
         select
             {{ sha256_hex('text') }} as sha256_hex,
