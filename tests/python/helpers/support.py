@@ -97,7 +97,7 @@ class ScratchProject:
             "tests/invariants",
             "tests/fixtures",
         ):
-            shutil.copytree(PROJECT_DIR / name, folder / name)
+            shutil.copytree(PROJECT_DIR / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(PROJECT_DIR / "dbt_project.yml", folder)
         (folder / "profiles.yml").write_text(PROFILE.format(database=self.database_path), encoding="utf-8")
         self.write_rows("embedding_space_seed", [HASH_SPACE])
