@@ -99,6 +99,8 @@ class Engine(Protocol):
     relations: Relations
     # Whether an open connection keeps every other process out of the database.
     single_process: bool
+    # Whether it keeps sketches of vectors, and searches by them (vector.engines.sketches).
+    keeps_sketches: bool
 
     @property
     def location(self) -> str:
@@ -185,6 +187,14 @@ class Engine(Protocol):
 
     def decode_vector(self, value: Any) -> list[float]:
         """A stored vector as a list of floats."""
+        ...
+
+    def vector_blocks(
+        self, sql: str, parameters: Sequence[Any], dimensions: int, rows: int = 2000
+    ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
+        """The rows of a select whose first column is a text, the second a stored vector and the others whole numbers,
+        at most so many at a time: the texts, the vectors as float32 (n, dimensions), and the numbers as int64 (n,
+        others). A vector of which none can be compared is all zeros."""
         ...
 
     def missing_relations(self, names: Sequence[str]) -> list[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 # Tables whose rows are of one source, by its chunks or its id. They go whole, so a further column goes with them.
 OF_A_SOURCE = (
-    "retrieval_hit", "embedding", "embedding_failure", "space_map", "chunk_version", "chunk", "source_registry",
+    "retrieval_hit", "embedding_sketch", "embedding", "embedding_failure", "space_map", "chunk_version", "chunk",
+    "source_registry",
 )  # fmt: skip
 
 
@@ -35,6 +36,7 @@ FILES = ("copies", "searches")
 OF_NOBODY = {
     "chunk_policy": "policy_version source_type description method tokenizer payload_format json_path value_format",
     "embedding_canary": "embedding_space_id canary_sha256 vector_sha256 model_digest runtime run_id vector",
+    "embedding_sketch_mean": "embedding_space_id mean",
     "embedding_space": (
         "embedding_space_id space_key provider model_name model_tag model_digest distance_metric preprocess_policy_json"
         " transform_ref description"
