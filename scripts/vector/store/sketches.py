@@ -100,7 +100,8 @@ def wrong_sketches(store: VectorStore) -> list[str]:
             space.dimensions,
         )
         for ids, matrix, words in rows:
-            differing = np.bitwise_count(sketches(matrix, mean.mean) ^ words).sum(axis=1)
+            # Without a sign: numpy counts the bits of the absolute value.
+            differing = np.bitwise_count((sketches(matrix, mean.mean) ^ words).view(np.uint64)).sum(axis=1)
             found += [ids[i] for i in np.flatnonzero(differing > TOLERANCE)]
     return sorted(found)
 
