@@ -60,6 +60,16 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
+class SketchMean:
+    """The mean that a space's sketches of this version were made with: float32 of shape (dimensions,), of the
+    directions of `row_count` vectors."""
+
+    version: int
+    mean: np.ndarray
+    row_count: int
+
+
+@dataclass(frozen=True)
 class ClaimRequest:
     """What a worker asks the queue for: at most `count` jobs that are due at `now`, of these types (none: of any) and
     with a dedupe key that begins so (empty: with any or none), to be held until `lease_expires_utc`. Times are naive
@@ -207,6 +217,12 @@ class Engine(Protocol):
 
     def search(self, request: SearchRequest) -> Found:
         """The best of the current vectors that pass the filters."""
+        ...
+
+    def search_by_sketches(self, request: SearchRequest, mean: SketchMean) -> Found | None:
+        """As `search`, of those vectors that are nearest by their sketches; every vector of the space must have one of
+        this mean. `compared` are these, and the mean of the scores is worked out from the mean of the vectors. None
+        where filters leave so few that they had better all be compared, or too few of the nearest are current."""
         ...
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:

@@ -16,25 +16,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from vector.engines.base import Engine
+from vector.engines.base import Engine, SketchMean
 
 BITS = 384
 WORDS = tuple(f"sketch_{n}" for n in range(1, BITS // 64 + 1))
-
-
-@dataclass(frozen=True)
-class SketchMean:
-    """The mean that a space's sketches of this version were made with: float32 of shape (dimensions,), of the
-    directions of `row_count` vectors."""
-
-    version: int
-    mean: np.ndarray
-    row_count: int
 
 
 @dataclass(frozen=True)

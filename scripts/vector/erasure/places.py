@@ -52,7 +52,9 @@ OF_NOBODY = {
     "eval_query": "query_id query_text query_set query_kind",
     "publish_threshold": "query_set search_method metric",
     "job": "job_id job_type status embedding_space_id locked_by locked_run_id",
-    "retrieval": "retrieval_id embedding_space_id query_sha256 query_embedding run_id engine eval_query_id",
+    "retrieval": (
+        "retrieval_id embedding_space_id query_sha256 query_embedding run_id engine eval_query_id search_stage"
+    ),
     "run": "run_id job_id worker_id status embedding_space_id endpoint_url model_name model_tag model_digest",
     "space_publication": ("publication_id embedding_space_id previous_space_id action published_by evidence_json note"),
 }

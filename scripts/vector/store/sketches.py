@@ -8,8 +8,8 @@ import numpy as np
 
 from vector.contracts.ledgers import Column, key_column
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.base import Engine
-from vector.engines.sketches import WORDS, SketchCounts, SketchMean, current_mean, directions, sketch_counts, sketches
+from vector.engines.base import Engine, SketchMean
+from vector.engines.sketches import WORDS, SketchCounts, current_mean, directions, sketch_counts, sketches
 from vector.errors import ConfigurationError
 from vector.store.store import VectorStore
 from vector.wording import counted

@@ -20,6 +20,7 @@ from vector.engines.base import (
     Found,
     Result,
     SearchRequest,
+    SketchMean,
     TextColumn,
     checked_identifier,
     checked_relations,
@@ -419,6 +420,12 @@ class DuckDBEngine:
     def search(self, request: SearchRequest) -> Found:
         """Exact search in SQL: every current vector of the space that passes the filters is compared."""
         return duckdb_search.search(self, request)
+
+    def search_by_sketches(self, request: SearchRequest, mean: SketchMean) -> Found | None:
+        """The best of the current vectors that are nearest by their sketches."""
+        from vector.engines.duckdb import sketch_search  # brings numpy
+
+        return sketch_search.search_by_sketches(self, request, mean)
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
         """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""

@@ -28,6 +28,7 @@ from vector.engines.base import (
     Found,
     Result,
     SearchRequest,
+    SketchMean,
     TextColumn,
     as_plain_numbers,
     checked_identifier,
@@ -343,6 +344,10 @@ class SqlServerEngine:
     def search(self, request: SearchRequest) -> Found:
         """Exact search, over a local copy of the space's vectors or in blocks."""
         return sqlserver_search.search(self, self.cache, request)
+
+    def search_by_sketches(self, request: SearchRequest, mean: SketchMean) -> Found | None:
+        """None: there are no sketches."""
+        return None
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
         """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""
