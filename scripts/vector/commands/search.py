@@ -43,8 +43,8 @@ HELP = """examples:
 With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
 filters, policy, candidates, search_stage, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id,
 source_type, source_title, source_ref, start_offset, end_offset, context, content, components. With --evidence it has
-max_tokens, tokens, tokens_by, passages, left_out in place of hits. With --jsonl, one object a line for each hit, or passage: what
-hits, or passages, has, with the retrieval_id. docs/search.md tells what the options do."""
+max_tokens, tokens, tokens_by, passages, left_out in place of hits. With --jsonl, one object a line for each hit, or
+passage: what hits, or passages, has, with the retrieval_id. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
