@@ -69,8 +69,8 @@ def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: in
     words = sketches(request.vector[None, :].astype(np.float32), mean.mean)[0].tolist()
     # A sum of bytes, which the counts of one word are, would not hold 384.
     distance = " + ".join(f"cast(bit_count(xor({name}, cast(? as bigint))) as smallint)" for name in WORDS)
-    # Read by the rows found, not by a scan: ids after the order is known, vectors by the index of their ids. As one
-    # statement, DuckDB would read every vector.
+    # Read by the rows found, not by a scan: ids after the order is known, vectors by the index of their ids. In one
+    # statement, or with a condition on another column, DuckDB would read every vector.
     by_row = {"late_materialization_max_rows": count, "dynamic_or_filter_threshold": count}
     with settings(engine, **by_row, index_scan_max_count=count):
         ids = engine.query(
@@ -81,8 +81,8 @@ def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: in
         rows = engine.query(
             "select chunk_id, input_content_sha256,"
             f" {SCORES[request.distance_metric].format(vector='vector')} as score from {engine.table('embedding')}"
-            " where embedding_id in (select unnest(cast(? as varchar[]))) and embedding_space_id = ?",
-            [request.vector.tolist(), [key for (key,) in ids], request.embedding_space_id],
+            " where embedding_id in (select unnest(cast(? as varchar[])))",
+            [request.vector.tolist(), [key for (key,) in ids]],
         )
     scored = [_Scored(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows if math.isfinite(score)]
     return sorted(scored, key=lambda each: (-each.score, each.chunk_id))
@@ -116,9 +116,10 @@ def _current_texts(engine: Engine, request: SearchRequest, chunk_ids: Sequence[s
     conditions, values = engine.filter_conditions(request.filters)
     with settings(engine, dynamic_or_filter_threshold=len(chunk_ids), index_scan_max_count=len(chunk_ids)):
         rows: list[Any] = engine.query(
-            f"select searched.chunk_id, searched.content_sha256 from {engine.table('chunk')} as searched"
-            " where searched.chunk_id in (select unnest(cast(? as varchar[])))"
-            f" and {' and '.join(['searched.retired_utc is null', *conditions])}",
+            "with searched as materialized (select chunk_id, content_sha256, source_id, source_type, retired_utc"
+            f" from {engine.table('chunk')} where chunk_id in (select unnest(cast(? as varchar[]))))"
+            " select searched.chunk_id, searched.content_sha256 from searched"
+            f" where {' and '.join(['searched.retired_utc is null', *conditions])}",
             [list(chunk_ids), *values],
         )
     return dict(rows)
