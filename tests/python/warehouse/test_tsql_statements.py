@@ -417,7 +417,7 @@ def _expected_type(data_type: str) -> str:
     collation = " collate Latin1_General_100_BIN2"
     known = {
         "text": f"nvarchar(max){collation}", "float[]": f"varchar(max){collation}", "integer": "int", "boolean": "bit",
-        "double": "float", "timestamp": "datetime2(6)",
+        "double": "float", "timestamp": "datetime2(6)", "bigint": "bigint",
     }  # fmt: skip
     if data_type in ("varchar(36)", "varchar(64)"):
         return data_type + collation
