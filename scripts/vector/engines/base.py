@@ -63,6 +63,16 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
+class SketchMean:
+    """The mean that a space's sketches of this version were made with: float32 of shape (dimensions,), of the
+    directions of `row_count` vectors."""
+
+    version: int
+    mean: np.ndarray
+    row_count: int
+
+
+@dataclass(frozen=True)
 class ClaimRequest:
     """What a worker asks the queue for: at most `count` jobs that are due at `now`, of these types (none: of any) and
     with a dedupe key that begins so (empty: with any or none), to be held until `lease_expires_utc`. Times are naive
@@ -105,6 +115,8 @@ class Engine(Protocol):
     # Whether what `atomically` runs is written as a whole, and keys are enforced. Else each statement stands alone, and
     # parents are written after their children, as the mark that all is there.
     transactional: bool
+    # Whether it keeps sketches of vectors, and searches by them (vector.engines.sketches).
+    keeps_sketches: bool
 
     @property
     def location(self) -> str:
@@ -193,6 +205,14 @@ class Engine(Protocol):
         """A stored vector as a list of floats."""
         ...
 
+    def vector_blocks(
+        self, sql: str, parameters: Sequence[Any], dimensions: int, rows: int = 2000
+    ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
+        """The rows of a select whose first column is a text, the second a stored vector and the others whole numbers,
+        at most so many at a time: the texts, the vectors as float32 (n, dimensions), and the numbers as int64 (n,
+        others). A vector of which none can be compared is all zeros."""
+        ...
+
     def missing_relations(self, names: Sequence[str]) -> list[str]:
         """Those of the relations that are not there."""
         ...
@@ -203,6 +223,12 @@ class Engine(Protocol):
 
     def search(self, request: SearchRequest) -> Found:
         """The best of the current vectors that pass the filters."""
+        ...
+
+    def search_by_sketches(self, request: SearchRequest, mean: SketchMean) -> Found | None:
+        """As `search`, of those vectors that are nearest by their sketches; every vector of the space must have one of
+        this mean. `compared` are these, and the mean of the scores is worked out from the mean of the vectors. None
+        where filters leave so few that they had better all be compared, or too few of the nearest are current."""
         ...
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:

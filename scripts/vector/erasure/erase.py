@@ -219,6 +219,9 @@ def _erase_source(work: Work, source_id: str) -> dict[str, int]:
         work.delete(name, key, f"select {', '.join(key)} from {table(name)} where {where}", one)
 
     delete("retrieval_hit", "retrieval_id", "chunk_id")
+    if work.engine.keeps_sketches:
+        of_vectors = f"embedding_id in (select embedding_id from {table('embedding')} where chunk_id {of_source})"
+        delete("embedding_sketch", "embedding_id", where=of_vectors)
     delete("embedding", "embedding_id")
     delete("embedding_failure", "embedding_failure_id")
     if not work.engine.missing_relations(["space_map"]):  # on DuckDB only

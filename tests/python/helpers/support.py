@@ -26,7 +26,8 @@ from vector.store import VectorStore, opening
 PROJECT_DIR = Path(__file__).resolve().parents[3]
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
-    "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval", "erasure",
+    "embedding_failure", "embedding_sketch", "embedding_sketch_mean", "retrieval", "retrieval_hit", "space_publication",
+    "evaluation_interval", "erasure",
 )  # fmt: skip
 
 HASH_SPACE = {
