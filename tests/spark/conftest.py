@@ -3,6 +3,7 @@
 They run in a Python that has the extra `spark` and those of `test` (`make test-spark`)."""
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from own_fixtures import own  # noqa: F401
@@ -19,33 +21,55 @@ _JAR = "snowpark_connect_deps_iceberg/jars/iceberg-spark-runtime-3.5_2.12-*.jar"
 _DRIVER = "/usr/share/java/sqlite-jdbc.jar"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lake:
     """A folder with a catalog, a warehouse, a profile and a copy of the project; `env` is what its commands find."""
 
     folder: Path
     env: dict[str, str] = field(repr=False)
+    _process: subprocess.Popen[str] | None = None
 
     @property
     def project(self) -> Path:
         return self.folder / "project"
 
-    def dbt(self, *arguments: str, fails: bool = False) -> str:
-        """Runs dbt in a process of its own and gives its output; fails the test with it if dbt fails (or, with
-        `fails`, does not)."""
-        done = self.python("-m", "dbt.cli.main", "--no-use-colors", *arguments)
-        output = f"{done.stdout}\n{done.stderr}"
-        assert (done.returncode != 0) == fails, f"dbt {' '.join(arguments)}\n{output}"
-        return output
+    def dbt(self, *arguments: str) -> str:
+        """Runs dbt, which must succeed, and gives its output."""
+        done = self._answer({"dbt": arguments})
+        assert done["success"], f"dbt {' '.join(arguments)}\n{done['output']}"
+        return done["output"]
+
+    def rows(self, tables: dict[str, str]) -> dict[str, list[list[Any]]]:
+        """The rows of tables, by name; of each the columns, as SQL."""
+        return self._answer({"tables": tables})
+
+    def view(self, view: str, sql: str, rows: list[tuple], columns: str) -> None:
+        """Replaces a view by a select over `{given}`, which has these rows, of these columns with their types."""
+        self._answer({"view": view, "sql": sql, "rows": rows, "columns": columns})
+
+    def _answer(self, asked: dict[str, Any]) -> Any:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("dbt_process.py"))], env=self.env, cwd=self.project,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
+            )  # fmt: skip
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith("ANSWER "):
+                return json.loads(line.removeprefix("ANSWER "))
+        raise AssertionError(f"dbt's process ended with {self._process.wait()}")
+
+    def close(self) -> None:
+        """Ends dbt's process."""
+        if self._process is not None:
+            self._process.stdin.close()
+            self._process.wait()
 
     def vector(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of `vector` in a process of its own."""
-        return self.python("-m", "vector.cli", *arguments)
-
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs this Python in the project's folder."""
         return subprocess.run(
-            [sys.executable, *arguments],
+            [sys.executable, "-m", "vector.cli", *arguments],
             env=self.env,
             cwd=self.project,
             capture_output=True,
@@ -106,6 +130,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         pytest.skip(reason)
     made = make_lake(tmp_path_factory.mktemp("spark"))
     yield made
+    made.close()
     shutil.rmtree(made.folder, ignore_errors=True)
 
 

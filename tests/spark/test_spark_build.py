@@ -1,12 +1,12 @@
 """dbt on Spark makes what it makes on DuckDB: the same ids, hashes, texts and states, twice."""
 
 import csv
-import json
 import subprocess
 import sys
 
 import duckdb
 from conftest import Lake
+from parity import as_pinned, hostile_cases
 
 _TABLES = {
     "chunk": "chunk_id, source_id, source_type, source_ref_json, offsets_json, content, context, content_sha256,"
@@ -17,29 +17,22 @@ _TABLES = {
     "embedding_space": "embedding_space_id, space_key",
 }  # fmt: skip
 
-_READ = """
-import json, sys
-from dbt.adapters.spark.session import Connection
-import os, yaml, jinja2
-text = jinja2.Environment()
-text.filters["as_number"] = text.filters["as_bool"] = lambda value: value
-profile = yaml.safe_load(text.from_string(open("profiles.yml").read()).render(
-    env_var=lambda name, default="": os.environ.get(name, default)))
-cursor = Connection(
-    server_side_parameters=profile["vector_runtime"]["outputs"]["spark"]["server_side_parameters"]).cursor()
-found = {}
-for table, columns in json.loads(sys.argv[1]).items():
-    cursor.execute(f"select {columns} from vector.{table}")
-    found[table] = [list(row) for row in cursor.fetchall()]
-print("FOUND" + json.dumps(found))
-"""
+# The columns of the two views that what is cut is read from.
+_DOCUMENTS = (
+    "select source_id, policy as source_type, '{{}}' as source_ref_json, cast(null as string) as title, content,"
+    " cast(null as string) as tags_json, cast(null as timestamp_ntz) as updated_utc,"
+    " cast(null as string) as unfit_updated_utc, 'pinned' as document_model from {given}"
+)
+_POLICIES = (
+    "select policy as policy_version, policy as source_type, chunk_size, overlap, max_chunks_per_source,"
+    " true as is_active, cast(null as string) as description, method, cast(null as string) as tokenizer,"
+    " cast(null as string) as payload_format, cast(null as string) as json_path, cast(null as string) as value_format"
+    " from {given}"
+)
 
 
 def _of_spark(lake: Lake) -> dict:
-    done = lake.python("-c", _READ, json.dumps(_TABLES))
-    lines = [line for line in done.stdout.splitlines() if line.startswith("FOUND")]
-    assert lines, done.stderr
-    return {table: sorted(rows, key=str) for table, rows in json.loads(lines[0][5:]).items()}
+    return {table: sorted(rows, key=str) for table, rows in lake.rows(_TABLES).items()}
 
 
 def _build_duckdb(lake: Lake) -> dict:
@@ -100,3 +93,34 @@ def test_a_ledger_twice(built: Lake) -> None:
     output = built.dbt("build", *ledgers)
     for ledger in ("source_registry", "chunk", "chunk_version"):
         assert f"{ledger}: nothing new or changed" in output
+
+
+def test_the_pinned_texts_are_cut_as_pinned(built: Lake) -> None:
+    """All hostile texts by all policies, each under a source type of its own, a policy at a time."""
+    cases = list(hostile_cases())
+    policies = {case[2].version: case[2] for case in cases}
+    rows = [
+        (name, each.chunk_size, each.overlap, each.max_chunks_per_source, each.to_dict().get("method"))
+        for name, each in policies.items()
+    ]
+    columns = "policy string, chunk_size int, overlap int, max_chunks_per_source int, method string"
+    try:
+        built.view("chunk_policy_input", _POLICIES, rows, columns)
+        for name in policies:
+            of_policy = [case for case in cases if case[2].version == name]
+            texts = [(source_id, text, name) for source_id, text, *_ in of_policy]
+            built.view("document_input", _DOCUMENTS, texts, "source_id string, content string, policy string")
+            found = built.rows({
+                "document": "source_id, char_count, content_sha256",
+                "chunk_window": "source_id, chunk_index, start_offset, end_offset, chunk_id, content_sha256",
+            })  # fmt: skip
+            documents = {source_id: more for source_id, *more in found["document"]}
+            chunks: dict[str, list[list]] = {}
+            for source_id, _, *chunk in sorted(found["chunk_window"]):
+                chunks.setdefault(source_id, []).append(chunk)
+            assert len(documents) == len(of_policy)
+            for source_id, _, _, entry, answers in of_policy:
+                assert (source_id, documents[source_id]) == (source_id, [entry["char_count"], entry["content_sha256"]])
+                assert (source_id, name, as_pinned(chunks.get(source_id, []))) == (source_id, name, answers)
+    finally:
+        built.dbt("run", "--select", "document_input", "chunk_policy_input")
