@@ -61,27 +61,35 @@ def fill_sketches(store: VectorStore, space: EmbeddingSpace, renew: bool = False
     engine, key = store.engine, space.embedding_space_id
     if not engine.keeps_sketches:
         raise ConfigurationError(f"{engine.name} keeps no sketches; it is searched exactly")
-    with engine.exclusive(f"sketch:{key}") as alone, engine.many_writes():
+    with engine.exclusive(f"sketch:{key}") as alone:
         if not alone:
             raise ConfigurationError(f"space {space.space_key}: another session makes its sketches; wait for it")
+        return _fill(engine, space, renew)
+
+
+def keep_sketched(store: VectorStore, space: EmbeddingSpace) -> None:
+    """After a run: the first mean and sketches of a space that has grown large enough, and those that it lacks. Nothing
+    while another session makes them."""
+    engine, key = store.engine, space.embedding_space_id
+    if not engine.keeps_sketches:
+        return
+    with engine.exclusive(f"sketch:{key}") as alone:
         mean = current_mean(engine, key)
+        counts = sketch_counts(engine, key, mean.version if mean else 0)
+        if alone and (mean or counts.vectors >= LEAST_VECTORS) and not counts.complete:
+            _fill(engine, space)
+
+
+def _fill(engine: Engine, space: EmbeddingSpace, renew: bool = False) -> SketchCounts:
+    key = space.embedding_space_id
+    mean = current_mean(engine, key)
+    with engine.many_writes():
         if mean is None or renew:
             mean = _take_mean(engine, space, mean)
         _delete_orphans(engine, key)
         for ids, matrix in _blocks(engine, space, mean.version):
             _write(engine, _rows(key, mean, ids, matrix))
-        return sketch_counts(engine, key, mean.version)
-
-
-def keep_sketched(store: VectorStore, space: EmbeddingSpace) -> None:
-    """After a run: the first mean and sketches of a space that has grown large enough, and those that it lacks."""
-    engine, key = store.engine, space.embedding_space_id
-    if not engine.keeps_sketches:
-        return
-    mean = current_mean(engine, key)
-    counts = sketch_counts(engine, key, mean.version if mean else 0)
-    if (mean or counts.vectors >= LEAST_VECTORS) and not counts.complete:
-        fill_sketches(store, space)
+    return sketch_counts(engine, key, mean.version)
 
 
 def wrong_sketches(store: VectorStore) -> list[str]:

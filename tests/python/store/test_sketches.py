@@ -111,6 +111,14 @@ def test_what_is_missing_is_made_and_what_has_no_vector_goes(store, space):
     assert (counts(store, space)[0], wrong_sketches(store)) == (1, [])
 
 
+def test_one_session_at_a_time_makes_them_and_a_run_goes_on_without(store, space):
+    with store.engine.another().exclusive(f"sketch:{space.embedding_space_id}"):
+        with pytest.raises(ConfigurationError, match="another session makes its sketches; wait for it"):
+            fill_sketches(store, space)
+        keep_sketched(store, space)
+    assert store.engine.query(COUNT) == [(0,)]
+
+
 def test_renewing_goes_on_after_an_interruption(store, space, monkeypatch):
     fill_sketches(store, space)
     monkeypatch.setattr(writing, "BATCH", 20)
