@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from evaluation import Warehouse, open_warehouse
 from live_report import pytest_runtest_logreport, pytest_unconfigure  # noqa: F401
+from once import made_once
 from support import PROJECT_DIR, VECTOR, ScratchProject, clean_copy
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import EmbeddingSpace, VectorChunk, VectorEmbedding, VectorSourceRegistry
 from vector.store import VectorStore
+
+# Hundreds of processes are started: each would compile all that it imports of scripts/, which takes longer than to run.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ _BUILT = {"built_project", "kept_project"}
 
 # Files whose tests take a minute of a processor and more. They go first, so that no worker ends with one of them alone.
 _LONGEST = {"test_publishing.py", "test_conformance.py", "test_kill.py", "test_chunk_source.py", "test_chain.py",
-            "test_erasure.py", "test_extract_policy.py", "test_consumer.py", "test_misbehaving_embed.py"}  # fmt: skip
+            "test_erasure.py", "test_extract_policy.py", "test_consumer.py", "test_misbehaving_embed.py",
+            "test_tsql_statements.py", "test_tsql_static.py", "test_worker.py", "test_refresh.py"}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,21 +86,35 @@ def no_files_in_the_developers_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 def built_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project after `dbt build` of its seeds and models (`make test` runs dbt's own tests). Read it only: whoever
     writes takes a copy of the database."""
-    project = Project(tmp_path_factory.mktemp("project"))
-    shutil.copy(PROJECT_DIR / "profiles.example.yml", project.profiles_dir / "profiles.yml")
-    project.dbt("build", "--exclude-resource-type", "test", "unit_test")
-    return project
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        shutil.copy(PROJECT_DIR / "profiles.example.yml", folder / "profiles.yml")
+        Project(folder).dbt("build", "--exclude-resource-type", "test", "unit_test")
+
+    return Project(made_once(tmp_path_factory, "built", make))
 
 
 @pytest.fixture(scope="session")
 def kept_project(tmp_path_factory: pytest.TempPathFactory) -> ScratchProject:
-    """A copy of the project, built, embedded by hash and searched twice; made once."""
-    project = ScratchProject(tmp_path_factory.mktemp("scratch") / "project")
-    project.build()
-    project.embed()
-    # Only equal texts are alike to a hash, so these find anything at all; what they find is what a real search logs.
-    for question in ("Which moon has geysers?", "日本の探査機"):
-        assert project.vector("search", question).exit_code == 0
+    """A copy of the project, built, embedded by hash and searched twice."""
+    made = []
+
+    def make(folder: Path) -> None:
+        project = ScratchProject(folder)
+        project.build()
+        project.embed()
+        # Only equal texts are alike to a hash, so these find anything at all: what a real search would log.
+        for question in ("Which moon has geysers?", "日本の探査機"):
+            assert project.vector("search", question).exit_code == 0
+        project.keep()
+        made.append(project)
+
+    folder = made_once(tmp_path_factory, "kept", make)
+    if made:
+        return made[0]
+    project = ScratchProject(tmp_path_factory.mktemp("scratch") / "project", like=folder)
+    project.dbt("compile", "--select", "embedding_space")  # `reset` need not look through dbt if it is there now
     project.keep()
     return project
 
@@ -105,6 +124,30 @@ def project(kept_project: ScratchProject) -> ScratchProject:
     """The built and embedded copy of the project, as new."""
     kept_project.reset()
     return kept_project
+
+
+@pytest.fixture(scope="session")
+def kept_small_project(kept_project: ScratchProject, tmp_path_factory: pytest.TempPathFactory) -> ScratchProject:
+    """A copy in which all but 16 chunks of distinct texts are retired, so that a run over all takes no time."""
+    small = kept_project.beside(tmp_path_factory.mktemp("small") / "project")
+    # Each run would look whether it can make a read copy, which nobody can while a test has the database open.
+    file = small.folder / "dbt_project.yml"
+    settings = file.read_text(encoding="utf-8")
+    file.write_text(settings.replace("read_copy: true", "read_copy: false"), encoding="utf-8")
+    with small.connect() as connection:
+        connection.execute(
+            "update chunk set retired_utc = current_timestamp where chunk_id not in"
+            " (select chunk_id from chunk order by byte_count, content_sha256 limit 16)"
+        )
+    small.keep()
+    return small
+
+
+@pytest.fixture
+def small_project(kept_small_project: ScratchProject) -> ScratchProject:
+    """The copy with few chunks, as new."""
+    kept_small_project.reset()
+    return kept_small_project
 
 
 @pytest.fixture

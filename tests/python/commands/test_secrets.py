@@ -35,11 +35,11 @@ def server():
 
 
 @pytest.fixture
-def guarded(project, server):
+def guarded(small_project, server):
     """Makes a space of the server, which wants the secret that a variable holds."""
 
     def makes(variable: str) -> ServedSpace:
-        space = ServedSpace(project, server, PROVIDERS[variable])
+        space = ServedSpace(small_project, server, PROVIDERS[variable])
         azure = {"AZURE_OPENAI_ENDPOINT": server.url, "AZURE_OPENAI_DEPLOYMENT": "d"}
         value = SECRET
         if variable.endswith("_URL"):

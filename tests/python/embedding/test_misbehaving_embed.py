@@ -17,7 +17,7 @@ from served import ServedSpace
 
 from vector.providers import estimated_tokens
 
-LIMIT = 12  # chunks of a run, in batches of four, two at a time; their texts are distinct
+LIMIT = 12  # chunks of a run, of the 16 that there are, in batches of four, two at a time; their texts are distinct
 SMALL = ("--limit", LIMIT, "--batch-size", 4, "--concurrency", 2)
 SILENT = {"VECTOR_HTTP_READ": "0.5", "VECTOR_HTTP_TOTAL": "0.8"}  # for the faults that cost real time
 
@@ -28,27 +28,6 @@ both = pytest.mark.parametrize("protocol", ["ollama", "openai"])
 def server():
     with MisbehavingServer() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def kept_small_project(kept_project, tmp_path_factory):
-    """All but a few chunks are retired, so that a run over all takes no time."""
-    kept_project.reset()
-    small = kept_project.beside(tmp_path_factory.mktemp("small") / "project")
-    with small.connect() as connection:
-        connection.execute(
-            "update chunk set retired_utc = current_timestamp where chunk_id not in"
-            " (select chunk_id from chunk order by byte_count, content_sha256 limit ?)",
-            [LIMIT + 4],
-        )
-    small.keep()
-    return small
-
-
-@pytest.fixture
-def small_project(kept_small_project):
-    kept_small_project.reset()
-    return kept_small_project
 
 
 @pytest.fixture

@@ -271,13 +271,6 @@ class _Faults:
         handler.close_connection = True
 
     @staticmethod
-    def told_tokens(handler: _Handler, texts: list[str], tokens: Any) -> list[Any]:
-        """A good answer with another count of tokens; `...` leaves it out."""
-        handler.server.paid.update(texts)
-        handler.tokens = tokens
-        return handler.rows(texts)
-
-    @staticmethod
     def changed(
         handler: _Handler,
         texts: list[str],

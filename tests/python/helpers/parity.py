@@ -14,7 +14,7 @@ FIXTURES = PROJECT_DIR / "tests" / "fixtures"
 
 
 # One fuzzed example is a whole table, so few examples are many texts. No deadline: the first query plans, a CI stalls.
-few = settings(max_examples=80, deadline=None)
+few = settings(max_examples=40, deadline=None)
 
 
 # Few letters, many blanks and line ends, so that cuts happen; then every character that has a UTF-8 form.

@@ -38,6 +38,9 @@ HASH_SPACE = {
 # Of norm 1, and the same as float32.
 VECTOR = [0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
 
+# The manifest of a project without edits, pickled, in its folder.
+PARSED = "parsed.pickle"
+
 PROFILE = """\
 vector_runtime:
   target: duckdb
@@ -71,12 +74,14 @@ class Command:
 class ScratchProject:
     """A project in a folder of its own. `reset` brings its files and its database back to how `keep` found them.
 
-    `environment` is what its commands find in theirs, besides what a clean one has.
+    `environment` is what its commands find in theirs, besides what a clean one has. With `like`, the folder of another
+    one, this one is as `keep` found that one, and parsed as it.
     """
 
     _artifacts = "--no-write-json"  # its relations are where they are without a manifest
+    _connections = 0  # that are open in this process, by `connect`
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, like: Path | None = None):
         self.folder = folder
         self.environment: dict[str, str] = {}
         self._connections = 0  # that are open in this process, by `connect`
@@ -98,13 +103,15 @@ class ScratchProject:
         (folder / "profiles.yml").write_text(PROFILE.format(database=self.database_path), encoding="utf-8")
         self.write_rows("embedding_space_seed", [HASH_SPACE])
         self._edited.clear()
+        if like:
+            shutil.copy(like / "kept.duckdb", self.database_path)
+            # dbt itself would parse anew: the path of the database is another one.
+            self._manifests[()] = (like / PARSED).read_bytes()
+            (folder / PARSED).write_bytes(self._manifests[()])
 
     def beside(self, folder: Path) -> "ScratchProject":
-        """Another project in a folder of its own, as dbt has built this one and with the same rows."""
-        other = ScratchProject(folder)
-        shutil.copy(self.database_path, other.database_path)
-        shutil.copytree(self.folder / "target", other.folder / "target")
-        return other
+        """Another project in a folder of its own, as `keep` found this one."""
+        return ScratchProject(folder, like=self.folder)
 
     def keep(self) -> None:
         """Remembers the database as it is now."""
@@ -181,6 +188,11 @@ class ScratchProject:
         """`dbt test` of data tests."""
         return self.dbt("test", "--exclude-resource-type", "unit_test", *arguments)
 
+    def compiled(self, sql: str) -> str:
+        """What dbt makes of a query with macros."""
+        (result,) = self.dbt("compile", "--inline", sql).results
+        return result.node.compiled_code
+
     def dbt(self, *arguments: str) -> DbtRun:
         """Runs dbt in this process. A connection that dbt would keep open is closed: the file may be replaced next."""
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -214,6 +226,8 @@ class ScratchProject:
             # Field by field: Manifest's own way to be pickled puts some of them in the places of others.
             names = (each.name for each in fields(Manifest) if not each.name.startswith("_"))
             self._manifests[edits] = pickle.dumps({name: getattr(parsed, name) for name in names})
+            if not edits:
+                (self.folder / PARSED).write_bytes(self._manifests[edits])
         return Manifest(**pickle.loads(self._manifests[edits]))
 
     def vector(self, *arguments: str) -> Command:

@@ -64,9 +64,10 @@ VALUES = {
 
 
 @pytest.fixture(scope="module")
-def as_timestamp(built_project):
+def as_timestamp(kept_project):
     """The SQL of the macro, over a column `moment` of a table `given`."""
-    return built_project.dbt("compile", "--quiet", "--inline", "select {{ as_timestamp('moment') }} as kept from given")
+    kept_project.reset()
+    return kept_project.compiled("select {{ as_timestamp('moment') }} as kept from given")
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -97,13 +98,13 @@ def test_any_text_with_an_offset_is_converted(as_timestamp, given_moments, zone)
 
 
 @pytest.fixture(scope="module")
-def in_tsql(tmp_path_factory):
+def in_tsql(parsed_folder):
     """The T-SQL of the macro, in DuckDB's words."""
     from tsql.project import run_dbt
 
     done = run_dbt(
         "compile", "--quiet", "--no-populate-cache", "--no-introspect", "--inline",
-        "select {{ as_timestamp('moment') }} as kept from given", folder=tmp_path_factory.mktemp("tsql"),
+        "select {{ as_timestamp('moment') }} as kept from given", folder=parsed_folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "datetimeoffset" in done.stdout

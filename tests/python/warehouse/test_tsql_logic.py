@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import HOSTILE, texts_with_headings, titles
 from support import LEDGERS, PROJECT_DIR, drop_constraints
-from tsql.project import ALARMS, compiled_project
+from tsql.project import ALARMS
 from tsql.to_duckdb import teach, to_duckdb
 
 from vector.contracts.identity import canonical_json
@@ -153,6 +153,12 @@ def native(kept_project, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def translated(nodes):
+    """Gives the T-SQL of a node in DuckDB's words."""
+    return lambda name: to_duckdb(nodes[name].sql, "mirror")
+
+
+@pytest.fixture(scope="module")
 def warehouse(kept_project, native, tmp_path_factory):
     """A built and embedded warehouse to which things have happened, and `mirror`, which shows T-SQL the same rows: its
     vectors are JSON there."""
@@ -182,21 +188,21 @@ def warehouse(kept_project, native, tmp_path_factory):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_gives_the_native_rows(warehouse, native, view):
-    rows = _same_rows(warehouse, native[view], _translated(view), without=("vector",))
+def test_a_view_gives_the_native_rows(warehouse, native, translated, view):
+    rows = _same_rows(warehouse, native[view], translated(view), without=("vector",))
     assert rows > 0
 
 
-def test_no_mart_counts_in_decimals():
+def test_no_mart_counts_in_decimals(nodes):
     """1.0 is an exact number to SQL Server, and what is made of it a numeric of many digits; 1.0e0 is a float."""
     marts = [path.stem for path in (PROJECT_DIR / "models" / "marts").glob("*.sql")]
     exact = re.compile(r"(?<![\w.])\d+\.\d+(?![\de])\s*[*/]|[*/]\s*\d+\.\d+(?![\de])|\bas (?:decimal|numeric)\b")
-    found = {name: exact.findall(compiled_project()[name].sql) for name in marts}
+    found = {name: exact.findall(nodes[name].sql) for name in marts}
     assert {name: each for name, each in found.items() if each} == {}
 
 
-def test_tags_are_canonical_on_both(warehouse, native):
-    for sql in (native["stg_page"], _translated("stg_page")):
+def test_tags_are_canonical_on_both(warehouse, native, translated):
+    for sql in (native["stg_page"], translated("stg_page")):
         tags = [text for (text,) in warehouse.execute(f"select tags_json from ({sql})").fetchall()]
         assert {text for text in tags if text != canonical_json(json.loads(text))} == set()
         spelled = '{"lang":null,"tags":["mission","moon ","café","🚀","a/b","q\\"",7,0,true,false]}'
@@ -204,12 +210,12 @@ def test_tags_are_canonical_on_both(warehouse, native):
 
 
 @pytest.mark.parametrize("ledger", CHANGES)
-def test_a_ledgers_changes_are_the_native_ones(warehouse, native, ledger):
-    rows = _same_rows(warehouse, native[ledger], _translated(ledger))
+def test_a_ledgers_changes_are_the_native_ones(warehouse, native, translated, ledger):
+    rows = _same_rows(warehouse, native[ledger], translated(ledger))
     assert rows > 0
 
 
-def test_a_price_changed_in_its_seventh_digit_is_a_change(warehouse):
+def test_a_price_changed_in_its_seventh_digit_is_a_change(warehouse, translated):
     """As a text SQL Server gives six digits of a float, so numbers are compared as numbers."""
     ledger, seed = (f"warehouse.vector.{name}" for name in ("embedding_space", "embedding_space_seed"))
     columns = "description, price_per_million_tokens"
@@ -228,7 +234,7 @@ def test_a_price_changed_in_its_seventh_digit_is_a_change(warehouse):
             f"update {table} set description = ?, price_per_million_tokens = ? where space_key = 'hash'", values
         )
 
-    sql = _translated("embedding_space")
+    sql = translated("embedding_space")
     try:
         assert not changed(1.234567)
         assert changed(1.2345671)
@@ -237,11 +243,11 @@ def test_a_price_changed_in_its_seventh_digit_is_a_change(warehouse):
             _write(table, values)
 
 
-def test_every_data_test_finds_the_native_rows(warehouse, native):
+def test_every_data_test_finds_the_native_rows(warehouse, native, nodes, translated):
     found = Counter()
-    for name, node in compiled_project().items():
+    for name, node in nodes.items():
         if node.resource_type == "test":
-            found[name] = _same_rows(warehouse, native[node.file], _translated(name))
+            found[name] = _same_rows(warehouse, native[node.file], translated(name))
     assert len(found) > 60
     # They had something to find.
     for name in ("vector_has_dimensions_embedding_vector", "vector_is_finite_embedding_vector", "pending_is_low"):
@@ -289,7 +295,10 @@ def cutter(native):
         yield connection
 
 
-def test_any_text_is_cut_alike(cutter, native):
+def test_any_text_is_cut_alike(cutter, native, nodes):
+    views = ("document", "chunk_window", "document_registration")
+    translated = {view: to_duckdb(nodes[view].sql, "warehouse") for view in views}
+
     # Inside, since hypothesis would keep the connection for good.
     @settings(max_examples=20, deadline=None)
     @given(
@@ -306,20 +315,15 @@ def test_any_text_is_cut_alike(cutter, native):
             " values (?, 'page', '{}', ?, ?, '{}', timestamp '2026-01-01', null, 'page')",
             [(f"page:{i}", title, text) for i, text in enumerate(texts)],
         )
-        for view in ("document", "chunk_window", "document_registration"):
-            translated = to_duckdb(compiled_project()[view].sql, "warehouse")
-            _same_rows(cutter, native[view], translated, without=("last_indexed_utc",))
+        for view in views:
+            _same_rows(cutter, native[view], translated[view], without=("last_indexed_utc",))
 
     are_cut_alike()
 
 
-def test_the_comparison_sees_a_difference(warehouse, native):
+def test_the_comparison_sees_a_difference(warehouse, native, translated):
     with pytest.raises(AssertionError):
-        _same_rows(warehouse, native["document"], _translated("document").replace("'newline-1'", "'newline-2'"))
-
-
-def _translated(name: str) -> str:
-    return to_duckdb(compiled_project()[name].sql, "mirror")
+        _same_rows(warehouse, native["document"], translated("document").replace("'newline-1'", "'newline-2'"))
 
 
 def _same_rows(connection: duckdb.DuckDBPyConnection, native: str, translated: str, without: tuple = ()) -> int:

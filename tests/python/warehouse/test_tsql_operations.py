@@ -15,12 +15,11 @@ def ours(recording):
 
 
 @pytest.fixture(scope="module")
-def retention(tmp_path_factory):
-    """What deletes old searches, and what only counts them. In one folder: dbt parses once."""
-    folder = tmp_path_factory.mktemp("operation")
+def retention(parsed_folder):
+    """What deletes old searches, and what only counts them."""
     return {
         arguments: record(
-            folder,
+            parsed_folder,
             CannedServer(),
             *("run-operation", "delete_old_retrievals", "--args", arguments),
         )

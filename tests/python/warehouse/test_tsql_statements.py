@@ -26,12 +26,7 @@ CATALOGUE_TYPES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("recorded")
-
-
-@pytest.fixture(scope="module")
-def first_build(folder, built_project) -> Recording:
+def first_build(parsed_folder, built_project) -> Recording:
     """`dbt build` of everything on an empty server. Unit tests ask it for columns: it has those of the native build."""
     import duckdb
 
@@ -41,7 +36,7 @@ def first_build(folder, built_project) -> Recording:
             "select table_name, column_name, data_type from information_schema.columns order by ordinal_position"
         ).fetchall():
             columns.setdefault(table, []).append((name, *CATALOGUE_TYPES[type]))
-    recording = record(folder, CannedServer(columns=columns), "build", "--threads", "2")
+    recording = record(parsed_folder, CannedServer(columns=columns), "build", "--threads", "2")
     assert recording.done.returncode == 0, recording.output
     return recording
 
@@ -59,13 +54,13 @@ def shapes(first_build) -> dict[str, list]:
 
 
 @pytest.fixture(scope="module")
-def second_build(folder, created, shapes) -> Recording:
+def second_build(parsed_folder, created, shapes) -> Recording:
     """`dbt run` of the ledgers where all are there and nothing has changed."""
-    return _run_ledgers(folder, CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, shapes))
+    return _run_ledgers(parsed_folder, CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, shapes))
 
 
 @pytest.fixture(scope="module")
-def changed_build(folder, created, shapes) -> Recording:
+def changed_build(parsed_folder, created, shapes) -> Recording:
     """`dbt run` of the ledgers where one lacks a column, one with children has a column of another type and another
     check, and two have rows to write: a chunk that is new and two that have changed, and a new space."""
     changed = dict(shapes)
@@ -88,7 +83,7 @@ def changed_build(folder, created, shapes) -> Recording:
         {"vector": dict.fromkeys(LEDGERS, "table")}, created, changed, {"chunk": (3, 2), "embedding_space": (1, 0)},
         rebuilt_shapes=shapes,
     )  # fmt: skip
-    return _run_ledgers(folder, server)
+    return _run_ledgers(parsed_folder, server)
 
 
 @pytest.fixture(scope="module")
@@ -313,9 +308,9 @@ def test_only_new_rows_are_only_inserted(changed_build):
 # The queue
 
 
-def test_pending_work_is_queued_by_one_guarded_insert(folder, created):
+def test_pending_work_is_queued_by_one_guarded_insert(parsed_folder, created):
     answers = CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, pending=["minilm"])
-    recording = record(folder, answers, "run-operation", "enqueue_pending")
+    recording = record(parsed_folder, answers, "run-operation", "enqueue_pending")
     assert recording.done.returncode == 0, recording.output
     assert "enqueue_pending: minilm" in recording.output
     select, insert = (_flat(sql) for sql in recording.every_statement if "embedding_pending" in sql)
@@ -327,10 +322,10 @@ def test_pending_work_is_queued_by_one_guarded_insert(folder, created):
     assert "IF @@TRANCOUNT > 0 COMMIT TRANSACTION" in recording.every_statement
 
 
-def test_pending_sources_are_queued_by_one_guarded_insert(folder, created):
+def test_pending_sources_are_queued_by_one_guarded_insert(parsed_folder, created):
     answers = CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, pending=["page"])
     arguments = '{limit: 7, source_type: "it\'s"}'
-    recording = record(folder, answers, "run-operation", "enqueue_sources", "--args", arguments)
+    recording = record(parsed_folder, answers, "run-operation", "enqueue_sources", "--args", arguments)
     assert recording.done.returncode == 0, recording.output
     assert "enqueue_sources: page 2" in recording.output
     select, insert = (_flat(sql) for sql in recording.every_statement if "source_pending" in sql)
@@ -346,8 +341,8 @@ def test_pending_sources_are_queued_by_one_guarded_insert(folder, created):
 # Helpers
 
 
-def _run_ledgers(folder, server: CannedServer) -> Recording:
-    recording = record(folder, server, "run", "--threads", "2", "--select", "config.materialized:ledger")
+def _run_ledgers(parsed_folder, server: CannedServer) -> Recording:
+    recording = record(parsed_folder, server, "run", "--threads", "2", "--select", "config.materialized:ledger")
     assert recording.done.returncode == 0, recording.output
     return recording
 

@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
-from tsql.project import PROJECT_DIR, Node, compiled_nodes, compiled_project
+from tsql.project import PROJECT_DIR, Node, compile_nodes
 from tsql.rules import view_violations, violations
 
 SENTINEL = "(len((cast(content as nvarchar(max)) + N'.') collate Latin1_General_100_CI_AS_SC) - 1)"
-
-
-@pytest.fixture(scope="session")
-def nodes() -> dict[str, Node]:
-    """The project's models and data tests in T-SQL."""
-    return compiled_project()
 
 
 # The project
@@ -44,17 +38,21 @@ def test_no_statement_breaks_a_rule(nodes):
     assert _complaints(nodes, view_violations) == {}
 
 
-def test_a_duckdb_ism_in_a_model_fails_the_gate(tmp_path):
+def test_a_duckdb_ism_in_a_model_fails_the_gate(parsed_folder, tmp_path):
     scratch = tmp_path / "project"
     for name in ("macros", "models", "seeds", "tests/alarms", "tests/generic", "tests/invariants", "tests/fixtures"):
         shutil.copytree(PROJECT_DIR / name, scratch / name)
     shutil.copy(PROJECT_DIR / "dbt_project.yml", scratch)
     _plant(scratch / "models/documents/document.sql", "'newline-1' as", "'newline-1'::varchar as")
     _plant(scratch / "models/state/embedding_current.sql", "from final", "from final order by chunk_id limit 5")
+    planted = ("document", "embedding_current")
 
-    found = _complaints(compiled_nodes(tmp_path / "dbt", scratch), view_violations)
+    compile_nodes(parsed_folder, scratch, *planted, "chunk")
 
-    assert found.keys() == {"document", "embedding_current"}
+    files = (parsed_folder / "target" / "compiled").rglob("*.sql")
+    found = {path.stem: view_violations(path.read_text(encoding="utf-8")) for path in files}
+    assert {name for name, violations in found.items() if violations} == set(planted)
+    assert "chunk" in found
 
 
 # The rules, each with what it is there for

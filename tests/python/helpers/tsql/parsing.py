@@ -13,6 +13,19 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 def sqlglot_complaints(sql: str) -> list[str]:
     """Why sqlglot does not read the statements; empty when it does."""
+    return [*_sqlglot_complaints(sql)]
+
+
+def sqlfluff_complaints(sql: str) -> list[str]:
+    """Why sqlfluff does not read the statements; empty when it does."""
+    return [*_sqlfluff_complaints(sql)]
+
+
+# Cached, since many tests send the same statements.
+
+
+@cache
+def _sqlglot_complaints(sql: str) -> list[str]:
     try:
         statements = sqlglot.parse(sql, dialect="tsql")
     except sqlglot.errors.SqlglotError as error:
@@ -24,8 +37,8 @@ def sqlglot_complaints(sql: str) -> list[str]:
     ]
 
 
-def sqlfluff_complaints(sql: str) -> list[str]:
-    """Why sqlfluff does not read the statements; empty when it does."""
+@cache
+def _sqlfluff_complaints(sql: str) -> list[str]:
     return [f"sqlfluff: {str(violation)[:400]}" for violation in _linter().parse_string(sql).violations]
 
 

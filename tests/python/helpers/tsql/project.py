@@ -5,9 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 PROJECT_DIR = Path(__file__).resolve().parents[4]
@@ -44,13 +42,15 @@ class Node:
 def run_dbt(
     *arguments: str, folder: Path, project: Path = PROJECT_DIR, **environment: str
 ) -> subprocess.CompletedProcess:
-    """dbt on the target sqlserver, in a process of its own; all that it writes is in the folder."""
+    """dbt on the target sqlserver, in a process of its own; all that it writes is in the folder. Always with the same
+    variables: with others it would parse anew."""
     profiles = folder / "profiles"
     profiles.mkdir(parents=True, exist_ok=True)
     shutil.copy(PROJECT_DIR / "profiles.example.yml", profiles / "profiles.yml")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "VECTOR_"))}
     command = [
-        str(Path(sys.executable).with_name("dbt")), "--no-use-colors", *arguments, "--target", "sqlserver",
+        str(Path(sys.executable).with_name("dbt")), "--no-use-colors", *arguments,
+        *("--target", "sqlserver", "--vars", ALARMS),
         *("--project-dir", str(project), "--profiles-dir", str(profiles)),
         *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
     ]  # fmt: skip
@@ -59,12 +59,15 @@ def run_dbt(
     )
 
 
-def compiled_nodes(folder: Path, project: Path = PROJECT_DIR) -> dict[str, Node]:
-    """Every model and data test of a project, by its name."""
-    done = run_dbt(
-        "compile", "--vars", ALARMS, "--no-populate-cache", "--no-introspect", folder=folder, project=project
-    )
+def compile_nodes(folder: Path, project: Path = PROJECT_DIR, *selected: str) -> None:
+    """Compiles every model and data test of a project into the folder, or those that are selected."""
+    options = ("--no-populate-cache", "--no-introspect", *(("--select", *selected) if selected else ()))
+    done = run_dbt("compile", *options, folder=folder, project=project)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def compiled_nodes(folder: Path) -> dict[str, Node]:
+    """Every model and data test that is compiled in the folder, by its name."""
     manifest = json.loads((folder / "target" / "manifest.json").read_text(encoding="utf-8"))
     nodes = {}
     for node in manifest["nodes"].values():
@@ -76,13 +79,6 @@ def compiled_nodes(folder: Path, project: Path = PROJECT_DIR) -> dict[str, Node]
                 node["name"], node["resource_type"], node["config"]["materialized"], path.stem, sql
             )
     return nodes
-
-
-@cache
-def compiled_project() -> dict[str, Node]:
-    """The project's own, compiled once for all suites."""
-    with tempfile.TemporaryDirectory() as folder:
-        return compiled_nodes(Path(folder))
 
 
 def _compiled_path(node: dict) -> Path:
