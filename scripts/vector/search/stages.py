@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.base import Engine, Found, SearchRequest
+from vector.engines.base import Engine, Found, SearchRequest, with_sketches
 from vector.errors import ConfigurationError
 
 AUTO, EXACT, SKETCH = "auto", "exact", "sketch"
@@ -35,11 +35,12 @@ def search_by_vectors(engine: Engine, space: EmbeddingSpace, request: SearchRequ
 
 def _by_sketches(engine: Engine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> Found | None:
     why_not = None
-    if not engine.keeps_sketches:
+    keeper = with_sketches(engine)
+    if keeper is None:
         why_not = f"{engine.name} keeps no sketches"
     elif space.distance_metric != "cosine" and not space.normalize_flag:
         why_not = f"its vectors differ in length, which counts by {space.distance_metric} and not in a sketch"
-    if why_not is None:
+    if keeper is not None and why_not is None:
         from vector.engines.sketches import current_mean, sketch_counts  # of an engine that has them
 
         mean = current_mean(engine, space.embedding_space_id)
@@ -47,7 +48,7 @@ def _by_sketches(engine: Engine, space: EmbeddingSpace, request: SearchRequest, 
         if mean and counts and counts.complete:
             if stage == AUTO and counts.vectors < LEAST_VECTORS:
                 return None
-            return engine.search_by_sketches(request, mean)
+            return keeper.search_by_sketches(request, mean)
         made = (
             f"{counts.sketches:,} of its {counts.vectors:,} vectors have a sketch" if counts else "it has no sketches"
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from vector.contracts.ledgers import Column, key_column
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.base import Engine, SketchMean
+from vector.engines.base import Engine, SketchEngine, SketchMean, with_sketches
 from vector.engines.sketches import WORDS, SketchCounts, current_mean, directions, sketch_counts, sketches
 from vector.errors import ConfigurationError
 from vector.store.store import VectorStore
@@ -58,9 +58,9 @@ def fill_sketches(store: VectorStore, space: EmbeddingSpace, renew: bool = False
     Raises ConfigurationError on an engine that keeps no sketches, in a space of too few vectors, and while another
     session does the same.
     """
-    engine, key = store.engine, space.embedding_space_id
-    if not engine.keeps_sketches:
-        raise ConfigurationError(f"{engine.name} keeps no sketches; it is searched exactly")
+    engine, key = with_sketches(store.engine), space.embedding_space_id
+    if engine is None:
+        raise ConfigurationError(f"{store.engine.name} keeps no sketches; it is searched exactly")
     with engine.exclusive(f"sketch:{key}") as alone:
         if not alone:
             raise ConfigurationError(f"space {space.space_key}: another session makes its sketches; wait for it")
@@ -70,8 +70,8 @@ def fill_sketches(store: VectorStore, space: EmbeddingSpace, renew: bool = False
 def keep_sketched(store: VectorStore, space: EmbeddingSpace) -> None:
     """After a run: the first mean and sketches of a space that has grown large enough, and those that it lacks. Nothing
     while another session makes them."""
-    engine, key = store.engine, space.embedding_space_id
-    if not engine.keeps_sketches:
+    engine, key = with_sketches(store.engine), space.embedding_space_id
+    if engine is None:
         return
     with engine.exclusive(f"sketch:{key}") as alone:
         mean = current_mean(engine, key)
@@ -80,7 +80,7 @@ def keep_sketched(store: VectorStore, space: EmbeddingSpace) -> None:
             _fill(engine, space)
 
 
-def _fill(engine: Engine, space: EmbeddingSpace, renew: bool = False) -> SketchCounts:
+def _fill(engine: SketchEngine, space: EmbeddingSpace, renew: bool = False) -> SketchCounts:
     key = space.embedding_space_id
     mean = current_mean(engine, key)
     with engine.many_writes():
@@ -95,8 +95,10 @@ def _fill(engine: Engine, space: EmbeddingSpace, renew: bool = False) -> SketchC
 def wrong_sketches(store: VectorStore) -> list[str]:
     """The sorted ids of the embeddings whose sketch is not that of their vector: more than two bits differ. Those of
     former means are no candidates, and not looked at."""
-    engine, found = store.engine, []
-    for space in store.list_embedding_spaces(active_only=False) if engine.keeps_sketches else ():
+    engine, found = with_sketches(store.engine), []
+    if engine is None:
+        return []
+    for space in store.list_embedding_spaces(active_only=False):
         if (mean := current_mean(engine, space.embedding_space_id)) is None:
             continue
         rows = engine.vector_blocks(
@@ -114,7 +116,7 @@ def wrong_sketches(store: VectorStore) -> list[str]:
     return sorted(found)
 
 
-def _take_mean(engine: Engine, space: EmbeddingSpace, former: SketchMean | None) -> SketchMean:
+def _take_mean(engine: SketchEngine, space: EmbeddingSpace, former: SketchMean | None) -> SketchMean:
     total, count = np.zeros(space.dimensions), 0
     rows = engine.vector_blocks(
         f"select embedding_id, vector from {engine.table('embedding')} where embedding_space_id = ?",
@@ -138,7 +140,7 @@ def _take_mean(engine: Engine, space: EmbeddingSpace, former: SketchMean | None)
     return taken
 
 
-def _blocks(engine: Engine, space: EmbeddingSpace, version: int) -> Iterator[tuple[list[str], np.ndarray]]:
+def _blocks(engine: SketchEngine, space: EmbeddingSpace, version: int) -> Iterator[tuple[list[str], np.ndarray]]:
     """Ids and vectors without a sketch of this version, a batch at a time, read once."""
     rows = engine.vector_blocks(
         f"select embedding.embedding_id, embedding.vector from {engine.table('embedding')} as embedding"

@@ -35,7 +35,7 @@ from vector.contracts.models import (
     VectorSourceRegistry,
 )
 from vector.engines import engine_for_connection
-from vector.engines.base import Engine
+from vector.engines.base import Engine, with_sketches
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import ledger_io
 from vector.store.aliases import Aliases
@@ -300,7 +300,7 @@ class VectorStore(Aliases):
 
         def write() -> int:
             inserted = ledger_io.insert_new(self.engine, _EMBEDDING, rows)
-            if self.engine.keeps_sketches:
+            if with_sketches(self.engine):
                 # Its module brings numpy, and the class that this is.
                 sketches = importlib.import_module("vector.store.sketches")
                 sketches.write_with_vectors(self.engine, rows, _EMBEDDING.column_names, inserted)

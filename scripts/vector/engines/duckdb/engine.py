@@ -61,7 +61,6 @@ class DuckDBEngine:
     name = "duckdb"
     single_process = True
     transactional = True
-    keeps_sketches = True
 
     def __init__(
         self,

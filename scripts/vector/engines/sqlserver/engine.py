@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ from vector.engines.base import (
     Found,
     Result,
     SearchRequest,
-    SketchMean,
     TextColumn,
     as_plain_numbers,
     checked_identifier,
@@ -66,7 +64,6 @@ class SqlServerEngine:
     name = "sqlserver"
     single_process = False
     transactional = True
-    keeps_sketches = False
 
     def __init__(
         self,
@@ -136,20 +133,6 @@ class SqlServerEngine:
             decimals = decimal_columns(cursor)
             while rows := cursor.fetchmany(_BLOCK):
                 yield from (as_plain_numbers(row, decimals) for row in rows)
-
-    def vector_blocks(
-        self, sql: str, parameters: Sequence[Any], dimensions: int, rows: int = _BLOCK
-    ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
-        """Ids, vectors and whole numbers of a select's rows."""
-        found = self.stream(sql, parameters)
-        while block := list(islice(found, rows)):
-            vectors = [sqlserver_search.stored_vector(row[1], dimensions) for row in block]
-            blank = np.zeros(dimensions, dtype=np.float32)
-            yield (
-                [row[0] for row in block],
-                np.asarray([blank if vector is None else vector for vector in vectors], dtype=np.float32),
-                np.asarray([row[2:] for row in block], dtype=np.int64),
-            )
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; the number of rows it wrote."""
@@ -345,10 +328,6 @@ class SqlServerEngine:
     def search(self, request: SearchRequest) -> Found:
         """Exact search, over a local copy of the space's vectors or in blocks."""
         return sqlserver_search.search(self, self.cache, request)
-
-    def search_by_sketches(self, request: SearchRequest, mean: SketchMean) -> Found | None:
-        """None: there are no sketches."""
-        return None
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
         """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""

@@ -176,17 +176,12 @@ class CurrentVectors:
     def _read(self, sql: str) -> Iterator[tuple[str, str, np.ndarray]]:
         unusable = 0
         for chunk_id, content_sha256, stored in self.engine.stream(sql, [self.space]):
-            vector = stored_vector(stored, self.dimensions)
+            vector = None
+            with suppress(TypeError, ValueError, RecursionError):
+                vector = usable_vector(json.loads(stored), self.dimensions)
             if vector is None:
                 unusable += 1
             else:
                 yield chunk_id, content_sha256, vector
         if unusable:
             tell_unusable(unusable, self.space)
-
-
-def stored_vector(stored: Any, dimensions: int) -> np.ndarray | None:
-    """A stored vector as float32; None where it cannot be compared."""
-    with suppress(TypeError, ValueError, RecursionError):
-        return usable_vector(json.loads(stored), dimensions)
-    return None
