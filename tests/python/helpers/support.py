@@ -106,7 +106,11 @@ class ScratchProject:
         if like:
             shutil.copy(like / "kept.duckdb", self.database_path)
             # dbt itself would parse anew: the path of the database is another one.
-            self._manifests[()] = (like / PARSED).read_bytes()
+            parsed = pickle.loads((like / PARSED).read_bytes())
+            for node in parsed["nodes"].values():
+                if node.resource_type == "seed":
+                    node.root_path = str(folder)  # where dbt-duckdb looks for its rows
+            self._manifests[()] = pickle.dumps(parsed)
             (folder / PARSED).write_bytes(self._manifests[()])
 
     def beside(self, folder: Path) -> "ScratchProject":
