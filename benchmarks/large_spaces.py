@@ -95,7 +95,7 @@ def _vectors(given: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     if given.vectors:
         return _unit(np.load(given.vectors)), _unit(np.load(given.questions)[: given.asked])
     random = np.random.default_rng(0)
-    spread = (np.arange(1, given.dimensions + 1) ** -0.5).astype(np.float32)
+    spread = (np.arange(1, given.dimensions + 1) ** -0.38).astype(np.float32)
     shared = random.standard_normal(given.dimensions).astype(np.float32) * spread.mean()
     turn = np.linalg.qr(random.standard_normal((given.dimensions, given.dimensions)))[0].astype(np.float32)
     topics = random.standard_normal((max(10, given.rows // 200), given.dimensions), dtype=np.float32) * spread
