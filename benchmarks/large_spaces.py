@@ -60,12 +60,10 @@ def main() -> None:
             fill_chunks(connection, len(vectors), characters=100)
             fill_embeddings(connection, space.embedding_space_id, vectors.shape[1], vectors)
             connection.execute("checkpoint")
-            size = warehouse.path.stat().st_size
             started = time.perf_counter()
             fill_sketches(store, space)
             built = time.perf_counter() - started
             connection.execute("checkpoint")
-        print(f"Sketches of all: {built:.1f} s, {(warehouse.path.stat().st_size - size) / 1e6:,.0f} MB of the file\n")
         # A connection of its own for the measurement, so that nothing of the filling is left in memory.
         with warehouse.connect() as connection:
             ours = _Ours(VectorStore(connection), space.embedding_space_id)

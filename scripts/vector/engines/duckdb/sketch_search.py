@@ -19,7 +19,7 @@ from vector.engines.sketches import WORDS, sketch_of_question
 CANDIDATES = 2000
 CANDIDATES_PER_HIT = 10
 # What filters leave is compared exactly where it is less, or less of all current chunks than this.
-FEW = 50_000
+FEW = 100_000
 LEAST_SHARE = 0.25
 # How much more is looked at where too few of the nearest are current, before all are compared.
 MORE = 4
