@@ -60,12 +60,10 @@ def main() -> None:
             fill_chunks(connection, len(vectors), characters=100)
             fill_embeddings(connection, space.embedding_space_id, vectors.shape[1], vectors)
             connection.execute("checkpoint")
-            size = warehouse.path.stat().st_size
             started = time.perf_counter()
             fill_sketches(store, space)
             built = time.perf_counter() - started
             connection.execute("checkpoint")
-        print(f"Sketches of all: {built:.1f} s, {(warehouse.path.stat().st_size - size) / 1e6:,.0f} MB of the file\n")
         # A connection of its own for the measurement, so that nothing of the filling is left in memory.
         with warehouse.connect() as connection:
             ours = _Ours(VectorStore(connection), space.embedding_space_id)
@@ -95,7 +93,7 @@ def _vectors(given: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     if given.vectors:
         return _unit(np.load(given.vectors)), _unit(np.load(given.questions)[: given.asked])
     random = np.random.default_rng(0)
-    spread = (np.arange(1, given.dimensions + 1) ** -0.5).astype(np.float32)
+    spread = (np.arange(1, given.dimensions + 1) ** -0.38).astype(np.float32)
     shared = random.standard_normal(given.dimensions).astype(np.float32) * spread.mean()
     turn = np.linalg.qr(random.standard_normal((given.dimensions, given.dimensions)))[0].astype(np.float32)
     topics = random.standard_normal((max(10, given.rows // 200), given.dimensions), dtype=np.float32) * spread

@@ -47,11 +47,27 @@ def directions(vectors: np.ndarray) -> np.ndarray:
 def sketches(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """The words of each row of a float32 matrix (n, dimensions): int64 of shape (n, 6). `mean` is float32 of shape
     (dimensions,)."""
+    return _words(_centred(vectors, mean) > 0)
+
+
+def sketch_of_question(vector: np.ndarray, mean: np.ndarray) -> tuple[list[int], list[int]]:
+    """The words of a vector of shape (dimensions,), and those of its larger half: 1 where its component is above the
+    median of all by its size. Bits that differ there count twice, as they tell more."""
+    centred = _centred(vector[None, :].astype(np.float32), mean)
+    sizes = np.abs(centred)
+    words, larger = _words(centred > 0)[0], _words(sizes > np.median(sizes))[0]
+    return words.tolist(), larger.tolist()
+
+
+def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """What the bits are the signs of, float32 of shape (n, at most 384)."""
     centred = directions(vectors) - mean
-    if centred.shape[1] > BITS:
-        centred = centred @ _projection(centred.shape[1])
-    bits = np.zeros((len(centred), BITS), dtype=bool)
-    bits[:, : centred.shape[1]] = centred > 0
+    return centred @ _projection(centred.shape[1]) if centred.shape[1] > BITS else centred
+
+
+def _words(signs: np.ndarray) -> np.ndarray:
+    bits = np.zeros((len(signs), BITS), dtype=bool)
+    bits[:, : signs.shape[1]] = signs
     return np.packbits(bits, axis=1, bitorder="little").view("<i8").astype(np.int64)
 
 

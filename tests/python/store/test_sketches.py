@@ -8,7 +8,7 @@ import pytest
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import VectorEmbedding, VectorSourceRegistry
-from vector.engines.sketches import SketchCounts, current_mean, sketch_counts, sketches
+from vector.engines.sketches import SketchCounts, current_mean, sketch_counts, sketch_of_question, sketches
 from vector.errors import ConfigurationError
 from vector.store import sketches as writing
 from vector.store.sketches import fill_sketches, keep_sketched, wrong_sketches
@@ -47,6 +47,13 @@ def test_the_bits_are_the_signs_that_are_told(dimensions):
     assert (made.dtype, made.shape) == (np.int64, (3, 6))
     for vector, words in zip(vectors, made, strict=True):
         assert bits_of(words) == by_hand(vector.astype(float).tolist(), mean.astype(float).tolist())
+
+
+def test_the_larger_half_of_a_question_is_told():
+    vector = np.asarray([3, -4, 0.5, -1, 2, 0.1], np.float32)
+    words, larger = sketch_of_question(vector, np.zeros(6, np.float32))
+    assert words == sketches(vector[None], np.zeros(6, np.float32))[0].tolist() == [0b110101, *[0] * 5]
+    assert larger == [0b010011, *[0] * 5]
 
 
 def test_a_vector_of_zeros_has_a_sketch():

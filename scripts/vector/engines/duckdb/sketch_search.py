@@ -12,14 +12,14 @@ import numpy as np
 
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest, SketchMean
 from vector.engines.duckdb.search import SCORES, settings
-from vector.engines.sketches import WORDS, sketches
+from vector.engines.sketches import WORDS, sketch_of_question
 
 # The nearest by sketches that are compared by their vectors, and so many for each hit that is asked for
 # (benchmarks/README.md, Large spaces).
 CANDIDATES = 2000
 CANDIDATES_PER_HIT = 10
 # What filters leave is compared exactly where it is less, or less of all current chunks than this.
-FEW = 50_000
+FEW = 100_000
 LEAST_SHARE = 0.25
 # How much more is looked at where too few of the nearest are current, before all are compared.
 MORE = 4
@@ -66,9 +66,16 @@ def _share_of_filters(engine: Engine, request: SearchRequest) -> float | None:
 
 def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: int) -> list[_Scored]:
     """The `count` nearest by their sketches, best first by their vectors."""
-    words = sketches(request.vector[None, :].astype(np.float32), mean.mean)[0].tolist()
-    # A sum of bytes, which the counts of one word are, would not hold 384.
-    distance = " + ".join(f"cast(bit_count(xor({name}, cast(? as bigint))) as smallint)" for name in WORDS)
+    words, larger = sketch_of_question(request.vector, mean.mean)
+    # Bits of the larger half count twice. A sum of bytes, which the counts of one word are, would not hold them. With
+    # the numbers in the statement, what differs is worked out once.
+    distance = " + ".join(
+        f"cast(bit_count({bits}) as smallint) + cast(bit_count({bits} & cast('{half}' as bigint)) as smallint)"
+        for bits, half in (
+            (f"xor({name}, cast('{word}' as bigint))", half)
+            for name, word, half in zip(WORDS, words, larger, strict=True)
+        )
+    )
     # Read by the rows found, not by a scan: ids after the order is known, vectors by the index of their ids. In one
     # statement, or with a condition on another column, DuckDB would read every vector.
     by_row = {"late_materialization_max_rows": count, "dynamic_or_filter_threshold": count}
@@ -76,7 +83,7 @@ def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: in
         ids = engine.query(
             f"select embedding_id from {engine.table('embedding_sketch')}"
             f" where embedding_space_id = ? and sketch_version = ? order by {distance} limit ?",
-            [request.embedding_space_id, mean.version, *words, count],
+            [request.embedding_space_id, mean.version, count],
         )
         rows = engine.query(
             "select chunk_id, input_content_sha256,"
