@@ -13,7 +13,7 @@ from vector.contracts.ledgers import key_column
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Found, SearchHit, SearchRequest
 from vector.engines.filters import SearchFilters
-from vector.engines.vector_cache import similarity
+from vector.engines.vector_cache import similarity, usable_vector
 from vector.search.lexical import LexicalIndex, indexes_of
 from vector.search.policy import SearchPolicy
 from vector.search.ranking import (
@@ -257,8 +257,8 @@ def _diverse(asked: Asked, trade_off: float, candidates: Sequence[Candidate]) ->
     ]
 
 
-def _vectors(asked: Asked, candidates: Sequence[Candidate]) -> dict[str, list[float]]:
-    """The current vectors of candidates in the space."""
+def _vectors(asked: Asked, candidates: Sequence[Candidate]) -> dict[str, np.ndarray]:
+    """The current vectors of candidates in the space, but for those that cannot be compared."""
     engine = asked.store.engine
     with engine.staged([_KEY], [(each.chunk_id,) for each in candidates]) as staged:
         rows = engine.query(
@@ -267,7 +267,8 @@ def _vectors(asked: Asked, candidates: Sequence[Candidate]) -> dict[str, list[fl
             " where searched.embedding_space_id = ?",
             [asked.space.embedding_space_id],
         )
-    return {chunk_id: engine.decode_vector(vector) for chunk_id, vector in rows}
+    found = {chunk_id: usable_vector(engine.decode_vector(stored), asked.space.dimensions) for chunk_id, stored in rows}
+    return {chunk_id: vector for chunk_id, vector in found.items() if vector is not None}
 
 
 def current_texts(store: VectorStore, embedding_space_id: str, chunk_ids: Sequence[str]) -> dict[str, str]:

@@ -167,6 +167,17 @@ def test_an_unusable_vector_is_left_out_and_told_and_the_others_are_found(projec
     assert project.vector("verify").exit_code == 1
 
 
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_chunk_found_by_its_words_alone_does_not_end_a_diverse_search(project, number):
+    hit_vector(project, [float(number)] * 8)
+    ((chunk_id, content),) = project.query(
+        "select chunk_id, content from chunk where chunk_id = (select min(chunk_id) from embedding)"
+    )
+    assert chunk_id in project.vector("search", content[:200], "--mode", "lexical", "--json").stdout
+    done = project.vector("search", content[:200], "--mmr", "0.5", "--json")
+    assert (done.exit_code, chunk_id in done.stdout) == (0, False), done
+
+
 def test_a_vector_is_finite_and_of_its_space():
     assert usable_vector([1, 2], 2).tolist() == [1, 2]
     for value in (
