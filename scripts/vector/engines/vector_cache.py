@@ -13,8 +13,8 @@ import logging
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vector.engines.base import Found, SearchHit
+from vector.contracts.ledgers import key_column
+from vector.engines.base import Engine, Found, SearchHit
 from vector.files import is_ours_alone, replace_file
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,38 @@ def tell_unusable(count: int, embedding_space_id: str) -> None:
         "%d of the vectors of space %s cannot be compared and are left out; `vector verify` names them",
         count, embedding_space_id,
     )  # fmt: skip
+
+
+def read_current_vectors(
+    engine: Engine,
+    embedding_space_id: str,
+    dimensions: int,
+    chunk_ids: Sequence[str] | None,
+    decode: Callable[[Any], Any] = lambda stored: stored,
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """VectorSource.current_vectors of an engine whose stored vectors `decode` makes lists of. Those that cannot be
+    compared are left out, and told."""
+    sql = (
+        "select searched.chunk_id, searched.input_content_sha256, searched.vector"
+        f" from {engine.table('embedding_current')} as searched"
+    )
+    with ExitStack() as stack:
+        if chunk_ids is not None:
+            staged = stack.enter_context(engine.staged([key_column("chunk_id")], [(each,) for each in chunk_ids]))
+            sql += f" inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
+        unusable = 0
+        for chunk_id, content_sha256, stored in engine.stream(
+            f"{sql} where searched.embedding_space_id = ?", [embedding_space_id]
+        ):
+            vector = None
+            with suppress(TypeError, ValueError, RecursionError):
+                vector = usable_vector(decode(stored), dimensions)
+            if vector is None:
+                unusable += 1
+            else:
+                yield chunk_id, content_sha256, vector
+    if unusable:
+        tell_unusable(unusable, embedding_space_id)
 
 
 class VectorSource(Protocol):

@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from vector.contracts.ledgers import key_column
 from vector.engines.base import Found, SearchHit, SearchRequest, TaskEngine
-from vector.engines.vector_cache import VectorCache, similarity, tell_unusable, top_rows, usable_vector
+from vector.engines.vector_cache import (
+    VectorCache,
+    read_current_vectors,
+    similarity,
+    tell_unusable,
+    top_rows,
+    usable_vector,
+)
 
 _COLUMNS = (
     "question int, chunk_id string, content_sha256 string, score double, compared bigint, total double, bad bigint"
@@ -151,24 +157,4 @@ class CurrentVectors:
 
     def current_vectors(self, chunk_ids: Sequence[str] | None) -> Iterator[tuple[str, str, np.ndarray]]:
         """Current vectors of these chunks, or of all."""
-        sql = (
-            "select searched.chunk_id, searched.input_content_sha256, searched.vector"
-            f" from {self.engine.table('embedding_current')} as searched"
-        )
-        where = " where searched.embedding_space_id = ?"
-        if chunk_ids is None:
-            yield from self._read(sql + where)
-            return
-        with self.engine.staged([key_column("chunk_id")], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
-            yield from self._read(f"{sql} inner join {staged} as staged on staged.chunk_id = searched.chunk_id{where}")
-
-    def _read(self, sql: str) -> Iterator[tuple[str, str, np.ndarray]]:
-        unusable = 0
-        for chunk_id, content_sha256, stored in self.engine.stream(sql, [self.space]):
-            vector = usable_vector(stored, self.dimensions)
-            if vector is None:
-                unusable += 1
-            else:
-                yield chunk_id, content_sha256, vector
-        if unusable:
-            tell_unusable(unusable, self.space)
+        return read_current_vectors(self.engine, self.space, self.dimensions, chunk_ids)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from vector.contracts.ledgers import key_column
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest
 from vector.engines.local_copies import keep_up
-from vector.engines.vector_cache import CachedVectors, VectorCache, tell_unusable, usable_vector
+from vector.engines.vector_cache import CachedVectors, VectorCache, read_current_vectors
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
@@ -160,28 +158,4 @@ class CurrentVectors:
 
     def current_vectors(self, chunk_ids: Sequence[str] | None) -> Iterator[tuple[str, str, np.ndarray]]:
         """Current vectors of these chunks, or of all."""
-        sql = (
-            "select searched.chunk_id, searched.input_content_sha256, searched.vector"
-            f" from {self.engine.table('embedding_current')} as searched"
-        )
-        if chunk_ids is None:
-            yield from self._read(f"{sql} where searched.embedding_space_id = ?")
-            return
-        with self.engine.staged([key_column("chunk_id")], [(chunk_id,) for chunk_id in chunk_ids]) as staged:
-            yield from self._read(
-                f"{sql} inner join {staged} as staged on staged.chunk_id = searched.chunk_id"
-                " where searched.embedding_space_id = ?"
-            )
-
-    def _read(self, sql: str) -> Iterator[tuple[str, str, np.ndarray]]:
-        unusable = 0
-        for chunk_id, content_sha256, stored in self.engine.stream(sql, [self.space]):
-            vector = None
-            with suppress(TypeError, ValueError, RecursionError):
-                vector = usable_vector(json.loads(stored), self.dimensions)
-            if vector is None:
-                unusable += 1
-            else:
-                yield chunk_id, content_sha256, vector
-        if unusable:
-            tell_unusable(unusable, self.space)
+        return read_current_vectors(self.engine, self.space, self.dimensions, chunk_ids, json.loads)
