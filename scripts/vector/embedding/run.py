@@ -23,7 +23,7 @@ from vector.embedding.plan import (
 )
 from vector.embedding.sending import Sending
 from vector.embedding.throughput import earlier_runs
-from vector.embedding.writer import EmbedSummary, Writer
+from vector.embedding.writer import EmbedSummary, Writer, recorded
 from vector.engines.base import with_queue, with_tasks
 from vector.errors import SpaceBusy
 from vector.providers import open_provider
@@ -85,21 +85,13 @@ def _embed(
     models: OpenModels | None,
 ) -> EmbedSummary:
     summary = EmbedSummary(space.space_key or "", run_id=run.run_id, cost=cost_of(space, 0))
-    started = time.perf_counter()
-    try:
+    with recorded(summary, run) as started:
         plan = plan_space(store, space, options, priced=False)
         summary.planned = plan.chunks
         on_progress(summary)
         if plan.chunks:
             writer = Writer(store, space, summary, on_progress)
             _Run(store, space, options, plan, summary, writer, started, models).go(run)
-    except BaseException as error:
-        summary.error = str(error) or type(error).__name__
-        raise
-    finally:
-        summary.seconds = time.perf_counter() - started
-        counts = {key: value for key, value in summary.to_dict().items() if key not in ("run_id", "error")}
-        run.metrics = {**counts, **(run.metrics or {})}
     return summary
 
 

@@ -28,7 +28,7 @@ from vector.embedding.pending import PLAN
 from vector.embedding.plan import EmbedPlan, cost_of, plan_space
 from vector.embedding.sending import Sending
 from vector.embedding.throughput import earlier_runs
-from vector.embedding.writer import AnswerWriter, EmbedSummary, failure_of
+from vector.embedding.writer import AnswerWriter, EmbedSummary, failure_of, recorded
 from vector.engines.base import TaskEngine, with_tasks
 from vector.errors import InputRefused, ProviderError, SpaceBusy
 from vector.providers import open_provider
@@ -70,23 +70,9 @@ def embed_in_tasks(
         kind = JobType.EMBED_CHUNKS
         with recorded_run(store, kind, job_input, space.embedding_space_id, claim.begin) as run:
             summary = EmbedSummary(space.space_key or "", run_id=run.run_id, cost=cost_of(space, 0))
-            with _recorded(summary, run):
+            with recorded(summary, run):
                 _Spread(store, engine, space, options, summary, on_progress, claim, run).go()
     return summary
-
-
-@contextmanager
-def _recorded(summary: EmbedSummary, run: VectorRun) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    except BaseException as error:
-        summary.error = str(error) or type(error).__name__
-        raise
-    finally:
-        summary.seconds = time.perf_counter() - started
-        counts = {key: value for key, value in summary.to_dict().items() if key not in ("run_id", "error")}
-        run.metrics = {**counts, **(run.metrics or {})}
 
 
 class _Claim:

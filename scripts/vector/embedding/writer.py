@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vector.contracts.models import EmbeddingFailure, EmbeddingSpace
+from vector.contracts.models import EmbeddingFailure, EmbeddingSpace, VectorRun
 from vector.embedding.pending import PendingText
 from vector.embedding.plan import cost_of
 from vector.errors import UNCERTAIN_REASONS, InputRefused
@@ -76,6 +77,21 @@ class EmbedSummary:
         """The fields, for JSON; seconds rounded to milliseconds."""
         fields = asdict(self)
         return {name: round(value, 3) if name.startswith("seconds") else value for name, value in fields.items()}
+
+
+@contextmanager
+def recorded(summary: EmbedSummary, run: VectorRun) -> Iterator[float]:
+    """Puts the summary of what is inside into the run, also when that fails; gives the start, of time.perf_counter."""
+    started = perf_counter()
+    try:
+        yield started
+    except BaseException as error:
+        summary.error = str(error) or type(error).__name__
+        raise
+    finally:
+        summary.seconds = perf_counter() - started
+        counts = {key: value for key, value in summary.to_dict().items() if key not in ("run_id", "error")}
+        run.metrics = {**counts, **(run.metrics or {})}
 
 
 class AnswerWriter:
