@@ -7,19 +7,12 @@
 {%- endmacro %}
 
 {% macro sqlserver__ledger_assert_contract(sql) -%}
-    {#- By name only: dbt's own check would cast to the data_types of the yml, which speak DuckDB. -#}
-    {%- set given = get_columns_in_query(sql) | map('lower') | sort -%}
-    {%- set declared = model.columns.values() | map(attribute='name') | map('lower') | sort -%}
-    {%- if given != declared -%}
-        {% do exceptions.raise_compiler_error(
-            "Ledger " ~ model.name ~ ": its SQL gives " ~ given | join(', ') ~ "; its contract names "
-            ~ declared | join(', ')) %}
-    {%- endif -%}
+    {% do vector_runtime.ledger_assert_columns(sql) %}
 {%- endmacro %}
 
 {#- To plan a ledger's SQL takes a minute there: ledger_stage checks what it has staged. -#}
 {% macro spark__ledger_assert_contract(sql) -%}
     {%- if flags.EMPTY or flags.SAMPLE -%}
-        {% do vector_runtime.sqlserver__ledger_assert_contract(sql) %}
+        {% do vector_runtime.ledger_assert_columns(sql) %}
     {%- endif -%}
 {%- endmacro %}

@@ -21,6 +21,6 @@
         cache table {{ model.name }}__changes options ('storageLevel' = 'DISK_ONLY') as
         {{ sql }}
     {%- endcall -%}
-    {% do vector_runtime.sqlserver__ledger_assert_contract('select * from ' ~ model.name ~ '__changes') %}
+    {% do vector_runtime.ledger_assert_columns('select * from ' ~ model.name ~ '__changes') %}
     {{ return('select * from ' ~ model.name ~ '__changes') }}
 {%- endmacro %}

@@ -9,9 +9,9 @@
     {%- set spaces = vector_runtime.character_class(vector_runtime.space_ranges()) -%}
     {%- set pattern = '[' ~ ends ~ '][' ~ closers ~ ']?[' ~ spaces ~ ']|[' ~ wide_ends ~ '][' ~ closers ~ ']?[^' ~ ends
         ~ closers ~ spaces ~ ']' -%}
-    {%- set found = "regexp_extract(" ~ text ~ ", '" ~ pattern ~ "')" -%}
+    {%- set found = "regexp_extract(" ~ text ~ ", '" ~ pattern ~ "', 0)" -%}
     {#- What matches first is also the first of its kind as a literal. Its last character is no part of the sentence. -#}
-    (strpos({{ text }}, nullif({{ found }}, '')) + length({{ found }}) - 2)
+    (instr({{ text }}, nullif({{ found }}, '')) + length({{ found }}) - 2)
 {%- endmacro %}
 
 {% macro sqlserver__sentence_end_offset(text) -%}
@@ -33,15 +33,4 @@
     {{ vector_runtime.char_count(
         'left(' ~ text ~ ' collate Latin1_General_100_BIN2, (select min(found.units) from (values '
         ~ candidates | join(', ') ~ ') as found (units)))') }}
-{%- endmacro %}
-
-{% macro spark__sentence_end_offset(text) -%}
-    {%- set ends = vector_runtime.character_class(vector_runtime.sentence_end_ranges()) -%}
-    {%- set wide_ends = vector_runtime.character_class(vector_runtime.sentence_end_ranges('wide')) -%}
-    {%- set closers = vector_runtime.character_class(vector_runtime.closer_ranges()) -%}
-    {%- set spaces = vector_runtime.character_class(vector_runtime.space_ranges()) -%}
-    {%- set pattern = '[' ~ ends ~ '][' ~ closers ~ ']?[' ~ spaces ~ ']|[' ~ wide_ends ~ '][' ~ closers ~ ']?[^' ~ ends
-        ~ closers ~ spaces ~ ']' -%}
-    {%- set found = "regexp_extract(" ~ text ~ ", '" ~ pattern ~ "', 0)" -%}
-    (instr({{ text }}, nullif({{ found }}, '')) + length({{ found }}) - 2)
 {%- endmacro %}
