@@ -83,7 +83,6 @@ class ScratchProject:
     def __init__(self, folder: Path, like: Path | None = None):
         self.folder = folder
         self.environment: dict[str, str] = {}
-        self._connections = 0  # that are open in this process, by `connect`
         self.database_path = folder / "warehouse.duckdb"
         self._kept_database = folder / "kept.duckdb"
         self._edited: dict[Path, bytes] = {}
