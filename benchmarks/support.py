@@ -174,12 +174,19 @@ def fill_chunks(
     )
 
 
-def fill_embeddings(connection: duckdb.DuckDBPyConnection, embedding_space_id: str, dimensions: int) -> np.ndarray:
-    """Gives every chunk without one a random unit vector in the space; the vectors, in the order of chunk ids."""
+def fill_embeddings(
+    connection: duckdb.DuckDBPyConnection,
+    embedding_space_id: str,
+    dimensions: int,
+    vectors: np.ndarray | None = None,
+) -> np.ndarray:
+    """Gives every chunk one of the vectors (float32, a row each), or a random unit vector, in the space; the vectors,
+    in the order of chunk ids."""
     chunks = connection.sql(
         "select chunk_id, content_sha256 from vector.chunk where retired_utc is null order by chunk_id"
     ).to_arrow_table()
-    vectors = unit_vectors(chunks.num_rows, dimensions)
+    if vectors is None:
+        vectors = unit_vectors(chunks.num_rows, dimensions)
     step = 20_000
     for start in range(0, chunks.num_rows, step):
         part = vectors[start : start + step]

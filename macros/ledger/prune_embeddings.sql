@@ -12,7 +12,12 @@
             {% do vector_runtime.prune_statement(vector_runtime.pruning_begins_sql(days)) %}
             {%- set bounds = namespace(after='') -%}
             {%- for last_id in run_query(vector_runtime.prunable_batches_sql(before)).columns[0].values() -%}
-                {% do vector_runtime.prune_statement(vector_runtime.prunable_delete_sql(before, bounds.after, last_id)) %}
+                {#- One transaction with the vectors: the sketches of others would pass for those that these had. -#}
+                {%- call statement('prune_sketches') -%}
+                    {{ vector_runtime.prunable_delete_sql('embedding_sketch', before, bounds.after, last_id) }}
+                {%- endcall -%}
+                {% do vector_runtime.prune_statement(
+                    vector_runtime.prunable_delete_sql('embedding', before, bounds.after, last_id)) %}
                 {%- set bounds.after = last_id -%}
             {%- endfor -%}
             {% do vector_runtime.prune_statement(vector_runtime.pruning_ends_sql(counted[0])) %}
@@ -95,8 +100,8 @@
     order by last_id
 {%- endmacro %}
 
-{% macro prunable_delete_sql(before, after, last_id) -%}
-    delete from {{ ref('vector_runtime', 'embedding') }}
+{% macro prunable_delete_sql(ledger, before, after, last_id) -%}
+    delete from {{ ref('vector_runtime', ledger) }}
     where
         embedding_id > '{{ after }}'
         and embedding_id <= '{{ last_id }}'

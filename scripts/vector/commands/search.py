@@ -26,6 +26,7 @@ from vector.search.evidence import DEFAULT_MAX_TOKENS, DUPLICATE, OVER_BUDGET, E
 from vector.search.policy import HYBRID, SearchPolicy
 from vector.search.redaction import redaction_is_set
 from vector.search.search import FoundChunk, SearchResult, search
+from vector.search.stages import EXACT
 from vector.spaces.choosing import searched_space
 from vector.store import VectorStore
 from vector.store.opening import open_to_search
@@ -40,10 +41,10 @@ HELP = """examples:
   %(prog)s "solar wind" --top-k 30 --evidence --max-tokens 1500 --json
 
 With --json, one object with the keys retrieval_id, query, query_truncated (null: not known), embedding_space_id, top_k,
-filters, policy, candidates, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id, source_type,
-source_title, source_ref, start_offset, end_offset, context, content, components. With --evidence it has max_tokens,
-tokens, tokens_by, passages, left_out in place of hits. With --jsonl, one object a line for each hit, or passage: what
-hits, or passages, has, with the retrieval_id. docs/search.md tells what the options do."""
+filters, policy, candidates, search_stage, latency_ms, hits; a hit has rank, score, chunk_id, content_sha256, source_id,
+source_type, source_title, source_ref, start_offset, end_offset, context, content, components. With --evidence it has
+max_tokens, tokens, tokens_by, passages, left_out in place of hits. With --jsonl, one object a line for each hit, or
+passage: what hits, or passages, has, with the retrieval_id. docs/search.md tells what the options do."""
 
 
 def add_to(commands: Any) -> None:
@@ -54,6 +55,7 @@ def add_to(commands: Any) -> None:
     find.add_argument("--full", action="store_true", help="show the whole text of each hit, not its best sentence")
     find.add_argument("--space", metavar="KEY", help="the space to search; by default the live one")
     find.add_argument("--top-k", type=positive, default=10, metavar="N", help="number of hits (default 10)")
+    find.add_argument("--exact", action="store_true", help="compare every vector, also in a large space")
     filters = find.add_argument_group("filters")
     filters.add_argument("--source-type", action="append", default=[], metavar="T", help="only this type; repeatable")
     filters.add_argument("--source-id", action="append", default=[], metavar="ID", help="only this source; repeatable")
@@ -130,6 +132,7 @@ def _found(
             updated_from=arguments.updated_from,
             updated_before=arguments.updated_before,
             policy=policy,
+            stage=EXACT if arguments.exact else None,
             log=not arguments.no_log,
             redact=arguments.redact or redaction_is_set(find_project_dir(arguments.project_dir), arguments.vars),
         )

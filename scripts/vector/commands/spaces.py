@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any
 
 from vector.commands import publishing
 from vector.commands.output import say
-from vector.commands.shared import add_command, open_store, print_result, table
+from vector.commands.shared import add_command, named_target, open_store, print_result, table
 from vector.contracts.ledgers import EMBEDDING_SPACE
 from vector.errors import ProviderError
 from vector.project.profile import find_project_dir
 from vector.providers import DiscoveredModel, discover_models
 from vector.spaces.seed import SpaceSeed
 from vector.store import VectorStore
-from vector.wording import excerpt, one_line
+from vector.store.opening import open_to_write, writing
+from vector.store.spaces import space_of_key
+from vector.wording import counted, excerpt, one_line
 
 _LENGTHS = {column.name: column.length for column in EMBEDDING_SPACE.columns if column.length}
 
@@ -47,6 +50,14 @@ NOTE = """Before the first embed, look up the model's card: some models want a t
 (document_prefix, query_prefix; nomic-embed-text: "search_document: " and "search_query: "). They are part of a space's
 identity, so a change needs a new space."""
 
+SKETCH_HELP = """On DuckDB, for a space of 10,000 vectors and more. `vector embed` makes them by itself; this makes
+those that are missing: of vectors that an earlier version wrote, or after rows were deleted by hand. It goes on where
+it was interrupted. Searches compare every vector until all is done.
+
+With --json, one object with the keys space_key, vectors, sketches.
+
+exit codes: 0 well; 2 usage or configuration, or the space has too few vectors."""
+
 _COUNTS = "chunks current pending quarantined".split()
 _SPACE = "space_key provider model_name model_tag dimensions distance_metric is_active embedding_space_id".split()
 
@@ -59,6 +70,11 @@ def add_to(commands: Any) -> None:
     discover = add_command(
         nested, "discover", _discover, "list embedding models and the seed rows to add", DISCOVER_HELP, True
     )
+    sketch = add_command(
+        nested, "sketch", _sketch, "make the sketches that searches of a large space begin with", SKETCH_HELP, True
+    )
+    sketch.add_argument("key", metavar="KEY")
+    sketch.add_argument("--renew", action="store_true", help="take the mean anew, and make all of them anew")
     discover.add_argument("--provider", required=True, metavar="P", help="ollama, openai or onnx")
     publishing.add_to(nested)
 
@@ -78,6 +94,19 @@ def _list(arguments: argparse.Namespace) -> int:
         for row in rows
     ]  # fmt: skip
     print_result(arguments, {"rows": rows}, table(headings, cells))
+    return 0
+
+
+def _sketch(arguments: argparse.Namespace) -> int:
+    from vector.store.sketches import fill_sketches  # brings numpy, which the list does without
+
+    target = named_target(arguments)
+    with writing(target), closing(open_to_write(target)) as store:
+        space = space_of_key(store, arguments.key)
+        counts = fill_sketches(store, space, arguments.renew)
+    value = {"space_key": space.space_key, **asdict(counts)}
+    text = f"space {space.space_key}: {counts.sketches:,} sketches of {counted(counts.vectors, 'vector')}"
+    print_result(arguments, value, text, stored="the sketches are stored")
     return 0
 
 

@@ -150,7 +150,7 @@ _LENGTHS = {
     **dict.fromkeys("source_type policy_version model_tag model_digest runtime eval_query_id".split(), 100),
     **dict.fromkeys("provider reason engine".split(), 50),
     "job_type": 30,
-    **dict.fromkeys("status distance_metric managed_by action metric kind".split(), 20),
+    **dict.fromkeys("status distance_metric managed_by action metric kind search_stage".split(), 20),
     **dict.fromkeys("erasure_reason lift_reason".split(), 1000),
 }
 

@@ -520,7 +520,8 @@ REDACTED = "[redacted]"
 @dataclass
 class VectorRetrieval(_Record):
     """One logged query. `latency_ms` is in milliseconds; `exact_flag` says whether every candidate was compared,
-    `query_truncated_flag` whether the model saw less than the whole question (None: not known, or no model)."""
+    `query_truncated_flag` whether the model saw less than the whole question (None: not known, or no model),
+    `search_stage` what its vectors were found by, exact or sketch (None: by none, or logged by an earlier version)."""
 
     retrieval_id: str
     embedding_space_id: str
@@ -538,6 +539,7 @@ class VectorRetrieval(_Record):
     exact_flag: bool = True
     eval_query_id: str | None = None
     query_truncated_flag: bool | None = None
+    search_stage: str | None = None
 
     @classmethod
     def create_new(cls, embedding_space_id: str, query_text: str, top_k: int, **optional: Any) -> "VectorRetrieval":

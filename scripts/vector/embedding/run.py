@@ -29,6 +29,7 @@ from vector.errors import SpaceBusy
 from vector.providers import open_provider
 from vector.store import VectorStore
 from vector.store.runs import recorded_run, running_elsewhere
+from vector.store.sketches import keep_sketched
 
 __all__ = ["EmbedOptions", "EmbedSummary", "embed_space"]
 
@@ -92,6 +93,8 @@ def _embed(
         if plan.chunks:
             writer = Writer(store, space, summary, on_progress)
             _Run(store, space, options, plan, summary, writer, started, models).go(run)
+            if not summary.stopped_by:
+                keep_sketched(store, space)
     return summary
 
 

@@ -1,7 +1,8 @@
 """What a database engine promises to the store, so that nothing above it knows which one it is.
 
 `Engine` is what all have: rows in and out. `QueueEngine` adds the locks and the job queue of those that serve workers,
-`TaskEngine` the executors of those that spread their work over machines.
+`SketchEngine` the sketches of those that keep them, `TaskEngine` the executors of those that spread their work over
+machines.
 
 SQL above this line is written once, in the words all engines share: `?` for parameters, `offset ... fetch next ...
 rows only` for limits, `concat` for texts. What they do not share is a method here.
@@ -60,6 +61,16 @@ class Found(NamedTuple):
     hits: list[SearchHit]
     compared: int
     mean: float
+
+
+@dataclass(frozen=True)
+class SketchMean:
+    """The mean that a space's sketches of this version were made with: float32 of shape (dimensions,), of the
+    directions of `row_count` vectors."""
+
+    version: int
+    mean: np.ndarray
+    row_count: int
 
 
 @dataclass(frozen=True)
@@ -272,6 +283,24 @@ class QueueEngine(Engine, Protocol):
         ...
 
 
+class SketchEngine(QueueEngine, Protocol):
+    """An engine that keeps sketches of vectors, and searches by them (vector.engines.sketches)."""
+
+    def vector_blocks(
+        self, sql: str, parameters: Sequence[Any], dimensions: int, rows: int = 2000
+    ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
+        """The rows of a select whose first column is a text, the second a stored vector and the others whole numbers,
+        at most so many at a time: the texts, the vectors as float32 (n, dimensions), and the numbers as int64 (n,
+        others). A vector of which none can be compared is all zeros."""
+        ...
+
+    def search_by_sketches(self, request: SearchRequest, mean: SketchMean) -> Found | None:
+        """As `search`, of those vectors that are nearest by their sketches; every vector of the space must have one of
+        this mean. `compared` are these, and the mean of the scores is worked out from the mean of the vectors. None
+        where filters leave so few that they had better all be compared, or too few of the nearest are current."""
+        ...
+
+
 class TaskEngine(Engine, Protocol):
     """An engine whose executors, on many machines, can be given work."""
 
@@ -320,6 +349,11 @@ class TaskEngine(Engine, Protocol):
 def with_tasks(engine: Engine) -> TaskEngine | None:
     """The engine, if it has executors."""
     return cast(TaskEngine, engine) if hasattr(engine, "map_rows") else None
+
+
+def with_sketches(engine: Engine) -> SketchEngine | None:
+    """The engine, if it keeps sketches."""
+    return cast(SketchEngine, engine) if hasattr(engine, "search_by_sketches") else None
 
 
 def with_queue(engine: Engine) -> QueueEngine:

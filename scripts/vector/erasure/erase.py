@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from vector.contracts import ledgers
 from vector.contracts.identity import compute_content_hash, is_blank, require_storable_text, utf16_units
 from vector.contracts.models import Erasure, ErasureKind
-from vector.engines.base import with_queue
+from vector.engines.base import with_queue, with_sketches
 from vector.engines.local_copies import drop_copies
 from vector.engines.vector_cache import default_folder
 from vector.erasure import quotes
@@ -219,6 +219,9 @@ def _erase_source(work: Work, source_id: str) -> dict[str, int]:
         work.delete(name, key, f"select {', '.join(key)} from {table(name)} where {where}", one)
 
     delete("retrieval_hit", "retrieval_id", "chunk_id")
+    if with_sketches(work.engine):
+        of_vectors = f"embedding_id in (select embedding_id from {table('embedding')} where chunk_id {of_source})"
+        delete("embedding_sketch", "embedding_id", where=of_vectors)
     delete("embedding", "embedding_id")
     delete("embedding_failure", "embedding_failure_id")
     if not work.engine.missing_relations(["space_map"]):  # on DuckDB only

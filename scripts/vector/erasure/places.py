@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 # Tables whose rows are of one source, by its chunks or its id. They go whole, so a further column goes with them.
 OF_A_SOURCE = (
-    "retrieval_hit", "embedding", "embedding_failure", "space_map", "chunk_version", "chunk", "source_registry",
+    "retrieval_hit", "embedding_sketch", "embedding", "embedding_failure", "space_map", "chunk_version", "chunk",
+    "source_registry",
 )  # fmt: skip
 
 
@@ -35,6 +36,7 @@ FILES = ("copies", "searches")
 OF_NOBODY = {
     "chunk_policy": "policy_version source_type description method tokenizer payload_format json_path value_format",
     "embedding_canary": "embedding_space_id canary_sha256 vector_sha256 model_digest runtime run_id vector",
+    "embedding_sketch_mean": "embedding_space_id mean",
     "embedding_space": (
         "embedding_space_id space_key provider model_name model_tag model_digest distance_metric preprocess_policy_json"
         " transform_ref description"
@@ -50,7 +52,9 @@ OF_NOBODY = {
     "eval_query": "query_id query_text query_set query_kind",
     "publish_threshold": "query_set search_method metric",
     "job": "job_id job_type status embedding_space_id locked_by locked_run_id",
-    "retrieval": "retrieval_id embedding_space_id query_sha256 query_embedding run_id engine eval_query_id",
+    "retrieval": (
+        "retrieval_id embedding_space_id query_sha256 query_embedding run_id engine eval_query_id search_stage"
+    ),
     "run": "run_id job_id worker_id status embedding_space_id endpoint_url model_name model_tag model_digest",
     "space_publication": ("publication_id embedding_space_id previous_space_id action published_by evidence_json note"),
 }

@@ -24,6 +24,7 @@ from vector.search.ranking import (
     scaled,
 )
 from vector.search.rerankers import load_reranker, reranked
+from vector.search.stages import AUTO, search_by_vectors
 from vector.store import VectorStore
 
 _KEY = key_column("chunk_id")
@@ -54,10 +55,18 @@ class Asked:
     filters: SearchFilters
     policy: SearchPolicy
     reading: float = 1.0
+    stage: str = AUTO
 
 
-def choose(asked: Asked) -> tuple[list[Candidate], int]:
-    """The hits, best first, and the number of current vectors, or texts, that passed the filters and were compared.
+class Compared(NamedTuple):
+    """The number of vectors, or texts, that were compared; and of vectors the stage: `exact`, or `sketch`."""
+
+    count: int
+    stage: str | None = None
+
+
+def choose(asked: Asked) -> tuple[list[Candidate], Compared]:
+    """The hits, best first, and what passed the filters and was compared.
 
     Raises ConfigurationError when the reranker cannot be had, fails, or answers nonsense.
     """
@@ -73,7 +82,7 @@ def choose(asked: Asked) -> tuple[list[Candidate], int]:
         size *= 4
 
 
-def _chosen_among_pool(asked: Asked) -> tuple[list[Candidate], int]:
+def _chosen_among_pool(asked: Asked) -> tuple[list[Candidate], Compared]:
     policy, size = asked.policy, asked.policy.pool_size(asked.top_k)
     candidates, compared = _candidates(asked, size)
     if policy.rerank is not None:
@@ -84,32 +93,31 @@ def _chosen_among_pool(asked: Asked) -> tuple[list[Candidate], int]:
     return hits[: asked.top_k], compared
 
 
-def _candidates(asked: Asked, size: int) -> tuple[list[Candidate], int]:
-    """The first candidates by the score of the mode, `size` of each part, and the number compared."""
+def _candidates(asked: Asked, size: int) -> tuple[list[Candidate], Compared]:
+    """The first candidates by the score of the mode, `size` of each part, and what was compared."""
     if asked.policy.mode == "dense":
         return _dense(asked, size)
     if asked.policy.mode == "lexical":
         return _lexical(asked, size)
-    dense, lexical = _by_vectors(asked, size), _by_words(asked, size)
+    (dense, stage), lexical = _by_vectors(asked, size), _by_words(asked, size)
     fuse = _fused_by_rank if asked.policy.fusion == "rrf" else _fused_by_score
-    return fuse(asked, dense, lexical), dense.compared
+    return fuse(asked, dense, lexical), Compared(dense.compared, stage)
 
 
-def _dense(asked: Asked, size: int) -> tuple[list[Candidate], int]:
-    found = _by_vectors(asked, size)
-    return _as_candidates("dense", found.hits), found.compared
+def _dense(asked: Asked, size: int) -> tuple[list[Candidate], Compared]:
+    found, stage = _by_vectors(asked, size)
+    return _as_candidates("dense", found.hits), Compared(found.compared, stage)
 
 
-def _lexical(asked: Asked, size: int) -> tuple[list[Candidate], int]:
+def _lexical(asked: Asked, size: int) -> tuple[list[Candidate], Compared]:
     found = _by_words(asked, size)
-    return _as_candidates("lexical", found.hits), found.compared
+    return _as_candidates("lexical", found.hits), Compared(found.compared)
 
 
-def _by_vectors(asked: Asked, size: int) -> Found:
+def _by_vectors(asked: Asked, size: int) -> tuple[Found, str]:
     space = asked.space
-    return asked.store.engine.search(
-        SearchRequest(space.embedding_space_id, asked.vector, space.distance_metric, size, asked.filters)
-    )
+    request = SearchRequest(space.embedding_space_id, asked.vector, space.distance_metric, size, asked.filters)
+    return search_by_vectors(asked.store.engine, space, request, asked.stage)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from vector.providers import EmbeddingProvider, open_provider
 from vector.search.policy import SearchPolicy
 from vector.search.rerankers import DBT_VAR, GROUP, is_entry_point
 from vector.search.search import FoundChunk, Question, embed_question, search_question
+from vector.search.stages import EXACT
 from vector.store import VectorStore
 
 # What float32 sums of another order may differ by.
@@ -133,7 +134,9 @@ def _replayed(store: VectorStore, retrieval: VectorRetrieval, models: _Models, r
         filters, policy = SearchFilters.from_json(retrieval.filters), SearchPolicy.from_json(retrieval.policy)
         _check_reranker(policy, rerankers)
         question = _question(store, space, retrieval, policy, models)
-        now = search_question(store, space, question, retrieval.top_k, filters, policy, log=False).hits
+        # What earlier versions logged was exact.
+        stage = retrieval.search_stage or EXACT
+        now = search_question(store, space, question, retrieval.top_k, filters, policy, log=False, stage=stage).hits
         if _vector_changed(retrieval, question):
             notes = (*notes, "question_vector_changed")
         then = store.list_retrieval_hits(retrieval.retrieval_id)

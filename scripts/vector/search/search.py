@@ -23,6 +23,7 @@ from vector.search.policy import HYBRID, SearchPolicy, is_count
 from vector.search.redaction import redaction_is_set
 from vector.search.results import Results
 from vector.search.snippets import Snippet, Snippets
+from vector.search.stages import SKETCH, chosen_stage
 from vector.spaces.pinning import refuse_another_model
 from vector.store import VectorStore
 from vector.wording import counted, excerpt
@@ -130,6 +131,7 @@ class SearchResult(Results[FoundChunk]):
             "filters": retrieval.filters,
             "policy": retrieval.policy,
             "candidates": retrieval.candidate_count,
+            "search_stage": retrieval.search_stage,
             "latency_ms": retrieval.latency_ms,
         }
 
@@ -151,10 +153,12 @@ def search(
     updated_before: date | None = None,
     policy: SearchPolicy = HYBRID,
     redact: bool | None = None,
+    stage: str | None = None,
 ) -> SearchResult:
     """The `top_k` current chunks that answer the question best in the space, best first, ties by chunk id.
 
-    Only vectors of this space are compared, and only those of current texts. The search is exact, and logged unless
+    Only vectors of this space are compared, and only those of current texts: all of them, or in a large space those
+    that their sketches leave, as `stage` (auto, exact, sketch) or else VECTOR_SEARCH says. The search is logged unless
     `log` is false, with the run and the evaluation question that it is of, if any. The filters are those of
     SearchFilters; without a `policy`, chunks rank by their vectors and their words. A lexical policy needs no
     `provider`. Words are compared in the policy's language, or else the warehouse's.
@@ -175,7 +179,7 @@ def search(
     if redact is None:
         redact = log and eval_query_id is None and redaction_is_set()
     return search_question(
-        store, space, question, top_k, filters, policy, log, redact, run_id=run_id, eval_query_id=eval_query_id
+        store, space, question, top_k, filters, policy, log, redact, stage, run_id=run_id, eval_query_id=eval_query_id
     )
 
 
@@ -219,6 +223,7 @@ def search_question(
     policy: SearchPolicy = HYBRID,
     log: bool = True,
     redact: bool = False,
+    stage: str | None = None,
     **of_run: Any,
 ) -> SearchResult:
     """What `search` gives, for a question that has its vector already. `of_run`: run_id and eval_query_id.
@@ -230,7 +235,9 @@ def search_question(
     store = store.latest()
     started = time.perf_counter()
     policy = policy.in_warehouse(store.engine)
-    asked = Asked(store, space, question.text, question.vector, top_k, filters, policy, question.reading)
+    asked = Asked(
+        store, space, question.text, question.vector, top_k, filters, policy, question.reading, chosen_stage(stage)
+    )
     hits, compared = choose(asked)
     retrieval = VectorRetrieval.create_new(
         space.embedding_space_id,
@@ -239,10 +246,11 @@ def search_question(
         query_embedding=None if question.vector is None else question.vector.tolist(),
         filters=filters.to_json(),
         policy=policy.to_json(top_k, space.distance_metric),
-        candidate_count=compared,
+        candidate_count=compared.count,
         latency_ms=round(question.embedding_ms + (time.perf_counter() - started) * 1000, 3),
         engine=store.engine.name,
-        exact_flag=True,
+        exact_flag=compared.stage != SKETCH,
+        search_stage=compared.stage,
         query_truncated_flag=question.truncated,
         **of_run,
     )

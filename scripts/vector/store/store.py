@@ -35,7 +35,7 @@ from vector.contracts.models import (
     VectorSourceRegistry,
 )
 from vector.engines import engine_for_connection
-from vector.engines.base import Engine
+from vector.engines.base import Engine, with_sketches
 from vector.errors import ConfigurationError, InvalidRecord
 from vector.store import ledger_io
 from vector.store.aliases import Aliases
@@ -56,8 +56,8 @@ _EMBEDDING, _EMBEDDING_CANARY = (
 _PAUSES = (0.01, 0.05, 0.25, 1)
 # What a store needs to be built.
 RELATIONS = [
-    *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_state", "embedding_pending",
-    "embedding_current", "space_status", "search_setting",
+    *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_sketch", "embedding_sketch_mean",
+    "embedding_state", "embedding_pending", "embedding_current", "space_status", "search_setting",
 ]  # fmt: skip
 
 
@@ -299,7 +299,12 @@ class VectorStore(Aliases):
         """The number of rows that were new. `versions` are their chunk ids and content hashes."""
 
         def write() -> int:
-            return ledger_io.insert_new(self.engine, _EMBEDDING, rows)
+            inserted = ledger_io.insert_new(self.engine, _EMBEDDING, rows)
+            if with_sketches(self.engine):
+                # Its module brings numpy, and the class that this is.
+                sketches = importlib.import_module("vector.store.sketches")
+                sketches.write_with_vectors(self.engine, rows, _EMBEDDING.column_names, inserted)
+            return inserted
 
         def write_with_versions() -> int:
             keep_versions(self.engine, versions)

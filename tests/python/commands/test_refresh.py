@@ -164,8 +164,6 @@ def test_on_sql_server_one_host_at_a_time(tmp_path, monkeypatch, free):
     told = []
 
     class Server:
-        claim = None  # it has a queue
-
         @contextmanager
         def exclusive(self, name):
             told.append(f"asked for {name}")

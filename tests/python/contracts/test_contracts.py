@@ -98,7 +98,7 @@ OPTIONAL = {
     VectorJob: "status priority embedding_space_id max_attempts attempt_count available_utc locked_by locked_utc "
     "last_error created_utc dedupe_key locked_run_id lease_expires_utc completed_utc cancelled_utc by_hand_flag",
     VectorRetrieval: "query_embedding filters policy run_id created_utc query_sha256 candidate_count latency_ms engine "
-    "exact_flag eval_query_id query_truncated_flag",
+    "exact_flag eval_query_id query_truncated_flag search_stage",
     VectorRetrievalHit: "metadata content_sha256",
     VectorRun: "status embedding_space_id endpoint_url model_name model_tag model_digest options metrics error "
     "started_utc completed_utc",

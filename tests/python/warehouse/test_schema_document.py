@@ -30,7 +30,7 @@ IN_WORDS = {
 
 def test_every_ledger_is_drawn_and_every_model_is_named():
     assert set(KEYS) == set(LEDGERS) == {name for parent, child, _ in DRAWN for name in (parent, child)} | {
-        "source_registry", "evaluation_interval", "erasure"
+        "source_registry", "evaluation_interval", "erasure", "embedding_sketch"
     }  # fmt: skip
     assert {name for name in MODELS if f"`{name}`" not in TEXT} == set()
     assert len(ROWS) > 25

@@ -15,7 +15,7 @@ from tsql.server import CannedServer
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
     "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval",
-    "erasure",
+    "erasure", "embedding_sketch", "embedding_sketch_mean",
 )  # fmt: skip
 # A DuckDB type as SQL Server would name it in its catalogue: type, length, scale.
 CATALOGUE_TYPES = {
@@ -412,7 +412,7 @@ def _expected_type(data_type: str) -> str:
     collation = " collate Latin1_General_100_BIN2"
     known = {
         "text": f"nvarchar(max){collation}", "float[]": f"varchar(max){collation}", "integer": "int", "boolean": "bit",
-        "double": "float", "timestamp": "datetime2(6)",
+        "double": "float", "timestamp": "datetime2(6)", "bigint": "bigint",
     }  # fmt: skip
     if data_type in ("varchar(36)", "varchar(64)"):
         return data_type + collation

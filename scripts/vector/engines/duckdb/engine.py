@@ -20,6 +20,7 @@ from vector.engines.base import (
     Found,
     Result,
     SearchRequest,
+    SketchMean,
     TextColumn,
     checked_identifier,
     checked_relations,
@@ -142,26 +143,53 @@ class DuckDBEngine:
 
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple]:
         """The rows of a select over the schema, a block at a time."""
-        # Of a cursor, as the next statement of a connection ends the result of the one before.
-        with self._statement():
-            cursor = self.connection.cursor()
-            self._cursors.append(cursor)
-        opening = self._opening
-        try:
+        with self._streaming() as cursor:
+            opening = self._opening
             with self._statement():
                 cursor.execute(sql, list(parameters))
             while True:
                 with self._statement():
-                    if opening != self._opening:
-                        raise DatabaseFailed("the rows are lost: another session's error ended the database", lost=True)
+                    self._refuse_lost(opening)
                     rows = cursor.fetchmany(_BLOCK)
                 if not rows:
                     return
                 yield from rows
+
+    @contextmanager
+    def _streaming(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of its own, as the next statement of a connection ends the result of the one before."""
+        with self._statement():
+            cursor = self.connection.cursor()
+            self._cursors.append(cursor)
+        try:
+            yield cursor
         finally:
             with suppress(ValueError):  # it was closed with the database
                 self._cursors.remove(cursor)
             cursor.close()
+
+    def _refuse_lost(self, opening: int) -> None:
+        if opening != self._opening:
+            raise DatabaseFailed("the rows are lost: another session's error ended the database", lost=True)
+
+    def vector_blocks(
+        self, sql: str, parameters: Sequence[Any], dimensions: int, rows: int = _BLOCK
+    ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
+        """Ids, vectors and whole numbers of a select's rows, by way of Arrow."""
+        from vector.engines.duckdb.arrow_rows import block_of  # brings numpy
+
+        with self._streaming() as cursor:
+            opening = self._opening
+            with self._statement():
+                reader = cursor.sql(sql, params=list(parameters)).to_arrow_reader(rows)
+            while True:
+                with self._statement():
+                    self._refuse_lost(opening)
+                    batch = next(reader, None)
+                if batch is None:
+                    return
+                if batch.num_rows:
+                    yield block_of(batch, dimensions)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; the number of rows it wrote."""
@@ -392,6 +420,12 @@ class DuckDBEngine:
     def search(self, request: SearchRequest) -> Found:
         """Exact search in SQL: every current vector of the space that passes the filters is compared."""
         return duckdb_search.search(self, request)
+
+    def search_by_sketches(self, request: SearchRequest, mean: SketchMean) -> Found | None:
+        """The best of the current vectors that are nearest by their sketches."""
+        from vector.engines.duckdb import sketch_search  # brings numpy
+
+        return sketch_search.search_by_sketches(self, request, mean)
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
         """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest
 
-_SCORES = {
+SCORES = {
     "cosine": "list_cosine_similarity({vector}, cast(? as float[]))",
     "dot": "list_inner_product({vector}, cast(? as float[]))",
     "euclidean": "-list_distance({vector}, cast(? as float[]))",
@@ -59,7 +61,7 @@ def _by_hash(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
         f" where {' and '.join(['searched.retired_utc is null', *conditions])}"
     )
     compared = (
-        f"select chunk_id, input_content_sha256, {_SCORES[request.distance_metric].format(vector='vector')} as score"
+        f"select chunk_id, input_content_sha256, {SCORES[request.distance_metric].format(vector='vector')} as score"
         f" from {engine.table('embedding')} where embedding_space_id = ?"
         f" and {_VERSION_HASH.format(sha256='input_content_sha256')} in ({current})"
     )
@@ -68,7 +70,7 @@ def _by_hash(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
 
 def _by_view(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
     conditions, values = engine.filter_conditions(request.filters)
-    score = _SCORES[request.distance_metric].format(vector="searched.vector")
+    score = SCORES[request.distance_metric].format(vector="searched.vector")
     compared = (
         f"select searched.chunk_id, searched.input_content_sha256, {score} as score"
         f" from {engine.table('embedding_current')} as searched"
@@ -88,7 +90,7 @@ def _by_usable(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
         f" from {engine.table('embedding_current')} as searched"
         f" where {' and '.join(['searched.embedding_space_id = ?', *conditions])}"
     )
-    score = _SCORES[request.distance_metric].format(vector="vector")
+    score = SCORES[request.distance_metric].format(vector="vector")
     sql = (
         f"with searched as materialized ({searched}), fitting as materialized (select * from searched where fits),"
         f" compared as materialized (select chunk_id, input_content_sha256, {score} as score from fitting),"
@@ -119,11 +121,21 @@ def _best_of(compared: str) -> str:
 def _query(engine: Engine, sql: str, parameters: list[Any]) -> list[tuple]:
     # Left to itself, DuckDB may build the hash join on the side of the embeddings, copying every vector.
     ((disabled,),) = engine.query("select current_setting('disabled_optimizers')")
-    engine.execute("set disabled_optimizers = ?", [",".join(filter(None, [disabled, "build_side_probe_side"]))])
-    try:
+    with settings(engine, disabled_optimizers=",".join(filter(None, [disabled, "build_side_probe_side"]))):
         return engine.query(sql, parameters)
+
+
+@contextmanager
+def settings(engine: Engine, **values: Any) -> Iterator[None]:
+    """These settings of DuckDB, and what they were afterwards. None of them changes what a statement finds."""
+    (before,) = engine.query(f"select {', '.join(f'current_setting({name!r})' for name in values)}")
+    try:
+        for name, value in values.items():
+            engine.execute(f"set {name} = ?", [value])
+        yield
     finally:
-        engine.execute("set disabled_optimizers = ?", [disabled])
+        for name, value in zip(values, before, strict=True):
+            engine.execute(f"set {name} = ?", [value])
 
 
 def _all_current(engine: Engine, rows: list[tuple]) -> bool:

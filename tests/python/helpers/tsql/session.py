@@ -33,8 +33,9 @@ class Server:
 
 
 RELATIONS = (
-    "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure retrieval"
-    " retrieval_hit space_publication evaluation_interval erasure embedding_state embedding_pending embedding_current"
+    "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure"
+    " embedding_sketch embedding_sketch_mean retrieval retrieval_hit space_publication evaluation_interval"
+    " erasure embedding_state embedding_pending embedding_current"
     " space_status search_setting"
 ).split()
 

@@ -1,0 +1,144 @@
+"""Search by sketches on DuckDB: the nearest by them are compared by their vectors, and the best looked up among what is
+current."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+
+from vector.engines.base import Engine, Found, SearchHit, SearchRequest, SketchMean
+from vector.engines.duckdb.search import SCORES, settings
+from vector.engines.sketches import WORDS, sketch_of_question
+
+# The nearest by sketches that are compared by their vectors, and so many for each hit that is asked for
+# (benchmarks/README.md, Large spaces).
+CANDIDATES = 2000
+CANDIDATES_PER_HIT = 10
+# What filters leave is compared exactly where it is less, or less of all current chunks than this.
+FEW = 100_000
+LEAST_SHARE = 0.25
+# How much more is looked at where too few of the nearest are current, before all are compared.
+MORE = 4
+
+
+class _Scored(NamedTuple):
+    chunk_id: str
+    content_sha256: str
+    score: float
+
+
+def search_by_sketches(engine: Engine, request: SearchRequest, mean: SketchMean) -> Found | None:
+    """The best of the vectors that are nearest by their sketches; None where all had better be compared."""
+    share = _share_of_filters(engine, request)
+    if share is None:
+        return None
+    wanted = max(CANDIDATES, CANDIDATES_PER_HIT * request.top_k)
+    for times in (1, MORE):
+        count = math.ceil(wanted * times / share)
+        try:
+            scored = _nearest(engine, request, mean, count)
+        except duckdb.InvalidInputException:  # a vector of another length, or with a null in it
+            return None
+        hits, looked_at = _current(engine, request, scored, share)
+        are_all = len(scored) < count
+        # Where most of the nearest are stale, so may be most of the candidates.
+        if are_all or (len(hits) == request.top_k and 2 * len(hits) >= looked_at * share):
+            return Found(hits, len(scored), _mean_score(request, mean.mean))
+    return None
+
+
+def _share_of_filters(engine: Engine, request: SearchRequest) -> float | None:
+    """The share of the current chunks that pass the filters; None where so few do that they are compared exactly."""
+    conditions, values = engine.filter_conditions(request.filters)
+    if not conditions:
+        return 1.0
+    ((left, count),) = engine.lookup(
+        f"select count(*) filter ({' and '.join(conditions)}), count(*) from {engine.table('chunk')} as searched"
+        " where searched.retired_utc is null",
+        values,
+    )
+    return left / count if left >= FEW and left >= LEAST_SHARE * count else None
+
+
+def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: int) -> list[_Scored]:
+    """The `count` nearest by their sketches, best first by their vectors."""
+    words, larger = sketch_of_question(request.vector, mean.mean)
+    # Bits of the larger half count twice. A sum of bytes, which the counts of one word are, would not hold them. With
+    # the numbers in the statement, what differs is worked out once.
+    distance = " + ".join(
+        f"cast(bit_count({bits}) as smallint) + cast(bit_count({bits} & cast('{half}' as bigint)) as smallint)"
+        for bits, half in (
+            (f"xor({name}, cast('{word}' as bigint))", half)
+            for name, word, half in zip(WORDS, words, larger, strict=True)
+        )
+    )
+    # Read by the rows found, not by a scan: ids after the order is known, vectors by the index of their ids. In one
+    # statement, or with a condition on another column, DuckDB would read every vector.
+    by_row = {"late_materialization_max_rows": count, "dynamic_or_filter_threshold": count}
+    with settings(engine, **by_row, index_scan_max_count=count):
+        ids = engine.query(
+            f"select embedding_id from {engine.table('embedding_sketch')}"
+            f" where embedding_space_id = ? and sketch_version = ? order by {distance} limit ?",
+            [request.embedding_space_id, mean.version, count],
+        )
+        rows = engine.query(
+            "select chunk_id, input_content_sha256,"
+            f" {SCORES[request.distance_metric].format(vector='vector')} as score from {engine.table('embedding')}"
+            " where embedding_id in (select unnest(cast(? as varchar[])))",
+            [request.vector.tolist(), [key for (key,) in ids]],
+        )
+    scored = [_Scored(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows if math.isfinite(score)]
+    return sorted(scored, key=lambda each: (-each.score, each.chunk_id))
+
+
+def _current(
+    engine: Engine, request: SearchRequest, scored: Sequence[_Scored], share: float
+) -> tuple[list[SearchHit], int]:
+    """The first `top_k` that are current and pass the filters; and how many were looked at for it."""
+    hits: list[SearchHit] = []
+    looked_at = 0
+    for part in _growing(scored, math.ceil(2 * request.top_k / share)):
+        current = _current_texts(engine, request, [each.chunk_id for each in part])
+        for each in part:
+            looked_at += 1
+            if current.get(each.chunk_id) == each.content_sha256:
+                hits.append(SearchHit(*each))
+            if len(hits) == request.top_k:
+                return hits, looked_at
+    return hits, looked_at
+
+
+def _growing(scored: Sequence[_Scored], size: int) -> Iterator[Sequence[_Scored]]:
+    start = 0
+    while start < len(scored):
+        yield scored[start : start + size]
+        start, size = start + size, 4 * size
+
+
+def _current_texts(engine: Engine, request: SearchRequest, chunk_ids: Sequence[str]) -> dict[str, str]:
+    conditions, values = engine.filter_conditions(request.filters)
+    with settings(engine, dynamic_or_filter_threshold=len(chunk_ids), index_scan_max_count=len(chunk_ids)):
+        rows: list[Any] = engine.query(
+            "with searched as materialized (select chunk_id, content_sha256, source_id, source_type, retired_utc"
+            f" from {engine.table('chunk')} where chunk_id in (select unnest(cast(? as varchar[]))))"
+            " select searched.chunk_id, searched.content_sha256 from searched"
+            f" where {' and '.join(['searched.retired_utc is null', *conditions])}",
+            [list(chunk_ids), *values],
+        )
+    return dict(rows)
+
+
+def _mean_score(request: SearchRequest, mean: np.ndarray) -> float:
+    """The mean of all scores, without comparing all: what the question makes with the mean of the directions. Of
+    distances it is that of the root mean square, which is larger by next to nothing."""
+    vector = request.vector.astype(np.float64)
+    product, length = float(vector @ mean), float(vector @ vector)
+    if request.distance_metric == "euclidean":
+        return -math.sqrt(max(0.0, length + 1 - 2 * product))
+    if request.distance_metric == "cosine":
+        return product / math.sqrt(length) if length else 0.0
+    return product

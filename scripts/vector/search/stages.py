@@ -1,0 +1,60 @@
+"""What a search by vectors begins with: every vector (`exact`), or the sketches of a large space (`sketch`)."""
+
+from __future__ import annotations
+
+import os
+
+from vector.contracts.models import EmbeddingSpace
+from vector.engines.base import Engine, Found, SearchRequest, with_sketches
+from vector.errors import ConfigurationError
+
+AUTO, EXACT, SKETCH = "auto", "exact", "sketch"
+SETTING = "VECTOR_SEARCH"
+# Vectors of a space from which on `auto` begins with sketches (benchmarks/README.md, Large spaces).
+LEAST_VECTORS = 100_000
+
+
+def chosen_stage(stage: str | None = None) -> str:
+    """The stage, by default what VECTOR_SEARCH says, or else `auto`. Raises ConfigurationError for another word."""
+    chosen = stage or os.environ.get(SETTING) or AUTO
+    if chosen not in (AUTO, EXACT, SKETCH):
+        raise ConfigurationError(f"{'stage' if stage else SETTING} is {chosen!r}; it must be auto, exact or sketch")
+    return chosen
+
+
+def search_by_vectors(engine: Engine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> tuple[Found, str]:
+    """What was found, and by which of `exact` and `sketch`. `auto` takes sketches where the space is large and all its
+    vectors have one. Where filters leave few chunks, or too few of the nearest are current, all are compared.
+
+    Raises ConfigurationError for `sketch` where that cannot be.
+    """
+    if stage != EXACT and (found := _by_sketches(engine, space, request, stage)):
+        return found, SKETCH
+    return engine.search(request), EXACT
+
+
+def _by_sketches(engine: Engine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> Found | None:
+    why_not = None
+    keeper = with_sketches(engine)
+    if keeper is None:
+        why_not = f"{engine.name} keeps no sketches"
+    elif space.distance_metric != "cosine" and not space.normalize_flag:
+        why_not = f"its vectors differ in length, which counts by {space.distance_metric} and not in a sketch"
+    if keeper is not None and why_not is None:
+        from vector.engines.sketches import current_mean, sketch_counts  # of an engine that has them
+
+        mean = current_mean(engine, space.embedding_space_id)
+        counts = mean and sketch_counts(engine, space.embedding_space_id, mean.version)
+        if mean and counts and counts.complete:
+            if stage == AUTO and counts.vectors < LEAST_VECTORS:
+                return None
+            return keeper.search_by_sketches(request, mean)
+        made = (
+            f"{counts.sketches:,} of its {counts.vectors:,} vectors have a sketch" if counts else "it has no sketches"
+        )
+        why_not = f"{made}: run `vector spaces sketch {space.space_key}`"
+    if stage == SKETCH:
+        raise ConfigurationError(
+            f"space {space.space_key} cannot be searched by sketches: {why_not}; or search exactly"
+        )
+    return None
