@@ -50,11 +50,13 @@ NOTE = """Before the first embed, look up the model's card: some models want a t
 (document_prefix, query_prefix; nomic-embed-text: "search_document: " and "search_query: "). They are part of a space's
 identity, so a change needs a new space."""
 
-SKETCH_HELP = """On DuckDB, for a space of 10,000 vectors and more. `vector embed` makes them by itself; this makes
+SKETCH_HELP = """On DuckDB, for a space of 50,000 vectors and more. `vector embed` makes them by itself; this makes
 those that are missing: of vectors that an earlier version wrote, or after rows were deleted by hand. It goes on where
-it was interrupted. Searches compare every vector until all is done.
+it was interrupted. Searches compare every vector until all is done. Then it asks up to 20 logged questions, and 20 of
+the space's own vectors, both ways: `search_recall` has the share of the exact search's ten hits that was found.
 
-With --json, one object with the keys space_key, vectors, sketches.
+With --json, one object with the keys space_key, vectors, sketches, recall: of each kind of question (searches, vectors)
+that was asked, the share.
 
 exit codes: 0 well; 2 usage or configuration, or the space has too few vectors."""
 
@@ -98,15 +100,21 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _sketch(arguments: argparse.Namespace) -> int:
+    from vector.engines.base import with_sketches
+    from vector.store.sketch_recall import measure_recall
     from vector.store.sketches import fill_sketches  # brings numpy, which the list does without
 
     target = named_target(arguments)
     with writing(target), closing(open_to_write(target)) as store:
         space = space_of_key(store, arguments.key)
         counts = fill_sketches(store, space, arguments.renew)
-    value = {"space_key": space.space_key, **asdict(counts)}
-    text = f"space {space.space_key}: {counts.sketches:,} sketches of {counted(counts.vectors, 'vector')}"
-    print_result(arguments, value, text, stored="the sketches are stored")
+        engine = with_sketches(store.engine)
+        measured = measure_recall(engine, space) if engine else []
+    recall = {each.asked: round(each.found / each.expected, 4) for each in measured}
+    value = {"space_key": space.space_key, **asdict(counts), "recall": recall}
+    lines = [f"space {space.space_key}: {counts.sketches:,} sketches of {counted(counts.vectors, 'vector')}"]
+    lines += [f"recall@10 {recall[each.asked]} ({each.questions} {each.asked})" for each in measured]
+    print_result(arguments, value, "\n".join(lines), stored="the sketches are stored")
     return 0
 
 

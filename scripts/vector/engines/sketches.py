@@ -19,6 +19,7 @@ from functools import cache
 
 import numpy as np
 
+from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine, SketchMean
 
 BITS = 384
@@ -38,6 +39,12 @@ class SketchCounts:
         return self.sketches == self.vectors
 
 
+def fits_sketches(space: EmbeddingSpace) -> bool:
+    """Whether a space's nearest vectors are those of the nearest direction, which is all that a sketch knows: not where
+    vectors differ in length, and the metric counts it."""
+    return space.distance_metric == "cosine" or space.normalize_flag
+
+
 def directions(vectors: np.ndarray) -> np.ndarray:
     """The rows of a float32 matrix (n, dimensions) divided by their norms; zeros stay."""
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
@@ -50,13 +57,16 @@ def sketches(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return _words(_centred(vectors, mean) > 0)
 
 
-def sketch_of_question(vector: np.ndarray, mean: np.ndarray) -> tuple[list[int], list[int]]:
-    """The words of a vector of shape (dimensions,), and those of its larger half: 1 where its component is above the
-    median of all by its size. Bits that differ there count twice, as they tell more."""
+def sketch_of_question(vector: np.ndarray, mean: np.ndarray) -> tuple[list[int], list[int], list[int]]:
+    """The words of a vector of shape (dimensions,), and of what a bit that differs weighs, 0 to 3, the words of the
+    ones and those of the twos. A larger component tells more: its weight is its size in thirds of the size that 2 of 100
+    components exceed, rounded."""
     centred = _centred(vector[None, :].astype(np.float32), mean)
     sizes = np.abs(centred)
-    words, larger = _words(centred > 0)[0], _words(sizes > np.median(sizes))[0]
-    return words.tolist(), larger.tolist()
+    largest = np.quantile(sizes, 0.98) or 1
+    weights = np.minimum(np.rint(sizes / largest * 3), 3).astype(np.int64)
+    words, ones, twos = (_words(bits)[0].tolist() for bits in (centred > 0, weights & 1 == 1, weights & 2 == 2))
+    return words, ones, twos
 
 
 def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:

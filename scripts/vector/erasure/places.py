@@ -37,6 +37,7 @@ OF_NOBODY = {
     "chunk_policy": "policy_version source_type description method tokenizer payload_format json_path value_format",
     "embedding_canary": "embedding_space_id canary_sha256 vector_sha256 model_digest runtime run_id vector",
     "embedding_sketch_mean": "embedding_space_id mean",
+    "embedding_sketch_recall": "embedding_space_id asked",
     "embedding_space": (
         "embedding_space_id space_key provider model_name model_tag model_digest distance_metric preprocess_policy_json"
         " transform_ref description"

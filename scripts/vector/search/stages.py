@@ -34,15 +34,14 @@ def search_by_vectors(engine: Engine, space: EmbeddingSpace, request: SearchRequ
 
 
 def _by_sketches(engine: Engine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> Found | None:
-    why_not = None
+    from vector.engines.sketches import current_mean, fits_sketches, sketch_counts  # brings numpy
+
     keeper = with_sketches(engine)
     if keeper is None:
         why_not = f"{engine.name} keeps no sketches"
-    elif space.distance_metric != "cosine" and not space.normalize_flag:
+    elif not fits_sketches(space):
         why_not = f"its vectors differ in length, which counts by {space.distance_metric} and not in a sketch"
-    if keeper is not None and why_not is None:
-        from vector.engines.sketches import current_mean, sketch_counts  # of an engine that has them
-
+    else:
         mean = current_mean(engine, space.embedding_space_id)
         counts = mean and sketch_counts(engine, space.embedding_space_id, mean.version)
         if mean and counts and counts.complete:

@@ -9,13 +9,22 @@ import numpy as np
 from vector.contracts.ledgers import Column, key_column
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine, SketchEngine, SketchMean, with_sketches
-from vector.engines.sketches import WORDS, SketchCounts, current_mean, directions, sketch_counts, sketches
+from vector.engines.sketches import (
+    WORDS,
+    SketchCounts,
+    current_mean,
+    directions,
+    fits_sketches,
+    sketch_counts,
+    sketches,
+)
 from vector.errors import ConfigurationError
+from vector.store.sketch_recall import measure_again
 from vector.store.store import VectorStore
 from vector.wording import counted
 
 # A smaller space is compared exactly in a few milliseconds. Of so many rows the mean hardly changes any more.
-LEAST_VECTORS = 10_000
+LEAST_VECTORS = 50_000
 # Rows that are written in a transaction.
 BATCH = 20_000
 # The bits of a sketch that another machine may find otherwise: components that are next to nothing.
@@ -68,16 +77,20 @@ def fill_sketches(store: VectorStore, space: EmbeddingSpace, renew: bool = False
 
 
 def keep_sketched(store: VectorStore, space: EmbeddingSpace) -> None:
-    """After a run: the first mean and sketches of a space that has grown large enough, and those that it lacks. Nothing
-    while another session makes them."""
+    """After a run: the first mean and sketches of a space that has grown large enough, those that it lacks, and what
+    they find of the nearest. Nothing while another session makes them, and of vectors that sketches do not fit."""
     engine, key = with_sketches(store.engine), space.embedding_space_id
-    if engine is None:
+    if engine is None or not fits_sketches(space):
         return
     with engine.exclusive(f"sketch:{key}") as alone:
         mean = current_mean(engine, key)
         counts = sketch_counts(engine, key, mean.version if mean else 0)
-        if alone and (mean or counts.vectors >= LEAST_VECTORS) and not counts.complete:
-            _fill(engine, space)
+        if not alone or not (mean or counts.vectors >= LEAST_VECTORS):
+            return
+        if not counts.complete:
+            counts = _fill(engine, space)
+        if (mean := current_mean(engine, key)) and counts.complete:
+            measure_again(engine, space, mean, counts.vectors)
 
 
 def _fill(engine: SketchEngine, space: EmbeddingSpace, renew: bool = False) -> SketchCounts:

@@ -26,8 +26,8 @@ from vector.store import VectorStore, opening
 PROJECT_DIR = Path(__file__).resolve().parents[3]
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
-    "embedding_failure", "embedding_sketch", "embedding_sketch_mean", "retrieval", "retrieval_hit", "space_publication",
-    "evaluation_interval", "erasure",
+    "embedding_failure", "embedding_sketch", "embedding_sketch_mean", "embedding_sketch_recall", "retrieval",
+    "retrieval_hit", "space_publication", "evaluation_interval", "erasure",
 )  # fmt: skip
 
 HASH_SPACE = {
@@ -97,7 +97,7 @@ class ScratchProject:
             "tests/invariants",
             "tests/fixtures",
         ):
-            shutil.copytree(PROJECT_DIR / name, folder / name)
+            shutil.copytree(PROJECT_DIR / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(PROJECT_DIR / "dbt_project.yml", folder)
         (folder / "profiles.yml").write_text(PROFILE.format(database=self.database_path), encoding="utf-8")
         self.write_rows("embedding_space_seed", [HASH_SPACE])

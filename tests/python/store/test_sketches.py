@@ -49,11 +49,19 @@ def test_the_bits_are_the_signs_that_are_told(dimensions):
         assert bits_of(words) == by_hand(vector.astype(float).tolist(), mean.astype(float).tolist())
 
 
-def test_the_larger_half_of_a_question_is_told():
+def test_what_a_bit_of_a_question_weighs_is_told():
     vector = np.asarray([3, -4, 0.5, -1, 2, 0.1], np.float32)
-    words, larger = sketch_of_question(vector, np.zeros(6, np.float32))
+    words, ones, twos = sketch_of_question(vector, np.zeros(6, np.float32))
     assert words == sketches(vector[None], np.zeros(6, np.float32))[0].tolist() == [0b110101, *[0] * 5]
-    assert larger == [0b010011, *[0] * 5]
+    weights = [(ones[0] >> bit & 1) + 2 * (twos[0] >> bit & 1) for bit in range(64)]
+    assert weights[:6] == [2, 3, 0, 1, 2, 0]
+    assert weights[6:] == [0] * 58
+    assert ones[1:] == twos[1:] == [0] * 5
+
+
+def test_a_question_that_is_the_mean_weighs_nothing():
+    mean = np.asarray([0.6, 0.8], np.float32)
+    assert sketch_of_question(2 * mean, mean) == ([0] * 6,) * 3
 
 
 def test_a_vector_of_zeros_has_a_sketch():

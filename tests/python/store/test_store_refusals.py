@@ -234,7 +234,7 @@ def test_a_store_needs_a_connection_and_the_schema():
         VectorStore()
     with pytest.raises(
         ConfigurationError,
-        match="^an in-memory database: schema vector lacks embedding_space, job, run and 18 more; run `dbt build`",
+        match="^an in-memory database: schema vector lacks embedding_space, job, run and 19 more; run `dbt build`",
     ):
         VectorStore(connection=duckdb.connect())
     with pytest.raises(ConfigurationError, match="schema a; drop lacks embedding_space"):

@@ -15,7 +15,7 @@ from tsql.server import CannedServer
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
     "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval",
-    "erasure", "embedding_sketch", "embedding_sketch_mean",
+    "erasure", "embedding_sketch", "embedding_sketch_mean", "embedding_sketch_recall",
 )  # fmt: skip
 # A DuckDB type as SQL Server would name it in its catalogue: type, length, scale.
 CATALOGUE_TYPES = {

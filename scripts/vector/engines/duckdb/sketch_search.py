@@ -16,7 +16,7 @@ from vector.engines.sketches import WORDS, sketch_of_question
 
 # The nearest by sketches that are compared by their vectors, and so many for each hit that is asked for
 # (benchmarks/README.md, Large spaces).
-CANDIDATES = 2000
+CANDIDATES = 1000
 CANDIDATES_PER_HIT = 10
 # What filters leave is compared exactly where it is less, or less of all current chunks than this.
 FEW = 100_000
@@ -66,14 +66,14 @@ def _share_of_filters(engine: Engine, request: SearchRequest) -> float | None:
 
 def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: int) -> list[_Scored]:
     """The `count` nearest by their sketches, best first by their vectors."""
-    words, larger = sketch_of_question(request.vector, mean.mean)
-    # Bits of the larger half count twice. A sum of bytes, which the counts of one word are, would not hold them. With
-    # the numbers in the statement, what differs is worked out once.
+    # A sum of bytes, which the counts of one word are, would not hold the sum. With the numbers in the statement, what
+    # differs is worked out once.
     distance = " + ".join(
-        f"cast(bit_count({bits}) as smallint) + cast(bit_count({bits} & cast('{half}' as bigint)) as smallint)"
-        for bits, half in (
-            (f"xor({name}, cast('{word}' as bigint))", half)
-            for name, word, half in zip(WORDS, words, larger, strict=True)
+        f"cast(bit_count({bits} & cast('{one}' as bigint)) as smallint)"
+        f" + 2::smallint * cast(bit_count({bits} & cast('{two}' as bigint)) as smallint)"
+        for bits, one, two in (
+            (f"xor({name}, cast('{word}' as bigint))", one, two)
+            for name, word, one, two in zip(WORDS, *sketch_of_question(request.vector, mean.mean), strict=True)
         )
     )
     # Read by the rows found, not by a scan: ids after the order is known, vectors by the index of their ids. In one

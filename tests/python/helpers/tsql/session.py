@@ -34,8 +34,8 @@ class Server:
 
 RELATIONS = (
     "embedding_space job run source_registry chunk chunk_version embedding embedding_canary embedding_failure"
-    " embedding_sketch embedding_sketch_mean retrieval retrieval_hit space_publication evaluation_interval"
-    " erasure embedding_state embedding_pending embedding_current"
+    " embedding_sketch embedding_sketch_mean embedding_sketch_recall retrieval retrieval_hit"
+    " space_publication evaluation_interval erasure embedding_state embedding_pending embedding_current"
     " space_status search_setting"
 ).split()
 
