@@ -1,49 +1,130 @@
-"""Embedding and search on Spark: seconds of each step, over chunks that Spark itself has made, without dbt.
+"""Cutting, embedding and search on Spark: seconds of each step over documents that Spark itself has made.
 
-The space is of the `hash` provider, which takes no time worth measuring, so what is left is Spark's: the plan, the
-executors' start, landing, and the merge. Search compares each vector with one question, and with 200 in one pass. Run
-it with `--master local[1]` and `local[2]`, or with the address of a cluster, to see what a further executor brings. The
-environment is that of the tests (docs/spark.md).
+dbt builds the demo's ledgers; then `document_input` is replaced by drawn English of some 7,000 characters a document,
+which the demo's policy of paragraphs cuts into some 16 chunks. These are embedded with the static model, whose files
+pip has installed, and compared with one question and with 200 in one pass. `--workers N` starts a standalone cluster of
+N worker processes of one core each, on this machine; without, Spark runs in the driver (`--master`). Run it with 1 and
+with 2 workers to see what one more brings. The environment is that of the tests (docs/spark.md).
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from support import PROJECT_DIR, parser, print_header, print_table
+from support import ASCII_WORDS, PROJECT_DIR, parser, print_header, print_table
 
-sys.path += [str(PROJECT_DIR / "tests" / "spark"), str(PROJECT_DIR / "tests" / "python" / "helpers")]
+sys.path[:0] = [str(PROJECT_DIR / "tests" / "spark"), str(PROJECT_DIR / "tests" / "python" / "helpers")]
+del sys.modules["support"]  # the tests' helpers have one of this name, too
 
 QUESTIONS = 200
-DIMENSIONS = 384
+MODEL = ("static", "wordllama-l2-supercat-256", 256)
+CHUNKS_A_DOCUMENT = 16
+# Words of four letters on average, and a stop after each eleventh; lines of some 300 characters.
+WORDS_A_DOCUMENT = 1_250
+_TEXT = (
+    "array_join(transform(sequence(1, {words}), i -> concat(element_at(array({vocabulary}),"
+    " cast(pmod(xxhash64(id, i), {size}) as int) + 1), case when i % 66 = 0 then '.\\n\\n' when i % 11 = 0 then '. '"
+    " else ' ' end)), '')"
+)
+_DOCUMENTS = (
+    "select concat('document ', id) as source_id, 'bench' as source_type, '{{}}' as source_ref_json,"
+    " cast(null as string) as title, content, cast(null as string) as tags_json,"
+    " cast(null as timestamp_ntz) as updated_utc, cast(null as string) as unfit_updated_utc,"
+    " 'bench' as document_model from {given}"
+)
 
 
 def main() -> None:
     """Measures and prints each step."""
     arguments = parser(__doc__, repetitions=1)
-    arguments.add_argument("--chunks", type=int, default=200_000, metavar="N")
-    arguments.add_argument("--master", default="local[2]", metavar="M", help="as for Spark (default %(default)s)")
+    arguments.add_argument("--chunks", type=int, default=200_000, metavar="N", help="about so many")
+    arguments.add_argument("--workers", type=int, default=0, metavar="N", help="processes of a standalone cluster")
+    arguments.add_argument("--master", default="local[2]", metavar="M", help="without --workers")
     given = arguments.parse_args()
-    print_header(f"Spark at {given.master}: {given.chunks:,} chunks of {DIMENSIONS} dimensions")
     from conftest import make_lake
 
-    with tempfile.TemporaryDirectory() as folder:
-        lake = make_lake(Path(folder))
-        os.environ.update(lake.env, VECTOR_SPARK_MASTER=given.master, VECTOR_CACHE_MB="0", VECTOR_CACHE_DIR="")
-        rows = _measured(lake.project, given.chunks)
-    print_table(["step", "seconds", "rows a second"], rows)
-    print(f"Load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        master = stack.enter_context(_cluster(given.workers, folder)) if given.workers else given.master
+        print_header(f"Spark 3.5 at {master}, {given.workers} workers: about {given.chunks:,} chunks")
+        lake = make_lake(folder)
+        lake.env.update(VECTOR_SPARK_MASTER=master, VECTOR_CACHE_MB="0", VECTOR_CACHE_DIR="")
+        os.environ.update(lake.env)
+        rows: list[list[Any]] = []
+        _cut(lake, given.chunks // CHUNKS_A_DOCUMENT, rows)
+        _embed_and_search(lake.project, rows)
+        print_table(["step", "seconds", "a second"], rows)
+        print(f"Load average: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
 
 
-def _measured(project: Path, chunks: int) -> list[list[Any]]:
+@contextmanager
+def _cluster(workers: int, folder: Path) -> Iterator[str]:
+    """A master and workers of one core each, in processes of this machine; the master's address."""
+    import pyspark
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = [str(Path(pyspark.__file__).parent / "bin" / "spark-class")]
+    env = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": str(folder / "work"),
+           "PYTHONPATH": str(PROJECT_DIR / "scripts"), "SPARK_NO_DAEMONIZE": "1"}  # fmt: skip
+    quiet: dict[str, Any] = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    address = f"spark://127.0.0.1:{port}"
+    master = "org.apache.spark.deploy.master.Master"
+    worker = "org.apache.spark.deploy.worker.Worker"
+    at = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
+    processes = [subprocess.Popen([*start, master, *at], **quiet)]
+    time.sleep(5)
+    for _ in range(workers):
+        of = ["--cores", "1", "--memory", "2g", "--host", "127.0.0.1", "--webui-port", "0", address]
+        processes.append(subprocess.Popen([*start, worker, *of], **quiet))
+    time.sleep(5)
+    try:
+        yield address
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def _timed(rows: list[list[Any]], step: str, count: int, work: Callable[[], Any]) -> Any:
+    started = time.perf_counter()
+    result = work()
+    seconds = time.perf_counter() - started
+    rows.append([step, seconds, count / seconds])
+    return result
+
+
+def _cut(lake: Any, documents: int, rows: list[list[Any]]) -> None:
+    """Has dbt cut the documents; the first run over none tells what planning and empty statements take."""
+    text = _TEXT.format(
+        words=WORDS_A_DOCUMENT, size=len(ASCII_WORDS), vocabulary=", ".join(f"'{word}'" for word in ASCII_WORDS)
+    )
+    ledgers = ("run", "--select", "source_registry", "chunk", "chunk_version")
+    lake.dbt("build", "--exclude-resource-type", "test", "unit_test")
+    drawn = f"(select id, {text} as content from range(COUNT)) as drawn, {{given}}"
+    for count in (0, documents):
+        # A row of its own, as a view takes some; the documents are Spark's.
+        select = _DOCUMENTS.replace("{given}", drawn.replace("COUNT", str(count)))
+        lake.view("document_input", select, [(0,)], "one int")
+        _timed(rows, "cut none: planning, and the demo's retired", 1, lambda: lake.dbt(*ledgers))
+    (((chunks,),),) = lake.rows({"chunk": "count_if(retired_utc is null)"}).values()
+    rows[-1] = [f"cut {chunks:,} chunks (three ledgers, by dbt)", rows[-1][1], chunks / rows[-1][1]]
+    lake.close()
+
+
+def _embed_and_search(project: Path, rows: list[list[Any]]) -> None:
     import numpy as np
-    from own_lake import make_tables
 
     from vector.embedding.run import embed_space
     from vector.engines import engine_for_target
@@ -52,49 +133,23 @@ def _measured(project: Path, chunks: int) -> list[list[Any]]:
     from vector.project.profile import load_target
     from vector.store import VectorStore
 
-    rows: list[list[Any]] = []
-
-    def timed(step: str, count: int, work: Callable[[], Any]) -> Any:
-        started = time.perf_counter()
-        result = work()
-        seconds = time.perf_counter() - started
-        rows.append([step, seconds, count / seconds])
-        return result
-
-    engine = timed("session", 1, lambda: engine_for_target(load_target(project)))
-    make_tables(engine.session)
-    _write_chunks(engine, chunks)
+    engine = _timed(rows, "session", 1, lambda: engine_for_target(load_target(project)))
     store = VectorStore(engine=engine)
-    space = store.get_or_create_embedding_space("hash", "hash", DIMENSIONS)
-    done = timed("embed, first", chunks, lambda: embed_space(store, space))
-    rows.append(["of which merges", done.seconds_in_database, done.written / done.seconds_in_database])
-    timed("embed, nothing to do", 1, lambda: embed_space(store, space))
-    questions = np.random.default_rng(1).normal(size=(QUESTIONS, DIMENSIONS)).astype(np.float32)
+    ((chunks,),) = engine.query(f"select count(*) from {engine.table('chunk')} where retired_utc is null")
+    space = store.get_or_create_embedding_space(*MODEL)
+    done = _timed(rows, f"embed {chunks:,} chunks", chunks, lambda: embed_space(store, space))
+    rows.append(["  of which the model, in all tasks together", done.seconds_in_model, chunks / done.seconds_in_model])
+    rows.append(["  of which merges", done.seconds_in_database, done.written / done.seconds_in_database])
+    _timed(rows, "embed, nothing to do", 1, lambda: embed_space(store, space))
+    questions = np.random.default_rng(1).normal(size=(QUESTIONS, space.dimensions)).astype(np.float32)
     request = SearchRequest(space.embedding_space_id, questions[0], "cosine", 10)
     search_many(engine, request, questions[:1])
-    timed("search, one question", chunks, lambda: search_many(engine, request, questions[:1]))
+    _timed(rows, "search, one question", chunks, lambda: search_many(engine, request, questions[:1]))
     many = f"search, {QUESTIONS} questions in one pass"
-    timed(many, chunks * QUESTIONS, lambda: search_many(engine, request, questions))
+    _timed(rows, many, chunks * QUESTIONS, lambda: search_many(engine, request, questions))
     ((size,),) = engine.query(f"select sum(file_size_in_bytes) from {engine.table('embedding')}.files")
-    rows.append(["bytes a vector's row", size / chunks, None])
+    rows.append(["bytes of a vector's row, as stored", size / chunks, 0])
     engine.close()
-    return rows
-
-
-def _write_chunks(engine: Any, chunks: int) -> None:
-    moment = "timestamp_ntz'2026-01-01 00:00:00'"
-    engine.session.sql(
-        f"""
-        insert into vector.chunk (chunk_id, source_id, source_type, source_ref_json, offsets_json, content,
-            content_sha256, byte_count, policy_json, managed_by, created_utc, updated_utc)
-        select sha2(concat('chunk ', id), 256), concat('source ', id div 10), 'page', '{{}}', '{{}}', content,
-            sha2(content, 256), length(content), '{{}}', 'dbt', {moment}, {moment}
-        from (select id, rpad(concat('text ', id, ' '), 560, sha2(cast(id as string), 512)) as content
-            from range({chunks}))"""
-    ).collect()
-    engine.session.sql(
-        "insert into vector.chunk_version select chunk_id, content_sha256, content, created_utc from vector.chunk"
-    ).collect()
 
 
 if __name__ == "__main__":

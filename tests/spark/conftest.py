@@ -69,7 +69,7 @@ class Lake:
     def vector(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of `vector` in a process of its own."""
         return subprocess.run(
-            [sys.executable, "-m", "vector.cli", *arguments],
+            [sys.executable, "-c", "import sys; from vector.cli import main; sys.exit(main())", *arguments],
             env=self.env,
             cwd=self.project,
             capture_output=True,

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from vector.contracts.ledgers import Column
-from vector.engines.spark.engine import SparkEngine
+from vector.engines.spark.engine import SparkEngine, is_conflict
 from vector.errors import ConfigurationError
 from vector.jobs.queue import JobQueue
 
@@ -60,6 +60,19 @@ def test_of_two_writers_of_the_same_keys_each_key_is_written_once(own):
     assert engine.query("select count(*), max(v) from vector.twice") == [(49, 1)]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "java.lang.IllegalStateException: Runtime file filtering is not possible: the table has been concurrently modified",
+        "org.apache.iceberg.exceptions.ValidationException: Found conflicting files that can contain records matching x",
+        "org.apache.iceberg.exceptions.CommitFailedException: Requirement failed: branch main was created concurrently",
+        "org.apache.iceberg.jdbc.UncheckedSQLException: Failed to execute: [SQLITE_BUSY] The database file is locked",
+    ],
+)
+def test_what_another_commit_does_is_tried_again(message):
+    assert is_conflict(RuntimeError(message))
+
+
 def test_there_is_no_queue_and_a_line_says_what_to_run(own):
     with pytest.raises(ConfigurationError, match="its executors are the workers.*run `vector embed`"):
         JobQueue(own.store, "worker")
@@ -70,7 +83,7 @@ def test_what_is_missing_is_named(own):
 
 
 def test_the_worker_says_so_too(own):
-    done = own.lake.vector("worker")
+    done = own.lake.vector("worker", "--once")
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "its executors are the workers" in line

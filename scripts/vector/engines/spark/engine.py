@@ -44,7 +44,7 @@ _ATTEMPTS = 10
 _CONFLICTS = (
     "ValidationException", "CommitFailedException", "CommitStateUnknownException", "Failed to commit",
     "ConcurrentAppend", "SQLITE_BUSY", "database is locked", "UncheckedSQLException", "has been updated by another",
-    "Cannot commit",
+    "Cannot commit", "concurrently modified", "created concurrently", "Found conflicting",
 )  # fmt: skip
 _LIMIT = re.compile(r"offset (\d+) rows fetch next (\?|\d+) rows only")
 _KINDS = {
