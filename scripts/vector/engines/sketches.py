@@ -59,8 +59,8 @@ def sketches(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 def sketch_of_question(vector: np.ndarray, mean: np.ndarray) -> tuple[list[int], list[int], list[int]]:
     """The words of a vector of shape (dimensions,), and of what a bit that differs weighs, 0 to 3, the words of the
-    ones and those of the twos. A larger component tells more: its weight is its size in thirds of the size that 2 of 100
-    components exceed, rounded."""
+    ones and those of the twos. A larger component tells more: its weight is its size in thirds of the size that 2 of
+    100 components exceed, rounded."""
     centred = _centred(vector[None, :].astype(np.float32), mean)
     sizes = np.abs(centred)
     largest = np.quantile(sizes, 0.98) or 1
