@@ -63,8 +63,8 @@ def test_of_two_writers_of_the_same_keys_each_key_is_written_once(own):
 @pytest.mark.parametrize(
     "message",
     [
-        "java.lang.IllegalStateException: Runtime file filtering is not possible: the table has been concurrently modified",
-        "org.apache.iceberg.exceptions.ValidationException: Found conflicting files that can contain records matching x",
+        "IllegalStateException: Runtime file filtering is not possible: the table has been concurrently modified",
+        "ValidationException: Found conflicting files that can contain records matching true",
         "org.apache.iceberg.exceptions.CommitFailedException: Requirement failed: branch main was created concurrently",
         "org.apache.iceberg.jdbc.UncheckedSQLException: Failed to execute: [SQLITE_BUSY] The database file is locked",
     ],
