@@ -39,6 +39,9 @@ class SketchCounts:
         return self.sketches == self.vectors
 
 
+WHY_UNFIT = "its vectors differ in length, which its metric counts and a sketch does not know"
+
+
 def fits_sketches(space: EmbeddingSpace) -> bool:
     """Whether a space's nearest vectors are those of the nearest direction, which is all that a sketch knows: not where
     vectors differ in length, and the metric counts it."""

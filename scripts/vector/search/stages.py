@@ -34,13 +34,13 @@ def search_by_vectors(engine: Engine, space: EmbeddingSpace, request: SearchRequ
 
 
 def _by_sketches(engine: Engine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> Found | None:
-    from vector.engines.sketches import current_mean, fits_sketches, sketch_counts  # brings numpy
+    from vector.engines.sketches import WHY_UNFIT, current_mean, fits_sketches, sketch_counts  # brings numpy
 
     keeper = with_sketches(engine)
     if keeper is None:
         why_not = f"{engine.name} keeps no sketches"
     elif not fits_sketches(space):
-        why_not = f"its vectors differ in length, which counts by {space.distance_metric} and not in a sketch"
+        why_not = WHY_UNFIT
     else:
         mean = current_mean(engine, space.embedding_space_id)
         counts = mean and sketch_counts(engine, space.embedding_space_id, mean.version)

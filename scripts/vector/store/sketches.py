@@ -10,6 +10,7 @@ from vector.contracts.ledgers import Column, key_column
 from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import Engine, SketchEngine, SketchMean, with_sketches
 from vector.engines.sketches import (
+    WHY_UNFIT,
     WORDS,
     SketchCounts,
     current_mean,
@@ -64,12 +65,14 @@ def fill_sketches(store: VectorStore, space: EmbeddingSpace, renew: bool = False
     asked for again. A space without a mean gets one, and with `renew` another one, with which all sketches are made
     anew; until that is done, searches compare exactly.
 
-    Raises ConfigurationError on an engine that keeps no sketches, in a space of too few vectors, and while another
-    session does the same.
+    Raises ConfigurationError on an engine that keeps no sketches, in a space that they do not fit or of too few
+    vectors, and while another session does the same.
     """
     engine, key = with_sketches(store.engine), space.embedding_space_id
     if engine is None:
         raise ConfigurationError(f"{store.engine.name} keeps no sketches; it is searched exactly")
+    if not fits_sketches(space):
+        raise ConfigurationError(f"space {space.space_key}: {WHY_UNFIT}, so it is searched exactly")
     with engine.exclusive(f"sketch:{key}") as alone:
         if not alone:
             raise ConfigurationError(f"space {space.space_key}: another session makes its sketches; wait for it")

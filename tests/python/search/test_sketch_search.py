@@ -144,7 +144,7 @@ def test_sketches_that_are_asked_for_and_cannot_be_had_are_refused(store, space,
     ):
         asked(store, space, "sketch")
     fill_sketches(store, space)
-    with pytest.raises(ConfigurationError, match="its vectors differ in length, which counts by dot"):
+    with pytest.raises(ConfigurationError, match="by sketches: its vectors differ in length, which its metric"):
         asked(store, replace(space, distance_metric="dot", normalize_flag=False), "sketch")
     monkeypatch.setenv("VECTOR_SEARCH", "fast")
     with pytest.raises(ConfigurationError, match="VECTOR_SEARCH is 'fast'; it must be auto, exact or sketch"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,14 @@ def test_a_space_that_is_large_enough_is_sketched_after_a_run(store, space, monk
     assert wrong_sketches(store) == []
     vectors = np.asarray([row for (row,) in store.engine.query("select vector from embedding")])
     assert np.allclose(current_mean(store.engine, space.embedding_space_id).mean, vectors.mean(axis=0), atol=1e-6)
+
+
+def test_a_space_whose_vectors_differ_in_length_gets_none(store, space):
+    unfit = replace(space, distance_metric="dot", normalize_flag=False)
+    keep_sketched(store, unfit)
+    with pytest.raises(ConfigurationError, match="space hash: its vectors differ in length, .* it is searched exactly"):
+        fill_sketches(store, unfit)
+    assert store.engine.query(COUNT) == [(0,)]
 
 
 def test_a_vector_comes_with_its_sketch(store, space, embedding):
