@@ -56,9 +56,10 @@ _EMBEDDING, _EMBEDDING_CANARY = (
 _PAUSES = (0.01, 0.05, 0.25, 1)
 # What a store needs to be built.
 RELATIONS = [
-    *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version", "embedding_sketch", "embedding_sketch_mean",
+    *(ledger.table for ledger in ledgers.LEDGERS), "chunk_version",
     "embedding_state", "embedding_pending", "embedding_current", "space_status", "search_setting",
 ]  # fmt: skip
+SKETCHES = ["embedding_sketch", "embedding_sketch_mean", "embedding_sketch_recall"]
 
 
 def _is_for_a_worker(job: VectorJob) -> bool:
@@ -76,7 +77,7 @@ class VectorStore(Aliases):
         if (connection is None) == (engine is None):
             raise ConfigurationError("VectorStore needs a connection, or an engine, and not both")
         self.engine = engine or engine_for_connection(connection, schema)
-        missing = self.engine.missing_relations(RELATIONS)
+        missing = self.engine.missing_relations([*RELATIONS, *(SKETCHES if with_sketches(self.engine) else ())])
         if missing:
             named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
             raise ConfigurationError(

@@ -400,7 +400,7 @@ def test_vectors_are_verified_as_they_are_stored(engine, connection, server):
 def test_the_database_is_named_by_server_and_database(engine, server):
     server.answers[:0] = [(r"serverproperty", [("server", "warehouse")]), (r"from sys\.objects", [])]
     with pytest.raises(
-        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 19 more; run `dbt build`"
+        ConfigurationError, match="^server/warehouse: schema vector lacks .* and 16 more; run `dbt build`"
     ):
         VectorStore(engine=engine)
 

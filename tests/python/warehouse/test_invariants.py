@@ -232,6 +232,11 @@ VIOLATIONS = (
     ),
     Violation("is_not_negative", "update embedding_space set price_per_million_tokens = -1", on="embedding_space"),
     Violation("few_texts_are_truncated", "update embedding set truncated_flag = true"),
+    Violation(
+        "sketches_find_the_nearest",
+        "insert into embedding_sketch_recall by name (select embedding_space_id, 'vectors' as asked,"
+        " 1 as sketch_version, 9 as vector_count, 20 as question_count, 200 as expected_count, 195 as found_count from embedding_space)",
+    ),
     Violation("model_reads_its_texts", "update embedding set input_tokens = 9999, tokens_estimated_flag = false"),
     Violation(
         "one_model_fills_a_space",
