@@ -235,7 +235,8 @@ VIOLATIONS = (
     Violation(
         "sketches_find_the_nearest",
         "insert into embedding_sketch_recall by name (select embedding_space_id, 'vectors' as asked,"
-        " 1 as sketch_version, 9 as vector_count, 20 as question_count, 200 as expected_count, 195 as found_count from embedding_space)",
+        " 1 as sketch_version, 9 as vector_count, 20 as question_count, 200 as expected_count, 195 as found_count"
+        " from embedding_space)",
     ),
     Violation("model_reads_its_texts", "update embedding set input_tokens = 9999, tokens_estimated_flag = false"),
     Violation(
