@@ -15,8 +15,6 @@ chunk_count, current_count, pending_count, quarantined_count, stale_count, trunc
 VERIFY_HELP = """With --json, one object with the keys vectors (how many were read), changed and sketches
 (ids of embeddings whose vector, or sketch, is not the one that was written). The exit code is 1 where there is one."""
 
-MAKE_ANEW = "make them anew with `vector spaces sketch KEY --renew`"
-
 
 def add_to(commands: Any) -> None:
     """Declares both."""
@@ -45,7 +43,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     lines = [
         f"embedding {excerpt(embedding_id)}: the vector is not the one that was written" for embedding_id in broken
     ]
-    lines += [f"embedding {excerpt(each)}: the sketch is not its vector's; {MAKE_ANEW}" for each in wrong]
+    lines += [
+        f"embedding {excerpt(each)}: the sketch is not its vector's; make them anew with"
+        " `vector spaces sketch KEY --renew`"
+        for each in wrong
+    ]
     lines.append(f"{count} vectors read, {len(broken)} of them changed since they were written")
     print_result(arguments, {"vectors": count, "changed": broken, "sketches": wrong}, "\n".join(lines))
     return 1 if broken or wrong else 0

@@ -100,7 +100,6 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _sketch(arguments: argparse.Namespace) -> int:
-    from vector.engines.base import with_sketches
     from vector.store.sketch_recall import measure_recall
     from vector.store.sketches import fill_sketches  # brings numpy, which the list does without
 
@@ -108,8 +107,7 @@ def _sketch(arguments: argparse.Namespace) -> int:
     with writing(target), closing(open_to_write(target)) as store:
         space = space_of_key(store, arguments.key)
         counts = fill_sketches(store, space, arguments.renew)
-        engine = with_sketches(store.engine)
-        measured = measure_recall(engine, space) if engine else []
+        measured = measure_recall(store.engine, space)
     recall = {each.asked: round(each.found / each.expected, 4) for each in measured}
     value = {"space_key": space.space_key, **asdict(counts), "recall": recall}
     lines = [f"space {space.space_key}: {counts.sketches:,} sketches of {counted(counts.vectors, 'vector')}"]

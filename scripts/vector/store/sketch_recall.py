@@ -12,7 +12,7 @@ import numpy as np
 
 from vector.contracts.ledgers import Column, key_column
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.base import SearchRequest, SketchEngine, SketchMean
+from vector.engines.base import Engine, SearchRequest, SketchEngine, SketchMean, with_sketches
 from vector.engines.sketches import current_mean, sketch_counts
 from vector.engines.vector_cache import usable_vector
 
@@ -35,6 +35,9 @@ _COLUMNS = (
 )
 
 
+_KEY = ("embedding_space_id", "asked", "created_utc")
+
+
 @dataclass(frozen=True)
 class SketchRecall:
     """Of one kind of question (`searches`, `vectors`): how many sketches answered, the hits of the exact search, and
@@ -46,12 +49,15 @@ class SketchRecall:
     found: int
 
 
-def measure_recall(engine: SketchEngine, space: EmbeddingSpace) -> list[SketchRecall]:
-    """Measures and stores it; nothing where sketches are missing. Questions that sketches do not answer are answered
-    exactly, and are not counted."""
-    mean = current_mean(engine, space.embedding_space_id)
-    counts = mean and sketch_counts(engine, space.embedding_space_id, mean.version)
-    return _measure(engine, space, mean, counts.vectors) if mean and counts and counts.complete else []
+def measure_recall(engine: Engine, space: EmbeddingSpace) -> list[SketchRecall]:
+    """Measures and stores it; nothing where sketches are missing, or not kept. Questions that sketches do not answer
+    are answered exactly, and are not counted."""
+    keeper = with_sketches(engine)
+    mean = current_mean(engine, space.embedding_space_id) if keeper else None
+    if keeper is None or mean is None:
+        return []
+    counts = sketch_counts(engine, space.embedding_space_id, mean.version)
+    return _measure(keeper, space, mean, counts.vectors) if counts.complete else []
 
 
 def measure_again(engine: SketchEngine, space: EmbeddingSpace, mean: SketchMean, vector_count: int) -> None:
@@ -69,7 +75,7 @@ def _measure(engine: SketchEngine, space: EmbeddingSpace, mean: SketchMean, vect
     asked = {"searches": _of_searches(engine, space), "vectors": _of_vectors(engine, space)}
     measured = [_measured(engine, space, mean, kind, questions) for kind, questions in asked.items()]
     measured = [each for each in measured if each.expected]
-    now, names = datetime.now(UTC).replace(tzinfo=None), ", ".join(column.name for column in _COLUMNS)
+    now = datetime.now(UTC).replace(tzinfo=None)
     rows = [
         (
             space.embedding_space_id,
@@ -84,8 +90,8 @@ def _measure(engine: SketchEngine, space: EmbeddingSpace, mean: SketchMean, vect
         for each in measured
     ]
     with engine.staged(_COLUMNS, rows) as staged:
-        table = engine.table("embedding_sketch_recall")
-        engine.atomically(lambda: engine.execute(f"insert into {table} ({names}) select {names} from {staged}"))
+        names = [column.name for column in _COLUMNS]
+        engine.atomically(lambda: engine.insert_new("embedding_sketch_recall", staged, names, _KEY))
     return measured
 
 
@@ -103,22 +109,20 @@ def _of_searches(engine: SketchEngine, space: EmbeddingSpace) -> list[np.ndarray
 
 def _of_vectors(engine: SketchEngine, space: EmbeddingSpace) -> list[np.ndarray]:
     """Some of the space's vectors, from a place in the order of their ids that is drawn by chance."""
-    rows: list[tuple] = []
-    for condition in (">=", "<"):
-        rows += engine.query(
-            f"select vector from {engine.table('embedding')} where embedding_id in (select embedding_id"
-            f" from {engine.table('embedding')} where embedding_space_id = ? and embedding_id {condition} ?"
-            f" order by embedding_id offset 0 rows fetch next {QUESTIONS - len(rows)} rows only)",
-            [space.embedding_space_id, str(uuid.uuid4())],
-        )
-        if len(rows) >= QUESTIONS:
-            break
+    # From that place to the last id, and on from the first.
+    rows = engine.query(
+        f"select vector from {engine.table('embedding')} where embedding_id in (select embedding_id"
+        f" from {engine.table('embedding')} where embedding_space_id = ?"
+        " order by case when embedding_id >= ? then 0 else 1 end, embedding_id"
+        f" offset 0 rows fetch next {QUESTIONS} rows only)",
+        [space.embedding_space_id, str(uuid.uuid4())],
+    )
     return _usable(engine, space, rows)
 
 
 def _usable(engine: SketchEngine, space: EmbeddingSpace, rows: Sequence[tuple]) -> list[np.ndarray]:
     vectors = (usable_vector(engine.decode_vector(vector), space.dimensions) for (vector,) in rows)
-    return [np.asarray(each, dtype=np.float32) for each in vectors if each is not None]
+    return [each for each in vectors if each is not None]
 
 
 def _measured(

@@ -76,7 +76,7 @@ def fill_sketches(store: VectorStore, space: EmbeddingSpace, renew: bool = False
     with engine.exclusive(f"sketch:{key}") as alone:
         if not alone:
             raise ConfigurationError(f"space {space.space_key}: another session makes its sketches; wait for it")
-        return _fill(engine, space, renew)
+        return _fill(engine, space, renew)[1]
 
 
 def keep_sketched(store: VectorStore, space: EmbeddingSpace) -> None:
@@ -91,12 +91,12 @@ def keep_sketched(store: VectorStore, space: EmbeddingSpace) -> None:
         if not alone or not (mean or counts.vectors >= LEAST_VECTORS):
             return
         if not counts.complete:
-            counts = _fill(engine, space)
-        if (mean := current_mean(engine, key)) and counts.complete:
+            mean, counts = _fill(engine, space)
+        if mean and counts.complete:
             measure_again(engine, space, mean, counts.vectors)
 
 
-def _fill(engine: SketchEngine, space: EmbeddingSpace, renew: bool = False) -> SketchCounts:
+def _fill(engine: SketchEngine, space: EmbeddingSpace, renew: bool = False) -> tuple[SketchMean, SketchCounts]:
     key = space.embedding_space_id
     mean = current_mean(engine, key)
     with engine.many_writes():
@@ -105,7 +105,7 @@ def _fill(engine: SketchEngine, space: EmbeddingSpace, renew: bool = False) -> S
         _delete_orphans(engine, key)
         for ids, matrix in _blocks(engine, space, mean.version):
             _write(engine, _rows(key, mean, ids, matrix))
-    return sketch_counts(engine, key, mean.version)
+    return mean, sketch_counts(engine, key, mean.version)
 
 
 def wrong_sketches(store: VectorStore) -> list[str]:
@@ -149,10 +149,9 @@ def _take_mean(engine: SketchEngine, space: EmbeddingSpace, former: SketchMean |
         )
     taken = SketchMean(former.version + 1 if former else 1, (total / count).astype(np.float32), count)
     row = (space.embedding_space_id, taken.version, engine.encode_vector(taken.mean), count)
-    names = ", ".join(column.name for column in _MEAN)
+    names = [column.name for column in _MEAN]
     with engine.staged(_MEAN, [row]) as staged:
-        table = engine.table("embedding_sketch_mean")
-        engine.atomically(lambda: engine.execute(f"insert into {table} ({names}) select {names} from {staged}"))
+        engine.atomically(lambda: engine.insert_new("embedding_sketch_mean", staged, names, names[:2]))
     return taken
 
 

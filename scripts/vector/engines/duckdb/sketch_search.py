@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,12 +23,6 @@ FEW = 100_000
 LEAST_SHARE = 0.25
 # How much more is looked at where too few of the nearest are current, before all are compared.
 MORE = 4
-
-
-class _Scored(NamedTuple):
-    chunk_id: str
-    content_sha256: str
-    score: float
 
 
 def search_by_sketches(engine: Engine, request: SearchRequest, mean: SketchMean) -> Found | None:
@@ -62,7 +56,7 @@ def _share_of_filters(engine: Engine, request: SearchRequest) -> float | None:
     return left / count if left >= FEW and left >= LEAST_SHARE * count else None
 
 
-def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: int) -> list[_Scored]:
+def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: int) -> list[SearchHit]:
     """The `count` nearest by their sketches, best first by their vectors."""
     # A sum of bytes, which the counts of one word are, would not hold the sum. With the numbers in the statement, what
     # differs is worked out once.
@@ -89,12 +83,12 @@ def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: in
             " where embedding_id in (select unnest(cast(? as varchar[])))",
             [request.vector.tolist(), [key for (key,) in ids]],
         )
-    scored = [_Scored(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows if math.isfinite(score)]
+    scored = [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows if math.isfinite(score)]
     return sorted(scored, key=lambda each: (-each.score, each.chunk_id))
 
 
 def _current(
-    engine: Engine, request: SearchRequest, scored: Sequence[_Scored], share: float
+    engine: Engine, request: SearchRequest, scored: Sequence[SearchHit], share: float
 ) -> tuple[list[SearchHit], int]:
     """The first `top_k` that are current and pass the filters; and how many were looked at for it."""
     hits: list[SearchHit] = []
@@ -104,13 +98,13 @@ def _current(
         for each in part:
             looked_at += 1
             if current.get(each.chunk_id) == each.content_sha256:
-                hits.append(SearchHit(*each))
+                hits.append(each)
             if len(hits) == request.top_k:
                 return hits, looked_at
     return hits, looked_at
 
 
-def _growing(scored: Sequence[_Scored], size: int) -> Iterator[Sequence[_Scored]]:
+def _growing(scored: Sequence[SearchHit], size: int) -> Iterator[Sequence[SearchHit]]:
     start = 0
     while start < len(scored):
         yield scored[start : start + size]
