@@ -32,10 +32,11 @@ from support import (
     scratch_warehouse,
 )
 
+from vector.contracts.models import EmbeddingSpace
 from vector.engines.base import SearchRequest
 from vector.engines.duckdb import sketch_search
-from vector.engines.filters import SearchFilters
-from vector.engines.sketches import current_mean
+from vector.engines.filters import NO_FILTERS, SearchFilters
+from vector.search.stages import EXACT, SKETCH, search_by_vectors
 from vector.store import VectorStore
 from vector.store.sketches import fill_sketches
 
@@ -66,7 +67,7 @@ def main() -> None:
             connection.execute("checkpoint")
         # A connection of its own for the measurement, so that nothing of the filling is left in memory.
         with warehouse.connect() as connection:
-            ours = _Ours(VectorStore(connection), space.embedding_space_id)
+            ours = _Ours(VectorStore(connection), space)
             _print_candidates(ours, questions, truth)
             _print_filters(ours, questions)
             rows = [
@@ -112,26 +113,25 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 class _Ours:
-    """The engine's searches, by position in the order of chunk ids."""
+    """The two ways of a search by vectors, by position in the order of chunk ids."""
 
-    def __init__(self, store: VectorStore, embedding_space_id: str) -> None:
-        self.engine, self.space = store.engine, embedding_space_id
+    def __init__(self, store: VectorStore, space: EmbeddingSpace) -> None:
+        self.engine, self.space = store.engine, space
         rows = self.engine.query("select chunk_id from vector.chunk where retired_utc is null order by chunk_id")
         self.places = {chunk_id: place for place, (chunk_id,) in enumerate(rows)}
 
-    def exact(self, question: np.ndarray, filters: SearchFilters = SearchFilters()) -> list[int]:  # noqa: B008
-        return self._places(self.engine.search(self._request(question, filters)).hits)
+    def exact(self, question: np.ndarray, filters: SearchFilters = NO_FILTERS) -> list[int]:
+        """Every vector is compared."""
+        return self._found(question, filters, EXACT)
 
-    def by_sketches(self, question: np.ndarray, filters: SearchFilters = SearchFilters()) -> list[int]:  # noqa: B008
-        mean = current_mean(self.engine, self.space)
-        found = self.engine.search_by_sketches(self._request(question, filters), mean)
-        return self._places(found.hits) if found else self.exact(question, filters)
+    def by_sketches(self, question: np.ndarray, filters: SearchFilters = NO_FILTERS) -> list[int]:
+        """As a command does it: whether all vectors have a sketch is looked at, and filters may lead to `exact`."""
+        return self._found(question, filters, SKETCH)
 
-    def _request(self, question: np.ndarray, filters: SearchFilters) -> SearchRequest:
-        return SearchRequest(self.space, question, "cosine", TOP_K, filters)
-
-    def _places(self, hits: list) -> list[int]:
-        return [self.places[hit.chunk_id] for hit in hits]
+    def _found(self, question: np.ndarray, filters: SearchFilters, stage: str) -> list[int]:
+        request = SearchRequest(self.space.embedding_space_id, question, "cosine", TOP_K, filters)
+        found, _ = search_by_vectors(self.engine, self.space, request, stage)
+        return [self.places[hit.chunk_id] for hit in found.hits]
 
 
 def _print_candidates(ours: _Ours, questions: np.ndarray, truth: list[np.ndarray]) -> None:
