@@ -164,6 +164,28 @@ def test_hashes_that_collide_find_nothing_stale(store, ask, monkeypatch):
     assert collided.retrieval.candidate_count == honest.retrieval.candidate_count
 
 
+def test_filters_that_leave_few_find_what_a_look_at_all_vectors_finds(store, space, sources, ask, monkeypatch):
+    """Also where some of the vectors are stale, of a retired chunk, or such as cannot be compared."""
+    stale, retired, broken, *_ = store.list_chunks("page:apollo")
+    text = "Another text."
+    changed = replace(stale, content=text, content_sha256=compute_content_hash(text), byte_count=len(text))
+    store.save_chunks([changed, replace(retired, retired_utc=datetime.now(UTC))])
+    filters = [{"source_ids": ["page:apollo", "page:io"]}, {"source_types": ["page"], "tags": [("lang", "en")]},
+               {"source_types": ["no such type"]}]  # fmt: skip
+    for last in (1.0, float("nan"), None):
+        store.engine.execute(
+            "update embedding set vector = ? where chunk_id = ?", [[1.0] * 7 + [last], broken.chunk_id]
+        )
+        for given in filters:
+            found = ask(**given)
+            with monkeypatch.context() as patch:
+                patch.setattr(duckdb_search, "FEW", -1)
+                of_all = ask(**given)
+            assert found.hits == of_all.hits
+            assert found.retrieval.candidate_count == of_all.retrieval.candidate_count
+            assert bool(found.hits) == ("no such type" not in given.get("source_types", ()))
+
+
 @pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
 def test_search_finds_what_the_view_has(store, space, ask, mode):
     """After changes of all kinds, every hit is a row of embedding_current, with the text that it has there."""
