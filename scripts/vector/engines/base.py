@@ -1,8 +1,8 @@
 """What a database engine promises to the store, so that nothing above it knows which one it is.
 
 `Engine` is what all have: rows in and out. `QueueEngine` adds the locks and the job queue of those that serve workers,
-`SketchEngine` the sketches of those that keep them, `TaskEngine` the executors of those that spread their work over
-machines.
+`SketchEngine` the sketches of those that keep them, `CopyEngine` those of local copies, `TaskEngine` the executors of
+those that spread their work over machines.
 
 SQL above this line is written once, in the words all engines share: `?` for parameters, `offset ... fetch next ...
 rows only` for limits, `concat` for texts. What they do not share is a method here.
@@ -301,6 +301,18 @@ class SketchEngine(QueueEngine, Protocol):
         ...
 
 
+class CopyEngine(Engine, Protocol):
+    """An engine that keeps no sketches, and makes those of a local copy that memory does not hold."""
+
+    def sketched_vectors(self, embedding_space_id: str, dimensions: int) -> int:
+        """The number of vectors of a space whose local copy is on disk, with sketches; 0 where it is not."""
+        ...
+
+    def search_by_copied_sketches(self, request: SearchRequest) -> Found | None:
+        """As `SketchEngine.search_by_sketches`, by the sketches of that copy."""
+        ...
+
+
 class TaskEngine(Engine, Protocol):
     """An engine whose executors, on many machines, can be given work."""
 
@@ -354,6 +366,11 @@ def with_tasks(engine: Engine) -> TaskEngine | None:
 def with_sketches(engine: Engine) -> SketchEngine | None:
     """The engine, if it keeps sketches."""
     return cast(SketchEngine, engine) if hasattr(engine, "search_by_sketches") else None
+
+
+def with_copied_sketches(engine: Engine) -> CopyEngine | None:
+    """The engine, if its local copies have sketches."""
+    return cast(CopyEngine, engine) if hasattr(engine, "search_by_copied_sketches") else None
 
 
 def with_queue(engine: Engine) -> QueueEngine:

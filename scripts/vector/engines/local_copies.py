@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vector.engines.base import Engine
-from vector.engines.vector_cache import private_folder
+from vector.engines.vector_cache import MAPPED, private_folder
 from vector.files import write_whole
 
 logger = logging.getLogger(__name__)
@@ -56,13 +56,13 @@ def drop_copies(folder: Path | None) -> bool:
     """Deletes all copies in the folder; whether there were any. Raises OSError for one that cannot be deleted."""
     if folder is None or not folder.is_dir():
         return False
-    words, vectors = folder / "lexical", list(folder.glob("*.npz"))
-    found = words.is_dir() or bool(vectors)
-    if words.is_dir():
-        shutil.rmtree(words)
-    for each in vectors:
+    folders = [each for each in (folder / "lexical", *folder.glob(f"*{MAPPED}")) if each.is_dir()]
+    files = list(folder.glob("*.npz"))
+    for each in folders:
+        shutil.rmtree(each)
+    for each in files:
         each.unlink(missing_ok=True)
-    return found
+    return bool(folders or files)
 
 
 def _known(folder: Path) -> dict[str, int]:

@@ -29,6 +29,8 @@ from vector.files import is_ours_alone, replace_file
 logger = logging.getLogger(__name__)
 
 DEFAULT_MEGABYTES = 2048
+# What the folder of a copy that memory does not hold ends with (vector.engines.mapped_vectors).
+MAPPED = ".mapped"
 
 
 def default_folder() -> Path | None:
@@ -207,11 +209,12 @@ class VectorCache:
             self._spaces.clear()
         self._erasures = erasures
 
-    def _fits(self, count: int, dimensions: int) -> bool:
+    def fits(self, count: int, dimensions: int) -> bool:
+        """Whether memory may hold so many vectors."""
         return count * dimensions * 4 <= self.megabytes * 2**20
 
     def _read_all(self, source: VectorSource, version: int) -> CachedVectors | None:
-        if not self._fits(source.count(), source.dimensions):
+        if not self.fits(source.count(), source.dimensions):
             return None
         return _gathered(version, source.current_vectors(None), source.dimensions)
 
@@ -223,7 +226,7 @@ class VectorCache:
             return self._read_all(source, version)
         kept = ~np.isin(cached.chunk_ids, np.asarray(changed, dtype=cached.chunk_ids.dtype))
         fresh = _gathered(version, source.current_vectors(changed), source.dimensions)
-        if not self._fits(int(kept.sum()) + len(fresh.chunk_ids), source.dimensions):
+        if not self.fits(int(kept.sum()) + len(fresh.chunk_ids), source.dimensions):
             return None
         return CachedVectors(
             version,
@@ -243,7 +246,7 @@ class VectorCache:
                 return None
             with np.load(path, allow_pickle=False) as arrays:
                 matrix = arrays["matrix"]
-                if matrix.shape[1] != source.dimensions or not self._fits(*matrix.shape):
+                if matrix.shape[1] != source.dimensions or not self.fits(*matrix.shape):
                     return None
                 return CachedVectors(int(arrays["version"]), arrays["chunk_ids"], arrays["content_sha256"], matrix)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):

@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 
 from vector.contracts.models import EmbeddingSpace
-from vector.engines.base import Engine, Found, SearchRequest, with_sketches
+from vector.engines.base import (
+    CopyEngine,
+    Engine,
+    Found,
+    SearchRequest,
+    SketchEngine,
+    with_copied_sketches,
+    with_sketches,
+)
 from vector.errors import ConfigurationError
 
 AUTO, EXACT, SKETCH = "auto", "exact", "sketch"
@@ -34,26 +42,39 @@ def search_by_vectors(engine: Engine, space: EmbeddingSpace, request: SearchRequ
 
 
 def _by_sketches(engine: Engine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> Found | None:
-    from vector.engines.sketches import WHY_UNFIT, current_mean, fits_sketches, sketch_counts  # brings numpy
+    from vector.engines.sketches import WHY_UNFIT, fits_sketches  # brings numpy
 
-    keeper = with_sketches(engine)
-    if keeper is None:
-        why_not = f"{engine.name} keeps no sketches"
-    elif not fits_sketches(space):
-        why_not = WHY_UNFIT
-    else:
-        mean = current_mean(engine, space.embedding_space_id)
-        counts = mean and sketch_counts(engine, space.embedding_space_id, mean.version)
-        if mean and counts and counts.complete:
-            if stage == AUTO and counts.vectors < LEAST_VECTORS:
-                return None
-            return keeper.search_by_sketches(request, mean)
-        made = (
-            f"{counts.sketches:,} of its {counts.vectors:,} vectors have a sketch" if counts else "it has no sketches"
-        )
-        why_not = f"{made}: run `vector spaces sketch {space.space_key}`"
+    found: Found | str | None = f"{engine.name} keeps no sketches"
+    if not fits_sketches(space):
+        found = WHY_UNFIT
+    elif keeper := with_sketches(engine):
+        found = _by_kept(keeper, space, request, stage)
+    elif copier := with_copied_sketches(engine):
+        found = _by_copied(copier, space, request, stage)
+    if not isinstance(found, str):
+        return found
     if stage == SKETCH:
-        raise ConfigurationError(
-            f"space {space.space_key} cannot be searched by sketches: {why_not}; or search exactly"
-        )
+        raise ConfigurationError(f"space {space.space_key} cannot be searched by sketches: {found}; or search exactly")
     return None
+
+
+def _by_kept(keeper: SketchEngine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> Found | str | None:
+    """What was found, None where all had better be compared, or why there are no sketches."""
+    from vector.engines.sketches import current_mean, sketch_counts
+
+    mean = current_mean(keeper, space.embedding_space_id)
+    counts = mean and sketch_counts(keeper, space.embedding_space_id, mean.version)
+    if mean and counts and counts.complete:
+        if stage == AUTO and counts.vectors < LEAST_VECTORS:
+            return None
+        return keeper.search_by_sketches(request, mean)
+    made = f"{counts.sketches:,} of its {counts.vectors:,} vectors have a sketch" if counts else "it has no sketches"
+    return f"{made}: run `vector spaces sketch {space.space_key}`"
+
+
+def _by_copied(copier: CopyEngine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> Found | str | None:
+    """As `_by_kept`."""
+    count = copier.sketched_vectors(space.embedding_space_id, space.dimensions)
+    if not count:
+        return "only a local copy larger than VECTOR_CACHE_MB has them, and the space has none"
+    return None if stage == AUTO and count < LEAST_VECTORS else copier.search_by_copied_sketches(request)

@@ -36,10 +36,12 @@ from vector.contracts.models import (
     VectorSourceRegistry,
     compute_content_hash,
 )
+from vector.engines import mapped_vectors
 from vector.engines.base import SearchRequest
 from vector.engines.filters import SearchFilters
-from vector.engines.vector_cache import similarity
-from vector.errors import InvalidRecord
+from vector.engines.mapped_vectors import MappedCopies
+from vector.engines.vector_cache import VectorCache, similarity
+from vector.errors import ConfigurationError, InvalidRecord
 from vector.jobs.queue import JobQueue
 from vector.providers import open_provider
 from vector.search import postings
@@ -48,6 +50,7 @@ from vector.search.lexical import LexicalIndexes
 from vector.search.policy import SearchPolicy
 from vector.search.replay import replay
 from vector.search.search import search
+from vector.search.stages import search_by_vectors
 
 LATER = datetime(9000, 1, 1, tzinfo=UTC)
 QUESTION = "Which moon has geysers?"
@@ -802,6 +805,38 @@ def test_the_second_search_reads_no_vector_again(warehouse, store):
     stream = store.engine.stream
     store.engine.stream = lambda *arguments: read.append(arguments) or stream(*arguments)
     assert store.engine.search(request)[0] == first
+    assert read == []
+
+
+def test_a_space_that_memory_does_not_hold_is_searched_in_a_copy_on_disk(warehouse, store, tmp_path, monkeypatch):
+    if warehouse.engine == "duckdb":
+        pytest.skip("DuckDB compares vectors itself")
+    (space,) = (space for space in store.list_embedding_spaces() if space.space_key == "hash")
+    engine, vector = store.engine, np.ones(space.dimensions, np.float32)
+    requests = [
+        SearchRequest(space.embedding_space_id, vector, "cosine", 5, filters)
+        for filters in (SearchFilters(), SearchFilters(tags=(("lang", "en"),)))
+    ]
+    monkeypatch.setattr(engine, "mapped", MappedCopies(tmp_path))
+    exact = [engine.search(request) for request in requests]
+    assert engine.sketched_vectors(space.embedding_space_id, space.dimensions) == 0
+    with pytest.raises(ConfigurationError, match="only a local copy larger than VECTOR_CACHE_MB has them"):
+        search_by_vectors(engine, space, requests[0], "sketch")
+    monkeypatch.setattr(engine, "cache", VectorCache(tmp_path))
+    monkeypatch.setattr(engine.cache, "fits", lambda count, dimensions: False)
+    monkeypatch.setattr(mapped_vectors, "FEW", 1)
+    for request, before in zip(requests, exact, strict=True):
+        found, stage = search_by_vectors(engine, space, request, "auto")
+        assert stage == "exact", "the space is small"
+        assert (found.hits, found.compared) == (before.hits, before.compared)
+        found, stage = search_by_vectors(engine, space, request, "sketch")
+        assert stage == "sketch"
+        assert found.hits == before.hits, "the candidates are more than the chunks"
+    assert engine.sketched_vectors(space.embedding_space_id, space.dimensions) == exact[0].compared
+    read = []
+    stream = engine.stream
+    monkeypatch.setattr(engine, "stream", lambda *arguments: read.append(arguments) or stream(*arguments))
+    assert engine.search(requests[0]).hits == exact[0].hits
     assert read == []
 
 

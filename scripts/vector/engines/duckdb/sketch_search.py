@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest, SketchMean
 from vector.engines.duckdb.search import SCORES, settings
-from vector.engines.sketches import WORDS, sketch_of_question
+from vector.engines.sketches import WORDS, mean_score, sketch_of_question
 
 # The nearest by sketches that are compared by their vectors, and so many for each hit that is asked for
 # (benchmarks/README.md, Large spaces).
@@ -41,7 +40,7 @@ def search_by_sketches(engine: Engine, request: SearchRequest, mean: SketchMean)
         are_all = len(scored) < count
         # Where most of the nearest are stale, so may be most of the candidates.
         if are_all or (len(hits) == request.top_k and 2 * len(hits) >= looked_at * share):
-            return Found(hits, len(scored), _mean_score(request, mean.mean))
+            return Found(hits, len(scored), mean_score(request.vector, request.distance_metric, mean.mean))
     return None
 
 
@@ -122,15 +121,3 @@ def _current_texts(engine: Engine, request: SearchRequest, chunk_ids: Sequence[s
             [list(chunk_ids), *values],
         )
     return dict(rows)
-
-
-def _mean_score(request: SearchRequest, mean: np.ndarray) -> float:
-    """The mean of all scores, without comparing all: what the question makes with the mean of the directions. Of
-    distances it is that of the root mean square, which is larger by next to nothing."""
-    vector = request.vector.astype(np.float64)
-    product, length = float(vector @ mean), float(vector @ vector)
-    if request.distance_metric == "euclidean":
-        return -math.sqrt(max(0.0, length + 1 - 2 * product))
-    if request.distance_metric == "cosine":
-        return product / math.sqrt(length) if length else 0.0
-    return product

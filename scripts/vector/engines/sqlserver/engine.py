@@ -35,6 +35,7 @@ from vector.engines.base import (
     key_match,
 )
 from vector.engines.filters import SearchFilters, filter_conditions
+from vector.engines.mapped_vectors import MappedCopies
 from vector.engines.sqlserver import errors as sqlserver_errors
 from vector.engines.sqlserver import queue as sqlserver_queue
 from vector.engines.sqlserver import search as sqlserver_search
@@ -84,6 +85,7 @@ class SqlServerEngine:
         self._locks: list[str] = []
         self._staged_count = 0
         self.cache = VectorCache.from_environment()
+        self.mapped = MappedCopies(self.cache.folder)
 
     @cached_property
     def location(self) -> str:
@@ -327,7 +329,15 @@ class SqlServerEngine:
 
     def search(self, request: SearchRequest) -> Found:
         """Exact search, over a local copy of the space's vectors or in blocks."""
-        return sqlserver_search.search(self, self.cache, request)
+        return sqlserver_search.search(self, self.cache, self.mapped, request)
+
+    def sketched_vectors(self, embedding_space_id: str, dimensions: int) -> int:
+        """The number of vectors of a space whose local copy is on disk, with sketches; 0 where it is not."""
+        return sqlserver_search.sketched_vectors(self, self.cache, self.mapped, embedding_space_id, dimensions)
+
+    def search_by_copied_sketches(self, request: SearchRequest) -> Found | None:
+        """Search by the sketches of a local copy on disk; None where all vectors had better be compared."""
+        return sqlserver_search.search_by_sketches(self, self.cache, self.mapped, request)
 
     def filter_conditions(self, filters: SearchFilters) -> tuple[list[str], list[Any]]:
         """The filters as conditions on a relation `searched` with source_id and source_type; and their parameters."""

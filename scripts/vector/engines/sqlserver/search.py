@@ -1,4 +1,4 @@
-"""Exact search on SQL Server: over a local copy of the vectors, or in blocks."""
+"""Search on SQL Server: over a local copy of the vectors, in memory or on disk, or in blocks."""
 
 from __future__ import annotations
 
@@ -11,22 +11,57 @@ import numpy as np
 
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest
 from vector.engines.local_copies import keep_up
+from vector.engines.mapped_vectors import MappedCopies, MappedVectors
 from vector.engines.vector_cache import CachedVectors, VectorCache, read_current_vectors
 
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
 
 
-def search(engine: Engine, cache: VectorCache, request: SearchRequest) -> Found:
+def search(engine: Engine, cache: VectorCache, mapped: MappedCopies, request: SearchRequest) -> Found:
     """The best of the current vectors that pass the filters, which are answered by the server in every case."""
-    # A row that an erasure has deleted leaves no version behind that could tell.
-    cache.keep_up(keep_up(cache.folder, engine))
     source = CurrentVectors(engine, request.embedding_space_id, len(request.vector))
     chunk_ids = _filtered_chunks(engine, request)
-    cached = cache.current(source) if _has_row_versions(engine) else None
-    if cached is not None:
-        return cached.best(request.vector, request.distance_metric, request.top_k, chunk_ids)
+    copied = _copied(engine, cache, mapped, source)
+    if copied is not None:
+        return copied.best(request.vector, request.distance_metric, request.top_k, chunk_ids)
     return _search_in_blocks(source, request, chunk_ids)
+
+
+def search_by_sketches(
+    engine: Engine, cache: VectorCache, mapped: MappedCopies, request: SearchRequest
+) -> Found | None:
+    """As `search`, of the vectors that are nearest by the sketches of a copy on disk; None where there is none, or
+    filters leave so few that they had better all be compared."""
+    copied = _copied(engine, cache, mapped, CurrentVectors(engine, request.embedding_space_id, len(request.vector)))
+    if not isinstance(copied, MappedVectors):
+        return None
+    chunk_ids = _filtered_chunks(engine, request)
+    return copied.best_by_sketches(request.vector, request.distance_metric, request.top_k, chunk_ids)
+
+
+def sketched_vectors(
+    engine: Engine, cache: VectorCache, mapped: MappedCopies, embedding_space_id: str, dimensions: int
+) -> int:
+    """The number of vectors of a space whose copy is on disk, with sketches; 0 where it is not."""
+    copied = _copied(engine, cache, mapped, CurrentVectors(engine, embedding_space_id, dimensions))
+    return int(copied.current.sum()) if isinstance(copied, MappedVectors) else 0
+
+
+def _copied(
+    engine: Engine, cache: VectorCache, mapped: MappedCopies, source: CurrentVectors
+) -> CachedVectors | MappedVectors | None:
+    """The copy in memory, or where that does not hold the space, the one on disk."""
+    # A row that an erasure has deleted leaves no version behind that could tell.
+    erasures = keep_up(cache.folder, engine)
+    cache.keep_up(erasures)
+    if not cache.megabytes or not _has_row_versions(engine):
+        return None
+    # To count the vectors takes the server longer than a search.
+    found = mapped.current(source, erasures) if mapped.are_there(source) else None
+    if found and not cache.fits(int(found.current.sum()), source.dimensions):
+        return found
+    return cache.current(source) or mapped.current(source, erasures)
 
 
 def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
