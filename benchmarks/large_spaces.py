@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from support import (
+    TextVectors,
     fill_chunks,
     fill_embeddings,
     parser,
@@ -30,6 +31,7 @@ from support import (
     print_table,
     reset_peak_memory,
     scratch_warehouse,
+    unit,
 )
 
 from vector.contracts.models import EmbeddingSpace
@@ -92,24 +94,9 @@ def _arguments() -> argparse.Namespace:
 def _vectors(given: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors to store, and questions: float32, a row each."""
     if given.vectors:
-        return _unit(np.load(given.vectors)), _unit(np.load(given.questions)[: given.asked])
-    random = np.random.default_rng(0)
-    spread = (np.arange(1, given.dimensions + 1) ** -0.38).astype(np.float32)
-    shared = random.standard_normal(given.dimensions).astype(np.float32) * spread.mean()
-    turn = np.linalg.qr(random.standard_normal((given.dimensions, given.dimensions)))[0].astype(np.float32)
-    topics = random.standard_normal((max(10, given.rows // 200), given.dimensions), dtype=np.float32) * spread
-
-    def drawn(count: int) -> np.ndarray:
-        of = topics[random.integers(len(topics), size=count)]
-        own = random.standard_normal((count, given.dimensions), dtype=np.float32) * spread
-        # Turned, as no model has its variance along the axes.
-        return _unit((0.6 * of + 0.8 * own + 1.5 * shared) @ turn)
-
-    return drawn(given.rows), drawn(given.asked)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        return unit(np.load(given.vectors)), unit(np.load(given.questions)[: given.asked])
+    texts = TextVectors(given.rows, given.dimensions)
+    return texts.draw(given.rows), texts.draw(given.asked)
 
 
 class _Ours:

@@ -123,6 +123,32 @@ def unit_vectors(count: int, dimensions: int, seed: int = 0) -> np.ndarray:
     return vectors
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """The rows divided by their norms, float32."""
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+class TextVectors:
+    """Draws unit vectors that lie as those of so many texts: topics, a direction that all share, most of the variance
+    in few directions."""
+
+    def __init__(self, count: int, dimensions: int):
+        self._random = np.random.default_rng(0)
+        shape = (dimensions, dimensions)
+        self._spread = (np.arange(1, dimensions + 1) ** -0.38).astype(np.float32)
+        self._shared = self._random.standard_normal(dimensions).astype(np.float32) * self._spread.mean()
+        # Turned, as no model has its variance along the axes.
+        self._turn = np.linalg.qr(self._random.standard_normal(shape))[0].astype(np.float32)
+        topics = self._random.standard_normal((max(10, count // 200), dimensions), dtype=np.float32)
+        self._topics = topics * self._spread
+
+    def draw(self, count: int) -> np.ndarray:
+        """The next so many, float32, a row each."""
+        of = self._topics[self._random.integers(len(self._topics), size=count)]
+        own = self._random.standard_normal((count, len(self._spread)), dtype=np.float32) * self._spread
+        return unit((0.6 * of + 0.8 * own + 1.5 * self._shared) @ self._turn)
+
+
 def vector_column(vectors: np.ndarray) -> pa.Array:
     """The rows of a float32 matrix as an Arrow array of lists."""
     offsets = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
