@@ -155,7 +155,7 @@ def _ask(folder: Path, source: Drawn, questions: np.ndarray) -> tuple[list[list[
 
 def _forget(folder: Path) -> None:
     """Drops the files from the system's cache, where the system can."""
-    for path in folder.rglob("*.rows"):
+    for path in folder.rglob("*.rows") if hasattr(os, "posix_fadvise") else ():
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 

@@ -94,6 +94,7 @@ def main() -> None:
     arguments.add_argument(
         "--static-batch-sizes", type=int, nargs="+", default=[64, 512, 2000], metavar="N", help="of the static model"
     )
+    arguments.add_argument("--threads", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N", help="calls at a time")
     arguments.add_argument("--data", type=Path, default=PROJECT_DIR.parent / "shared" / "data", metavar="DIR")
     arguments.add_argument("--documents", type=int, default=500, metavar="N", help="a collection; 0: all of them")
     given = arguments.parse_args()
@@ -113,6 +114,14 @@ def main() -> None:
     if "minilm" in alone:
         for label in alone.keys() - {"minilm"}:
             print(f"{label} alone is {alone[label] / alone['minilm']:.3g} times as fast as minilm, by processor time.")
+    rows = [
+        row
+        for each in subjects
+        if each.chunks
+        for row in _threads(each, given.characters, given.threads, given.repetitions)
+    ]
+    print()
+    print_table(["model alone", "threads", "chunks/s", "a processor second", f"of {given.threads[0]} threads"], rows)
     _, libraries = in_own_process(_import_libraries)
     rows = [[each.label, _memory(each, given.characters)] for each in subjects if each.chunks]
     print_table(["what", "peak MB of a process"], [["the libraries alone", libraries], *rows])
@@ -192,6 +201,32 @@ def _speed(subject: Subject, characters: int, repetitions: int) -> list[list]:
         ]
         + ["" if name in sizes else subject.goal]
         for name in wall
+    ]
+
+
+def _threads(subject: Subject, characters: int, numbers: Sequence[int], repetitions: int) -> list[list]:
+    """Rows of chunks a second and a processor second of the model alone, with so many calls at a time."""
+    provider = open_provider(EmbeddingSpace.create_new(**subject.space))
+    texts = _prose(subject.chunks, characters)
+    size = max(1, min(subject.batch_sizes))
+    batches = [texts[start : start + size] for start in range(0, len(texts), size)]
+    cpu: dict[int, float] = {}
+
+    def embed(number: int) -> float:
+        wall, processor = time.perf_counter(), time.process_time()
+        with ThreadPoolExecutor(number) as pool:
+            list(pool.map(provider.embed, batches))
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        cpu[number] = min(processor, cpu.get(number, processor))
+        return wall
+
+    embed(2)
+    best = best_of(repetitions, {str(number): lambda number=number: embed(number) for number in numbers})
+    provider.close()
+    first = best[str(numbers[0])]
+    return [
+        [subject.label, number, len(texts) / best[str(number)], len(texts) / cpu[number], first / best[str(number)]]
+        for number in numbers
     ]
 
 

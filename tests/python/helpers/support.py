@@ -200,7 +200,10 @@ class ScratchProject:
         """Runs dbt in this process. A connection that dbt would keep open is closed: the file may be replaced next."""
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
+        from dbt_common.behavior_flags import BehaviorFlagRendered
 
+        # Which file asks for a flag is for a warning only, and dbt reads every frame's source for it: a tenth of a run.
+        BehaviorFlagRendered._default_source = staticmethod(lambda: "")
         where = ["--project-dir", self.folder, "--profiles-dir", self.folder, "--target-path", self.folder / "target"]
         options = [*map(str, where), "--log-level", "none", "--log-level-file", "none", self._artifacts]
         messages: list[str] = []
