@@ -27,14 +27,16 @@ from typing import BinaryIO
 import numpy as np
 
 from vector.engines.base import Found, SearchHit
-from vector.engines.sketches import WORDS, directions, mean_score, sketch_of_question, sketches
+from vector.engines.sketches import BITS, WORDS, directions, mean_score, sketch_of_question, sketches
 from vector.engines.vector_cache import MAPPED, VectorSource, only_a_copy, private_folder, similarity, top_rows
 from vector.files import locked, replace_file
 
 logger = logging.getLogger(__name__)
 
-# The nearest by sketches that are compared by their vectors, and so many for each hit that is asked for.
+# The nearest by sketches that are compared by their vectors: so many, one of so many vectors, and so many for each hit
+# that is asked for (benchmarks/README.md, Search over the local copy).
 CANDIDATES = 1000
+VECTORS_PER_CANDIDATE = 2000
 CANDIDATES_PER_HIT = 10
 # What filters leave is compared exactly where it is less.
 FEW = 20_000
@@ -42,6 +44,8 @@ FEW = 20_000
 # processor's cache.
 BLOCK = 20_000
 SKETCHES = 2**16
+# More than all bits weigh: the distance of a row that is not to be found.
+NOT_COUNTED = 3 * BITS + 1
 # Seconds that a process waits for another one that brings the copy up to date.
 PATIENCE = 30.0
 
@@ -73,16 +77,12 @@ class MappedVectors:
     ) -> Found | None:
         """The best of those that are nearest by their sketches; `compared` are these. None where filters leave so few
         that all had better be compared."""
-        rows = None if only is None else self._rows(only)
-        if rows is not None and len(rows) < FEW:
+        counted = self.current if only is None else self.current & self.is_one_of(only)
+        rows = int(counted.sum())
+        if only is not None and rows < FEW:
             return None
-        distances = self._distances(vector)
-        if rows is None:
-            distances[~self.current] = np.iinfo(distances.dtype).max
-            rows = np.arange(len(distances))
-        count = min(max(CANDIDATES, CANDIDATES_PER_HIT * top_k), len(rows), int(self.current.sum()))
-        nearest = rows[np.sort(np.argpartition(distances[rows], max(count - 1, 0))[:count])]
-        found = self._best_of(nearest, vector, metric, top_k)
+        wanted = max(CANDIDATES, rows // VECTORS_PER_CANDIDATE, CANDIDATES_PER_HIT * top_k)
+        found = self._best_of(self._nearest(vector, counted, min(wanted, rows)), vector, metric, top_k)
         return found._replace(mean=mean_score(vector, metric, self.mean))
 
     def is_one_of(self, wanted: Iterable[str]) -> np.ndarray:
@@ -99,41 +99,61 @@ class MappedVectors:
         return _first_bytes(self.chunk_ids)
 
     def _rows(self, only: Iterable[str] | None) -> np.ndarray:
-        if only is None:
-            return np.flatnonzero(self.current)
-        return np.flatnonzero(self.current & self.is_one_of(only))
+        return np.flatnonzero(self.current if only is None else self.current & self.is_one_of(only))
 
     def _best_of(self, rows: np.ndarray, vector: np.ndarray, metric: str, top_k: int) -> Found:
         best: list[tuple[float, bytes, int]] = []
         total = 0.0
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
-            scores = similarity(self.matrix[block], vector, metric)
+            scores = similarity(self._vectors(block), vector, metric)
             total += float(scores.sum(dtype=np.float64))
+            if top_k < len(block):  # the ids of the others need not be read
+                kept = scores >= np.partition(scores, len(scores) - top_k)[len(scores) - top_k]
+                block, scores = block[kept], scores[kept]
             first = top_rows(scores, self.chunk_ids[block], top_k)
             best += [(-float(scores[i]), bytes(self.chunk_ids[block[i]]), int(block[i])) for i in first]
             best = sorted(best)[:top_k]
         hits = [SearchHit(key.decode(), bytes(self.content_sha256[row]).decode(), -score) for score, key, row in best]
         return Found(hits, len(rows), total / len(rows) if len(rows) else 0.0)
 
-    def _distances(self, vector: np.ndarray) -> np.ndarray:
-        """What the bits weigh that differ from the question's, int16 of shape (n,)."""
-        found = np.empty(len(self.current), dtype=np.int16)
+    def _vectors(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors of ascending rows. Those that lie far apart are read one by one: a map would bring in what lies
+        around each, and count it as memory of this process."""
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        if last - first <= 4 * len(rows) or not isinstance(self.matrix, np.memmap):
+            return self.matrix[first:last][rows - first]
+        found = np.empty((len(rows), self.matrix.shape[1]), np.float32)
+        with open(str(self.matrix.filename), "rb", buffering=0) as file:
+            for row, place in zip(found, rows.tolist(), strict=True):
+                file.seek(place * row.nbytes)
+                file.readinto(row)
+        return found
+
+    def _nearest(self, vector: np.ndarray, counted: np.ndarray, count: int) -> np.ndarray:
+        """The rows, ascending, of the `count` of those counted whose bits that differ from the question's weigh
+        least."""
+        distances = np.empty(len(counted), dtype=np.int16)
         words, ones, twos = (np.asarray(each, np.int64) for each in sketch_of_question(vector, self.mean))
 
-        def compare(start: int) -> None:
+        def compare(start: int) -> np.ndarray:
             part = slice(start, start + SKETCHES)
-            total = np.zeros(len(found[part]), dtype=np.int16)
+            total = np.zeros(len(distances[part]), dtype=np.int16)
             for kept, word, one, two in zip(self.words, words, ones, twos, strict=True):
                 differing = kept[part] ^ word
                 # Without a sign: numpy counts the bits of the absolute value.
                 total += np.bitwise_count((differing & one).view(np.uint64))
                 total += np.left_shift(np.bitwise_count((differing & two).view(np.uint64)), 1)
-            found[part] = total
+            total[~counted[part]] = NOT_COUNTED
+            distances[part] = total
+            return np.bincount(total, minlength=NOT_COUNTED + 1)
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(compare, range(0, len(found), SKETCHES)))
-        return found
+            numbers = sum(threads.map(compare, range(0, len(distances), SKETCHES)), np.zeros(NOT_COUNTED + 1, int))
+        farthest = int(np.searchsorted(np.cumsum(numbers), count))
+        nearer = np.flatnonzero(distances < farthest)
+        as_far = np.flatnonzero(distances == farthest)[: count - len(nearer)]
+        return np.sort(np.concatenate([nearer, as_far]))
 
 
 class MappedCopies:
