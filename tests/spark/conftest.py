@@ -114,7 +114,7 @@ def make_lake(folder: Path) -> Lake:
         "PYSPARK_PYTHON": sys.executable,
     }
     (folder / "lake").mkdir(parents=True)
-    for name in ("macros", "models", "seeds", "tests/alarms", "tests/generic", "tests/invariants", "tests/fixtures"):
+    for name in ("macros", "models", "seeds", "tests/alarms", "tests/generic", "tests/invariants", "tests/on_request", "tests/fixtures"):
         shutil.copytree(PROJECT_DIR / name, folder / "project" / name)
     for name in ("dbt_project.yml", "selectors.yml"):
         shutil.copy(PROJECT_DIR / name, folder / "project")
