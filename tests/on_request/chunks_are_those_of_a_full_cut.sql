@@ -1,10 +1,8 @@
-{{ config(enabled=var('cut_all')) }}
+{{ config(enabled=var('cut_all'), group='runtime') }}
 
 -- Chunks of SQL that a cut of all texts gives otherwise, or not at all, or that only it gives. A build with `cut_all` mends
 -- them. What CHUNK_SOURCE has cut of a payload is not looked at.
-{% set compared = [
-    'source_id', 'source_type', 'source_ref_json', 'offsets_json', 'context', 'content_sha256', 'policy_json', 'document_sha256'
-] %}
+{% set compared = ['source_type', 'source_ref_json', 'context', 'content_sha256', 'policy_json', 'document_sha256'] %}
 with
 
 chunks as (
