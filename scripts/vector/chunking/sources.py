@@ -258,8 +258,8 @@ def _document_rows(store: VectorStore, source_ids: Sequence[str]) -> list[tuple]
         raise ConfigurationError("the view document is not built; run `dbt build` first")
     return store.engine.query(
         "select source_id, source_type, source_ref_json, content, title, tags_json, source_updated_utc, metadata_error,"
-        f" document_sha256, method, policy_version, chunk_size, overlap, max_chunks_per_source from {store.engine.table('document')}"
-        f" where source_id in ({_marks(source_ids)})",
+        " document_sha256, method, policy_version, chunk_size, overlap, max_chunks_per_source"
+        f" from {store.engine.table('document')} where source_id in ({_marks(source_ids)})",
         source_ids,
     )
 
@@ -268,7 +268,8 @@ def _document_of(
     store: VectorStore, row: tuple, as_dbt_stores_it: bool, policies: dict[str, ChunkingPolicy]
 ) -> ReadDocument:
     """`policies` has those of method `extract` that were read already."""
-    source_id, source_type, source_ref, content, title, tags, updated, metadata_error, fingerprint, method, version, *sizes = row
+    source_id, source_type, source_ref, content, title, tags, updated, metadata_error, fingerprint, *policy_row = row
+    method, version, *sizes = policy_row
     canonical = as_dbt_stores_it and method != "extract"
     document = SourceDocument(
         source_id,

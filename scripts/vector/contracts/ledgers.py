@@ -141,8 +141,8 @@ _LENGTHS = {
     ),
     **dict.fromkeys("publication_id previous_space_id".split(), 36),
     **dict.fromkeys(
-        "chunk_id content_sha256 document_sha256 extracted_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256"
-        " evaluation_interval_id evaluation_id baseline_evaluation_id salt subject_sha256".split(),
+        "chunk_id content_sha256 document_sha256 extracted_sha256 input_content_sha256 canary_sha256 query_sha256"
+        " vector_sha256 evaluation_interval_id evaluation_id baseline_evaluation_id salt subject_sha256".split(),
         64,
     ),
     **dict.fromkeys("source_id endpoint_url".split(), 400),

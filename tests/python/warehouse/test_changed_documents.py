@@ -7,8 +7,8 @@ from support import ScratchProject, read_csv
 
 TEXT = "The moon {} has craters and no air.\nIts name is old, and nobody knows who gave it. " * 30
 CHUNKS = (
-    "select chunk_id, source_id, source_type, source_ref_json, offsets_json, content, context, content_sha256, byte_count,"
-    " policy_json, document_sha256 from "
+    "select chunk_id, source_id, source_type, source_ref_json, offsets_json, content, context, content_sha256,"
+    " byte_count, policy_json, document_sha256 from "
 )
 COUNTS = (
     "select source_id, source_type, title, content_sha256, char_count, policy_version, chunk_count, chunk_capped_flag,"
@@ -21,10 +21,20 @@ def kept_moons(kept_project: ScratchProject, tmp_path_factory: pytest.TempPathFa
     project = kept_project.beside(tmp_path_factory.mktemp("moons") / "project")
     with project.connect() as connection:
         connection.execute(
-            "create table moon as select concat('event:', n) as source_id, case when n < 3 then 'note' else 'event' end as"
-            " source_type, '{}' as source_ref_json, concat('Moon ', n) as title, concat(replace($text, '{}', n::varchar),"
-            " case when n % 4 = 1 then repeat(chr(10), 4000) else '' end) as content, '{}' as tags_json, timestamp"
-            " '2026-01-01' as updated_utc from range(12) as numbers (n)",
+            """
+            create table moon as
+            select
+                concat('event:', n) as source_id,
+                case when n < 3 then 'note' else 'event' end as source_type,
+                '{}' as source_ref_json,
+                concat('Moon ', n) as title,
+                concat(
+                    replace($text, '{}', n::varchar), case when n % 4 = 1 then repeat(chr(10), 4000) else '' end
+                ) as content,
+                '{}' as tags_json,
+                timestamp '2026-01-01' as updated_utc
+            from range(12) as numbers (n)
+            """,
             {"text": TEXT},
         )
     project._write(project.folder / "models/demo/stg_event.sql", "select * from {{ target.schema }}.moon")
@@ -76,7 +86,8 @@ def test_only_the_changed_source_is_written(moons):
     write(moons, "update moon set content = concat(content, 'The end.') where source_id = 'event:7'")
     output = moons.refresh().output
     assert "source_registry: 0 inserted, 1 updated" in output
-    assert moons.query("select distinct source_id from chunk where updated_utc > created_utc and retired_utc is null") == [("event:7",)]
+    written = "select distinct source_id from chunk where updated_utc > created_utc and retired_utc is null"
+    assert moons.query(written) == [("event:7",)]
     assert_whole(moons)
 
 
@@ -132,7 +143,8 @@ def test_an_earlier_version_had_no_fingerprints(moons):
 # Rows that were changed by hand
 
 HEALED = {
-    "a chunk is gone": "delete from chunk_version where chunk_id = '{chunk}'; delete from chunk where chunk_id = '{chunk}'",
+    "a chunk is gone": "delete from chunk_version where chunk_id = '{chunk}';"
+    " delete from chunk where chunk_id = '{chunk}'",
     "a chunk is retired": "update chunk set retired_utc = now() where chunk_id = '{chunk}'",
     "a chunk is Python's": "update chunk set managed_by = 'python', content = 'x' where chunk_id = '{chunk}'",
     "a chunk has no fingerprint": "update chunk set document_sha256 = null, context = 'x' where chunk_id = '{chunk}'",
@@ -142,7 +154,8 @@ HEALED = {
     "the registry is of another text": "update source_registry set document_sha256 = 'x', chunk_count = 99"
     " where source_id = '{source}'",
     "the source is retired": "update source_registry set retired_utc = now() where source_id = '{source}'",
-    "the source is Python's": "update source_registry set managed_by = 'python', chunk_count = 9 where source_id = '{source}'",
+    "the source is Python's": "update source_registry set managed_by = 'python', chunk_count = 9"
+    " where source_id = '{source}'",
     "the source has no number": "update source_registry set chunk_count = null where source_id = '{source}'",
 }  # fmt: skip
 
@@ -191,13 +204,14 @@ EDITS = (
     "update moon set content = ' ' where source_id = 'event:{n}'",
     "update moon set title = 'Moon {m}' where source_id = 'event:{n}'",
     "update moon set title = null where source_id = 'event:{n}'",
-    "update moon set source_type = case source_type when 'note' then 'event' else 'note' end where source_id = 'event:{n}'",
+    "update moon set source_type = case source_type when 'note' then 'event' else 'note' end"
+    " where source_id = 'event:{n}'",
     "update moon set source_ref_json = '{{\"a\":{m}}}' where source_id = 'event:{n}'",
     "update moon set source_ref_json = null where source_id = 'event:{n}'",
     "update moon set tags_json = '{{\"a\":{m}}}' where source_id = 'event:{n}'",
     "delete from moon where source_id = 'event:{n}'",
-    "delete from moon where source_id = 'event:{n}'; insert into moon select * replace ('event:{n}' as source_id) from moon"
-    " where source_id = 'event:{m}'",
+    "delete from moon where source_id = 'event:{n}'; insert into moon"
+    " select * replace ('event:{n}' as source_id) from moon where source_id = 'event:{m}'",
 )  # fmt: skip
 
 

@@ -231,7 +231,8 @@ def fingerprint(document):
     """`document_sha256` of a row of `document`."""
     numbers = (document[name] for name in ("chunk_size", "overlap", "max_chunks_per_source"))
     names = (
-        "normalization_version", "method", "policy_version", "content_sha256", "source_type", "source_ref_json", "title",
+        "normalization_version", "method", "policy_version", "content_sha256", "source_type", "source_ref_json",
+        "title",
     )  # fmt: skip
     texts = (document[name] for name in names)
     parts = [

@@ -41,7 +41,8 @@ def test_no_statement_breaks_a_rule(nodes):
 
 def test_a_duckdb_ism_in_a_model_fails_the_gate(parsed_folder, tmp_path):
     scratch = tmp_path / "project"
-    for name in ("macros", "models", "seeds", "tests/alarms", "tests/generic", "tests/invariants", "tests/on_request", "tests/fixtures"):
+    folders = "alarms generic invariants on_request fixtures".split()
+    for name in ("macros", "models", "seeds", *(f"tests/{each}" for each in folders)):
         shutil.copytree(PROJECT_DIR / name, scratch / name)
     shutil.copy(PROJECT_DIR / "dbt_project.yml", scratch)
     _plant(scratch / "models/documents/document.sql", "'newline-1' as", "'newline-1'::varchar as")
