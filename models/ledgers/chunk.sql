@@ -37,15 +37,15 @@
         and source_registry.retired_utc is null
 )
 {%- endset -%}
-
-{% if changes_only -%}
+{%- set ctes -%}
 with
 
 {{ changed_document_ctes(document, this, source_registry) }},
 
 {{ chunk_window_ctes() }}
+{%- endset -%}
 
-{% endif -%}
+{{ ctes if changes_only }}
 {{ ledger_changes(
     current=current,
     unique_key='chunk_id',

@@ -54,15 +54,15 @@
             and extracted.retired_utc is null
 )
 {%- endset -%}
-
-{% if changes_only -%}
+{%- set ctes -%}
 with
 
 {{ counted_document_ctes(document, this) }},
 
 {{ registration_ctes(known=true) }}
+{%- endset -%}
 
-{% endif -%}
+{{ ctes if changes_only }}
 {{ ledger_changes(
     current=current,
     unique_key='source_id',
