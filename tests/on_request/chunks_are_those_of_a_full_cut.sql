@@ -1,8 +1,11 @@
 {{ config(enabled=var('cut_all'), group='runtime') }}
 
--- Chunks of SQL that a cut of all texts gives otherwise, or not at all, or that only it gives. A build with `cut_all` mends
--- them. What CHUNK_SOURCE has cut of a payload is not looked at.
-{% set compared = ['source_type', 'source_ref_json', 'context', 'content_sha256', 'policy_json', 'document_sha256'] %}
+-- Chunks of SQL that a cut of all texts gives otherwise, or not at all, or that only it gives. A build with `cut_all`
+-- mends them. What CHUNK_SOURCE has cut of a payload is not looked at.
+{% set differences = [] %}
+{% for column in ['source_type', 'source_ref_json', 'context', 'content_sha256', 'policy_json', 'document_sha256'] %}
+    {% do differences.append(is_distinct('chunks.' ~ column, 'chunk_windows.' ~ column, 'text')) %}
+{% endfor %}
 with
 
 chunks as (
@@ -35,9 +38,7 @@ final as (
     where
         chunks.chunk_id is null
         or chunk_windows.chunk_id is null
-        {%- for column in compared %}
-        or {{ is_distinct('chunks.' ~ column, 'chunk_windows.' ~ column, 'text') }}
-        {%- endfor %}
+        or {{ differences | join(' or ') }}
 
 )
 
