@@ -1,6 +1,6 @@
 {{ config(materialized='ledger', unique_key='chunk_id') }}
 
-{#- The whole cut is read with `cut_all`; that only what changed is cut is docs/decisions/0022. -#}
+{#- The whole cut is read with `cut_all`; why only what changed is cut, docs/decisions/0022 says. -#}
 {%- set document = ref('vector_runtime', 'document') -%}
 {%- set chunk_window = ref('vector_runtime', 'chunk_window') -%}
 {%- set source_registry = ref('vector_runtime', 'source_registry') -%}

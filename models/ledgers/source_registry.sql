@@ -1,6 +1,6 @@
 {{ config(materialized='ledger', unique_key='source_id') }}
 
-{#- The whole count is read with `cut_all`; that only what changed is counted is docs/decisions/0022. -#}
+{#- The whole count is read with `cut_all`; why only what changed is counted, docs/decisions/0022 says. -#}
 {%- set document = ref('vector_runtime', 'document') -%}
 {%- set document_registration = ref('vector_runtime', 'document_registration') -%}
 {%- set changes_only = cuts_changes_only() -%}
