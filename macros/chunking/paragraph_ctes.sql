@@ -2,8 +2,8 @@
 {#- In stretches: how much of a text each level takes, whose pieces the next one cuts. -#}
 {%- set levels = [4096, 256, 16] -%}
 {%- set kept = [
-    'source_id', 'source_type', 'source_ref_json', 'title', 'policy_version', 'char_count', 'chunk_size', 'overlap',
-    'max_chunks_per_source', 'stretch', 'reach', 'longest_step'
+    'source_id', 'source_type', 'source_ref_json', 'title', 'document_sha256', 'policy_version', 'char_count', 'chunk_size',
+    'overlap', 'max_chunks_per_source', 'stretch', 'reach', 'longest_step'
 ] -%}
 paragraph_sizes as (
 

@@ -64,6 +64,7 @@ window_texts as (
         block_sizes.source_type,
         block_sizes.source_ref_json,
         block_sizes.title,
+        block_sizes.document_sha256,
         block_sizes.policy_version,
         block_sizes.chunk_size,
         block_sizes.overlap,

@@ -1,4 +1,4 @@
-{% macro ledger_changes(current, unique_key, columns, compare, retire=true) -%}
+{% macro ledger_changes(current, unique_key, columns, compare, retire=true, ledger=none) -%}
 select
     case when current_row.{{ unique_key }} is null then ledger_row.{{ unique_key }} else current_row.{{ unique_key }} end
         as {{ unique_key }},
@@ -12,7 +12,7 @@ select
     case when ledger_row.{{ unique_key }} is null then {{ current_utc() }} else ledger_row.created_utc end as created_utc,
     {{ current_utc() }} as updated_utc
 from {{ current }} as current_row
-{{ 'full outer' if retire else 'left' }} join {{ this }} as ledger_row
+{{ 'full outer' if retire else 'left' }} join {{ ledger or this }} as ledger_row
     on current_row.{{ unique_key }} = ledger_row.{{ unique_key }}
 where
     ledger_row.{{ unique_key }} is null

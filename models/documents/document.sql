@@ -104,6 +104,8 @@ counted as (
 
     select
         *,
+        case when content is not null then {{ sha256_hex('content') }} end as content_sha256,
+        'newline-1' as normalization_version,
         case
             when content_error is not null or method = 'extract' then 0
             when method = 'paragraphs' then null
@@ -122,11 +124,11 @@ final as (
         source_ref_json,
         title,
         content,
-        case when content is not null then {{ sha256_hex('content') }} end as content_sha256,
+        content_sha256,
         char_count,
         tags_json,
         source_updated_utc,
-        'newline-1' as normalization_version,
+        normalization_version,
         content_error,
         metadata_error,
         policy_version,
@@ -136,7 +138,8 @@ final as (
         method,
         cast(window_count as integer) as window_count,
         cast(case when window_count > max_chunks_per_source then max_chunks_per_source else window_count end as integer)
-            as chunk_count
+            as chunk_count,
+        {{ document_fingerprint() }} as document_sha256
     from counted
 
 )

@@ -1,5 +1,9 @@
 {{ config(materialized='ledger', unique_key='source_id') }}
 
+{#- The whole count is read with `cut_all`; why only what changed is counted, docs/decisions/0022 says. -#}
+{%- set document = ref('vector_runtime', 'document') -%}
+{%- set document_registration = ref('vector_runtime', 'document_registration') -%}
+{%- set changes_only = cuts_changes_only() -%}
 {#- What CHUNK_SOURCE has extracted stays until it extracts anew. A source that was retired has lost its chunks. -#}
 {#- Its chunks have the title in their context, so an edited one is reason enough. -#}
 {%- set title_is_edited = is_distinct('registration.title', 'extracted.title', 'text') -%}
@@ -38,8 +42,9 @@
             when extracted.extracted_sha256 = registration.content_sha256 and ({{ title_is_edited }}) then ''
             else extracted.extracted_sha256
         end as extracted_sha256,
-        case when {{ extraction_is_of_payload }} then extracted.extraction_error end as extraction_error
-    from {{ ref('vector_runtime', 'document_registration') }} as registration
+        case when {{ extraction_is_of_payload }} then extracted.extraction_error end as extraction_error,
+        registration.document_sha256
+    from {{ 'registrations' if changes_only else document_registration }} as registration
     left join {{ this }} as extracted
         on
             registration.source_id = extracted.source_id
@@ -49,18 +54,26 @@
             and extracted.retired_utc is null
 )
 {%- endset -%}
+{%- set ctes -%}
+with
 
+{{ counted_document_ctes(document, this) }},
+
+{{ registration_ctes(known=true) }}
+{%- endset -%}
+
+{{ ctes if changes_only }}
 {{ ledger_changes(
     current=current,
     unique_key='source_id',
     columns=[
         'source_type', 'source_ref_json', 'title', 'content_sha256', 'char_count', 'policy_version', 'chunk_count',
         'chunk_capped_flag', 'blank_char_count', 'tags_json', 'status', 'error_message', 'managed_by', 'source_updated_utc',
-        'last_indexed_utc', 'extracted_sha256', 'extraction_error'
+        'last_indexed_utc', 'extracted_sha256', 'extraction_error', 'document_sha256'
     ],
     compare=[
         'source_type', 'source_ref_json', 'title', 'content_sha256', 'char_count', 'policy_version', 'chunk_count',
         'chunk_capped_flag', 'blank_char_count', 'tags_json', 'status', 'error_message', 'managed_by', 'source_updated_utc',
-        'extracted_sha256', 'extraction_error'
+        'extracted_sha256', 'extraction_error', 'document_sha256'
     ]
 ) }}

@@ -114,7 +114,8 @@ def make_lake(folder: Path) -> Lake:
         "PYSPARK_PYTHON": sys.executable,
     }
     (folder / "lake").mkdir(parents=True)
-    for name in ("macros", "models", "seeds", "tests/alarms", "tests/generic", "tests/invariants", "tests/fixtures"):
+    folders = "alarms generic invariants on_request fixtures".split()
+    for name in ("macros", "models", "seeds", *(f"tests/{each}" for each in folders)):
         shutil.copytree(PROJECT_DIR / name, folder / "project" / name)
     for name in ("dbt_project.yml", "selectors.yml"):
         shutil.copy(PROJECT_DIR / name, folder / "project")

@@ -30,7 +30,7 @@ class SourceDocument:
     """A source's text and what is said of it. `content` is None where the source has none; `headings` are those of an
     article, and `article_title` what it calls itself, for the chunks' context where there is no title. `metadata_error`
     is what of the rest cannot be kept. `payload_sha256` is the hash of the payload that the text was taken out of, if
-    it was."""
+    it was; `document_sha256` the fingerprint of a row of `document` that SQL would cut."""
 
     source_id: str
     source_type: str
@@ -44,6 +44,7 @@ class SourceDocument:
     article_title: str | None = None
     metadata_error: str | None = None
     payload_sha256: str | None = None
+    document_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,18 @@ def cut(
         blank_char_count=found.blank_char_count,
         extracted_sha256=document.payload_sha256,
         extraction_error=problem if document.payload_sha256 else None,
+        document_sha256=document.document_sha256,
     )
     title = document.title or document.article_title
     above = contexts(title, text or "", [chunk.offsets["start_offset"] for chunk in found.chunks])
     return source, [
-        replace(chunk, context=context, managed_by=document.managed_by, updated_utc=now)
+        replace(
+            chunk,
+            context=context,
+            managed_by=document.managed_by,
+            updated_utc=now,
+            document_sha256=document.document_sha256,
+        )
         for chunk, context in zip(found.chunks, above, strict=True)
     ]
 
@@ -250,8 +258,8 @@ def _document_rows(store: VectorStore, source_ids: Sequence[str]) -> list[tuple]
         raise ConfigurationError("the view document is not built; run `dbt build` first")
     return store.engine.query(
         "select source_id, source_type, source_ref_json, content, title, tags_json, source_updated_utc, metadata_error,"
-        f" method, policy_version, chunk_size, overlap, max_chunks_per_source from {store.engine.table('document')}"
-        f" where source_id in ({_marks(source_ids)})",
+        " document_sha256, method, policy_version, chunk_size, overlap, max_chunks_per_source"
+        f" from {store.engine.table('document')} where source_id in ({_marks(source_ids)})",
         source_ids,
     )
 
@@ -260,7 +268,8 @@ def _document_of(
     store: VectorStore, row: tuple, as_dbt_stores_it: bool, policies: dict[str, ChunkingPolicy]
 ) -> ReadDocument:
     """`policies` has those of method `extract` that were read already."""
-    source_id, source_type, source_ref, content, title, tags, updated, metadata_error, method, version, *sizes = row
+    source_id, source_type, source_ref, content, title, tags, updated, metadata_error, fingerprint, *policy_row = row
+    method, version, *sizes = policy_row
     canonical = as_dbt_stores_it and method != "extract"
     document = SourceDocument(
         source_id,
@@ -272,6 +281,7 @@ def _document_of(
         None if updated is None else updated.replace(tzinfo=UTC),
         managed_by="dbt",
         metadata_error=metadata_error,
+        document_sha256=None if method == "extract" else fingerprint,
     )
     if method == "extract":
         if version not in policies:

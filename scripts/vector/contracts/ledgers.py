@@ -141,8 +141,8 @@ _LENGTHS = {
     ),
     **dict.fromkeys("publication_id previous_space_id".split(), 36),
     **dict.fromkeys(
-        "chunk_id content_sha256 extracted_sha256 input_content_sha256 canary_sha256 query_sha256 vector_sha256"
-        " evaluation_interval_id evaluation_id baseline_evaluation_id salt subject_sha256".split(),
+        "chunk_id content_sha256 document_sha256 extracted_sha256 input_content_sha256 canary_sha256 query_sha256"
+        " vector_sha256 evaluation_interval_id evaluation_id baseline_evaluation_id salt subject_sha256".split(),
         64,
     ),
     **dict.fromkeys("source_id endpoint_url".split(), 400),
@@ -208,14 +208,14 @@ SOURCE_REGISTRY = _ledger(
     "source_id",
     "source_type source_ref_json title content_sha256 char_count policy_version chunk_count chunk_capped_flag"
     " tags_json status error_message managed_by source_updated_utc last_indexed_utc retired_utc updated_utc"
-    " blank_char_count extracted_sha256 extraction_error",
+    " blank_char_count extracted_sha256 extraction_error document_sha256",
 )
 CHUNK = _ledger(
     "chunk",
     models.VectorChunk,
     "chunk_id",
     "source_id source_type source_ref_json offsets_json content context content_sha256 byte_count policy_json"
-    " managed_by retired_utc updated_utc",
+    " managed_by retired_utc updated_utc document_sha256",
 )
 EMBEDDING = _ledger("embedding", models.VectorEmbedding, "chunk_id embedding_space_id input_content_sha256")
 EMBEDDING_CANARY = _ledger("embedding_canary", models.EmbeddingCanary, "embedding_space_id canary_index")

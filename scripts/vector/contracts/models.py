@@ -393,6 +393,7 @@ class VectorSourceRegistry(_Record):
     `char_count` and `blank_char_count` are in code points; the latter are those in no chunk, as their windows have no
     visible character, and None where there are none. `extracted_sha256` is the hash of the payload that CHUNK_SOURCE
     last tried to take the text out of, `extraction_error` why it could not; both None of a text that is cut as it is.
+    `document_sha256` is the fingerprint by which dbt knows a document again, None of what it has not cut.
     """
 
     source_id: str
@@ -416,6 +417,7 @@ class VectorSourceRegistry(_Record):
     blank_char_count: int | None = None
     extracted_sha256: str | None = None
     extraction_error: str | None = None
+    document_sha256: str | None = None
 
 
 @dataclass
@@ -423,7 +425,8 @@ class VectorChunk(_Record):
     """One chunk of a source.
 
     `offsets` has chunk_index, start_offset and end_offset (code points, end exclusive); `byte_count` is the
-    length of the content in UTF-8; `policy` is what cut it; `context` is the title and headings above it.
+    length of the content in UTF-8; `policy` is what cut it; `context` is the title and headings above it;
+    `document_sha256` is the fingerprint of the document that dbt has cut it of: None says that it is to be cut again.
     """
 
     chunk_id: str
@@ -440,6 +443,7 @@ class VectorChunk(_Record):
     retired_utc: datetime | None = None
     updated_utc: datetime | None = None
     context: str | None = None
+    document_sha256: str | None = None
 
 
 @dataclass

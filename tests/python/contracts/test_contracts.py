@@ -93,7 +93,7 @@ OPTIONAL = {
     Erasure: "counts salt subject_sha256 cache_epoch created_utc completed_utc lifted_utc lift_reason",
     EvaluationInterval: "created_utc",
     SpacePublication: "previous_space_id evidence note published_utc",
-    VectorChunk: "source_id created_utc managed_by retired_utc updated_utc context",
+    VectorChunk: "source_id created_utc managed_by retired_utc updated_utc context document_sha256",
     VectorEmbedding: "run_id created_utc input_tokens used_tokens truncated_flag tokens_estimated_flag",
     VectorJob: "status priority embedding_space_id max_attempts attempt_count available_utc locked_by locked_utc "
     "last_error created_utc dedupe_key locked_run_id lease_expires_utc completed_utc cancelled_utc by_hand_flag",
@@ -104,7 +104,7 @@ OPTIONAL = {
     "started_utc completed_utc",
     VectorSourceRegistry: "content_sha256 last_indexed_utc chunk_count tags status created_utc updated_utc title "
     "char_count policy_version chunk_capped_flag error_message managed_by source_updated_utc retired_utc "
-    "blank_char_count extracted_sha256 extraction_error",
+    "blank_char_count extracted_sha256 extraction_error document_sha256",
 }
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

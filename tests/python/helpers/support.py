@@ -95,6 +95,7 @@ class ScratchProject:
             "tests/alarms",
             "tests/generic",
             "tests/invariants",
+            "tests/on_request",
             "tests/fixtures",
         ):
             shutil.copytree(PROJECT_DIR / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

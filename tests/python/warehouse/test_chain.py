@@ -175,7 +175,7 @@ def column(name, data_type, description="{{ doc('hit_metadata_json') }}"):
 
 def test_tags_and_titles_reach_the_registry_and_embed_nothing(project, pages):
     before = project.contents("source_registry", "chunk", "job", "run")
-    cut = project.query("select * exclude (context, updated_utc) from chunk order by chunk_id")
+    cut = project.query("select * exclude (context, document_sha256, updated_utc) from chunk order by chunk_id")
     pages["dawn"]["tags"] = ["retagged"]
     # A title of its own, which is not the one that the content begins with.
     project.edit("models/demo/stg_page.sql", "        title,\n        case", "        'T' as title,\n        case")
@@ -186,8 +186,8 @@ def test_tags_and_titles_reach_the_registry_and_embed_nothing(project, pages):
     assert project.query("select count(*) from source_registry where title = 'T'") == [(len(pages),)]
     assert "nothing to embed" in project.embed()
     assert project.contents("source_registry", "chunk", "job", "run") == before
-    # Chunks say the title in their context, and nothing else of theirs has changed.
-    assert project.query("select * exclude (context, updated_utc) from chunk order by chunk_id") == cut
+    # Chunks say the title in their context and fingerprint, and nothing else of theirs has changed.
+    assert project.query("select * exclude (context, document_sha256, updated_utc) from chunk order by chunk_id") == cut
     assert project.query(
         "select count(*) from chunk where source_id like 'page:%' and context is distinct from 'T'"
     ) == [(0,)]

@@ -223,8 +223,33 @@ def test_documents_and_chunks_equal_the_reference(chunking, given_documents, def
     assert by_key(found_documents, "source_id") == by_key(expected_documents, "source_id")
     found_sources = chunking.rows(f"select {', '.join(REGISTERED)}, status from document_registration")
     assert by_key(found_sources, "source_id") == by_key(expected_sources, "source_id")
-    found_chunks = chunking.rows("select * from chunk_window")
+    found_chunks = chunking.rows("select * exclude (document_sha256) from chunk_window")
     assert by_key(found_chunks, "source_id", "chunk_index") == by_key(expected_chunks, "source_id", "chunk_index")
+
+
+def fingerprint(document):
+    """`document_sha256` of a row of `document`."""
+    numbers = (document[name] for name in ("chunk_size", "overlap", "max_chunks_per_source"))
+    names = (
+        "normalization_version", "method", "policy_version", "content_sha256", "source_type", "source_ref_json",
+        "title",
+    )  # fmt: skip
+    texts = (document[name] for name in names)
+    parts = [
+        "cut-1",
+        *("-" if number is None else str(number) for number in numbers),
+        *("-" if text is None else f"{len(text)}:{text}" for text in texts),
+    ]
+    return compute_content_hash(" ".join(parts))
+
+
+@few
+@given(given_documents=documents, default_policy=st.none() | policies(), title=titles)
+def test_a_fingerprint_is_of_all_that_the_chunks_follow_from(chunking, given_documents, default_policy, title):
+    sources = [(f"{position}:{name}", text, policy) for position, (text, name, policy) in enumerate(given_documents)]
+    fill_documents(chunking, [*sources, ("null", None, None)], default_policy, title)
+    for document in chunking.rows("select * from document"):
+        assert document["document_sha256"] == fingerprint(document)
 
 
 # What document_registration has as `cut` has it.

@@ -31,6 +31,7 @@ VIEWS = (
     "job_queue_health", "source_reach", "space_status", "search_setting",
 )  # fmt: skip
 CHANGES = ("source_registry", "chunk", "chunk_version", "embedding_space")
+# Chunks without a fingerprint: T-SQL cuts all texts, DuckDB those.
 HAPPENED = """
     update vector.chunk set content = content || ' ', content_sha256 = sha256(content || ' ')
         where chunk_id in (select chunk_id from vector.chunk order by chunk_id limit 9);
@@ -39,6 +40,7 @@ HAPPENED = """
     update vector.chunk set policy_json = '{"version":"other "}' where chunk_id in (select chunk_id from vector.chunk order by content limit 4);
     update vector.chunk set managed_by = 'python' where chunk_id in (select chunk_id from vector.chunk order by content desc limit 4);
     delete from vector.chunk where chunk_id in (select chunk_id from vector.chunk order by content_sha256 limit 5);
+    update vector.chunk set document_sha256 = null;
     update vector.chunk_policy set method = 'extract' where source_type = 'page_non_latin';
     update vector.source_registry set extracted_sha256 = case when hash(source_id) % 2 = 0 then content_sha256 else sha256('old') end
         where source_type = 'page_non_latin' and hash(source_id) % 3 < 2;

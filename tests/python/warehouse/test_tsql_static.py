@@ -21,6 +21,7 @@ def test_every_model_and_data_test_is_rendered(nodes):
     assert {"document", "chunk_window", "chunk", "embedding_pending", "space_coverage"} <= nodes.keys()
     assert {"chunks_cover_their_source", "vector_is_finite_embedding_vector"} <= nodes.keys()
     assert {path.stem for path in PROJECT_DIR.glob("tests/alarms/*.sql")} <= nodes.keys()
+    assert {path.stem for path in PROJECT_DIR.glob("tests/on_request/*.sql")} <= nodes.keys()
     assert [node.name for node in nodes.values() if not node.sql.strip()] == []
 
 
@@ -40,7 +41,8 @@ def test_no_statement_breaks_a_rule(nodes):
 
 def test_a_duckdb_ism_in_a_model_fails_the_gate(parsed_folder, tmp_path):
     scratch = tmp_path / "project"
-    for name in ("macros", "models", "seeds", "tests/alarms", "tests/generic", "tests/invariants", "tests/fixtures"):
+    folders = "alarms generic invariants on_request fixtures".split()
+    for name in ("macros", "models", "seeds", *(f"tests/{each}" for each in folders)):
         shutil.copytree(PROJECT_DIR / name, scratch / name)
     shutil.copy(PROJECT_DIR / "dbt_project.yml", scratch)
     _plant(scratch / "models/documents/document.sql", "'newline-1' as", "'newline-1'::varchar as")
@@ -159,7 +161,7 @@ def test_what_is_no_t_sql_is_not_read(complaints):
 
 def test_no_model_asks_for_the_engine():
     asks = re.compile(r"target\.(type|name)|target\[|adapter\.(type|dispatch)|{[{%][^}]*(duckdb|sqlserver)[^}]*[}%]}")
-    folders = ("models", "seeds", "tests/generic", "tests/invariants", "tests/alarms")
+    folders = ("models", "seeds", "tests/generic", "tests/invariants", "tests/alarms", "tests/on_request")
     files = [path for folder in folders for path in (PROJECT_DIR / folder).rglob("*.*")]
     sources = [path for path in files if path.suffix in (".sql", ".yml")]
     assert len(sources) > 50

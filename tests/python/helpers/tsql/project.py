@@ -18,8 +18,11 @@ CONNECTION = {
 }
 
 
-# An alarm is a data test only where its variable is set.
-ALARMS = "{alarm_hours_without_embed: 3, alarm_min_coverage: 0.9, alarm_max_pending: 5, alarm_max_cost_per_day: 1.5}"
+# An alarm is a data test only where its variable is set; so is what looks at the cut of all texts.
+ALARMS = (
+    "{alarm_hours_without_embed: 3, alarm_min_coverage: 0.9, alarm_max_pending: 5, alarm_max_cost_per_day: 1.5,"
+    " cut_all: true}"
+)
 
 
 @dataclass(frozen=True)
