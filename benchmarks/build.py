@@ -90,9 +90,11 @@ def _write_bare_project(folder: Path, counts: Counter[str]) -> Path:
             for each in range(n, counts["test"], counts["model"])
         ]
         described.append({"name": f"model_{n}", "columns": [{"name": "id", "data_tests": tests}]})
+    # Of models that refer to no other: a unit test must give rows of each.
+    firsts = range(0, counts["model"], 5)
     unit_tests = [
         {
-            "name": f"unit_{n}", "model": f"model_{5 * n % counts['model']}", "given": [],
+            "name": f"unit_{n}", "model": f"model_{firsts[n % len(firsts)]}", "given": [],
             "expect": {"rows": [{"id": 1}]},
         }
         for n in range(counts["unit_test"])

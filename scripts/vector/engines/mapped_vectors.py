@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 # The nearest by sketches that are compared by their vectors: so many, one of so many vectors, and so many for each hit
 # that is asked for (benchmarks/README.md, Search over the local copy).
-CANDIDATES = 1000
+CANDIDATES = 2000
 VECTORS_PER_CANDIDATE = 2000
 CANDIDATES_PER_HIT = 10
 # What filters leave is compared exactly where it is less.
