@@ -54,7 +54,7 @@ line_levels as (
             when
                 line_text like '{{ '=' * level }}%'
                 and line_text not like '{{ '=' * (level + 1) }}%'
-                and rtrim(line_text) like '%=='
+                and {{ vector_runtime.trim_characters('line_text', ' ') }} like '%=='
                 then {{ level }}
             {% endfor %}
         end as heading_level
@@ -72,8 +72,8 @@ heading_texts as (
         line_start,
         heading_level,
         {{ vector_runtime.substring_chars(
-            "case when line_text like '#%' then trim(" ~ vector_runtime.substring_chars(
-                'line_text', 'heading_level', 'line_length') ~ ") else "
+            "case when line_text like '#%' then " ~ vector_runtime.trim_characters(vector_runtime.substring_chars(
+                'line_text', 'heading_level', 'line_length'), ' ') ~ " else "
             ~ vector_runtime.trim_characters('line_text', '= ') ~ " end",
             '0', longest) }} as heading
     from line_levels

@@ -63,7 +63,7 @@ def test_a_source_is_locked_and_written_in_one_transaction(store, connection, se
 
 
 def test_a_row_of_document_is_read_by_parameter(store, connection, server):
-    row = (HOSTILE, "page", "{}", "a text", HOSTILE, None, None, None, "characters", "v", 40, 5, 9)
+    row = (HOSTILE, "page", "{}", "a text", HOSTILE, None, None, None, "f" * 64, "characters", "v", 40, 5, 9)
     server.answers.insert(0, (r"from \[vector\]\.\[document\]", [row]))
     document, policy = read_document(store, HOSTILE, as_dbt_stores_it=True)
     assert (document.title, policy.to_dict()["chunk_size"]) == (HOSTILE, 40)

@@ -165,6 +165,12 @@ LONG = (
     default_policy=ParagraphPolicy(chunk_size=12, overlap=2, max_chunks_per_source=90_000),
     title=None,
 )
+@example(
+    # Headings and titles begin and end with what DuckDB's trim() takes, and that of other engines does not.
+    given_documents=[("# 0\u00a0\nabc\n==\u2003A ==\u00a0\nb\n== \u3000B\u00a0==\nc\n#\u00a0no", "v", None)],
+    default_policy=ParagraphPolicy(chunk_size=9, overlap=0, max_chunks_per_source=90),
+    title="\u00a0A title\u2003",
+)
 def test_documents_and_chunks_equal_the_reference(chunking, given_documents, default_policy, title):
     sources = [(f"{position}:{name}", text, policy) for position, (text, name, policy) in enumerate(given_documents)]
     fill_documents(chunking, sources, default_policy, title)
