@@ -304,8 +304,9 @@ class SketchEngine(QueueEngine, Protocol):
 class CopyEngine(Engine, Protocol):
     """An engine that keeps no sketches, and makes those of a local copy that memory does not hold."""
 
-    def sketched_vectors(self, embedding_space_id: str, dimensions: int) -> int:
-        """The number of vectors of a space whose local copy is on disk, with sketches; 0 where it is not."""
+    def sketched_vectors(self, embedding_space_id: str, dimensions: int, make: bool) -> int:
+        """The number of vectors of a space whose local copy is on disk, with sketches; 0 where it is not. Without
+        `make` the server is not asked where no space has such a copy yet; the next search makes it."""
         ...
 
     def search_by_copied_sketches(self, request: SearchRequest) -> Found | None:

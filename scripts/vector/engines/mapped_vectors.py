@@ -163,6 +163,10 @@ class MappedCopies:
         self.folder = folder
         self._opened: dict[tuple[str, int], MappedVectors] = {}
 
+    def are_any(self) -> bool:
+        """Whether a copy of some space was made."""
+        return self.folder is not None and any(self.folder.glob(f"*{MAPPED}"))
+
     def are_there(self, source: VectorSource) -> bool:
         """Whether a copy of the space was made."""
         return self.folder is not None and (self._folder_of(self.folder, source) / _STATE).is_file()

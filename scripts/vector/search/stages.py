@@ -74,7 +74,7 @@ def _by_kept(keeper: SketchEngine, space: EmbeddingSpace, request: SearchRequest
 
 def _by_copied(copier: CopyEngine, space: EmbeddingSpace, request: SearchRequest, stage: str) -> Found | str | None:
     """As `_by_kept`."""
-    count = copier.sketched_vectors(space.embedding_space_id, space.dimensions)
+    count = copier.sketched_vectors(space.embedding_space_id, space.dimensions, make=stage == SKETCH)
     if not count:
         return "only a local copy larger than VECTOR_CACHE_MB has them, and the space has none"
     return None if stage == AUTO and count < LEAST_VECTORS else copier.search_by_copied_sketches(request)

@@ -819,7 +819,7 @@ def test_a_space_that_memory_does_not_hold_is_searched_in_a_copy_on_disk(warehou
     ]
     monkeypatch.setattr(engine, "mapped", MappedCopies(tmp_path))
     exact = [engine.search(request) for request in requests]
-    assert engine.sketched_vectors(space.embedding_space_id, space.dimensions) == 0
+    assert engine.sketched_vectors(space.embedding_space_id, space.dimensions, make=True) == 0
     with pytest.raises(ConfigurationError, match="only a local copy larger than VECTOR_CACHE_MB has them"):
         search_by_vectors(engine, space, requests[0], "sketch")
     monkeypatch.setattr(engine, "cache", VectorCache(tmp_path))
@@ -832,7 +832,7 @@ def test_a_space_that_memory_does_not_hold_is_searched_in_a_copy_on_disk(warehou
         found, stage = search_by_vectors(engine, space, request, "sketch")
         assert stage == "sketch"
         assert found.hits == before.hits, "the candidates are more than the chunks"
-    assert engine.sketched_vectors(space.embedding_space_id, space.dimensions) == exact[0].compared
+    assert engine.sketched_vectors(space.embedding_space_id, space.dimensions, make=False) == exact[0].compared
     read = []
     stream = engine.stream
     monkeypatch.setattr(engine, "stream", lambda *arguments: read.append(arguments) or stream(*arguments))

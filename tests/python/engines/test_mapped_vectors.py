@@ -73,6 +73,7 @@ def test_only_what_was_written_since_is_read_and_by_the_next_process_too(tmp_pat
     source.retire("00004")
     copies = MappedCopies(tmp_path)
     assert copies.are_there(source)
+    assert copies.are_any()
     for _ in range(2):
         assert contents(copies.current(source, 0)) == expected(source)
     assert source.reads == [None, 2]
@@ -127,6 +128,8 @@ def test_a_version_that_went_back_is_another_database(tmp_path):
 def test_without_room_or_a_folder_or_while_another_process_makes_it_there_is_none(tmp_path, monkeypatch, caplog):
     source = filled(3)
     assert MappedCopies(None).current(source, 0) is None
+    assert not MappedCopies(None).are_any()
+    assert not MappedCopies(tmp_path).are_any()
     (tmp_path / "file").touch()
     assert MappedCopies(tmp_path / "file" / "cache").current(source, 0) is None
     assert "VECTOR_CACHE_DIR" in caplog.text

@@ -331,8 +331,11 @@ class SqlServerEngine:
         """Exact search, over a local copy of the space's vectors or in blocks."""
         return sqlserver_search.search(self, self.cache, self.mapped, request)
 
-    def sketched_vectors(self, embedding_space_id: str, dimensions: int) -> int:
-        """The number of vectors of a space whose local copy is on disk, with sketches; 0 where it is not."""
+    def sketched_vectors(self, embedding_space_id: str, dimensions: int, make: bool) -> int:
+        """The number of vectors of a space whose local copy is on disk, with sketches; 0 where it is not. Without
+        `make` the server is not asked where no space has such a copy yet."""
+        if not make and not self.mapped.are_any():
+            return 0
         return sqlserver_search.sketched_vectors(self, self.cache, self.mapped, embedding_space_id, dimensions)
 
     def search_by_copied_sketches(self, request: SearchRequest) -> Found | None:
