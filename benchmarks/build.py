@@ -59,17 +59,13 @@ class Project(Warehouse):
         where = ("--project-dir", self.project, "--profiles-dir", self.folder)
         own = ("--target-path", self.folder / "target", "--log-path", self.folder / "logs")
         options = ("--exclude-resource-type", *left_out) if left_out else ()
-        return self.run([_dbt(), "build", *options, *where, *own])
+        return self.run([Path(sys.executable).with_name("dbt"), "build", *options, *where, *own])
 
     def counts(self) -> Counter[str]:
         """Its nodes by type, as dbt's manifest has them."""
         manifest = json.loads((self.folder / "target" / "manifest.json").read_text(encoding="utf-8"))
         found = Counter(node["resource_type"] for node in manifest["nodes"].values())
         return Counter({kind: found[kind] for kind in ("model", "seed", "test")}, unit_test=len(manifest["unit_tests"]))
-
-
-def _dbt() -> Path:
-    return Path(sys.executable).with_name("dbt")
 
 
 def _write_bare_project(folder: Path, counts: Counter[str]) -> Path:

@@ -7,7 +7,6 @@ only copies.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -15,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vector.engines.base import Engine
-from vector.engines.vector_cache import MAPPED, private_folder
+from vector.engines.vector_cache import MAPPED, name_of_copy, private_folder
 from vector.files import write_whole
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ def _drop_earlier(folder: Path, warehouse: str, number: int) -> None:
         if not folder.is_dir():
             return
         known = _known(folder)
-        name = hashlib.sha256(warehouse.encode()).hexdigest()[:32]
+        name = name_of_copy(warehouse)
         if known.get(name, 0) == number:
             return
         drop_copies(folder)

@@ -8,7 +8,6 @@ and which are current: a process that is killed leaves rows that the next one wr
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 import secrets
@@ -28,7 +27,15 @@ import numpy as np
 
 from vector.engines.base import Found, SearchHit
 from vector.engines.sketches import BITS, WORDS, directions, mean_score, sketch_of_question, sketches
-from vector.engines.vector_cache import MAPPED, VectorSource, only_a_copy, private_folder, similarity, top_rows
+from vector.engines.vector_cache import (
+    MAPPED,
+    VectorSource,
+    name_of_copy,
+    only_a_copy,
+    private_folder,
+    similarity,
+    top_rows,
+)
 from vector.files import locked, replace_file
 
 logger = logging.getLogger(__name__)
@@ -177,9 +184,9 @@ class MappedCopies:
         # A file that was deleted for what was erased is gone when nobody has it open.
         self._opened = {key: each for key, each in self._opened.items() if key[1] == erasures}
         key = (source.identity, erasures)
-        version, known = source.version(), self._opened.pop(key, None)
         if self.folder is None:
             return None
+        version, known = source.version(), self._opened.pop(key, None)
         folder = self._folder_of(self.folder, source)
         with only_a_copy(folder):
             if not (private_folder(self.folder, make=True) and private_folder(folder, make=True)):
@@ -191,7 +198,7 @@ class MappedCopies:
         return None
 
     def _folder_of(self, folder: Path, source: VectorSource) -> Path:
-        return folder / f"{hashlib.sha256(source.identity.encode()).hexdigest()[:32]}{MAPPED}"
+        return folder / f"{name_of_copy(source.identity)}{MAPPED}"
 
 
 def _up_to_date(folder: Path, source: VectorSource, version: int) -> MappedVectors | None:

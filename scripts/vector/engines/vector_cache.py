@@ -44,6 +44,11 @@ def default_folder() -> Path | None:
     return None
 
 
+def name_of_copy(identity: str) -> str:
+    """What a copy of this is called among files: 32 hexadecimal digits."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
 def private_folder(folder: Path, make: bool = False) -> bool:
     """Whether copies may be read from the folder and written to it: it is there, is ours, and nobody else can write to
     it, since who can decides what a search finds. `make` makes it, for its owner only. A folder that is refused is told
@@ -236,8 +241,7 @@ class VectorCache:
         )
 
     def _file(self, source: VectorSource) -> Path | None:
-        name = hashlib.sha256(source.identity.encode()).hexdigest()[:32]
-        return self.folder / f"{name}.npz" if self.folder else None
+        return self.folder / f"{name_of_copy(source.identity)}.npz" if self.folder else None
 
     def _load(self, source: VectorSource) -> CachedVectors | None:
         path = self._file(source)

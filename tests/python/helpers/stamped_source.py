@@ -31,6 +31,17 @@ class Source:
         self.stamps[chunk_id] = self.clock
         self.vectors.pop(chunk_id, None)
 
+    def change(self, action: str, chunk_id: str, seed: int) -> None:
+        """A step of `changes` that is one of the source."""
+        if action == "put":
+            self.put(chunk_id, seed)
+        elif action == "retire":
+            self.retire(chunk_id)
+
+    def contents(self) -> dict[str, list[float]]:
+        """The current vectors by chunk."""
+        return {chunk_id: vector.tolist() for chunk_id, vector in self.vectors.items()}
+
     def version(self):
         return self.clock
 

@@ -63,20 +63,24 @@ def has_tag(key: str, value: str) -> tuple[str, list[Any]]:
 
 def _leaves_few(engine: Engine, request: SearchRequest) -> bool:
     """Whether filters leave no more than FEW chunks."""
-    conditions, values = engine.filter_conditions(request.filters)
-    if not conditions:
+    if not request.filters:
         return False
-    chunks = f"select 1 from {engine.table('chunk')} as searched where searched.retired_utc is null"
-    ((count,),) = engine.query(f"select count(*) from ({' and '.join([chunks, *conditions])} limit {FEW + 1})", values)
+    chunks, values = _current_chunks(engine, request, "1")
+    ((count,),) = engine.query(f"select count(*) from ({chunks} limit {FEW + 1})", values)
     return count <= FEW
 
 
-def _by_rows(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
+def _current_chunks(engine: Engine, request: SearchRequest, columns: str) -> tuple[str, list[Any]]:
+    """A select of the current chunks that pass the filters, and its parameters."""
     conditions, values = engine.filter_conditions(request.filters)
-    current = (
-        f"select searched.chunk_id, searched.content_sha256 from {engine.table('chunk')} as searched"
+    return (
+        f"select {columns} from {engine.table('chunk')} as searched"
         f" where {' and '.join(['searched.retired_utc is null', *conditions])}"
-    )
+    ), values
+
+
+def _by_rows(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
+    current, values = _current_chunks(engine, request, "chunk_id, content_sha256")
     compared = (
         f"with found as materialized (select rowid as row from {engine.table('embedding')} where embedding_space_id = ?"
         f" and (chunk_id, input_content_sha256) in ({current}))"
@@ -87,11 +91,7 @@ def _by_rows(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
 
 
 def _by_hash(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
-    conditions, values = engine.filter_conditions(request.filters)
-    current = (
-        f"select {_VERSION_HASH.format(sha256='content_sha256')} from {engine.table('chunk')} as searched"
-        f" where {' and '.join(['searched.retired_utc is null', *conditions])}"
-    )
+    current, values = _current_chunks(engine, request, _VERSION_HASH.format(sha256="content_sha256"))
     compared = (
         f"select chunk_id, input_content_sha256, {SCORES[request.distance_metric].format(vector='vector')} as score"
         f" from {engine.table('embedding')} where embedding_space_id = ?"
