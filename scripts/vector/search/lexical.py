@@ -10,7 +10,6 @@ read. A change is one transaction: whatever ends a process, the index is as befo
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -26,7 +25,7 @@ from weakref import WeakKeyDictionary, finalize
 from vector.contracts.ledgers import Column, key_column
 from vector.engines.base import Engine, SearchHit
 from vector.engines.local_copies import keep_up, warehouse_of
-from vector.engines.vector_cache import default_folder, only_a_copy, private_folder
+from vector.engines.vector_cache import default_folder, name_of_copy, only_a_copy, private_folder
 from vector.errors import ConfigurationError
 from vector.search import postings
 from vector.search.language import NEUTRAL, Language, language_name, stemmer_version
@@ -335,7 +334,7 @@ class LexicalIndexes:
             if private_folder(self.folder, make=True) and private_folder(folder, make=True):
                 for earlier in folder.glob("*_*"):  # of versions that had a folder an index
                     shutil.rmtree(earlier, ignore_errors=True)
-                return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.sqlite"
+                return folder / f"{name_of_copy(identity)}.sqlite"
         return None
 
 
