@@ -261,7 +261,10 @@ class QueueEngine(Engine, Protocol):
         ...
 
     def exclusive(self, name: str) -> AbstractContextManager[bool]:
-        """A lock of this name that at most one session of the database holds; whether it is held. Does not wait."""
+        """A lock of this name that at most one session of the database holds; whether it is held.
+
+        Waits no longer than the engine needs to let go what a killed process held.
+        """
         ...
 
     def another(self) -> QueueEngine:

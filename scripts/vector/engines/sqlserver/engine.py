@@ -49,6 +49,9 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 
+# A killed process's session ends within a second, but for the statement that it is at.
+_LOCK_TIMEOUT_MS = 5000
+
 # Rows that are read, and vectors compared, at a time.
 _BLOCK = 2000
 
@@ -371,6 +374,8 @@ class SqlServerEngine:
     def exclusive(self, name: str) -> Iterator[bool]:
         """A lock of the session, by sp_getapplock, that ends with it at the latest; whether it is held.
 
+        Waits five seconds for it: the session of a process that was killed lives until its statement ends.
+
         Raises ConfigurationError when the server has no such locks, or does not let this login have one: work that
         needs a lock is not done without.
         """
@@ -442,7 +447,7 @@ class SqlServerEngine:
         try:
             ((result,),) = self._rows(
                 "declare @result int; exec @result = sp_getapplock @Resource = ?, @LockMode = 'Exclusive',"
-                " @LockOwner = 'Session', @LockTimeout = 0; select @result",
+                f" @LockOwner = 'Session', @LockTimeout = {_LOCK_TIMEOUT_MS}; select @result",
                 [resource],
             )
         except Exception as error:
