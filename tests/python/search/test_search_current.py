@@ -101,5 +101,5 @@ def test_what_every_search_reads_is_stored_uncompressed(warehouse):
     }
     assert {table: columns for table, columns in plain.items() if columns} == {
         "chunk": {"chunk_id", "content_sha256"},
-        "embedding": {"chunk_id", "input_content_sha256", "vector"},
+        "embedding": {"embedding_id", "chunk_id", "input_content_sha256", "vector"},
     }

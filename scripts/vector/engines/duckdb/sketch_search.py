@@ -20,6 +20,9 @@ CANDIDATES_PER_HIT = 10
 # What filters leave is compared exactly where it is less, or less of all current chunks than this.
 FEW = 100_000
 LEAST_SHARE = 0.25
+# Up to so many rows DuckDB reads what a select names by the rows found, not by a scan: ids after the order is known,
+# vectors by the index of their ids. In one statement, or with a condition on another column, it would read every vector.
+_BY_ROW = ("late_materialization_max_rows", "dynamic_or_filter_threshold", "index_scan_max_count")
 # How much more is looked at where too few of the nearest are current, before all are compared.
 MORE = 4
 
@@ -32,11 +35,12 @@ def search_by_sketches(engine: Engine, request: SearchRequest, mean: SketchMean)
     wanted = max(CANDIDATES, CANDIDATES_PER_HIT * request.top_k)
     for times in (1, MORE):
         count = math.ceil(wanted * times / share)
-        try:
-            scored = _nearest(engine, request, mean, count)
-        except duckdb.InvalidInputException:  # a vector of another length, or with a null in it
-            return None
-        hits, looked_at = _current(engine, request, scored, share)
+        with settings(engine, **dict.fromkeys(_BY_ROW, count)):
+            try:
+                scored = _nearest(engine, request, mean, count)
+            except duckdb.InvalidInputException:  # a vector of another length, or with a null in it
+                return None
+            hits, looked_at = _current(engine, request, scored, share)
         are_all = len(scored) < count
         # Where most of the nearest are stale, so may be most of the candidates.
         if are_all or (len(hits) == request.top_k and 2 * len(hits) >= looked_at * share):
@@ -57,33 +61,34 @@ def _share_of_filters(engine: Engine, request: SearchRequest) -> float | None:
 
 def _nearest(engine: Engine, request: SearchRequest, mean: SketchMean, count: int) -> list[SearchHit]:
     """The `count` nearest by their sketches, best first by their vectors."""
-    # A sum of bytes, which the counts of one word are, would not hold the sum. With the numbers in the statement, what
-    # differs is worked out once.
-    distance = " + ".join(
-        f"cast(bit_count({bits} & cast('{one}' as bigint)) as smallint)"
-        f" + 2::smallint * cast(bit_count({bits} & cast('{two}' as bigint)) as smallint)"
-        for bits, one, two in (
-            (f"xor({name}, cast('{word}' as bigint))", one, two)
-            for name, word, one, two in zip(WORDS, *sketch_of_question(request.vector, mean.mean), strict=True)
-        )
+    ids = engine.query(
+        f"select embedding_id from {engine.table('embedding_sketch')}"
+        f" where embedding_space_id = ? and sketch_version = ? order by {_distance(request, mean)} limit ?",
+        [request.embedding_space_id, mean.version, count],
     )
-    # Read by the rows found, not by a scan: ids after the order is known, vectors by the index of their ids. In one
-    # statement, or with a condition on another column, DuckDB would read every vector.
-    by_row = {"late_materialization_max_rows": count, "dynamic_or_filter_threshold": count}
-    with settings(engine, **by_row, index_scan_max_count=count):
-        ids = engine.query(
-            f"select embedding_id from {engine.table('embedding_sketch')}"
-            f" where embedding_space_id = ? and sketch_version = ? order by {distance} limit ?",
-            [request.embedding_space_id, mean.version, count],
-        )
-        rows = engine.query(
-            "select chunk_id, input_content_sha256,"
-            f" {SCORES[request.distance_metric].format(vector='vector')} as score from {engine.table('embedding')}"
-            " where embedding_id in (select unnest(cast(? as varchar[])))",
-            [request.vector.tolist(), [key for (key,) in ids]],
-        )
+    rows = engine.query(
+        "select chunk_id, input_content_sha256,"
+        f" {SCORES[request.distance_metric].format(vector='vector')} as score from {engine.table('embedding')}"
+        " where embedding_id in (select unnest(cast(? as varchar[])))",
+        [request.vector.tolist(), [key for (key,) in ids]],
+    )
     scored = [SearchHit(chunk_id, sha256, float(score)) for chunk_id, sha256, score in rows if math.isfinite(score)]
     return sorted(scored, key=lambda each: (-each.score, each.chunk_id))
+
+
+def _distance(request: SearchRequest, mean: SketchMean) -> str:
+    """The sum of what the bits that differ weigh. With the numbers in the statement, DuckDB works out once what the
+    ones and the twos share."""
+    words, ones, twos = sketch_of_question(request.vector, mean.mean)
+    counts = []
+    for masks in (ones, twos):
+        differ = (
+            f"bit_count(xor({name}, cast('{word}' as bigint)) & cast('{mask}' as bigint))"
+            for name, word, mask in zip(WORDS, words, masks, strict=True)
+        )
+        # The count of a word is a byte, which would not hold the sum.
+        counts.append(" + ".join(f"cast({each} as smallint)" for each in differ))
+    return f"{counts[0]} + 2::smallint * ({counts[1]})"
 
 
 def _current(
@@ -112,12 +117,11 @@ def _growing(scored: Sequence[SearchHit], size: int) -> Iterator[Sequence[Search
 
 def _current_texts(engine: Engine, request: SearchRequest, chunk_ids: Sequence[str]) -> dict[str, str]:
     conditions, values = engine.filter_conditions(request.filters)
-    with settings(engine, dynamic_or_filter_threshold=len(chunk_ids), index_scan_max_count=len(chunk_ids)):
-        rows: list[Any] = engine.query(
-            "with searched as materialized (select chunk_id, content_sha256, source_id, source_type, retired_utc"
-            f" from {engine.table('chunk')} where chunk_id in (select unnest(cast(? as varchar[]))))"
-            " select searched.chunk_id, searched.content_sha256 from searched"
-            f" where {' and '.join(['searched.retired_utc is null', *conditions])}",
-            [list(chunk_ids), *values],
-        )
+    rows: list[Any] = engine.query(
+        "with searched as materialized (select chunk_id, content_sha256, source_id, source_type, retired_utc"
+        f" from {engine.table('chunk')} where chunk_id in (select unnest(cast(? as varchar[]))))"
+        " select searched.chunk_id, searched.content_sha256 from searched"
+        f" where {' and '.join(['searched.retired_utc is null', *conditions])}",
+        [list(chunk_ids), *values],
+    )
     return dict(rows)
