@@ -1,18 +1,18 @@
-"""Search of a large space: by sketches and exact, beside FAISS (flat and HNSW), LanceDB and sqlite-vec over the same.
+"""Search of a large space: by sketches and exact, beside FAISS, LanceDB, sqlite-vec and pgvector over the same.
 
 Vectors are drawn as those of texts lie (topics, a direction that all share, most of the variance in few directions), or
 read from a file of numpy (--vectors, --questions: float32, a row each). Recall@10 is the share of the exact ten that
 were found, over all questions; ms are the median of a question, one at a time, and processor ms the mean. Ours answers
 with current chunks from a file that is searched while it may change; the others hold vectors and positions only: FAISS
-in memory, LanceDB without an index, sqlite-vec in a file. What is not installed here (`pip install faiss-cpu lancedb
-sqlite-vec`) is named and left out. Before that, the recall of so many candidates, and a search with filters.
+in memory (flat and HNSW), LanceDB without an index, sqlite-vec in a file, pgvector in a server of its own (without an
+index and HNSW). What is not installed here (`pip install faiss-cpu lancedb sqlite-vec apsw pgvector pgserver
+'psycopg[binary]'`) is named and left out. Before that, the recall of so many candidates, and a search with filters.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sqlite3
 import statistics
 import tempfile
 import time
@@ -174,8 +174,7 @@ def _other(name: str, vectors: np.ndarray, questions: np.ndarray, truth: list[np
             started = time.perf_counter()
             search = made(vectors, Path(folder))
             return _measured(label, search, questions, truth, time.perf_counter() - started)
-    # A Python may lack SQLite's extensions.
-    except (ImportError, PackageNotFoundError, AttributeError, sqlite3.Error) as error:
+    except (ImportError, PackageNotFoundError) as error:
         return [f"{name}: {error}", "-", "-", "-", "-", "-"]
 
 
@@ -213,17 +212,45 @@ def _lancedb(vectors: np.ndarray, folder: Path) -> Search:
 
 
 def _sqlite_vec(vectors: np.ndarray, folder: Path) -> Search:
+    import apsw  # the sqlite3 of many a Python loads no extension
     import sqlite_vec
 
-    connection = sqlite3.connect(folder / "vectors.db")
+    connection = apsw.Connection(str(folder / "vectors.db"))
     connection.enable_load_extension(True)
-    sqlite_vec.load(connection)
+    connection.load_extension(sqlite_vec.loadable_path())
     connection.execute(f"create virtual table v using vec0 (vector float[{vectors.shape[1]}] distance_metric=cosine)")
     rows = ((place, vector.tobytes()) for place, vector in enumerate(vectors))
-    connection.executemany("insert into v (rowid, vector) values (?, ?)", rows)
-    connection.commit()
+    with connection:
+        connection.executemany("insert into v (rowid, vector) values (?, ?)", rows)
     sql = f"select rowid from v where vector match ? and k = {TOP_K} order by distance"
     return lambda question: [place for (place,) in connection.execute(sql, [question.tobytes()])]
+
+
+def _pgvector(index: str) -> Callable[[np.ndarray, Path], Search]:
+    """Made with the index, or without one; each server is stopped with this process."""
+
+    def made(vectors: np.ndarray, folder: Path) -> Search:
+        import pgserver
+        import psycopg
+        from pgvector.psycopg import register_vector
+
+        server = pgserver.get_server(folder / "postgres")
+        connection = psycopg.connect(server.get_uri(), autocommit=True)
+        connection.execute("create extension vector")
+        register_vector(connection)
+        connection.execute(f"create table v (place bigint, vector vector({vectors.shape[1]}))")
+        with connection.cursor() as cursor, cursor.copy("copy v from stdin with (format binary)") as copy:
+            copy.set_types(["int8", "vector"])
+            for place, vector in enumerate(vectors):
+                copy.write_row((place, vector))
+        connection.execute("set maintenance_work_mem = '4GB'")
+        if index:
+            connection.execute(f"create index on v using {index}")
+            connection.execute("set hnsw.ef_search = 128")
+        sql = f"select place from v order by vector <#> %s limit {TOP_K}"
+        return lambda question: [place for (place,) in connection.execute(sql, [question])]
+
+    return made
 
 
 OTHERS = {
@@ -231,6 +258,8 @@ OTHERS = {
     "FAISS HNSW": ("faiss-cpu", _hnsw),
     "LanceDB": ("lancedb", _lancedb),
     "sqlite-vec": ("sqlite-vec", _sqlite_vec),
+    "pgvector exact": ("pgvector", _pgvector("")),
+    "pgvector HNSW": ("pgvector", _pgvector("hnsw (vector vector_ip_ops) with (m = 16, ef_construction = 64)")),
 }
 
 

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import PROJECT_DIR, parser, print_header, print_table, scratch_warehouse, zipfian_texts
+from support import PROJECT_DIR, Warehouse, parser, print_header, print_table, scratch_warehouse, zipfian_texts
 
 from vector.store import VectorStore
 
@@ -143,12 +143,23 @@ LLM_ASK = ["llm", "similar", "texts", "-n", "5", "-d", "similar.db", "-c"]
 
 
 class Place:
-    """A folder with the texts and the model, and the environments of the tools."""
+    """The folder of a warehouse, with the texts and the model beside it; the tools' environments are there too, unless
+    `environments` names another folder."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], texts: list[str]):
-        self.folder, self.environment = folder, environment
+    def __init__(self, warehouse: Warehouse, texts: list[str], model: str = MODEL, environments: Path | None = None):
+        self.folder = folder = warehouse.folder
+        self.environments = environments or folder
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "VECTOR_"))}
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.environment = {
+            **kept, "VECTOR_DUCKDB_PATH": str(warehouse.path), "VECTOR_CACHE_DIR": str(folder / "cache"),
+            "DBT_PROJECT_DIR": str(PROJECT_DIR), "DBT_PROFILES_DIR": str(folder),
+            "DBT_TARGET_PATH": str(folder / "target"), "PYTHONPATH": f"{folder}{os.pathsep}{PROJECT_DIR / 'scripts'}",
+            "LLM_USER_PATH": str(folder / "llm_user"), "ANONYMIZED_TELEMETRY": "False", "HOME": str(folder),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1", "VECTOR_REDACT_QUERIES": "false",
+        }  # fmt: skip
         self.questions = texts[:12]
-        (folder / "model.py").write_text(MODEL)
+        (folder / "model.py").write_text(model)
         (folder / "texts.json").write_text(json.dumps(texts))
         rows = [{"id": str(i), "content": text} for i, text in enumerate(texts)]
         (folder / "rows.json").write_text(json.dumps(rows))
@@ -157,7 +168,7 @@ class Place:
         """A Python that has the packages."""
         if not packages:
             return sys.executable
-        made = self.folder / packages[0]
+        made = self.environments / packages[0]
         python = str(made / "bin" / "python")
         if not made.is_dir():
             self.run([sys.executable, "-m", "venv", str(made)])
@@ -184,11 +195,11 @@ class Place:
         """`-c` and a program of these parts."""
         return ["-c", "\n".join((BEFORE.format(texts, self.questions[0]), *parts))]
 
-    def version_of(self, tool: Tool) -> str:
-        """The installed version of the tool's package."""
-        package = tool.packages[0] if tool.packages else "vector-runtime"
+    def version_of(self, packages: tuple[str, ...]) -> str:
+        """The installed version of a tool's package."""
+        package = packages[0] if packages else "vector-runtime"
         code = f"from importlib.metadata import version; print(version({package!r}))"
-        return self.run([self.python_of(tool.packages), "-c", code])[0].strip()
+        return self.run([self.python_of(packages), "-c", code])[0].strip()
 
 
 def main() -> None:
@@ -201,18 +212,8 @@ def main() -> None:
         warehouse.build()
         with warehouse.connect() as connection:
             VectorStore(connection).get_or_create_embedding_space("hash", "shake-256", 384, space_key="hash")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "VECTOR_"))}
-        kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        folder = warehouse.folder
-        environment = {
-            **kept, "VECTOR_DUCKDB_PATH": str(warehouse.path), "VECTOR_CACHE_DIR": str(folder / "cache"),
-            "DBT_PROJECT_DIR": str(PROJECT_DIR), "DBT_PROFILES_DIR": str(folder),
-            "DBT_TARGET_PATH": str(folder / "target"), "PYTHONPATH": f"{folder}{os.pathsep}{PROJECT_DIR / 'scripts'}",
-            "LLM_USER_PATH": str(folder / "llm_user"), "ANONYMIZED_TELEMETRY": "False", "HOME": str(folder),
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1", "VECTOR_REDACT_QUERIES": "false",
-        }  # fmt: skip
         texts = zipfian_texts(100, 6, seed=1) + zipfian_texts(given.texts - 100, 80)
-        rows, refused = measured(Place(folder, environment, texts), given.repetitions)
+        rows, refused = measured(Place(warehouse, texts), given.repetitions)
     print_table(
         ["tool", "version", "lines", "index s", "cold ms", "processor ms", "of Python", "warm ms", "processor ms"], rows
     )
@@ -227,7 +228,7 @@ def measured(place: Place, repetitions: int) -> tuple[list[list[object]], list[s
     for tool in TOOLS:
         try:
             python = place.python_of(tool.packages)
-            versions[tool.name] = place.version_of(tool)
+            versions[tool.name] = place.version_of(tool.packages)
             whole = place.program(tool.start, tool.add, tool.ask, texts=True)
             indexed[tool.name] = place.run([python, *whole])[1]
             asks[tool.name] = [python, *place.program(tool.open or tool.start, tool.ask)]
