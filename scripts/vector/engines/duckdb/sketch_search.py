@@ -21,7 +21,7 @@ CANDIDATES_PER_HIT = 10
 FEW = 100_000
 LEAST_SHARE = 0.25
 # Up to so many rows DuckDB reads what a select names by the rows found, not by a scan: ids after the order is known,
-# vectors by the index of their ids. In one statement, or with a condition on another column, it would read every vector.
+# vectors by the index of their ids. In one statement, or by a condition on another column, it would read all vectors.
 _BY_ROW = ("late_materialization_max_rows", "dynamic_or_filter_threshold", "index_scan_max_count")
 # How much more is looked at where too few of the nearest are current, before all are compared.
 MORE = 4
