@@ -133,7 +133,9 @@ pipeline = IngestionPipeline(
     docstore_strategy=DocstoreStrategy.UPSERTS,
 )
 def index(texts):
-    pipeline.run(documents=[Document(text=text, id_=str(i)) for i, text in enumerate(texts)])
+    for first in range(0, len(texts), 5000):  # Chroma takes no more than 5,461
+        part = enumerate(texts[first : first + 5000], first)
+        pipeline.run(documents=[Document(text=text, id_=str(i)) for i, text in part])
     docstore.persist("docstore.json")
 """
 LANCE = """

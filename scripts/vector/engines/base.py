@@ -163,8 +163,14 @@ class Engine(Protocol):
         """The rows as a relation of this session, whose name it gives; gone afterwards."""
         ...
 
-    def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
-        """Appends the staged rows whose key the table does not have; the number of rows appended."""
+    def insert_new(
+        self, table: str, staged: str, columns: Sequence[str], key: Sequence[str], *, all_new: bool = False
+    ) -> int:
+        """Appends the staged rows whose key the table does not have; the number of rows appended.
+
+        `all_new`: none is thought to be there. An engine to which that makes a difference lets a constraint refuse
+        them all where one is.
+        """
         ...
 
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:

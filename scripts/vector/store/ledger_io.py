@@ -101,13 +101,13 @@ def refusals_explained(engine: Engine, ledger: Ledger) -> Iterator[None]:
         raise ConstraintRefusal(f"{ledger.table}: {reason}") from error
 
 
-def insert_new(engine: Engine, ledger: Ledger, rows: Iterable[tuple]) -> int:
-    """Appends the rows whose key the ledger does not have; the number appended."""
+def insert_new(engine: Engine, ledger: Ledger, rows: Iterable[tuple], *, all_new: bool = False) -> int:
+    """Appends the rows whose key the ledger does not have; the number appended. `all_new` as the engine has it."""
     rows = list(rows)
     if not rows:
         return 0
     with refusals_explained(engine, ledger), engine.staged(ledger.columns, rows) as staged:
-        return engine.insert_new(ledger.table, staged, ledger.column_names, ledger.key)
+        return engine.insert_new(ledger.table, staged, ledger.column_names, ledger.key, all_new=all_new)
 
 
 def save(engine: Engine, ledger: Ledger, records: Iterable[Any]) -> SaveResult:

@@ -293,14 +293,15 @@ class VectorStore(Aliases):
             return SaveResult()
         rows = batch.rows(_EMBEDDING.column_names, self.engine.encode_vector)
         versions = list(zip(batch.chunk_ids, batch.input_content_sha256, strict=True))
-        inserted = self._write_embeddings(rows, versions)
+        # A run embeds what has no vector; another session may have been faster.
+        inserted = self._write_embeddings(rows, versions, all_new=True)
         return SaveResult(inserted=inserted, unchanged=len(rows) - inserted)
 
-    def _write_embeddings(self, rows: list[tuple], versions: list[tuple[str, str]]) -> int:
+    def _write_embeddings(self, rows: list[tuple], versions: list[tuple[str, str]], *, all_new: bool = False) -> int:
         """The number of rows that were new. `versions` are their chunk ids and content hashes."""
 
-        def write() -> int:
-            inserted = ledger_io.insert_new(self.engine, _EMBEDDING, rows)
+        def write(all_new: bool = False) -> int:
+            inserted = ledger_io.insert_new(self.engine, _EMBEDDING, rows, all_new=all_new)
             if with_sketches(self.engine):
                 # Its module brings numpy, and the class that this is.
                 sketches = importlib.import_module("vector.store.sketches")
@@ -318,7 +319,7 @@ class VectorStore(Aliases):
             require_versions(self.engine, versions)
             return self._write(_EMBEDDING, write)
         try:
-            return self._write(_EMBEDDING, write)
+            return self._write(_EMBEDDING, lambda: write(all_new))
         except ConstraintRefusal:
             return self._write(_EMBEDDING, write_with_versions)
 

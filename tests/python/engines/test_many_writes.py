@@ -54,9 +54,9 @@ def test_embed_puts_them_off(project: ScratchProject, monkeypatch):
     seen = []
     insert = DuckDBEngine.insert_new
 
-    def insert_new(self, *arguments):
+    def insert_new(self, *arguments, **options):
         seen.extend(self.query("select current_setting('checkpoint_threshold')"))
-        return insert(self, *arguments)
+        return insert(self, *arguments, **options)
 
     monkeypatch.setattr(DuckDBEngine, "insert_new", insert_new)
     with project.connect() as connection:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import duckdb
+import numpy as np
 import pytest
 from support import PROJECT_DIR, VECTOR, row_counts
 
@@ -30,6 +31,7 @@ from vector.contracts.models import (
 from vector.errors import InvalidRecord
 from vector.store import VectorStore
 from vector.store.ledger_io import SaveResult
+from vector.store.vector_batch import VectorBatch
 
 ADDED, UNCHANGED, CHANGED = SaveResult(inserted=1), SaveResult(unchanged=1), SaveResult(updated=1)
 
@@ -179,6 +181,26 @@ def test_embeddings(store, space, chunk, embedding, caplog):
     assert store.save_embeddings(batch) == SaveResult(unchanged=len(others))
     assert store.save_embeddings([]) == SaveResult()
     assert len(store.list_embeddings(embedding_space_id=second.embedding_space_id)) == len(others)
+
+
+def test_vectors_that_another_run_has_written_meanwhile_are_left(store):
+    space = store.get_or_create_embedding_space("hash", "meanwhile", 8)
+
+    def batch(chunks, first):
+        made = VectorBatch(space, None)
+        for each in chunks:
+            vector = np.array([first, *[1.0] * (space.dimensions - 1)], dtype=np.float32)
+            made.add([each.chunk_id], each.content_sha256, vector, (None, None, None, None))
+        return made
+
+    (one, *others) = store.list_chunks("page:apollo")
+    assert others
+    assert store.save_vector_batch(batch([one], 2.0)) == ADDED
+    assert store.save_vector_batch(batch([one, *others], 3.0)) == SaveResult(inserted=len(others), unchanged=1)
+    firsts = {
+        each.chunk_id: each.vector[0] for each in store.list_embeddings(embedding_space_id=space.embedding_space_id)
+    }
+    assert firsts == {one.chunk_id: 2.0, **{each.chunk_id: 3.0 for each in others}}
 
 
 def test_an_embedding_of_an_earlier_text_is_taken(store, space, chunk, embedding):

@@ -300,16 +300,17 @@ class DuckDBEngine:
             except duckdb.Error:  # after an error, possible only when it has been rolled back
                 self._still_staged.append(name)
 
-    def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
+    def insert_new(
+        self, table: str, staged: str, columns: Sequence[str], key: Sequence[str], *, all_new: bool = False
+    ) -> int:
         """Appends the staged rows whose key the table does not have; the number of rows appended.
 
-        By way of the key's index: a join would read the whole table, for every batch.
+        By way of the key's index: a join would read the whole table, for every batch. DuckDB asks it twice for it, so
+        `all_new` takes half the time.
         """
         names = ", ".join(columns)
-        return self.execute(
-            f"insert into {self.table(table)} ({names}) select {names} from {staged}"
-            f" on conflict ({', '.join(key)}) do nothing"
-        )
+        present = "" if all_new else f" on conflict ({', '.join(key)}) do nothing"
+        return self.execute(f"insert into {self.table(table)} ({names}) select {names} from {staged}{present}")
 
     def update_from(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
         """Sets columns of the table's rows from the staged rows of the same key; the number of rows updated."""

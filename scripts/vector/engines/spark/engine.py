@@ -161,7 +161,9 @@ class SparkEngine:
         finally:
             self.session.catalog.dropTempView(name)
 
-    def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
+    def insert_new(
+        self, table: str, staged: str, columns: Sequence[str], key: Sequence[str], *, all_new: bool = False
+    ) -> int:
         """Appends the staged rows whose key the table does not have; the number of rows appended."""
         values = ", ".join(f"staged.{column}" for column in columns)
         return self._merge(

@@ -223,7 +223,9 @@ class SqlServerEngine:
         finally:
             del self._staged[name]
 
-    def insert_new(self, table: str, staged: str, columns: Sequence[str], key: Sequence[str]) -> int:
+    def insert_new(
+        self, table: str, staged: str, columns: Sequence[str], key: Sequence[str], *, all_new: bool = False
+    ) -> int:
         """Appends the staged rows whose key the table does not have; the number of rows appended."""
         names = ", ".join(columns)
         match = key_match("ledger", "staged", key)
