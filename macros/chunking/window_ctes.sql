@@ -1,6 +1,6 @@
 {% macro window_ctes() %}
-{%- set windows_per_block = 32 -%}
-{%- set windows_per_segment = 1024 -%}
+{%- set windows_per_block = 16 -%}
+{%- set windows_per_segment = 256 -%}
 segments as (
 
     select

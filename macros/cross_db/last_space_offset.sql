@@ -3,7 +3,11 @@
 {%- endmacro %}
 
 {% macro default__last_space_offset(text) -%}
-    (length({{ text }}) - length(string_split({{ text }}, ' ')[-1]) - 1)
+    {#- An expression that ends where the text does is looked for from there. Without a space it would be all of the text. -#}
+    case
+        when contains({{ text }}, ' ') then length({{ text }}) - length(regexp_extract({{ text }}, '[^ ]*\z')) - 1
+        else -1
+    end
 {%- endmacro %}
 
 {% macro sqlserver__last_space_offset(text) -%}
