@@ -49,7 +49,8 @@ def test_a_window_begins_inside_a_word_only_where_no_space_is_within_reach(text,
 
 @given(st.lists(st.text("abc .", min_size=1, max_size=11), max_size=20), st.integers(24, 60))
 def test_short_lines_are_never_cut(lines, size):
-    """With its line feed, a line is no longer than a stretch. A group of them begins in one stretch and ends at the first line of the next one that has any."""
+    """With its line feed, a line is no longer than a stretch. A group of them begins in one stretch and ends at the
+    first line of the next one that has any."""
     text = "".join(f"{line}\n" for line in lines)
     starts = {0} | {found.end() for found in re.finditer(r"\n(?=.)", text)}
     found = windows(text, size)
