@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
@@ -22,8 +21,7 @@ from support import ScratchProject
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import VectorSourceRegistry
 
-# In each of two projects, side by side; .ci/run asks for more.
-KILLS = int(os.environ.get("VECTOR_TEST_KILLS", "10"))
+KILLS = 26  # in each of two projects, side by side
 SECONDS_A_REQUEST = 0.01
 OPTIONS = ("--batch-size", 6, "--concurrency", 3)
 # So many chunks are pending at least when a run begins, and so many are written when they are fewer.
@@ -202,13 +200,13 @@ def test_nothing_is_lost_or_sent_again_when_runs_are_killed(project, tmp_path):
             tallies = list(pool.map(Victim.kill_often, victims, plans))
             list(pool.map(Victim.finish, victims))
 
-    assert sum(tally.kills for tally in tallies) >= 2 * KILLS - 2
+    assert sum(tally.kills for tally in tallies) >= 50
     # The kills were of every kind, or this test shows nothing.
     for tally in tallies:
         print(tally)
-        assert tally.before_any_request >= KILLS // 10
-        assert tally.with_texts_in_flight >= KILLS // 5
-        assert tally.after_some_were_stored >= KILLS // 5
+        assert tally.before_any_request >= 2
+        assert tally.with_texts_in_flight >= 5
+        assert tally.after_some_were_stored >= 5
 
     for victim, tally in zip(victims, tallies, strict=True):
         runs = dict(victim.project.query("select run_id, status from run"))
