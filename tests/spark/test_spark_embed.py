@@ -82,10 +82,10 @@ def test_a_storage_error_in_a_merge_loses_nothing_that_was_paid(own, monkeypatch
     space = own.space()
     engine, insert_new = own.store.engine, own.store.engine.insert_new
 
-    def fails(table, *more):
+    def fails(table, *more, **options):
         if table == "embedding":
             raise DatabaseFailed("the disk is full")
-        return insert_new(table, *more)
+        return insert_new(table, *more, **options)
 
     monkeypatch.setattr(engine, "insert_new", fails, raising=False)
     with pytest.raises(DatabaseFailed):

@@ -66,9 +66,12 @@ def test_filters_hold_in_both_ways(own, space):
 def test_a_search_is_logged_hits_first(own, space, monkeypatch):
     engine, order = own.store.engine, []
     insert_new = engine.insert_new
-    monkeypatch.setattr(
-        engine, "insert_new", lambda table, *more: (order.append(table), insert_new(table, *more))[1], raising=False
-    )
+
+    def recorded(table, *more, **options):
+        order.append(table)
+        return insert_new(table, *more, **options)
+
+    monkeypatch.setattr(engine, "insert_new", recorded, raising=False)
     found = search(
         own.store, space, open_provider(space), "the harbour's lantern", 3, policy=SearchPolicy(mode="dense")
     )

@@ -32,9 +32,9 @@ def written(monkeypatch):
     def watched(name, right):
         real = getattr(DuckDBEngine, name)
 
-        def record(self, table, *arguments):
+        def record(self, table, *arguments, **options):
             found.add((right, table))
-            return real(self, table, *arguments)
+            return real(self, table, *arguments, **options)
 
         monkeypatch.setattr(DuckDBEngine, name, record)
 
