@@ -298,10 +298,11 @@ class VectorStore(Aliases):
         return SaveResult(inserted=inserted, unchanged=len(rows) - inserted)
 
     def _write_embeddings(self, rows: list[tuple], versions: list[tuple[str, str]], *, all_new: bool = False) -> int:
-        """The number of rows that were new. `versions` are their chunk ids and content hashes."""
+        """The number of rows that were new. `versions` are their chunk ids and content
+        hashes; `all_new` as the engine has it."""
 
-        def write(all_new: bool = False) -> int:
-            inserted = ledger_io.insert_new(self.engine, _EMBEDDING, rows, all_new=all_new)
+        def write(thought_new: bool) -> int:
+            inserted = ledger_io.insert_new(self.engine, _EMBEDDING, rows, all_new=thought_new)
             if with_sketches(self.engine):
                 # Its module brings numpy, and the class that this is.
                 sketches = importlib.import_module("vector.store.sketches")
@@ -311,13 +312,13 @@ class VectorStore(Aliases):
         def write_with_versions() -> int:
             keep_versions(self.engine, versions)
             require_versions(self.engine, versions)
-            return write()
+            return write(False)
 
         # The foreign key, where there is one, knows whether the versions are there; to look for them first would read
         # all of them.
         if not self.engine.transactional:
             require_versions(self.engine, versions)
-            return self._write(_EMBEDDING, write)
+            return self._write(_EMBEDDING, lambda: write(all_new))
         try:
             return self._write(_EMBEDDING, lambda: write(all_new))
         except ConstraintRefusal:

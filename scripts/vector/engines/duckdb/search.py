@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest
+from vector.engines.filters import SearchFilters
 
 SCORES = {
     "cosine": "list_cosine_similarity({vector}, cast(? as float[]))",
@@ -65,14 +66,14 @@ def _leaves_few(engine: Engine, request: SearchRequest) -> bool:
     """Whether filters leave no more than FEW chunks."""
     if not request.filters:
         return False
-    chunks, values = _current_chunks(engine, request, "1")
+    chunks, values = current_chunks(engine, request.filters, "1")
     ((count,),) = engine.query(f"select count(*) from ({chunks} limit {FEW + 1})", values)
     return count <= FEW
 
 
-def _current_chunks(engine: Engine, request: SearchRequest, columns: str) -> tuple[str, list[Any]]:
+def current_chunks(engine: Engine, filters: SearchFilters, columns: str) -> tuple[str, list[Any]]:
     """A select of the current chunks that pass the filters, and its parameters."""
-    conditions, values = engine.filter_conditions(request.filters)
+    conditions, values = engine.filter_conditions(filters)
     return (
         f"select {columns} from {engine.table('chunk')} as searched"
         f" where {' and '.join(['searched.retired_utc is null', *conditions])}"
@@ -80,7 +81,7 @@ def _current_chunks(engine: Engine, request: SearchRequest, columns: str) -> tup
 
 
 def _by_rows(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
-    current, values = _current_chunks(engine, request, "chunk_id, content_sha256")
+    current, values = current_chunks(engine, request.filters, "chunk_id, content_sha256")
     compared = (
         f"with found as materialized (select rowid as row from {engine.table('embedding')} where embedding_space_id = ?"
         f" and (chunk_id, input_content_sha256) in ({current}))"
@@ -91,7 +92,7 @@ def _by_rows(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
 
 
 def _by_hash(engine: Engine, request: SearchRequest) -> tuple[str, list[Any]]:
-    current, values = _current_chunks(engine, request, _VERSION_HASH.format(sha256="content_sha256"))
+    current, values = current_chunks(engine, request.filters, _VERSION_HASH.format(sha256="content_sha256"))
     compared = (
         f"select chunk_id, input_content_sha256, {SCORES[request.distance_metric].format(vector='vector')} as score"
         f" from {engine.table('embedding')} where embedding_space_id = ?"

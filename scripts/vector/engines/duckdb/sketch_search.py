@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 
 from vector.engines.base import Engine, Found, SearchHit, SearchRequest, SketchMean
-from vector.engines.duckdb.search import SCORES, settings
+from vector.engines.duckdb.search import SCORES, current_chunks, settings
+from vector.engines.filters import NO_FILTERS
 from vector.engines.sketches import WORDS, mean_score, sketch_of_question
 
 # The nearest by sketches that are compared by their vectors, and so many for each hit that is asked for
@@ -50,12 +51,12 @@ def search_by_sketches(engine: Engine, request: SearchRequest, mean: SketchMean)
 
 def _share_of_filters(engine: Engine, request: SearchRequest) -> float | None:
     """The share of the current chunks that pass the filters; None where so few do that they are compared exactly."""
-    conditions, values = engine.filter_conditions(request.filters)
-    if not conditions:
+    if not request.filters:
         return 1.0
     # Not `count(*) filter (...)`: a thousand sources are looked up by their hash in a WHERE only.
-    chunks = f"select count(*) from {engine.table('chunk')} as searched where searched.retired_utc is null"
-    ((left, count),) = engine.lookup(f"select ({' and '.join([chunks, *conditions])}), ({chunks})", values)
+    passing, values = current_chunks(engine, request.filters, "count(*)")
+    every, _ = current_chunks(engine, NO_FILTERS, "count(*)")
+    ((left, count),) = engine.lookup(f"select ({passing}), ({every})", values)
     return left / count if left >= FEW and left >= LEAST_SHARE * count else None
 
 
