@@ -1,4 +1,5 @@
 {% macro window_ctes() %}
+{#- A substring by code point reads its text from the start, so a long text is split in two steps before it is cut. -#}
 {%- set windows_per_block = 16 -%}
 {%- set windows_per_segment = 256 -%}
 segments as (
