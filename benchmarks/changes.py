@@ -1,11 +1,10 @@
 """Texts indexed, indexed again with nothing changed, and with 1% changed: this project, frameworks, bare stores.
 
 The programs are the strings below, and they are what runs: a function `index(texts)` of each is called three times in
-one process, and timed. The model, a hash of the text, is the same for
-all and takes no time worth measuring. Bare stores do what a careful script does: they read the hashes that they hold,
-embed what differs and upsert it; they hold no run, no check and no history. `embed_space` finds its chunks in the
-warehouse, where `dbt build` or CHUNK_SOURCE put them. After the last call each program must hold as many texts as
-there are, the changed ones among them.
+one process, and timed. The model, a hash of the text, is the same for all and takes no time worth measuring. Bare
+stores do what a careful script does: they read the hashes that they hold, embed what differs and upsert it; they hold
+no run, no check and no history. `embed_space` finds its chunks in the warehouse, where `dbt build` or CHUNK_SOURCE put
+them. After the last call each program must hold as many texts as there are, the changed ones among them.
 
 Each other tool is installed by pip into a virtual environment of its own, which is gone afterwards; one that cannot be
 installed or run is named with the reason.
@@ -17,12 +16,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from side_by_side import Place
+from side_by_side import Place, build_with_space
 from support import parser, print_header, print_table, scratch_warehouse, zipfian_texts
 
-from vector.store import VectorStore
-
-# As the provider `hash`, by numpy.
+# As the provider `hash`, by numpy; and what a script over a bare store does first.
 MODEL = """
 import hashlib
 import numpy as np
@@ -35,13 +32,14 @@ def embed(texts):
     rows = np.frombuffer(drawn, "<i2").reshape(len(texts), 384) * 2.0 + 1
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
-def sha256(text):
-    return hashlib.sha256(text.encode()).hexdigest()
+def differing(held, texts):
+    rows = ((i, hashlib.sha256(text.encode()).hexdigest(), text) for i, text in enumerate(texts))
+    return [row for row in rows if held.get(row[0]) != row[1]]
 """
 PROGRAM = """
 import json, time
 import model
-from model import embed, sha256
+from model import differing, embed
 
 texts = json.load(open("texts.json"))
 changed = [text + " (changed)" if i % 100 == 7 else text for i, text in enumerate(texts)]
@@ -147,8 +145,7 @@ schema = pa.schema(
 table = lancedb.connect("lance").create_table("texts", schema=schema)
 def index(texts):
     held = dict(table.to_lance().to_table(["id", "sha256"]).to_pandas().itertuples(index=False)) if len(table) else {}
-    rows = [(i, sha256(text), text) for i, text in enumerate(texts)]
-    rows = [row for row in rows if held.get(row[0]) != row[1]]
+    rows = differing(held, texts)
     if rows:
         ids, hashes, new = zip(*rows)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(embed(new).ravel()), 384)
@@ -164,8 +161,7 @@ database.execute("create table text (id integer primary key, sha256 text, conten
 database.execute("create virtual table vec using vec0(id integer primary key, embedding float[384])")
 def index(texts):
     held = dict(database.execute("select id, sha256 from text"))
-    rows = [(i, sha256(text), text) for i, text in enumerate(texts)]
-    rows = [row for row in rows if held.get(row[0]) != row[1]]
+    rows = differing(held, texts)
     if rows:
         vectors = embed([text for _, _, text in rows])
         ids = [(i,) for i, _, _ in rows]
@@ -186,8 +182,7 @@ database.execute("create temporary table staged (like text)")
 database.commit()
 def index(texts):
     held = dict(database.execute("select id, sha256 from text").fetchall())
-    rows = [(i, sha256(text), text) for i, text in enumerate(texts)]
-    rows = [row for row in rows if held.get(row[0]) != row[1]]
+    rows = differing(held, texts)
     if rows:
         vectors = embed([text for _, _, text in rows])
         database.execute("truncate staged")
@@ -225,15 +220,12 @@ def main() -> None:
     """Indexes three times by each tool, and prints a row a tool."""
     arguments = parser(__doc__, repetitions=3)
     arguments.add_argument("--texts", type=int, default=20_000, metavar="N", help="texts that are indexed")
-    arguments.add_argument("--only", default="", metavar="WORD", help="tools whose names have this word")
     given = arguments.parse_args()
     print_header(f"Indexed, again, and with 1% changed: {given.texts:,} texts of 80 words, 384 dimensions")
     rows, refused = [], []
     texts = zipfian_texts(given.texts, 80)
     with scratch_warehouse() as environments:
         for tool in TOOLS:
-            if given.only not in tool.name:
-                continue
             try:
                 rows.append(_measured(tool, texts, given.repetitions, environments.folder))
             except ChildProcessError as error:
@@ -251,9 +243,7 @@ def _measured(tool: Tool, texts: list[str], repetitions: int, environments: Path
     for _ in range(repetitions):
         with scratch_warehouse() as warehouse:
             if not tool.packages:
-                warehouse.build()
-                with warehouse.connect() as connection:
-                    VectorStore(connection).get_or_create_embedding_space("hash", "shake-256", 384, space_key="hash")
+                build_with_space(warehouse)
             place = Place(warehouse, texts, MODEL, environments)
             output, _, _ = place.run([place.python_of(tool.packages), "-c", program])
             best = [min(pair) for pair in zip(best, json.loads(output.splitlines()[-1]), strict=True)]

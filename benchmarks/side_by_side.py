@@ -202,6 +202,13 @@ class Place:
         return self.run([self.python_of(packages), "-c", code])[0].strip()
 
 
+def build_with_space(warehouse: Warehouse) -> None:
+    """Builds it, with a space `hash` of the provider that MODEL is."""
+    warehouse.build()
+    with warehouse.connect() as connection:
+        VectorStore(connection).get_or_create_embedding_space("hash", "shake-256", 384, space_key="hash")
+
+
 def main() -> None:
     """Indexes, asks, and prints a row a tool."""
     arguments = parser(__doc__, repetitions=5)
@@ -209,9 +216,7 @@ def main() -> None:
     given = arguments.parse_args()
     print_header(f"Side by side, {given.texts:,} texts of 80 words, 384 dimensions")
     with scratch_warehouse() as warehouse:
-        warehouse.build()
-        with warehouse.connect() as connection:
-            VectorStore(connection).get_or_create_embedding_space("hash", "shake-256", 384, space_key="hash")
+        build_with_space(warehouse)
         texts = zipfian_texts(100, 6, seed=1) + zipfian_texts(given.texts - 100, 80)
         rows, refused = measured(Place(warehouse, texts), given.repetitions)
     print_table(
