@@ -24,7 +24,7 @@ from itertools import chain, groupby
 import numpy as np
 
 from vector.engines.base import SearchHit
-from vector.search.tokens import Analyzers, Asked
+from vector.search.tokens import Analyzers, AskedWords
 
 K1, B = 1.5, 0.75
 # Of the tables below, and of what is a text: a file of another one is made anew. 2: with contexts.
@@ -144,7 +144,7 @@ def set_state(db: sqlite3.Connection, name: str, value: str) -> None:
 def best(
     db: sqlite3.Connection,
     texts: Texts,
-    question: Sequence[Asked],
+    question: Sequence[AskedWords],
     top_k: int,
     only: Iterable[str] | None = None,
     source_types: Collection[str] = (),
@@ -194,7 +194,7 @@ def _numbers(db: sqlite3.Connection, table: str, names: Collection[str]) -> list
     return [number for number, name in db.execute(f"select number, {column} from {table}") if name in wanted]
 
 
-def _scores(db: sqlite3.Connection, texts: Texts, question: Sequence[Asked]) -> np.ndarray:
+def _scores(db: sqlite3.Connection, texts: Texts, question: Sequence[AskedWords]) -> np.ndarray:
     scores = np.zeros(len(texts.alive))
     whole = texts.count == len(texts.alive)
     for asked in question:
@@ -214,7 +214,7 @@ def _scores(db: sqlite3.Connection, texts: Texts, question: Sequence[Asked]) -> 
     return scores
 
 
-def _of_language(db: sqlite3.Connection, texts: Texts, asked: Asked) -> np.ndarray | None:
+def _of_language(db: sqlite3.Connection, texts: Texts, asked: AskedWords) -> np.ndarray | None:
     """Which texts are asked in this language; None for all."""
     if asked.others and not asked.source_types:
         return None

@@ -111,19 +111,19 @@ class Analyzers:
         """The tokens of a text of a source type."""
         return self._made[self._languages.get(source_type, self._languages[OTHERS])].tokens(text)
 
-    def question(self, text: str) -> list[Asked]:
+    def question(self, text: str) -> list[AskedWords]:
         """The tokens of a question in each language, and the source types whose texts are asked with them."""
         named = self._languages.keys() - {OTHERS}
         asked = []
         for language, analyzer in self._made.items():
             types = {name for name in named if self._languages[name] == language}
             others = self._languages[OTHERS] == language
-            asked.append(Asked(analyzer.question(text), named - types if others else types, others))
+            asked.append(AskedWords(analyzer.question(text), named - types if others else types, others))
         return asked
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedWords:
     """Tokens of a question, and the source types that they are for; with `others`, all types but those."""
 
     words: list[str]
