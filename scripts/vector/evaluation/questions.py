@@ -9,11 +9,13 @@ from vector.contracts.models import EmbeddingSpace
 from vector.errors import UnusableInput
 from vector.providers import open_provider
 from vector.search.policy import BY_SOURCE, SearchPolicy
-from vector.search.search import search
+from vector.search.search import SearchResult, search
 from vector.store import VectorStore
 
 # Hits a question: as many sources, as there is one hit a source by default, as the deepest metric looks at.
 DEFAULT_TOP_K = 100
+# Searches that are logged in one transaction, which costs as much as one search.
+LOGGED = 50
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ def ask(
     policy: SearchPolicy = BY_SOURCE,
     before_each: Callable[[int], None] | None = None,
 ) -> dict[str, list[str]]:
-    """The ranking of sources for each question, by its id. Each search is logged with the run and the question.
+    """The ranking of sources for each question, by its id. Each search is logged with the run and the question, LOGGED
+    of them at a time.
 
     `before_each` is told before a question how many were asked. Raises what it does, and as vector.retrieval.search.
     """
     rankings: dict[str, list[str]] = {}
+    waiting: list[SearchResult] = []
     provider = open_provider(space) if policy.needs_model else None
     try:
         for question in questions:
@@ -82,15 +86,26 @@ def ask(
                 question.text,
                 top_k,
                 source_types=tuple(source_types),
+                log=False,
                 policy=policy,
                 run_id=run_id,
                 eval_query_id=question.query_id,
             )
             rankings[question.query_id] = ranked_sources((hit.source_id, hit.chunk_id) for hit in result.hits)
+            waiting.append(result)
+            if len(waiting) == LOGGED:
+                _log(store, waiting)
     finally:
         if provider is not None:
             provider.close()
+        _log(store, waiting)  # what was asked when `before_each` said stop, too
     return rankings
+
+
+def _log(store: VectorStore, waiting: list[SearchResult]) -> None:
+    hits = [hit for result in waiting for hit in result.ledger_hits]
+    store.save_retrievals([result.retrieval for result in waiting], hits)
+    waiting.clear()
 
 
 def ranked_sources(hits: Iterable[tuple[str | None, str]]) -> list[str]:

@@ -100,6 +100,15 @@ class SearchResult(Results[FoundChunk]):
         return self.hits
 
     @property
+    def ledger_hits(self) -> list[VectorRetrievalHit]:
+        """The hits as the log keeps them."""
+        of = self.retrieval.retrieval_id
+        return [
+            VectorRetrievalHit(of, hit.rank, hit.chunk_id, hit.score, hit.components or None, hit.content_sha256)
+            for hit in self.hits
+        ]
+
+    @property
     def title(self) -> str:
         """The question, and how many hits it has."""
         return f"{counted(len(self.hits), 'hit')} for {excerpt(self.retrieval.query_text)!r}"
@@ -254,10 +263,10 @@ def search_question(
         query_truncated_flag=question.truncated,
         **of_run,
     )
+    found = SearchResult(retrieval, _found(store, hits), log, question.tokens)
     if log:
-        kept = retrieval.redacted() if redact else retrieval
-        store.save_retrieval(kept, [_logged(retrieval, rank, hit) for rank, hit in enumerate(hits, 1)])
-    return SearchResult(retrieval, _found(store, hits), log, question.tokens)
+        store.save_retrieval(retrieval.redacted() if redact else retrieval, found.ledger_hits)
+    return found
 
 
 def _check_space(space: EmbeddingSpace, question: Question, policy: SearchPolicy) -> None:
@@ -283,12 +292,6 @@ def _check_question(query: str, top_k: int) -> None:
     if not is_count(top_k):
         raise ConfigurationError(f"top_k is {top_k!r}; ask for a whole number of hits, at least 1")
     require_storable_text(query, "the question")
-
-
-def _logged(retrieval: VectorRetrieval, rank: int, hit: Candidate) -> VectorRetrievalHit:
-    return VectorRetrievalHit(
-        retrieval.retrieval_id, rank, hit.chunk_id, hit.score, hit.components or None, hit.content_sha256
-    )
 
 
 def _found(store: VectorStore, hits: Sequence[Candidate]) -> list[FoundChunk]:
