@@ -14,6 +14,7 @@ from evaluation import Warehouse, open_warehouse
 from live_report import pytest_runtest_logreport, pytest_unconfigure  # noqa: F401
 from once import made_once
 from support import PROJECT_DIR, VECTOR, ScratchProject, clean_copy
+from warm_dbt import kept_warm
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import EmbeddingSpace, VectorChunk, VectorEmbedding, VectorSourceRegistry
@@ -78,6 +79,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _BUILT & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.dbt)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def light_processes() -> Iterator[None]:
+    """What tests start need not import dbt each time, nor pandas ever: no command needs it, and few users have it."""
+    with kept_warm(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(PROJECT_DIR / "tests" / "python" / "helpers" / "children"), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -20,11 +20,12 @@ ATTEMPTS = 3
 def start_worker(project, *arguments):
     """Starts `vector` with the tests' handlers."""
     tests = Path(__file__).parent
+    imported = (str(tests), str(PROJECT_DIR / "scripts"), os.environ.get("PYTHONPATH", ""))
     where = ["--project-dir", str(project.folder), "--profiles-dir", str(project.folder)]
     return subprocess.Popen(
         [sys.executable, str(tests / "queue_worker.py"), *arguments, *where],
         cwd=project.folder,
-        env={**clean_copy(os.environ), "PYTHONPATH": os.pathsep.join([str(tests), str(PROJECT_DIR / "scripts")])},
+        env={**clean_copy(os.environ), "PYTHONPATH": os.pathsep.join(imported)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
