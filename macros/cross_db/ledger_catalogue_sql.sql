@@ -1,33 +1,53 @@
-{% macro ledger_catalogue_sql(relation) -%}
-    {{ return(adapter.dispatch('ledger_catalogue_sql', 'vector_runtime')(relation)) }}
+{% macro ledger_catalogue_sql(relations) -%}
+    {{ return(adapter.dispatch('ledger_catalogue_sql', 'vector_runtime')(relations)) }}
 {%- endmacro %}
 
-{% macro default__ledger_catalogue_sql(relation) -%}
+{% macro default__ledger_catalogue_sql(relations) -%}
     {#- DuckDB keeps no name of a constraint, and a foreign key stays within its schema. -#}
-    {%- set here = "lower(database_name) = lower('" ~ relation.database ~ "') and lower(schema_name) = lower('" ~ relation.schema ~ "')" -%}
-    {%- set of_table = "lower(table_name) = lower('" ~ relation.identifier ~ "')" -%}
-    with constraint_row as materialized (
+    {%- set tables = [] -%}
+    {%- for relation in relations -%}
+        {%- do tables.append("('" ~ [relation.database, relation.schema, relation.identifier] | map('lower') | join("', '") ~ "')") -%}
+    {%- endfor -%}
+    with ledger as materialized (
+        select database_name, schema_name, table_name, comment, lower(concat(schema_name, '.', table_name)) as ledger_text
+        from duckdb_tables()
+        where (lower(database_name), lower(schema_name), lower(table_name)) in ({{ tables | join(', ') }})
+    ),
+
+    column_row as materialized (
         select
+            ledger_text,
+            column_name,
+            lower(data_type) as type_text,
+            case when is_nullable then 'yes' else 'no' end as nullable,
+            column_default
+        from duckdb_columns() inner join ledger using (database_name, schema_name, table_name)
+    ),
+
+    constraint_row as materialized (
+        select
+            database_name,
+            schema_name,
             lower(constraint_type) as kind,
             constraint_name,
-            concat(schema_name, '.', table_name) as table_text,
             table_name,
             referenced_table,
             concat('(', array_to_string(constraint_column_names, ', '), ')') as columns_text,
             concat('(', array_to_string(referenced_column_names, ', '), ')') as referenced_text,
             expression
         from duckdb_constraints()
-        where {{ here }} and constraint_type <> 'NOT NULL'
+        where constraint_type <> 'NOT NULL'
     )
 
-    select 'column' as kind, column_name as name, lower(column_type) as detail, lower("null") as nullable
-    from (describe {{ relation }})
+    select ledger_text, 'column' as kind, column_name as name, type_text as detail, nullable
+    from column_row
     union all
-    select 'default', column_name, "default", null
-    from (describe {{ relation }})
-    where "default" is not null
+    select ledger_text, 'default', column_name, column_default, null
+    from column_row
+    where column_default is not null
     union all
     select
+        ledger.ledger_text,
         kind,
         constraint_name,
         case kind
@@ -36,24 +56,33 @@
             else columns_text
         end,
         null
+    from constraint_row inner join ledger using (database_name, schema_name, table_name)
+    union all
+    select
+        ledger.ledger_text,
+        'reference',
+        constraint_row.constraint_name,
+        concat(constraint_row.schema_name, '.', constraint_row.table_name),
+        null
     from constraint_row
-    where {{ of_table }}
+    inner join ledger
+        on
+            constraint_row.database_name = ledger.database_name
+            and constraint_row.schema_name = ledger.schema_name
+            and lower(constraint_row.referenced_table) = lower(ledger.table_name)
+    where constraint_row.kind = 'foreign key'
     union all
-    select 'reference', constraint_name, table_text, null
-    from constraint_row
-    where kind = 'foreign key' and lower(referenced_table) = lower('{{ relation.identifier }}')
+    select ledger_text, 'index', index_name, sql, null
+    from duckdb_indexes() inner join ledger using (database_name, schema_name, table_name)
+    where sql is not null
     union all
-    select 'index', index_name, sql, null
-    from duckdb_indexes()
-    where {{ here }} and {{ of_table }} and sql is not null
-    union all
-    select 'comment', null, comment, null
-    from duckdb_tables()
-    where {{ here }} and {{ of_table }} and comment is not null
+    select ledger_text, 'comment', null, comment, null
+    from ledger
+    where comment is not null
 {%- endmacro %}
 
-{% macro sqlserver__ledger_catalogue_sql(relation) -%}
-    {%- set object = "object_id(N'" ~ relation.include(database=false) ~ "')" -%}
+{% macro sqlserver__ledger_catalogue_sql(relations) -%}
+    {%- set object = "object_id(N'" ~ relations[0].include(database=false) ~ "')" -%}
     select
         'column' as kind,
         c.name collate database_default as name,

@@ -1,6 +1,6 @@
-{% macro ledger_shape(relation) -%}
+{% macro ledger_shape(relation, rows=none) -%}
     {%- set shape = {'version': 1, 'comment': '', 'columns': {}, 'defaults': {}, 'constraints': [], 'references': [], 'indexes': []} -%}
-    {%- for kind, name, detail, nullable in vector_runtime.ledger_catalogue_rows(relation) -%}
+    {%- for kind, name, detail, nullable in (vector_runtime.ledger_catalogue_rows([relation])[0] if rows is none else rows) -%}
         {%- if kind == 'column' -%}
             {%- do shape.columns.update({name: {'type': detail, 'nullable': nullable == 'yes'}}) -%}
         {%- elif kind == 'reference' -%}

@@ -3,12 +3,18 @@
     {%- set referring = [] -%}
     {%- set ledgers = vector_runtime.ledger_graph() -%}
     {%- set worded = vector_runtime.ledger_worded_defaults(ledgers) -%}
+    {%- set built = [] -%}
+    {%- for relation in ledgers | map(attribute='relation') -%}
+        {%- set existing = adapter.get_relation(relation.database, relation.schema, relation.identifier) -%}
+        {%- if existing is not none and existing.is_table -%} {%- do built.append(relation) -%} {%- endif -%}
+    {%- endfor -%}
+    {%- set catalogue = vector_runtime.ledger_catalogue_rows(built) if built else [] -%}
     {%- for ledger in ledgers -%}
         {%- set relation = ledger.relation -%}
         {%- set declared = vector_runtime.ledger_declared_version(ledger) -%}
-        {%- set existing = adapter.get_relation(relation.database, relation.schema, relation.identifier) -%}
-        {%- set there = existing is not none and existing.is_table -%}
-        {%- set shape = vector_runtime.ledger_shape(relation) if there else {'version': declared, 'columns': {}} -%}
+        {%- set there = relation in built -%}
+        {%- set shape = vector_runtime.ledger_shape(relation, catalogue[built.index(relation)]) if there
+            else {'version': declared, 'columns': {}} -%}
         {%- if shape.version > declared -%}
             {% do exceptions.raise_compiler_error(
                 "Ledger " ~ relation ~ " is of version " ~ shape.version ~ ", and this release knows version " ~ declared
