@@ -41,7 +41,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo build test lint format lock clean scratch test-lint lint-sql test-parse test-dbt test-python test-fast test-sqlserver test-spark
+.PHONY: help demo build test lint format lock clean scratch test-lint lint-sql test-parse test-dbt test-python test-long test-fast test-sqlserver test-spark
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,7 +71,7 @@ build: $(VENV)/.installed-demo profiles.yml ## dbt build on your profile's targe
 	$(BIN)/dbt build
 
 # The last line of `make test` is pytest's closing line.
-test: test-lint test-parse test-dbt test-python ## Prove it: lint, strict parse, dbt build and docs, pytest
+test: test-lint test-parse test-dbt test-python ## Prove it, in minutes: lint, strict parse, dbt build and docs, pytest
 
 lint: test-lint ## Ruff, mypy, import-linter and sqlfluff
 
@@ -130,15 +130,20 @@ test-dbt: $(VENV)/.installed-test scratch
 	$(TEST_ENV) $(BIN)/dbt docs generate $(DBT_STRICT)
 
 # DuckDB may report leaked objects on stderr when the interpreter ends, after pytest's closing line; a failure shows it.
+pytest = $(TEST_ENV) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	--hypothesis-profile=ci -m $(1) 2> $(SCRATCH)/pytest-stderr.log \
+	|| { status=$$?; cat $(SCRATCH)/pytest-stderr.log >&2; exit $$status; }
+
 test-python: $(VENV)/.installed-test scratch
 	@printf '\n== pytest\n'
-	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
-		--hypothesis-profile=ci 2> $(SCRATCH)/pytest-stderr.log \
-		|| { status=$$?; cat $(SCRATCH)/pytest-stderr.log >&2; exit $$status; }
+	$(call pytest,"not long")
+
+test-long: $(VENV)/.installed-test scratch ## Prove the rest: kills, races, whole projects; CI runs it after `make test`
+	@printf '\n== pytest, the long tests\n'
+	$(call pytest,long)
 
 test-fast: $(VENV)/.installed-test scratch ## The tests of pytest that need no dbt build, in a minute
-	$(TEST_ENV) $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
-		--hypothesis-profile=ci -m "not dbt and not slow"
+	$(call pytest,"not dbt and not slow and not long")
 
 # The conformance suite against a SQL Server: see docs/sqlserver.md.
 test-sqlserver: $(VENV)/.installed-test scratch ## The conformance suite against VECTOR_TEST_SQLSERVER

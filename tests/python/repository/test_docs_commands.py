@@ -6,6 +6,7 @@ import shlex
 import tomllib
 
 import pytest
+from evaluation import ask_few
 from support import PROJECT_DIR
 
 from vector import cli
@@ -26,6 +27,8 @@ def readme_commands():
 def test_the_everyday_commands_run_on_the_demo(project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where the report goes
     project.environment = {"OLLAMA_BASE_URL": "http://127.0.0.1:9", "VECTOR_HTTP_TRIES": "1"}
+    with project.connect() as connection:
+        ask_few(connection)
     commands = readme_commands()
     assert len(commands) > 20
     for command in commands:

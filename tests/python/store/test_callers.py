@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from evaluation import ask_few
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +113,7 @@ def test_chunks_are_embedded_in_the_space_of_the_job(store, space, chunk):
 
 
 def test_every_kind_of_job_in_a_space_finds_it_by_its_id(store, space):
+    ask_few(store.engine)
     for job_type in (JobType.EMBED_CHUNKS, JobType.REEMBED_SPACE, JobType.RETRIEVE_TEST):
         store.save_job(VectorJob.create_new(job_type, {}, embedding_space_id=space.embedding_space_id))
     queued = JobQueue(store, "test:1").enqueue("EMBED_CHUNKS", {}, embedding_space_id=space.embedding_space_id)
