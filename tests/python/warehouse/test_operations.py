@@ -234,16 +234,6 @@ def test_searches_without_hits_are_in_the_audit(project):
     ]
 
 
-def test_a_vector_that_was_changed_behind_our_back_is_found(project):
-    assert project.vector("verify").exit_code == 0
-    ((embedding_id,),) = project.query("select embedding_id from embedding order by 1 limit 1")
-    with project.connect() as connection:
-        connection.execute("update embedding set vector = list_reverse(vector) where embedding_id = ?", [embedding_id])
-    done = project.vector("verify", "--json")
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["changed"] == [embedding_id]
-
-
 def test_the_demo_fits_the_default_model():
     model_limit = 256
     tokenizer_file = locate_tokenizer(DEFAULT_MODEL)
