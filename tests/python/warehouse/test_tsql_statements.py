@@ -99,7 +99,7 @@ def rebuild(changed_build) -> list[str]:
 def test_every_view_is_t_sql(first_build):
     """Models, data tests and unit tests, which dbt renders only when it runs them, as they were sent."""
     views = dict(first_build.views())
-    assert {"document", "chunk_window", "chunks_cover_their_source", "chunk_window_counts_code_points"} <= views.keys()
+    assert {"document", "chunk_window", "chunks_cover_their_source", "chunk_window_of_paragraphs"} <= views.keys()
     unit_tests = [node for node in views if node not in _model_names() and "expected" not in node]
     assert len(unit_tests) > 15
     problems = [
