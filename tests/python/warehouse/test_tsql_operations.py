@@ -1,4 +1,4 @@
-"""What retention sends to SQL Server is T-SQL, seen by a driver that records; what it does is in test_conformance.py."""
+"""What retention sends to SQL Server is T-SQL, by a driver that records; what it does is in test_conformance.py."""
 
 import pytest
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
