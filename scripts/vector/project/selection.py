@@ -1,13 +1,9 @@
 """Which nodes of dbt a step is about, as `--select` and `--exclude` take it: dbt reads no selectors.yml of an installed
-package. SELECTORS_FILE, to be copied into a project, has the same for orchestrators that call the steps one by one."""
+package. That of this project, to be copied, has the same for orchestrators that call the steps one by one."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from vector.project.relations import PACKAGE
-
-SELECTORS_FILE = Path(__file__).with_name("selectors.yml")
 
 # Set by the ledgers that Python fills. What is downstream of them changes when vectors are written.
 FILLED_BY_PYTHON = "tag:vector_runtime_filled_by_python"

@@ -12,10 +12,12 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import ir_measures
 import live
 import numpy as np
 import pytest
 import yaml
+from ir_measures import RR, P, R, nDCG
 from parity import as_pinned, hostile_cases
 from queue_support import handlers
 from queue_work import check_work, enqueue_work, finished, open_jobs, start_worker
@@ -26,6 +28,7 @@ from vector.contracts.identity import is_blank
 from vector.contracts.ledgers import Column, key_column
 from vector.contracts.models import (
     JobType,
+    PublicationAction,
     RunStatus,
     SourceStatus,
     VectorChunk,
@@ -41,7 +44,7 @@ from vector.engines.base import SearchRequest
 from vector.engines.filters import SearchFilters
 from vector.engines.mapped_vectors import MappedCopies
 from vector.engines.vector_cache import VectorCache, similarity
-from vector.errors import ConfigurationError, InvalidRecord
+from vector.errors import ConfigurationError, InvalidRecord, PublicationRefused
 from vector.jobs.queue import JobQueue
 from vector.providers import open_provider
 from vector.search import postings
@@ -51,6 +54,7 @@ from vector.search.policy import SearchPolicy
 from vector.search.replay import replay
 from vector.search.search import search
 from vector.search.stages import search_by_vectors
+from vector.spaces.publications import History, status_of, switch
 
 LATER = datetime(9000, 1, 1, tzinfo=UTC)
 QUESTION = "Which moon has geysers?"
@@ -989,3 +993,71 @@ def test_vectors_that_nothing_needs_are_pruned(warehouse, store):
         assert [each.input_content_sha256 for each in left] == [chunk.content_sha256] * spaces
         (pruning,) = now.list_erasures("pruning")
         assert (pruning.counts, pruning.completed_utc is not None) == ({"embedding": spaces}, True)
+
+
+def evaluate_few(warehouse):
+    """Evaluates the space by five questions, plainly and by several hits a source: the judgments, and the two runs."""
+    questions = warehouse.rows("eval_query")[:5]
+    judgments: dict[str, dict[str, int]] = {row["query_id"]: {} for row in questions}
+    judged = [row for row in warehouse.rows("eval_judgment") if row["query_id"] in judgments]
+    for row in judged:
+        judgments[row["query_id"]][row["source_id"]] = int(row["relevance"])
+    threshold = {"query_set": "demo", "search_method": "dense", "metric": "nDCG@10", "min_score": "0"}
+    seeds = {"eval_query": questions, "eval_judgment": judged, "publish_threshold": [threshold]}
+    for seed, rows in seeds.items():
+        warehouse.write_rows(seed, rows)
+    warehouse.build("--select", *seeds)
+    shown = [
+        json.loads(warehouse.vector("spaces", "evaluate", "hash", "--json", *options).stdout)
+        for options in ((), ("--per-source", "3"))
+    ]
+    return judgments, [each["evaluations"][0]["run_id"] for each in shown]
+
+
+def test_the_scores_of_an_evaluation_are_those_of_ir_measures(warehouse):
+    judgments, (run_id, _) = evaluate_few(warehouse)
+    with closing(live.open_store(warehouse)) as now:
+        retrieval, hit, chunk, score = map(now.engine.table, ("retrieval", "retrieval_hit", "chunk", "eval_score"))
+        ranked: dict[str, dict[str, float]] = {}
+        for query_id, rank, source_id in now.engine.query(
+            f"select asked.eval_query_id, hit.rank, found.source_id from {retrieval} as asked"
+            f" inner join {hit} as hit on hit.retrieval_id = asked.retrieval_id"
+            f" inner join {chunk} as found on found.chunk_id = hit.chunk_id where asked.run_id = ?",
+            [run_id],
+        ):
+            ranked.setdefault(query_id, {})[source_id] = -float(rank)
+        scores = now.engine.query(
+            f"select query_id, metric, score from {score} where retrieval_id in"
+            f" (select retrieval_id from {retrieval} where run_id = ?)",
+            [run_id],
+        )
+    measured = ir_measures.iter_calc([nDCG @ 10, RR, P @ 10, R @ 10, R @ 100], judgments, ranked)
+    roughly = warehouse.engine == "sqlserver" and "decimals" in live.WITHOUT
+    assert {(query_id, metric): value for query_id, metric, value in scores} == pytest.approx(
+        {(each.query_id, str(each.measure)): each.value for each in measured}, abs=1e-3 if roughly else 1e-9
+    )
+
+
+def test_a_space_is_published_two_runs_compared_and_old_searches_deleted(warehouse):
+    _, run_ids = evaluate_few(warehouse)
+    with closing(live.open_store(warehouse)) as now:
+        before, space = History.read(now), now.get_embedding_space_by_key("hash")
+    published = warehouse.vector("spaces", "publish", "hash", "--skip-tests", "--note", "it's a test")
+    assert published.exit_code == 0, published
+    given = json.dumps(dict(zip(("run_id_a", "run_id_b"), run_ids, strict=True)))
+    assert warehouse.vector("enqueue", "DRIFT_TEST", "--input", given).exit_code == 0
+    worked = json.loads(warehouse.vector("worker", "--once", "--types", "DRIFT_TEST", "--json").stdout)
+    assert (worked["succeeded"], worked["failed"] + worked["dead"] + worked["lost"]) == (1, 0)
+    with closing(live.open_store(warehouse)) as now:
+        assert status_of(now, space) == "live"
+        with pytest.raises(PublicationRefused, match=r"meanwhile \(publish by "):
+            switch(now, before, space, PublicationAction.PUBLISH)
+        now.engine.execute(f"update {now.engine.table('retrieval')} set created_utc = ?", [datetime(2020, 1, 1)])
+    for arguments, kept in (("{days: 90}", True), ("{days: 90, evaluations: true}", False)):
+        done = warehouse.dbt("run-operation", "delete_old_retrievals", "--args", arguments)
+        assert done.success, done.output
+        with closing(live.open_store(warehouse)) as now:
+            left = {run_id for (run_id,) in now.engine.query(f"select run_id from {now.engine.table('retrieval')}")}
+            hits = now.engine.query(f"select retrieval_id from {now.engine.table('retrieval_hit')}")
+        assert None not in left, "a user's"
+        assert (set(run_ids) <= left, bool(left), bool(hits)) == (kept, kept, kept)

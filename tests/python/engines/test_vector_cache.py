@@ -1,4 +1,4 @@
-"""The local copy of a space's vectors, against a source in memory that stamps its rows as SQL Server does."""
+"""The local copy of a space's vectors in memory; what it shares with the one on disk is in test_local_copies.py."""
 
 from __future__ import annotations
 
@@ -9,74 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stamped_source import DIMENSIONS, Source, changes
+from stamped_source import DIMENSIONS, Source
 from support import posix_only
 
 from vector.engines.vector_cache import VectorCache, default_folder, private_folder, similarity, top_rows
-
-
-def contents(cached):
-    return {chunk_id: row.tolist() for chunk_id, row in zip(cached.chunk_ids.tolist(), cached.matrix, strict=True)}
-
-
-@given(changes)
-def test_the_copy_always_equals_the_source(tmp_path_factory, steps):
-    source, folder = Source(), tmp_path_factory.mktemp("cache")
-    cache = VectorCache(folder)
-    for action, chunk_id, seed in [*steps, ("search", "", 0)]:
-        source.change(action, chunk_id, seed)
-        if action == "restart":
-            cache = VectorCache(folder)
-        elif action == "search":
-            assert contents(cache.current(source)) == source.contents()
-
-
-def test_nothing_is_read_again_while_nothing_was_written():
-    source = Source()
-    for number in range(10):
-        source.put(f"chunk {number}", number)
-    cache = VectorCache(None)
-    cache.current(source)
-    cache.current(source)
-    assert source.reads == [None]
-
-
-def test_only_changed_chunks_are_read_again():
-    source = Source()
-    for number in range(10):
-        source.put(f"chunk {number}", number)
-    cache = VectorCache(None)
-    cache.current(source)
-    source.put("chunk 3", 77)
-    source.retire("chunk 4")
-    assert contents(cache.current(source)) == source.contents()
-    assert source.reads == [None, 2]
-
-
-def test_the_next_process_starts_from_the_file(tmp_path):
-    source = Source()
-    source.put("a", 1)
-    VectorCache(tmp_path).current(source)
-    assert contents(VectorCache(tmp_path).current(source)) == source.contents()
-    assert source.reads == [None]
-
-
-def test_a_damaged_file_is_read_anew(tmp_path):
-    source = Source()
-    source.put("a", 1)
-    VectorCache(tmp_path).current(source)
-    for file in tmp_path.iterdir():
-        file.write_bytes(file.read_bytes()[:100])
-    assert contents(VectorCache(tmp_path).current(source)) == source.contents()
-
-
-def test_without_a_place_for_the_file_there_is_none(tmp_path, caplog):
-    """As with a full disk, or a home that cannot be written."""
-    (tmp_path / "file").touch()
-    source = Source()
-    source.put("a", 1)
-    assert contents(VectorCache(tmp_path / "file" / "cache").current(source)) == source.contents()
-    assert "VECTOR_CACHE_DIR" in caplog.text
 
 
 def test_without_a_home_there_is_no_folder(monkeypatch):
@@ -86,17 +22,6 @@ def test_without_a_home_there_is_no_folder(monkeypatch):
     monkeypatch.delenv("VECTOR_CACHE_DIR", raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     assert default_folder() is None
-
-
-def test_a_version_that_went_back_is_another_database():
-    source = Source()
-    source.put("a", 1)
-    source.put("b", 2)
-    cache = VectorCache(None)
-    cache.current(source)
-    restored = Source()
-    restored.put("c", 3)
-    assert contents(cache.current(restored)) == restored.contents()
 
 
 def test_a_space_above_the_memory_bound_is_not_copied():
@@ -131,29 +56,6 @@ def test_top_rows_break_ties_by_id(scores, top_k):
     ids = np.asarray([f"{(7 * i) % len(scores):03}" for i in range(len(scores))])
     whole = sorted(range(len(scores)), key=lambda i: (-scores[i], ids[i], i))
     assert sorted(ids[top_rows(np.asarray(scores), ids, top_k)]) == sorted(ids[i] for i in whole[:top_k])
-
-
-@posix_only
-@pytest.mark.parametrize("permissions", [0o770, 0o707, 0o777, 0o1777])
-def test_a_folder_that_others_can_write_is_refused(tmp_path, caplog, permissions):
-    """Who can write to it could plant vectors, and so decide what is found."""
-    source = Source()
-    for chunk_id in "acd":
-        source.put(chunk_id, 1)
-    folder = tmp_path / "cache"
-    assert VectorCache(folder).current(source) is not None
-    (planted,) = folder.iterdir()
-    before = planted.read_bytes()
-    folder.chmod(permissions)
-    source.put("b", 2)
-    reads = len(source.reads)
-    assert contents(VectorCache(folder).current(source)) == source.contents()
-    assert source.reads[reads:] == [None], "nothing of it is read"
-    assert [planted.read_bytes()] == [each.read_bytes() for each in folder.iterdir()] == [before], "or written"
-    assert f"{folder} is refused as a cache" in caplog.text
-    folder.chmod(0o755)
-    assert contents(VectorCache(folder).current(source)) == source.contents()
-    assert source.reads[reads:] == [None, 1], "and then it is read again"
 
 
 @posix_only

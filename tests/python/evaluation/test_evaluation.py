@@ -77,6 +77,17 @@ def _assert_metrics(warehouse, runs, judgments):
         assert [score is None for score in scores] == [unjudged] * 5
 
 
+def test_a_metric_that_looks_deeper_than_the_search_is_left_out(warehouse, chunks):
+    warehouse.judge({"q1": {warehouse.sources[chunks[0]]: 1}})
+    for top_k in (9, 20):
+        warehouse.log(0, {"q1": chunks[:5]}, top_k=top_k)
+    rows = warehouse.rows(
+        "select top_k, list(metric order by metric) from eval_score inner join eval_retrieval using (retrieval_id)"
+        " group by top_k order by top_k"
+    )
+    assert rows == [(9, ["RR"]), (20, ["P@10", "R@10", "RR", "nDCG@10"])]
+
+
 # Intervals
 
 

@@ -39,7 +39,7 @@ FEATURES = {
 }
 # The unit tests of dbt that need a feature.
 UNIT_TESTS = {
-    "decimals": ("retrieval_quality_query_by_hand", "space_comparison_by_hand"),
+    "decimals": ("space_comparison_by_hand",),
     "nul": ("document_says_why_it_cannot_be_chunked",),
 }
 WITHOUT = {name.strip() for name in os.environ.get("VECTOR_TEST_SQLSERVER_WITHOUT", "").split(",") if name.strip()}

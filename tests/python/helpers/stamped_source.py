@@ -1,4 +1,5 @@
-"""A source of vectors in memory that stamps its rows as SQL Server does, and what may happen to it."""
+"""A source of vectors in memory that stamps its rows as SQL Server does, what may happen to it, and what a local copy
+of it holds."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from hypothesis import strategies as st
+
+from vector.engines.mapped_vectors import MappedCopies
+from vector.engines.vector_cache import CachedVectors, VectorCache
 
 DIMENSIONS = 4
 
@@ -62,3 +66,26 @@ changes = st.lists(
     st.tuples(st.sampled_from(["put", "retire", "search", "restart"]), st.sampled_from("abcdefgh"), st.integers(0, 99)),
     max_size=40,
 )
+
+
+def filled(count: int) -> Source:
+    """A source of so many chunks, from "00000" on."""
+    source = Source()
+    for number in range(count):
+        source.put(f"{number:05}", number)
+    return source
+
+
+def current(copies: VectorCache | MappedCopies, source: Source):
+    """The copy of the source as it is now; None where there can be none."""
+    return copies.current(source, 0) if isinstance(copies, MappedCopies) else copies.current(source)
+
+
+def contents(copied) -> dict[str, list[float]] | None:
+    """The vectors by chunk of a copy."""
+    if copied is None:
+        return None
+    if isinstance(copied, CachedVectors):
+        return {key: row.tolist() for key, row in zip(copied.chunk_ids.tolist(), copied.matrix, strict=True)}
+    rows = np.flatnonzero(copied.current)
+    return {bytes(copied.chunk_ids[row]).decode(): copied.matrix[row].tolist() for row in rows}

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import defaultdict
 from contextlib import contextmanager
 
 import pytest
@@ -12,17 +11,14 @@ from job_support import run_job
 from parity import (
     HOSTILE,
     Warehouse,
-    as_pinned,
     characters,
     fill_documents,
-    hostile_cases,
     policies,
     texts_with_headings,
     titles,
 )
 
 from vector.chunking import ChunkingPolicy, sources
-from vector.chunking.policies import policy_of_type
 from vector.chunking.sources import SourceDocument, cut
 from vector.contracts import ledgers
 from vector.contracts.models import SourceStatus
@@ -126,30 +122,6 @@ def test_any_text_is_registered_and_cut_as_sql_does(registering, texts, policy, 
             "managed_by",
         } <= mine.keys()
     assert of_sql == {}
-
-
-@pytest.mark.parametrize("version", HOSTILE["policies"])
-def test_the_pinned_texts_have_their_chunks(store, version):
-    pinned = HOSTILE["policies"][version]
-    add_policy(store, version, *(pinned[key] for key in ("chunk_size", "overlap", "max_chunks_per_source")),
-               "hostile", pinned.get("method", "characters"))  # fmt: skip
-    policy = policy_of_type(store, "hostile")
-    cases = [case for case in hostile_cases() if case[2].version == version]
-    documents = [SourceDocument(source_id, "hostile", {"source_id": source_id}, text) for source_id, text, *_ in cases]
-    sources.store_sources(store, [cut(document, policy) for document in documents])
-    chunks = defaultdict(list)
-    for each in store.list_chunks():
-        place = each.offsets["start_offset"], each.offsets["end_offset"]
-        chunks[each.source_id].append((each.offsets["chunk_index"], *place, each.chunk_id, each.content_sha256))
-    for source_id, _, _, entry, answers in cases:
-        source = store.get_source(source_id)
-        assert (source.char_count, source.content_sha256) == (entry["char_count"], entry["content_sha256"])
-        found = [each[1:] for each in sorted(chunks[source_id])]
-        assert (source_id, as_pinned(found)) == (source_id, answers)
-    # A job finds nothing to do. All of them would take a minute.
-    for source_id, text, _, _, answers in cases[::10]:
-        done = written(chunk(store, source_id, {"text": text}, source_type="hostile"))
-        assert done == {"inserted": 0, "updated": 0, "retired": 0, "unchanged": answers["count"]}
 
 
 LEDGERS = ("source_registry", "chunk", "chunk_version")

@@ -8,11 +8,10 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-import yaml
 from support import PROJECT_DIR, clean_copy
 
 from vector.project.dbt import Dbt, DbtProject
-from vector.project.selection import AFTER_EMBED, BEFORE_EMBED, GUARDS, SELECTORS_FILE
+from vector.project.selection import AFTER_EMBED, BEFORE_EMBED, GUARDS
 
 OPTIONS = {"before_embed": BEFORE_EMBED, "after_embed": AFTER_EMBED, "guards": GUARDS}
 NAMES = ("--output", "name", "--no-write-json")
@@ -30,12 +29,6 @@ def dbt(kept_project):
     with Dbt(DbtProject(kept_project.folder, kept_project.folder, "duckdb")) as opened:
         yield opened
     (kept_project.folder / "selectors.yml").unlink()
-
-
-def test_a_project_is_given_the_selectors_of_this_one():
-    assert SELECTORS_FILE.read_text(encoding="utf-8") == (PROJECT_DIR / "selectors.yml").read_text(encoding="utf-8")
-    named = [each["name"] for each in yaml.safe_load(SELECTORS_FILE.read_text(encoding="utf-8"))["selectors"]]
-    assert named == ["production", "after_embed", "before_embed", "guards"]
 
 
 def test_a_step_is_the_same_by_options_and_by_selector(dbt):

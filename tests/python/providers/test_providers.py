@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
@@ -275,152 +272,17 @@ def test_a_limit_above_the_model_s_own_is_explained():
         open_provider(space("onnx", "all-MiniLM-L6-v2", preprocess_policy={"max_tokens": 2}))
 
 
-# ollama
-
-
-@pytest.fixture
-def ollama(monkeypatch):
-    """An HTTP server that answers what a test puts in `answers`, and keeps the requests it got."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.requests = []
-    server.answers = {
-        "/api/tags": (200, {"models": [{"name": "nomic-embed-text:latest", "digest": "ab" * 32}]}),
-        "/api/embed": (200, {"embeddings": [[3.0, 4.0]], "prompt_eval_count": 7}),
-    }
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    monkeypatch.setenv("OLLAMA_BASE_URL", f"http://user:s3cret@127.0.0.1:{server.server_port}/")
-    monkeypatch.setenv("VECTOR_HTTP_FIRST_BACKOFF", "0.001")
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self._answer(None)
-
-    def do_POST(self):
-        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-    def _answer(self, body):
-        self.server.requests.append((self.path, body, self.headers.get("Authorization")))
-        status, answer = self.server.answers[self.path]
-        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *arguments):
-        pass
-
-
-def nomic(**settings):
-    return open_provider(space("ollama", "nomic-embed-text", 2, **settings))
-
-
-def test_ollama_embeds(ollama):
-    provider = nomic(model_digest="sha256:" + "ab" * 32)
-    reply = provider.embed(["hello"])
-    assert reply.vectors.dtype == np.float32
-    assert reply.vectors.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
-    assert (reply.input_tokens, reply.used_tokens) == ([7], [7])
-    assert ollama.requests[-1][:2] == (
-        "/api/embed",
-        {"model": "nomic-embed-text", "input": ["hello"], "truncate": False, "dimensions": 2},
-    )
-    assert ollama.requests[-1][2].startswith("Basic ")
-    assert provider.model_digest == "sha256:" + "ab" * 32
-    assert provider.endpoint_url == f"http://127.0.0.1:{ollama.server_port}"
-    assert provider.embed([]).vectors.shape == (0, 2)
-    provider.close()
-
-
-def test_ollama_counts_tokens_of_single_texts_only(ollama):
-    ollama.answers["/api/embed"] = (200, {"embeddings": [[3.0, 4.0], [1.0, 0.0]], "prompt_eval_count": 7})
-    reply = nomic(normalize_flag=False).embed(["a", "b"])
-    assert reply.vectors.tolist() == [[3, 4], [1, 0]]
-    assert reply.input_tokens == reply.used_tokens == [None, None]
-
-
-def test_ollama_tag_names_the_model(ollama):
-    with pytest.raises(ProviderError, match="`ollama pull nomic-embed-text:v1.5`"):
-        nomic(model_tag="v1.5")
-    ollama.answers["/api/tags"] = (200, {"models": [{"name": "nomic-embed-text:v1.5", "digest": "cd" * 32}]})
-    nomic(model_tag="v1.5").embed(["a"])
-    assert ollama.requests[-1][1]["model"] == "nomic-embed-text:v1.5"
-
-
-def test_ollama_refuses_a_model_that_changed(ollama):
-    with pytest.raises(SpaceRefused) as raised:
-        nomic(model_digest="sha256:" + "ef" * 32)
-    assert "ab" * 32 in str(raised.value)
-    assert "ef" * 32 in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("status", "answer", "error", "message"),
-    [
-        (400, {"error": "the input length exceeds the context length"}, "too_long", "context length"),
-        (500, {"error": "the input length exceeds the context length"}, "too_long", "context length"),
-        (413, b"", "too_long", "too long"),
-        (400, {"error": "embedding contains NaN or Inf values"}, ProviderError, "NaN or Inf"),
-        (400, {"error": 'do embedding request: Post "http://127.0.0.1:1/embedding": EOF'}, ProviderError, "HTTP 400"),
-        (400, {"error": '"llama3" does not support embeddings'}, ProviderError, "does not support"),
-        (404, {"error": "model 'nomic-embed-text' not found"}, ProviderError, "`ollama pull nomic-embed-text`"),
-        (401, {"error": "unauthorized"}, ProviderError, "OLLAMA_BASE_URL"),
-        (302, b"", ProviderError, "HTTP 302"),
-        (500, {"error": "boom"}, ProviderError, "HTTP 500: boom.*`ollama serve`"),
-        (503, b"<html>busy</html>", ProviderError, "HTTP 503"),
-        (200, b"<html>hello</html>", ProviderError, "not Ollama"),
-        (200, [1], ProviderError, "not Ollama"),
-        (200, {}, ProviderError, "vectors"),
-        (200, {"embeddings": []}, ProviderError, "0 vectors"),
-        (200, {"embeddings": [[1, 2], [3]]}, ProviderError, "2 vectors"),
-        (200, {"embeddings": [[1, 2, 3]]}, SpaceRefused, "3 dimensions"),
-        (200, b'{"embeddings": [[NaN, 1]]}', ProviderError, "not finite"),
-        (200, b'{"embeddings": [[1e300, 1]]}', ProviderError, "not finite"),
-        (200, b'{"embeddings": [[null, 1]]}', ProviderError, "not finite"),
-        (200, b'{"embeddings": ["a"]}', ProviderError, "no list of numbers"),
-        (200, b'{"embeddings": [[]]}', ProviderError, "no dimensions"),
-        (200, {"embeddings": [[0, 0]]}, ProviderError, "zeros"),
-    ],
-)
-def test_ollama_failures(ollama, status, answer, error, message):
-    """A server that answers every text so: none is blamed, but for one that is too long by the server's own word."""
-    provider = nomic()
-    ollama.answers["/api/embed"] = (status, answer)
-    expected = InputRefused if isinstance(error, str) else error
-    with pytest.raises(expected, match=message) as raised:
-        provider.embed(["hello"])
-    if expected is InputRefused:
-        assert raised.value.reason == error
-    assert "s3cret" not in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-def test_ollama_that_is_not_there(ollama, monkeypatch):
-    provider = nomic()
-    ollama.shutdown()
-    ollama.server_close()
-    monkeypatch.setenv("OLLAMA_BASE_URL", "http://user:s3cret@127.0.0.1:1")
-    provider.close()
-    with pytest.raises(ProviderError, match="is `ollama serve` running") as raised:
-        nomic()
-    assert "s3cret" not in str(raised.value)
-    assert raised.value.__context__ is None or raised.value.__suppress_context__
+# URLs
 
 
 @pytest.mark.parametrize("url", ["localhost:11434", "ftp://host", "http://", "http://user:s3cret@host:port"])
-def test_ollama_url_that_is_none(url):
+def test_a_url_that_is_none(url):
     with pytest.raises(ConfigurationError, match="OLLAMA_BASE_URL") as raised:
         split_credentials(url, "OLLAMA_BASE_URL", "http://localhost:11434")
     assert "s3cret" not in str(raised.value)
 
 
-def test_ollama_url_parts():
+def test_the_parts_of_a_url():
     assert split_credentials("https://me:p%40ss@example.org/ollama/?key=1", "U", "") == (
         "https://example.org/ollama",
         ("me", "p@ss"),

@@ -3,7 +3,6 @@
 import json
 import random
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -128,21 +127,6 @@ def find(store, space):
         ]
 
     return found
-
-
-def test_neither_stale_nor_retired_vectors_are_found(store, find):
-    first, second, *others = store.list_chunks("page:apollo")
-    assert [find(chunk.content)[0] for chunk in (first, second)] == [first.chunk_id, second.chunk_id]
-
-    text = "Another text."
-    changed = replace(first, content=text, content_sha256=compute_content_hash(text), byte_count=len(text))
-    store.save_chunks([changed, replace(second, retired_utc=datetime.now(UTC))])
-    assert not {first.chunk_id, second.chunk_id} & set(find(first.content))
-    assert {chunk.chunk_id for chunk in others} <= set(find(first.content))
-
-    # Both return with the vectors they had.
-    store.save_chunks([first, second])
-    assert [find(chunk.content)[0] for chunk in (first, second)] == [first.chunk_id, second.chunk_id]
 
 
 def test_vectors_of_other_spaces_are_never_found(store, space, find):

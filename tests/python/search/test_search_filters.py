@@ -186,7 +186,7 @@ def test_filters_that_leave_few_find_what_a_look_at_all_vectors_finds(store, spa
             assert bool(found.hits) == ("no such type" not in given.get("source_types", ()))
 
 
-@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
 def test_search_finds_what_the_view_has(store, space, ask, mode):
     """After changes of all kinds, every hit is a row of embedding_current, with the text that it has there."""
     chunks = store.list_chunks()

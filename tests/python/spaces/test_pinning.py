@@ -219,12 +219,6 @@ def test_a_shuffled_batch_is_noticed_before_anything_is_stored(served, server):
     assert "in another order" in done.stderr
 
 
-def test_openai_says_which_is_which(served, server):
-    space = served("openai")
-    server.misbehave("shuffled", when=several)
-    assert (space.embed().exit_code, space.counts()) == (0, [COUNT, 20])
-
-
 def test_a_server_that_takes_few_texts_is_asked_for_fewer(served, server):
     server.misbehave("too_large", when=lambda texts: len(texts) > 5)
     space = served()

@@ -74,14 +74,6 @@ def write(project: ScratchProject, sql: str) -> None:
         connection.execute(sql)
 
 
-def test_a_build_with_nothing_to_do_writes_nothing(moons):
-    before = moons.contents()
-    output = moons.refresh().output
-    assert "source_registry: nothing new or changed" in output
-    assert "chunk: nothing new or changed" in output
-    assert moons.contents() == before
-
-
 def test_only_the_changed_source_is_written(moons):
     write(moons, "update moon set content = concat(content, 'The end.') where source_id = 'event:7'")
     output = moons.refresh().output

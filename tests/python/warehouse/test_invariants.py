@@ -376,7 +376,7 @@ class WatchfulProvider(EmbeddingProvider):
 
 
 def test_no_transaction_is_open_while_the_model_is_called(project, monkeypatch):
-    """Invariant 6; its other half, that nothing finished is paid for twice, is in test_chain."""
+    """Invariant 6; its other half, that nothing finished is paid for twice, is in test_chain and test_kill."""
     idle = threading.Event()
     idle.set()
     provider = WatchfulProvider(idle)

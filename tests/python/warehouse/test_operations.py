@@ -71,12 +71,6 @@ def test_a_build_of_a_part_of_the_sources_writes_no_ledger(project, option):
     assert project.contents() == before
 
 
-def test_an_idle_build_says_so(project):
-    output = project.refresh().output
-    for ledger in ("embedding_space", "source_registry", "chunk", "chunk_version"):
-        assert f"{ledger}: nothing new or changed" in output
-
-
 def test_a_source_that_is_empty_for_a_moment_is_told_and_comes_back_for_nothing(project):
     events = project.rows("event")
     project.write_rows("event", [])
@@ -146,30 +140,6 @@ def test_what_a_server_answered_before_it_went_is_stored(project, monkeypatch):
     monkeypatch.setattr("vector.embedding.sending.pin_or_check", lambda *_: PinResult(False, None, 0, 0, 0, 0.0, 1.0))
     assert project.vector("embed").exit_code == 0
     assert project.query("select count(*) from embedding_pending") == [(0,)]
-
-
-class OtherModel(HashProvider):
-    """A hash that says it is another model now."""
-
-    model_digest = "sha256:" + "0" * 64
-
-
-def test_a_model_that_changed_under_its_name_fills_and_searches_no_space(project, monkeypatch):
-    class FirstModel(HashProvider):
-        model_digest = "sha256:" + "f" * 64
-
-    with project.connect() as connection:
-        connection.execute("delete from embedding")
-    monkeypatch.setattr("vector.embedding.run.open_provider", FirstModel)
-    assert project.vector("embed", "--limit", "5").exit_code == 0
-    monkeypatch.setattr("vector.embedding.run.open_provider", OtherModel)
-    done = project.vector("embed")
-    assert done.exit_code == 4
-    assert "sha256:ffff" in done.stderr
-    assert "sha256:0000" in done.stderr
-    assert project.query("select count(*) from embedding") == [(5,)]
-    monkeypatch.setattr("vector.commands.search.open_provider", OtherModel)
-    assert project.vector("search", "anything").exit_code == 4
 
 
 def test_no_run_builds_into_the_schema_of_the_chat_runtime(project):
@@ -262,16 +232,6 @@ def test_searches_without_hits_are_in_the_audit(project):
     assert project.query("select query_text, rank, candidate_count from retrieval_audit where rank is null") == [
         ("anything", None, 0)
     ]
-
-
-def test_a_vector_that_was_changed_behind_our_back_is_found(project):
-    assert project.vector("verify").exit_code == 0
-    ((embedding_id,),) = project.query("select embedding_id from embedding order by 1 limit 1")
-    with project.connect() as connection:
-        connection.execute("update embedding set vector = list_reverse(vector) where embedding_id = ?", [embedding_id])
-    done = project.vector("verify", "--json")
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["changed"] == [embedding_id]
 
 
 def test_the_demo_fits_the_default_model():

@@ -1,6 +1,4 @@
-"""What dbt's operations send to SQL Server, seen by a driver that records and talks to no server."""
-
-import re
+"""What retention sends to SQL Server is T-SQL, by a driver that records; what it does is in test_conformance.py."""
 
 import pytest
 from tsql.parsing import sqlfluff_complaints, sqlglot_complaints
@@ -29,38 +27,6 @@ def retention(parsed_folder):
             "{days: 90, dry_run: true, evaluations: true}",
         )
     }
-
-
-def test_retention_deletes_the_hits_before_their_searches(retention):
-    done = retention["{days: 90}"]
-    assert done.done.returncode == 0, done.output
-    assert "Deleted 2 searches and 9 hits" in done.output
-    deletes = [" ".join(sql.split()) for sql in ours(done) if "delete from" in sql]
-    # A transaction for each batch of the two that the server was said to have.
-    pattern = re.compile('delete from "[a-z"._]*"(\\w+)"|(commit) transaction')
-    kinds = [found[1] or found[2] for sql in done.every_statement if (found := pattern.search(sql.lower()))]
-    assert kinds[-6:] == ["retrieval_hit", "retrieval", "commit"] * 2
-    assert len(deletes) == 4
-    for (hits, searches), last_id in zip((deletes[:2], deletes[2:]), ("5f", "f0"), strict=True):
-        assert 'delete from "analytics"."vector"."retrieval_hit" where retrieval_id in (' in hits
-        assert 'delete from "analytics"."vector"."retrieval" where ' in searches
-        assert f"retrieval_id <= '{last_id}' and (" in hits
-        assert f"retrieval_id <= '{last_id}' and (" in searches
-    for sql in deletes:
-        assert "( run_id is null and eval_query_id is null and created_utc < cast(" in sql
-        assert "as datetime2(6))" in sql
-        assert "of_run" not in sql
-
-
-def test_evaluations_are_deleted_by_run_or_by_day(retention):
-    deletes = [
-        " ".join(sql.split()) for sql in ours(retention["{days: 90, evaluations: true}"]) if "delete from" in sql
-    ]
-    assert len(deletes) == 4
-    for sql in deletes:
-        assert "or ( run_id is null and eval_query_id is not null and created_utc < cast(" in sql
-        assert " 00:00:00' as datetime2(6))" in sql
-        assert "group by of_run.run_id having max(of_run.created_utc) < cast(" in sql
 
 
 def test_a_dry_run_deletes_nothing(retention):

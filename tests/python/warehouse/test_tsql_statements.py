@@ -99,7 +99,7 @@ def rebuild(changed_build) -> list[str]:
 def test_every_view_is_t_sql(first_build):
     """Models, data tests and unit tests, which dbt renders only when it runs them, as they were sent."""
     views = dict(first_build.views())
-    assert {"document", "chunk_window", "chunks_cover_their_source", "chunk_window_counts_code_points"} <= views.keys()
+    assert {"document", "chunk_window", "chunks_cover_their_source", "chunk_window_of_paragraphs"} <= views.keys()
     unit_tests = [node for node in views if node not in _model_names() and "expected" not in node]
     assert len(unit_tests) > 15
     problems = [
@@ -138,20 +138,12 @@ def test_a_ledger_locks_before_it_looks(first_build, second_build, ledger):
         assert sent[lock + 1 :].count("IF @@TRANCOUNT > 0 COMMIT TRANSACTION") == 1
 
 
-@pytest.mark.parametrize("ledger", LEDGERS)
-def test_a_ledger_has_the_columns_and_constraints_of_its_yml(first_build, ledger):
-    sql = _flat(_create_table(first_build, ledger))
-    declared = _declared(ledger)
-    assert sql.startswith(
-        f"""if object_id(N'"vector"."{ledger}"', N'U') is null begin create table "vector"."{ledger}" ("""
-    )
-    for column in declared["columns"]:
-        nullable = "not null" if {"type": "not_null"} in column.get("constraints", []) else "null"
-        default = _expected_default(ledger, column)
-        assert f"{column['name']} {_expected_type(column['data_type'])}{default} {nullable}," in sql
-    for constraint in declared["constraints"]:
-        assert f"constraint {constraint['name']} {_expected_constraint(constraint)}" in sql
-    assert sql.count("constraint ") == len(declared["constraints"]) + len(_defaults(ledger))
+def test_every_text_of_a_ledger_has_its_collation(first_build):
+    """Whether its columns and constraints are those of its yml, a server tells: test_conformance.py."""
+    lines = [line for ledger in LEDGERS for line in _create_table(first_build, ledger).splitlines()]
+    texts = [line for line in lines if re.match(r"\s*\w+ n?varchar\(", line)]
+    assert len(texts) > 100
+    assert [line for line in texts if "collate Latin1_General_100_BIN2" not in line] == []
 
 
 def test_a_foreign_key_names_the_schema_and_not_the_database(first_build):
@@ -186,16 +178,6 @@ def test_no_key_is_longer_than_an_index_may_be(first_build, created):
             ledger, names = match.groups()
             columns = [name.removesuffix(" desc") for name in names.split(", ")]
             assert sum(_bytes(created[ledger], name) for name in columns if name != "row_version") <= 1700
-
-
-def test_indexes_are_created_where_they_are_missing(first_build):
-    created = [_flat(sql) for sql in first_build.every_statement if re.search(r"create \w+ index", sql)]
-    assert len(created) >= 5
-    guard = re.compile(
-        r"if not exists \( select 1 from sys\.indexes where name = N'(\w+)'"
-        r""" and object_id = object_id\(N'("vector"\."\w+")'\) \) create \w+ index \1 on \2 \("""
-    )
-    assert [sql for sql in created if not guard.match(sql)] == []
 
 
 def test_seeds_keep_every_character(first_build):
@@ -237,36 +219,17 @@ def test_a_missing_column_is_added_once(changed_build):
     ]
 
 
-def test_a_ledger_of_another_shape_is_rebuilt_in_one_transaction(changed_build, rebuild):
+def test_a_rebuild_is_one_transaction_and_grants_anew(changed_build, rebuild):
     assert (
         "Rebuild ledger retrieval, version 1: top_k is smallint in the table, int in the contract"
         in changed_build.output
     )
-    steps = ["drop table", "create table", "insert into", "alter table", "drop table", "exec sp_rename", "alter table"]
-    writing = [sql for sql in rebuild if " ".join(sql.split()[:2]) in steps and "#vector" not in sql]
-    assert [" ".join(sql.split()[:2]) for sql in writing][:7] == steps
-    beside = '"vector"."retrieval__rebuild"'
-    assert next(sql for sql in writing if sql.startswith("create table")).startswith(f"create table {beside} (")
-    assert "constraint " not in next(sql for sql in writing if sql.startswith("create table"))
-    insert = next(sql for sql in writing if sql.startswith("insert into"))
-    assert insert.startswith('insert into "analytics"."vector"."retrieval__rebuild" with (tablock) (retrieval_id,')
-    assert "cast(change.top_k as int) as top_k" in insert
-    assert 'change."mine" from' in insert
-    assert "alter table vector.retrieval_hit drop constraint fk_retrieval_hit_retrieval" in writing
-    assert "exec sp_rename N'vector.retrieval__rebuild', N'retrieval', N'OBJECT'" in rebuild
-    at = rebuild.index("exec sp_rename N'vector.retrieval__rebuild', N'retrieval', N'OBJECT'")
-    after = [sql for sql in rebuild[at + 1 :] if sql.startswith("alter table")]
-    added = {re.search(r"add constraint (\w+)", sql).group(1) for sql in after}
-    constraints = {each["name"] for each in _declared("retrieval")["constraints"]} | {"fk_retrieval_hit_retrieval"}
-    defaults = {f"df_retrieval_{name}" for name in _defaults("retrieval")}
-    assert defaults == {"df_retrieval_retrieval_id", "df_retrieval_exact_flag", "df_retrieval_created_utc"}
-    assert added == constraints | defaults | {"df_job_priority", "df_run_status"}
-    assert 'grant insert on "vector"."retrieval" to [vector_embedder]' in rebuild[at:]
-    transactions = [sql for sql in rebuild if sql in ("BEGIN TRANSACTION", "IF @@TRANCOUNT > 0 COMMIT TRANSACTION")]
+    named = rebuild.index("exec sp_rename N'vector.retrieval__rebuild', N'retrieval', N'OBJECT'")
+    assert 'grant insert on "vector"."retrieval" to [vector_embedder]' in rebuild[named:]
+    assert next(sql for sql in rebuild if "TRANSACTION" in sql) == "BEGIN TRANSACTION"
     # From the first lock on, which begins it.
-    assert transactions[0] == "BEGIN TRANSACTION"
     lock = next(i for i, sql in enumerate(rebuild) if "sp_getapplock" in sql)
-    assert rebuild.index("IF @@TRANCOUNT > 0 COMMIT TRANSACTION", lock) > at
+    assert rebuild.index("IF @@TRANCOUNT > 0 COMMIT TRANSACTION", lock) > named
 
 
 def test_a_default_that_differs_is_set_without_a_rebuild(changed_build, rebuild):
@@ -291,51 +254,21 @@ def test_every_statement_of_a_rebuild_is_t_sql(changed_build):
         assert {sql: found for sql, found in zip(sent, complaints, strict=True) if found} == {}
 
 
-def test_changed_rows_are_updated_before_new_ones_are_inserted(changed_build):
-    update, insert = [_flat(sql) for sql in changed_build.ours("chunk") if _writes(sql) and "sys.indexes" not in sql]
-    assert update.startswith("update ledger set source_id = change.source_id,")
-    assert 'from "analytics"."vector"."chunk" as ledger inner join (' in update
-    assert update.endswith(") as change on ledger.chunk_id = change.chunk_id")
-    assert insert.startswith('insert into "analytics"."vector"."chunk" (chunk_id, source_id,')
-    assert "where not exists ( select 1" in insert
-
-
-def test_only_new_rows_are_only_inserted(changed_build):
-    (insert,) = [sql for sql in changed_build.ours("embedding_space") if _writes(sql) and "sys.indexes" not in sql]
-    assert insert.startswith("insert into")
-
-
 # The queue
 
 
-def test_pending_work_is_queued_by_one_guarded_insert(parsed_folder, created):
+@pytest.mark.parametrize("operation", ["enqueue_pending", "enqueue_sources"])
+def test_pending_work_is_queued_by_a_guarded_insert(parsed_folder, created, operation):
+    """The stand-in of the live suite ignores the hint."""
     answers = CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, pending=["minilm"])
-    recording = record(parsed_folder, answers, "run-operation", "enqueue_pending")
+    given = ("--args", '{limit: 7, source_type: "it\'s"}') if operation == "enqueue_sources" else ()
+    recording = record(parsed_folder, answers, "run-operation", operation, *given)
     assert recording.done.returncode == 0, recording.output
-    assert "enqueue_pending: minilm" in recording.output
-    select, insert = (_flat(sql) for sql in recording.every_statement if "embedding_pending" in sql)
-    for sql in (select, insert):
+    sent = [_flat(sql) for sql in recording.every_statement if "_pending" in sql]
+    assert len(sent) == 2
+    for sql in sent:
         assert violations(sql) + sqlglot_complaints(sql) + sqlfluff_complaints(sql) == []
-        assert "as open_job with (updlock, holdlock) where open_job.dedupe_key = concat('embed:'," in sql
-    assert re.search(r'^insert into \S+"job" \( job_id, job_type, input_json, status,', insert)
-    assert "lower(cast(newid() as varchar(36)))" in insert
-    assert "IF @@TRANCOUNT > 0 COMMIT TRANSACTION" in recording.every_statement
-
-
-def test_pending_sources_are_queued_by_one_guarded_insert(parsed_folder, created):
-    answers = CannedServer({"vector": dict.fromkeys(LEDGERS, "table")}, created, pending=["page"])
-    arguments = '{limit: 7, source_type: "it\'s"}'
-    recording = record(parsed_folder, answers, "run-operation", "enqueue_sources", "--args", arguments)
-    assert recording.done.returncode == 0, recording.output
-    assert "enqueue_sources: page 2" in recording.output
-    select, insert = (_flat(sql) for sql in recording.every_statement if "source_pending" in sql)
-    for sql in (select, insert):
-        assert violations(sql) + sqlglot_complaints(sql) + sqlfluff_complaints(sql) == []
-        assert "as open_job with (updlock, holdlock) where open_job.dedupe_key = waiting.dedupe_key" in sql
-        assert "source_type = 'it''s'" in sql
-        assert "order by waiting.source_id offset 0 rows fetch next 7 rows only" in sql
-    assert re.search(r'^insert into \S+"job" \( job_id, job_type, input_json, status,', insert)
-    assert "IF @@TRANCOUNT > 0 COMMIT TRANSACTION" in recording.every_statement
+        assert "as open_job with (updlock, holdlock) where open_job.dedupe_key = " in sql
 
 
 # Helpers
@@ -406,45 +339,3 @@ def _types(columns: Sequence[tuple], names: Sequence[str]) -> list[tuple]:
 def _bytes(columns: Sequence[tuple], name: str) -> int:
     ((type, length, _),) = _types(columns, [name])
     return {"nvarchar": 2 * length, "varchar": length}.get(type, 8)
-
-
-def _expected_type(data_type: str) -> str:
-    collation = " collate Latin1_General_100_BIN2"
-    known = {
-        "text": f"nvarchar(max){collation}", "float[]": f"varchar(max){collation}", "integer": "int", "boolean": "bit",
-        "double": "float", "timestamp": "datetime2(6)", "bigint": "bigint",
-    }  # fmt: skip
-    if data_type in ("varchar(36)", "varchar(64)"):
-        return data_type + collation
-    return known.get(data_type) or f"n{data_type}{collation}"
-
-
-def _defaults(ledger: str) -> dict[str, object]:
-    """{column: its default in the yml}."""
-    given = {
-        column["name"]: column.get("config", {}).get("meta", {}).get("default")
-        for column in _declared(ledger)["columns"]
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _expected_default(ledger: str, column: dict) -> str:
-    value = _defaults(ledger).get(column["name"])
-    if value is None:
-        return ""
-    calls = {"random_id()": "lower(cast(newid() as varchar(36)))", "current_utc()": "sysutcdatetime()"}
-    worded = calls.get(value, f"'{value}'") if isinstance(value, str) else str(int(value))
-    return f" constraint df_{ledger}_{column['name']} default ({worded})"
-
-
-def _expected_constraint(constraint: dict) -> str:
-    columns = ", ".join(constraint.get("columns", []))
-    if constraint["type"] == "foreign_key":
-        target = re.search(r"\w+(?='\))", constraint["to"]).group()
-        return f'foreign key ({columns}) references "vector"."{target}" ({", ".join(constraint["to_columns"])})'
-    if constraint["type"] == "check":
-        expression = constraint["expression"]
-        if expression.startswith("json_valid("):
-            return f"check ({expression.replace('json_valid', 'isjson')} = 1)"
-        return f"check ({'isjson(vector) = 1' if expression.startswith('len(vector)') else expression})"
-    return "primary key" if constraint["type"] == "primary_key" else f"unique ({columns})"
