@@ -39,7 +39,7 @@ def _start_table(state: HtmlDocumentState, attributes: dict) -> None:
     state.current_table[-1] = _Table(started.left_margin_len, started.cell_separator)
 
 
-class _Table(Table):
+class _Table(Table):  # type: ignore[misc]  # inscriptis has no types
     """A table whose cells are as wide and as high as their text."""
 
     def get_text(self) -> str:

@@ -71,7 +71,7 @@ def cut(
     text = None if document.content is None else normalize_text(document.content)
     problem = content_error(text, policy)
     found = CutText([], capped=False, blank_char_count=None)
-    if problem is None:
+    if problem is None and text is not None:
         found = Chunker(policy, windows).cut(text, document.source_id, document.source_type, document.source_ref)
     # In the order of document_registration.sql, and of source_registry.sql for what was extracted.
     errors = [each for each in (problem, document.metadata_error) if each]

@@ -66,7 +66,7 @@ def _chosen(store: VectorStore, arguments: argparse.Namespace) -> Sequence[Vecto
             store,
             arguments.since,
             arguments.limit,
-            space and space.embedding_space_id,
+            None if space is None else space.embedding_space_id,
             evaluations=not arguments.no_evaluations,
         )
     if arguments.space or arguments.limit or arguments.no_evaluations:

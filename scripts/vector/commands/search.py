@@ -97,7 +97,7 @@ def _search(arguments: argparse.Namespace) -> int:
     finally:
         store.close()
     result = found.result if isinstance(found, Evidence) else found
-    if result.retrieval.query_truncated_flag:
+    if result.retrieval.query_truncated_flag and result.query_tokens:
         given, used = result.query_tokens
         say(
             f"warning: the model read {used} of the question's {given} tokens; ask a shorter one, or search by words"
@@ -193,6 +193,6 @@ def _source(hit: FoundChunk) -> str:
 def _closing_lines(result: SearchResult) -> list[str]:
     nothing = [] if result.hits else [f"     nothing found: {_why_nothing(result)}"]
     logged = f", logged as {result.retrieval.retrieval_id}" if result.logged else ""
-    by = {"dense": "vectors", "lexical": "words"}.get(result.retrieval.policy["method"], "vectors and words")
+    by = {"dense": "vectors", "lexical": "words"}.get((result.retrieval.policy or {})["method"], "vectors and words")
     compared = f"{result.retrieval.candidate_count} chunks compared by {by}"
     return [*nothing, f"     {compared} in {result.retrieval.latency_ms:.0f} ms{logged}"]

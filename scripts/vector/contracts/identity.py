@@ -50,7 +50,7 @@ def compute_vector_hash(vector: Sequence[float] | np.ndarray) -> str:
     `vector` is a flat list or one-dimensional array of real numbers. A float64 is rounded to the nearest
     float32 first, so a vector and its stored form have one hash. Raises InvalidRecord as `as_float32` does.
     """
-    return hashlib.sha256(as_float32(vector)).hexdigest()
+    return hashlib.sha256(as_float32(vector).data).hexdigest()
 
 
 def as_float32(vector: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -83,7 +83,9 @@ def number_in(values: Mapping[str, Any], name: str) -> float:
     """The number of a key, of a size that sums and quotients of such numbers can have; 0 where it is missing or
     something else."""
     value = values.get(name)
-    return value if type(value) in (int, float) and _SMALLEST <= value <= _LARGEST else 0
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and _SMALLEST <= value <= _LARGEST:
+        return value
+    return 0
 
 
 _TOO_DEEP = f"it is nested deeper than {MOST_LEVELS} levels"

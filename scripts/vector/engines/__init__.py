@@ -62,16 +62,20 @@ def read_only_engine(target: Target, file: Path) -> Engine:
 
 def _connected(target: Target, relations: Relations) -> Engine:
     if target.type == "duckdb":
-        from vector.engines.duckdb.connection import connect
-    elif target.type == "sqlserver":
-        from vector.engines.sqlserver.connection import connect
-    elif target.type == "spark":
-        from vector.engines.spark.session import connect
-    else:
-        raise ConfigurationError(
-            f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb, sqlserver and spark"
-        )
-    return connect(target, relations)
+        from vector.engines.duckdb import connection as duckdb
+
+        return duckdb.connect(target, relations)
+    if target.type == "sqlserver":
+        from vector.engines.sqlserver import connection as sqlserver
+
+        return sqlserver.connect(target, relations)
+    if target.type == "spark":
+        from vector.engines.spark import session as spark
+
+        return spark.connect(target, relations)
+    raise ConfigurationError(
+        f"target {target.name} has type {target.type!r}; the vector runtime knows duckdb, sqlserver and spark"
+    )
 
 
 @contextmanager

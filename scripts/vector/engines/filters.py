@@ -103,7 +103,8 @@ def _pairs(tags: Any) -> tuple[tuple[str, str], ...]:
     for pair in given:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigurationError(f"tags has {pair!r}; give pairs of key and value")
-        kept.append(_texts("tags", pair))
+        key, value = _texts("tags", pair)
+        kept.append((key, value))
     return tuple(kept)
 
 

@@ -84,7 +84,8 @@ def measure_run(store: VectorStore, run_id: str) -> dict[str, float]:
     of each other space that was asked alike. The mean of each metric over all the run's questions."""
     engine = store.engine
     sql = f"select evaluation_id from {engine.table('evaluation')} where run_id = ? order by evaluation_id"
-    found, all_scores = [], defaultdict(list)
+    found = []
+    all_scores: dict[str, list[float]] = defaultdict(list)
     for (evaluation_id,) in engine.query(sql, [run_id]):
         scores = scores_of(engine, evaluation_id)
         for metric, by_question in scores.items():

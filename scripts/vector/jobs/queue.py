@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from vector.contracts.identity import canonical_json
@@ -130,7 +131,7 @@ class JobQueue:
             f"select {names} from {self._job} as open_job inner join {staged} as staged"
             f" on open_job.dedupe_key = staged.dedupe_key where open_job.status in {_OPEN}"
         )
-        return {job.dedupe_key: job for job in map(self._job_of, rows)}
+        return {str(job.dedupe_key): job for job in map(self._job_of, rows)}
 
     # Out of the queue
 
@@ -233,7 +234,7 @@ class JobQueue:
         held: set[str] = set()
         for start in range(0, len(claims), _LARGEST_CLAIM):
             some = claims[start : start + _LARGEST_CLAIM]
-            held |= self._transaction(lambda some=some: self._extend(some, expires))
+            held |= self._transaction(partial(self._extend, some, expires))
         return held
 
     def _extend(self, claims: Sequence[ClaimedJob], expires: datetime) -> set[str]:
@@ -381,7 +382,8 @@ class JobQueue:
     ) -> bool:
         """Ends a lease, where this run, or none, still holds it, and closes the run."""
         held_by = "locked_run_id is null" if run_id is None else "locked_run_id = ?"
-        where, parameters = f"job_id = ? and {held_by} and status = 'RUNNING'", [job_id]
+        where = f"job_id = ? and {held_by} and status = 'RUNNING'"
+        parameters: list[Any] = [job_id]
         parameters += [] if run_id is None else [run_id]
         if lapsed_by is not None:
             where, parameters = f"{where} and {_LAPSED}", [*parameters, lapsed_by]

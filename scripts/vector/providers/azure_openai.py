@@ -57,8 +57,8 @@ class AzureOpenAIProvider(OpenAIProvider):
             failed="see the resource's status in the Azure portal",
             missing="has no such deployment, or does not know AZURE_OPENAI_API_VERSION",
         )
-        headers = {"Authorization": f"Bearer {token}"} if token else {"api_key": key}
-        return HttpClient(dialect, url, Credentials(**headers), policy, clock)
+        credentials = Credentials(Authorization=f"Bearer {token}") if token else Credentials(api_key=key)
+        return HttpClient(dialect, url, credentials, policy, clock)
 
     @classmethod
     def list_models(cls, policy: HttpPolicy | None = None, clock: Clock | None = None) -> list[DiscoveredModel]:

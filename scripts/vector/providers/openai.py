@@ -296,9 +296,10 @@ def _listed(client: HttpClient, tolerant: bool = True) -> list[dict[str, Any]]:
     return [model for model in models if isinstance(model, dict) and isinstance(model.get("id"), str)]
 
 
-def _lengths(model: dict[str, Any]) -> dict[str, int]:
+def _lengths(model: dict[str, Any]) -> dict[str, Any]:
     """Context and embedding length of an entry of `/models`: `max_model_len` (vLLM), `meta` (llama.cpp)."""
-    meta = model.get("meta") if isinstance(model.get("meta"), dict) else {}
+    given = model.get("meta")
+    meta = given if isinstance(given, dict) else {}
     found = {
         "context_length": model.get("max_model_len") or meta.get("n_ctx_train"),
         "embedding_length": meta.get("n_embd"),

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -43,7 +43,7 @@ class HttpPolicy:
         for field in fields(cls):
             variable = f"VECTOR_HTTP_{field.name.upper()}"
             if text := environ.get(variable):
-                kind = type(field.default)
+                kind: Callable[[str], Any] = type(field.default)
                 try:
                     given[field.name] = kind(text)
                 except ValueError:

@@ -63,7 +63,8 @@ def _charting_library() -> str:
     except ImportError:
         raise ConfigurationError(f"the report is drawn by Altair, which is not installed: {INSTALL}") from None
     # As HTML is read: a browser hashes what it has parsed.
-    return javascript_bundle().replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    bundle: str = javascript_bundle()  # type: ignore[call-arg]  # its types know no default
+    return bundle.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _specs(report: Report) -> dict[str, dict[str, Any]]:

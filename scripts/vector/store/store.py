@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from vector.contracts import ledgers
@@ -129,7 +130,7 @@ class VectorStore(Aliases):
             try:
                 self._write(
                     ledgers.EMBEDDING_SPACE,
-                    lambda rows=rows: ledger_io.insert_new(self.engine, ledgers.EMBEDDING_SPACE, rows.values()),
+                    partial(ledger_io.insert_new, self.engine, ledgers.EMBEDDING_SPACE, rows.values()),
                 )
             except ConstraintRefusal:
                 # Another session is making it now: on DuckDB its key is taken a moment before its row can be seen.

@@ -45,11 +45,10 @@ class VectorBatch:
             self.chunk_ids.append(chunk_id)
             self.input_content_sha256.append(content_sha256)
             self.vectors.append(vector)
-            for column, value in zip(
-                (self.input_tokens, self.used_tokens, self.truncated_flag, self.tokens_estimated_flag),
-                tokens,
-                strict=True,
-            ):
+            columns: tuple[list[Any], ...] = (
+                self.input_tokens, self.used_tokens, self.truncated_flag, self.tokens_estimated_flag
+            )  # fmt: skip
+            for column, value in zip(columns, tokens, strict=True):
                 column.append(value)
 
     def rows(self, columns: Sequence[str], encode_vector: Callable[[np.ndarray], Any]) -> list[tuple]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,7 +287,7 @@ class DuckDBEngine:
         """The rows as an Arrow table that SQL of this session can read."""
         import pyarrow as pa  # by who writes: most readers do not need it
 
-        values = list(zip(*rows, strict=True)) or [[] for _ in columns]
+        values: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [[] for _ in columns]
         arrays = [_arrow_array(column, list(value)) for column, value in zip(columns, values, strict=True)]
         self._staged_count += 1
         name = f"vector_staged_{self._staged_count}"
@@ -376,7 +377,7 @@ class DuckDBEngine:
             drop_copies(path)
             self.execute(f"checkpoint {quoted(name)}")
             rewritten = rewriting.written_anew(self, name, path)
-            self._sessions.reopened(lambda path=path, rewritten=rewritten: rewriting.put_in_place(rewritten, path))
+            self._sessions.reopened(partial(rewriting.put_in_place, rewritten, path))
         for path in files.values():
             drop_copies(path)  # one that was made while the file was closed has the bytes of what was deleted
         named = ", ".join(files.values())

@@ -469,6 +469,7 @@ class SqlServerEngine:
     def _connect_again(self) -> None:
         with suppress(Exception):
             self.connection.close()
+        assert self._reconnect is not None
         self.connection = self._reconnect()
         for statement in self._temporary.values():  # temporary tables went with the old connection
             self.execute(statement)

@@ -77,7 +77,7 @@ def _scale(column: Column, values: Sequence[Any]) -> int:
     for number in numbers:
         if not number.is_finite():
             raise InvalidRecord(f"{column.name}: {number} is no finite number")
-    scale = max((-min(number.as_tuple().exponent, 0) for number in numbers), default=0)
+    scale = max((-min(int(number.as_tuple().exponent), 0) for number in numbers), default=0)
     whole = max((number.adjusted() + 1 for number in numbers if number), default=1)
     if scale + max(whole, 0) > _DIGITS:
         raise InvalidRecord(f"{column.name}: the numbers have more than {_DIGITS} digits")

@@ -47,7 +47,7 @@ from vector.store import VectorStore, ledger_io
 from vector.store.spaces import space_of_key
 
 _RUN_ID = {"type": "string", "minLength": 1, "maxLength": 36, "description": "the run_id of a RETRIEVE_TEST"}
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
@@ -219,7 +219,7 @@ def _questions_of(store: VectorStore, run_id: str) -> list[VectorRetrieval]:
 
 def _logged_rankings(store: VectorStore, run_id: str, searches: Iterable[VectorRetrieval]) -> dict[str, list[str]]:
     """The rankings of sources by question of the searches that a run has logged, the earliest first."""
-    asked = {each.retrieval_id: each.eval_query_id for each in searches}
+    asked = {each.retrieval_id: str(each.eval_query_id) for each in searches}
     hits: dict[str, list[tuple[str | None, str]]] = {retrieval_id: [] for retrieval_id in asked}
     for retrieval_id, source_id, chunk_id in store.engine.query(
         "select hit.retrieval_id, chunk.source_id, hit.chunk_id"

@@ -21,12 +21,17 @@ SPACE_KEY = {
     "description": "the space_key of an embedding space, as `vector spaces` lists it",
 }
 
-TOP_K = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "a number of hits from 1 to 10000"}
+TOP_K: dict[str, Any] = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 10_000,
+    "description": "a number of hits from 1 to 10000",
+}
 QUERY_SET = {"type": "string", "minLength": 1, "description": "a query_set of the seed eval_query"}
 
 _COUNT = {"type": "integer", "maximum": 2**31 - 1, "description": "a number from 1"}
 # The keys of a search policy in a job's input: what JSON they are. Their values are checked by SearchPolicy.
-POLICY = {
+POLICY: dict[str, dict[str, Any]] = {
     "mode": {"type": "string", "description": "one of dense, lexical, hybrid"},
     "min_score": {"type": "number", "description": "a finite number"},
     "per_source": {**_COUNT, "type": ["integer", "null"], "description": "a number from 1, or null for no limit"},
