@@ -21,7 +21,7 @@ HELP = """examples:
 
 Deletes a source's rows: hits, vectors, failures, every text of its chunks, the registry's row, and what quotes it
 (searches, jobs, runs). A source that is still in your tables stays out until it is lifted. --query deletes the logged
-searches whose question holds the text, in capitals or not, with their hits. One row a source or query stays, in the
+searches whose question holds the text, in capitals or not, with their hits. One row per source or query stays, in the
 ledger `erasure`, and names neither; so must the reason not.
 
 No other command may be at work. What was interrupted goes on when the same is asked for again. On DuckDB the file is

@@ -32,7 +32,7 @@ With --json, one object with the key written (paths).
 exit codes: 0 well; 2 usage, or a file that cannot be extended by itself: it says which lines to add."""
 
 _DOCUMENT = """\
--- Documents of {source}, one row a source, with the columns that the vector runtime reads (docs/schema.md).
+-- Documents of {source}, one row per source, with the columns that the vector runtime reads (docs/schema.md).
 select
     concat('{name}:', {id}) as source_id,
     {type} as source_type,

@@ -79,7 +79,7 @@ class HttpProvider(EmbeddingProvider):
 
     @abstractmethod
     def _rows(self, body: dict[str, Any], count: int) -> list[Any]:
-        """One row a text, in their order, each whatever it may be. Raises Doubtful for a reply that is not of the
+        """One row per text, in their order, each whatever it may be. Raises Doubtful for a reply that is not of the
         protocol, ProviderError for one that nothing can be made of."""
 
     def embed(self, texts: Sequence[str]) -> EmbeddingReply:

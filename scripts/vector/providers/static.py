@@ -223,6 +223,6 @@ def _read_matrix(model_name: str, path: Path) -> np.ndarray:
     if matrix is None or matrix.ndim != 2 or matrix.dtype.kind != "f":
         raise ConfigurationError(
             f"static model {model_name!r}: {path} holds {shapes}; this provider reads a single table of floats, "
-            "one row a token"
+            "one row per token"
         )
     return matrix.astype(np.float32)

@@ -63,7 +63,7 @@ class Results(Sequence[Item], Generic[Item]):
         return True
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A data frame, a row a thing. Numbers that may be missing have pandas' nullable types; JSON stays a text.
+        """A data frame, a row per thing. Numbers that may be missing have pandas' nullable types; JSON stays a text.
         Raises ConfigurationError where pandas is not installed."""
         try:
             import pandas
@@ -76,7 +76,7 @@ class Results(Sequence[Item], Generic[Item]):
         )
 
     def to_arrow(self) -> pyarrow.Table:
-        """An Arrow table, a row a thing, which DuckDB can read by the name of its variable. Raises ConfigurationError
+        """An Arrow table, a row per thing, which DuckDB can read by the name of its variable. Raises ConfigurationError
         where pyarrow is not installed."""
         try:
             import pyarrow

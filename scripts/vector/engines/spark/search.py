@@ -65,7 +65,7 @@ def search_many(engine: TaskEngine, request: SearchRequest, questions: np.ndarra
 
 @dataclass(frozen=True)
 class BestOfTask:
-    """What a task does: the best of its vectors for each question, and a row a question with the number and the sum."""
+    """What a task does: the best of its vectors for each question, and per question the number and the sum."""
 
     questions: np.ndarray
     metric: str
