@@ -628,6 +628,8 @@ def test_the_index_of_words_follows_the_chunks(warehouse, store):
     )
     assert read_again() == {one.chunk_id}
     store.save_chunk(one)
+    table = store.engine.table("chunk")
+    store.engine.execute(f"update {table} set updated_utc = created_utc where updated_utc >= '2030-01-01'")
 
 
 def test_hybrid_search_fuses_vectors_and_words(warehouse, store):
