@@ -49,6 +49,7 @@ def resident_kb(process_id):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.long
 def test_a_document_that_takes_too_much_fails_alone(name):
     started = time.monotonic()
     told = None

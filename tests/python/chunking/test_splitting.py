@@ -129,6 +129,7 @@ def test_pages_of_blanks_are_no_chunks(method):
     "text",
     ["0123456789abcdef" * 6250, "สวัสดี" * 2000, "word " * 30 + "Zm9v" * 20_000 + " word" * 30, "\n" * 10_000 + "x"],
 )
+@pytest.mark.long
 def test_chunks_in_tokens_have_a_cap_in_characters(count_tokens, method, text):
     policy = SplitterPolicy(20, 4, 100_000, "v", method, DEFAULT_MODEL)
     windows = list(policy.windows(text))

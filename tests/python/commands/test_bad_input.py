@@ -174,6 +174,7 @@ def test_a_setting_that_duckdb_does_not_know(elsewhere, project, settings):
     assert_told(elsewhere(project.database_path.read_bytes(), settings), "no_such")
 
 
+@pytest.mark.long
 def test_a_locked_database(project):
     with project.connect():
         assert_told(run(project, "embed"), f"is in use by process {os.getpid()}; DuckDB lets one process write")

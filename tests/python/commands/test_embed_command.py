@@ -75,6 +75,7 @@ def assert_same(plan, run):
 
 
 @pytest.mark.parametrize("size", ["1", "7", "1000"])
+@pytest.mark.long
 def test_a_run_does_what_its_plan_said(project, server, size):
     use(project, HASH_SPACE, {**SERVED, "document_prefix": "passage: "})
     # The space `hash` has the text of `copied`, and neither has that of the twins.
@@ -129,6 +130,7 @@ def test_the_model_in_the_process_gets_as_many_tokens_as_planned(project):
 
 
 @pytest.mark.parametrize(("chunks", "sizes"), [(20, [5] * 4), (30, [5] * 6), (7, [4, 3]), (1, [1])])
+@pytest.mark.long
 def test_threads_of_this_process_get_batches_of_one_size(project, monkeypatch, chunks, sizes):
     asked = []
 
@@ -180,6 +182,7 @@ def test_tokens_and_time_are_known_better_after_a_first_run(project, server):
 # Why
 
 
+@pytest.mark.long
 def test_reasons(project):
     assert plans(project)[0]["chunks_by_reason"] == {}
     write_pages(project, one="Words of a page.")
@@ -221,6 +224,7 @@ def test_a_refused_text_waits_for_retry_failed(project, server):
     assert plans(project, "--retry-failed")[0]["chunks"] == 0
 
 
+@pytest.mark.long
 def test_an_uncertain_failure_comes_due_again(project, server):
     use(project, SERVED)
     project.embed()
@@ -246,6 +250,7 @@ def test_an_uncertain_failure_comes_due_again(project, server):
 # Limits
 
 
+@pytest.mark.long
 def test_max_seconds_is_for_all_spaces_together(project, server, monkeypatch):
     later = {**SERVED, "space_key": "zz", "dimensions": "4"}
     use(project, SERVED, later)
@@ -270,6 +275,7 @@ def test_max_seconds_is_for_all_spaces_together(project, server, monkeypatch):
     assert set(times_paid(server, project)) == {2}, "once a space, and never again"
 
 
+@pytest.mark.long
 def test_max_cost_is_for_all_spaces_together(project, server):
     priced = {**SERVED, "price_per_million_tokens": "1000000"}  # 1 a token
     later = {**SERVED, "space_key": "zz", "dimensions": "4", "price_per_million_tokens": "500000"}
@@ -298,6 +304,7 @@ def test_max_cost_is_for_all_spaces_together(project, server):
     assert first["cost"] + second["cost"] <= limit
 
 
+@pytest.mark.long
 def test_a_limit_of_cost_needs_a_price_where_somebody_may_be_paid(project, server):
     write_pages(project, one="Words of a page.")
     use(project, HASH_SPACE, SERVED)
@@ -377,6 +384,7 @@ def test_help_documents_every_key(kind):
     assert keys <= words
 
 
+@pytest.mark.long
 def test_another_process_is_told_who_has_the_database(project):
     with project.connect():
         process = project.start("embed")
@@ -386,6 +394,7 @@ def test_another_process_is_told_who_has_the_database(project):
     assert stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_verify_runs_the_guards_and_names_those_that_fail(project):
     use(project, HASH_SPACE)
     done = project.vector("embed", "--verify", "--json", "--quiet")

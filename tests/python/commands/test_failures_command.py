@@ -35,6 +35,7 @@ def test_none(project):
     assert listed(project) == []
 
 
+@pytest.mark.long
 def test_each_is_listed_until_it_has_its_vector(project, server):
     write_pages(project, long="word " * 80, failing="Words\nthat the server fails with.", gone="Words of a page.")
     long, failing, gone = (text_of(project, f"page:{page}") for page in ("long", "failing", "gone"))

@@ -296,6 +296,7 @@ def report(project, *arguments, **options):
 
 
 @posix_only
+@pytest.mark.long
 def test_the_report_goes_where_out_leads(project, tmp_path):
     done = report(project, "--out", "/dev/stdout", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -171,6 +171,7 @@ QUESTION = "日本の探査機 è 🚀"
 
 @posix_only
 @pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.long
 def test_search_prints_on_any_stream_what_it_logs(project, encoding):
     before = project.query("select count(*) from retrieval")[0][0]
     text = script(project, "search", QUESTION, encoding=encoding)
@@ -186,6 +187,7 @@ def test_search_prints_on_any_stream_what_it_logs(project, encoding):
 
 @posix_only
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.long
 def test_a_closed_stream_is_no_failure(project, redirection):
     before = project.query("select count(*) from retrieval")[0][0]
     done = script(project, "search", QUESTION, redirection=redirection)

@@ -89,6 +89,7 @@ def test_an_error_stands_on_its_own_line_under_the_bar(forgotten):
     assert "0%" in "".join(bar)
 
 
+@pytest.mark.long
 def test_quiet_and_idle_runs_show_nothing(forgotten):
     assert embed_on_a_terminal(forgotten, "--quiet", "--limit", "3")[::2] == (0, "")
     assert forgotten.vector("embed", "--quiet").stderr == ""

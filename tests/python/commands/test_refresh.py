@@ -41,6 +41,7 @@ def refreshed(project, *arguments):
 # With dbt
 
 
+@pytest.mark.long
 def test_coverage_is_tested_when_it_is_there(project):
     """A test that is run before embed warns at each new text. What is red afterwards is told, and the vectors are
     stored all the same."""

@@ -64,6 +64,7 @@ def everything_stored(project):
 
 
 @every
+@pytest.mark.long
 def test_a_secret_is_used_and_not_shown(variable, guarded, server, caplog):
     caplog.set_level(logging.DEBUG)
     space = guarded(variable)

@@ -78,6 +78,7 @@ def test_list_before_there_are_chunks(project):
     assert project.vector("spaces").exit_code == 0
 
 
+@pytest.mark.long
 def test_discovered_rows_make_a_space_that_embeds(project, served):
     server, provider = served
     done = project.vector("spaces", "discover", "--provider", provider)
@@ -162,6 +163,7 @@ def test_a_provider_without_a_server(project, provider):
 
 
 @pytest.mark.skipif(bool(llama_server.missing()), reason=f"not installed: {llama_server.missing()}")
+@pytest.mark.long
 def test_discovered_on_a_real_server_built_embedded_and_found(project, tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     command = [sys.executable, str(Path(llama_server.__file__)), str(tmp_path / "minilm.gguf")]
@@ -235,6 +237,7 @@ def test_models_that_the_seed_has():
 
 @pytest.mark.parametrize("part", ["model_name", "model_tag", "model_digest"])
 @pytest.mark.parametrize("odd", ["\n", "\r\n", "\x85", "\u2028", "\x1b[2K", "\u202e", "\u200b", "\U000e0041"])
+@pytest.mark.long
 def test_a_name_that_could_pass_for_a_row_gets_none(project, monkeypatch, part, odd):
     forged = f"tiny{odd}evil,ollama,evil,,,8,true,cosine,,,,none,,,evil,true,"
     good = DiscoveredModel("ollama", "good", "v1", 8)

@@ -43,6 +43,7 @@ def test_what_needs_no_library_imports_none(arguments):
     assert [name for name in HEAVY if name in imported] == []
 
 
+@pytest.mark.long
 def test_the_list_of_commands_says_what_each_says_of_itself():
     listed = vector("--help").stdout
     for name, (_, summary) in COMMANDS.items():

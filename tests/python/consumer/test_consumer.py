@@ -12,7 +12,7 @@ from support import PROJECT_DIR, clean_environment
 
 from vector.cli import main
 
-pytestmark = pytest.mark.dbt
+pytestmark = [pytest.mark.dbt, pytest.mark.long]
 
 DOCUMENTS = ("+document_input", "+chunk_policy_input", "+embedding_space_input", "document_model_has_rows")
 

@@ -129,6 +129,7 @@ def test_a_connection_and_a_target_are_two_databases():
 # The commands
 
 
+@pytest.mark.long
 def test_embed_does_what_the_command_does_and_says_what_went_wrong(opened, project):
     with project.connect() as connection:
         connection.execute("delete from embedding where chunk_id in (select min(chunk_id) from embedding)")

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import pytest
 from misbehaving_server import MisbehavingServer
 from served import ServedSpace
 from support import ScratchProject
 
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import VectorSourceRegistry
+
+pytestmark = pytest.mark.long
 
 KILLS = 26  # in each of two projects, side by side
 SECONDS_A_REQUEST = 0.01

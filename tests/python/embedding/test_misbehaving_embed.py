@@ -339,6 +339,7 @@ REPLIES = st.fixed_dictionaries(
     batch_size=5,
     concurrency=3,
 )
+@pytest.mark.long
 def test_no_reply_loses_mixes_or_hides_anything(kept_small_project, protocol, reply, when, batch_size, concurrency):
     """No lost, mixed or doubled vector, and no cost untold, whatever the form of the replies; and then a clean run."""
     kept_small_project.reset()
@@ -386,6 +387,7 @@ def check_bill(server, metrics):
 # In a process of its own
 
 
+@pytest.mark.long
 def test_the_exit_code_of_the_process(small_project, server):
     space = ServedSpace(small_project, server, "openai")
     bad = space.texts[5]

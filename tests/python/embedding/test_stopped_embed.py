@@ -56,6 +56,7 @@ def stop_once_asked(space, number):
 
 @posix_only
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.long
 def test_told_twice_a_run_stores_what_was_answered_and_names_what_was_not(space, server, number, exit_code):
     process = stop_once_asked(space, number)
     wait_for(lambda: server.paid[space.texts[0]])
@@ -77,6 +78,7 @@ def test_told_twice_a_run_stores_what_was_answered_and_names_what_was_not(space,
 
 
 @posix_only
+@pytest.mark.long
 def test_told_twice_before_anything_was_answered_nothing_is_stored(space, server):
     process = stop_once_asked(space, signal.SIGINT)
     time.sleep(0.3)

@@ -56,6 +56,8 @@ from vector.search.search import search
 from vector.search.stages import search_by_vectors
 from vector.spaces.publications import History, status_of, switch
 
+pytestmark = pytest.mark.long
+
 LATER = datetime(9000, 1, 1, tzinfo=UTC)
 QUESTION = "Which moon has geysers?"
 

@@ -258,12 +258,14 @@ def assert_nothing_is_lost(project: ScratchProject, failed: Any, reason: str) ->
     return stored
 
 
+@pytest.mark.long
 def test_embed_without_enough_memory(many_chunks):
     failed = embed(many_chunks, threads=1, memory_limit="32MB")
     stored = assert_nothing_is_lost(many_chunks, failed, "memory_limit")
     assert (f"{stored:,}" in failed.stdout) or not stored, failed.stdout
 
 
+@pytest.mark.long
 def test_embed_on_a_full_disk(many_chunks):
     # A file that may not grow, DuckDB's log here, is to a program what a full disk is, and needs no rights.
     resource = pytest.importorskip("resource")

@@ -351,6 +351,7 @@ def loosely(store, max_loss):
 
 
 @pytest.mark.parametrize(("max_loss", "passed"), [(0.02, False), (None, False), (1, True)])
+@pytest.mark.long
 def test_a_worse_space_is_kept_out(store, old, max_loss, passed):
     worse = bad(store)
     evaluate(store, worse)
@@ -399,6 +400,7 @@ def test_a_loss_that_may_be_chance_passes_only_where_no_limit_is_given(store, ol
         ("changed", "hash was evaluated at"),
     ],
 )
+@pytest.mark.long
 def test_the_live_space_must_have_been_asked_the_same(store, old, happened, detail):
     new = good(store)
     if happened == "another number of hits":
@@ -428,6 +430,7 @@ def test_an_evaluation_by_a_special_policy_says_nothing_of_the_plain_one(store, 
     assert f"no evaluation of all {QUESTIONS} judged questions" in missing
 
 
+@pytest.mark.long
 def test_a_special_evaluation_neither_replaces_nor_meets_the_plain_one(store, old):
     """Whether it comes before or after, and in whichever space."""
     new, worse, policy = good(store), bad(store), SearchPolicy(mmr=0.5, per_source=1)
@@ -451,6 +454,7 @@ def test_a_special_evaluation_neither_replaces_nor_meets_the_plain_one(store, ol
 
 
 @pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+@pytest.mark.long
 def test_a_threshold_of_another_method_wants_an_evaluation_by_it(judged, mode):
     """The hint is the command that helps. A lexical evaluation opens no model."""
     name = f"nDCG@10 on tiny ({mode})"
@@ -550,6 +554,7 @@ cli.main(sys.argv[1:])
 
 @posix_only
 @pytest.mark.parametrize("after", [False, True])
+@pytest.mark.long
 def test_a_killed_publication_happened_or_did_not(judged, after):
     with judged.store() as store:
         old, new = store.get_embedding_space_by_key("hash"), good(store)

@@ -95,6 +95,7 @@ def same_columns(row, of_sql):
     title=titles,
 )
 @example(texts=["", "a\0b", " ", "a\r\nb\rc", "😀" * 30], policy=ChunkingPolicy(7, 3, 2, 'v"\\'), title="T")
+@pytest.mark.long
 def test_any_text_is_registered_and_cut_as_sql_does(registering, texts, policy, title):
     given_sources = [(f"{position}:s", text, policy) for position, text in enumerate(texts)]
     fill_documents(registering, given_sources, title=title)
@@ -175,6 +176,7 @@ def rows_without_times(project):
     return found
 
 
+@pytest.mark.long
 def test_both_paths_leave_the_same_ledgers(project):
     """New texts, a changed policy, a lost text: what dbt makes of all of them, CHUNK_SOURCE makes source by source."""
     policy = ChunkingPolicy(40, 10, 60, "hostile-40-v1")
@@ -294,6 +296,7 @@ def test_a_payload_in_json(store):
     assert [each.content for each in current(store, "note:io")] == ["Io is a moon."]
 
 
+@pytest.mark.long
 def test_an_analytics_source_under_an_id_and_a_policy_of_its_own(project):
     with project.store() as store:
         before_it = current(store, "page:apollo")
@@ -362,6 +365,7 @@ def test_a_source_of_dbt_is_not_written_over(project):
     assert project.contents("job", "run") == before
 
 
+@pytest.mark.long
 def test_json_that_python_would_write_otherwise_is_refused(project):
     project.edit("models/demo/stg_page.sql", """',"table":"page"}')""", """', "table":"page"}')""")
     project.dbt("run", "--select", "stg_page+")

@@ -82,6 +82,7 @@ def test_any_logged_policy_is_followed_or_refused(policy):
 @given(
     st.dictionaries(st.sampled_from(["source_type", "source_id", "tags", "updated_from", "updated_before", "x"]), JSON)
 )
+@pytest.mark.long
 def test_any_logged_filters_are_followed_or_refused(filters):
     with contextlib.suppress(VectorError):
         SearchFilters.from_json(filters)
@@ -97,6 +98,7 @@ def insert(project, table, **values):
         )
 
 
+@pytest.mark.long
 def test_bad_rows_stop_no_command(project):
     for n, text in enumerate(["{not json", *HOSTILE.values()]):
         insert(
@@ -151,6 +153,7 @@ def hit_vector(project, numbers):
 
 
 @pytest.mark.parametrize("number", [None, "nan", "inf", 0.0])
+@pytest.mark.long
 def test_an_unusable_vector_is_left_out_and_told_and_the_others_are_found(project, caplog, number):
     hit_vector(project, [number if number is None else float(number)] * 8)
     for command in (
@@ -238,6 +241,7 @@ def test_a_number_of_a_run_is_one_that_there_can_be():
     assert [number_in({"n": value}, "n") for value in (0, 7, 0.5, 10**18)] == [0, 7, 0.5, 10**18]
 
 
+@pytest.mark.long
 def test_a_price_that_is_none_turns_no_limit_off_and_stops_no_other_space(project):
     with project.store() as store:
         other = store.get_or_create_embedding_space("hash", "other", 8, space_key="other")

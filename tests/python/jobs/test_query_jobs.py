@@ -77,6 +77,7 @@ def logged(store, run_id, space_key="hash"):
 
 
 @pytest.mark.parametrize("per_source", [1, None])
+@pytest.mark.long
 def test_the_stored_metrics_are_those_of_the_logged_searches(store, per_source):
     ask_few(store.engine)
     store.engine.execute("update eval_judgment set relevance = 0 where query_id = 'q36'")
@@ -265,6 +266,7 @@ def test_overlap_by_hand():
     assert overlap([], ["a"], 10) == jaccard([], ["a"]) == 0
 
 
+@pytest.mark.long
 def test_two_runs_of_one_space_are_compared_by_their_logs(store, answerable):
     ask_few(store.engine)
     runs = []
@@ -297,6 +299,7 @@ def test_json_may_write_a_whole_number_with_a_point(store, answerable):
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
+@pytest.mark.long
 def test_questions_are_asked_by_the_policy(store, answerable, other_space, policy, monkeypatch):
     if policy.get("mode") == "lexical":
         monkeypatch.setattr("vector.evaluation.questions.open_provider", None)  # no model is needed, and none is opened

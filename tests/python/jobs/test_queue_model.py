@@ -253,6 +253,7 @@ def repeatable_id():
     return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
+@pytest.mark.long
 def test_the_queue_is_its_model(store, monkeypatch):
     for module in ("vector.contracts.models", "vector.engines.duckdb.queue"):
         monkeypatch.setattr(f"{module}.new_id", repeatable_id)

@@ -495,6 +495,7 @@ def test_a_looping_worker_lets_others_have_the_database_file(project):
     assert finished(process)[0] == 143
 
 
+@pytest.mark.long
 def test_2000_jobs_by_8_threads_killed_again_and_again(project):
     """DuckDB's form of killing workers: it has one process, so all eight die at once, and a new one takes over."""
     with project.connect() as connection:

@@ -254,6 +254,7 @@ def consumer(tmp_path_factory):
     return made
 
 
+@pytest.mark.long
 def test_every_command_works_on_a_consumers_relations(consumer):
     assert "hash" in consumer.embed("--limit", "20")
     for arguments in (

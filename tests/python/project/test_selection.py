@@ -31,6 +31,7 @@ def dbt(kept_project):
     (kept_project.folder / "selectors.yml").unlink()
 
 
+@pytest.mark.long
 def test_a_step_is_the_same_by_options_and_by_selector(dbt):
     steps = {name: listed(dbt, "--selector", name) for name in ("production", *OPTIONS)}
     assert {name: listed(dbt, *options) for name, options in OPTIONS.items()} == {name: steps[name] for name in OPTIONS}
@@ -88,6 +89,7 @@ def consumer(tmp_path_factory):
 
 
 @pytest.mark.dbt
+@pytest.mark.long
 def test_a_consumers_other_models_are_not_built(consumer):
     before, after, guards = consumer
     assert {"chunk", "embedding", "chunk_policy_is_immutable"} <= before

@@ -126,6 +126,7 @@ def test_python_searches_read_the_project_that_dbt_would_find(folder, monkeypatc
     assert redaction_is_set(), "either may ask for it"
 
 
+@pytest.mark.long
 def test_dbt_finds_the_same_and_the_search_is_redacted(project):
     project.edit("dbt_project.yml", "  redact_queries: false\n", "  vector_runtime:\n    redact_queries: true\n")
     project.edit("models/state/space_status.sql", "with\n", "-- dbt says {{ var('redact_queries') }}\nwith\n")

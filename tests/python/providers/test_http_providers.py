@@ -208,6 +208,7 @@ def test_a_fault_that_passes(protocol, server, opened, fault, times, options):
         ("extra_count", {}, "bad_reply"),
     ],
 )
+@pytest.mark.long
 def test_a_text_that_nothing_says_is_the_bad_one(protocol, server, opened, fault, options, reason):
     provider = opened(protocol, patience_for(fault))
     texts = ["one", "bad"] if fault in ("hang", "drip") else TEXTS
@@ -278,6 +279,7 @@ def test_bad_floats_in_base64(server, opened):
         ("extra_count", {}, "2 texts with 3 vectors"),
     ],
 )
+@pytest.mark.long
 def test_a_server_that_always_fails(protocol, server, opened, fault, options, message):
     provider = opened(protocol, patience_for(fault))
     server.misbehave(fault, **options)

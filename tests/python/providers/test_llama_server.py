@@ -123,6 +123,7 @@ def test_a_space_of_other_dimensions_is_refused(minilm):
         minilm(dimensions=256).embed(TEXTS)
 
 
+@pytest.mark.long
 def test_a_space_is_pinned_to_it_and_to_no_other(minilm, store):
     space = store.get_or_create_embedding_space("openai", llama_server.MODEL, 384)
     first = pin_or_check(store, space, minilm(), PreprocessPolicy())

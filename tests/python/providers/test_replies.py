@@ -308,6 +308,7 @@ def bomb():
 
 
 @pytest.mark.parametrize("fault", ["bomb", "endless", "endless gzip of nothing", "endless error"])
+@pytest.mark.long
 def test_a_reply_without_end_takes_neither_memory_nor_time(fault):
     """The next server, and the next texts of this one, are none the wiser."""
     content = bomb() if fault == "bomb" else b""

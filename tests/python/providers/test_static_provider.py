@@ -311,6 +311,7 @@ def documented_row():
     return {name: value for name, value in zip(header, row, strict=True) if value}
 
 
+@pytest.mark.long
 def test_the_readme_s_row_is_a_space_that_is_filled_and_finds(project):
     row = documented_row()
     assert row == {**SEED_ROW, "description": row["description"]}

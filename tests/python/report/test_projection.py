@@ -107,6 +107,7 @@ def test_the_map_is_of_the_current_chunks_of_each_space(project, chunk, embeddin
     assert project.test("--select", "space_map").success
 
 
+@pytest.mark.long
 def test_a_large_space_is_mapped_by_a_sample(project):
     project.build("--select", "space_map", "--vars", "space_map_max_chunks: 20")
     first = project.query("select chunk_id from embedding_current order by chunk_id limit 20")

@@ -11,6 +11,7 @@ SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "supp
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.long
 def test_a_benchmark_starts(script):
     told = subprocess.run([sys.executable, script, "--help"], cwd=FOLDER, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr

@@ -24,6 +24,7 @@ def readme_commands():
     return re.findall(r"^\| `(vector [^`]+)` \|", table, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_the_everyday_commands_run_on_the_demo(project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where the report goes
     project.environment = {"OLLAMA_BASE_URL": "http://127.0.0.1:9", "VECTOR_HTTP_TRIES": "1"}

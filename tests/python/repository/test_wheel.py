@@ -92,6 +92,7 @@ def installed(built, tmp_path_factory):
     return python, binaries / ("vector.exe" if os.name == "nt" else "vector")
 
 
+@pytest.mark.long
 def test_the_wheel_works_in_a_project_without_this_repository(installed, project, tmp_path):
     python, vector = installed
     environment = {**clean_copy(os.environ), "VECTOR_CACHE_DIR": ""}

@@ -194,6 +194,7 @@ def test_languages_are_the_stemmers_and_most_have_stop_words():
 # The language
 
 
+@pytest.mark.long
 def test_the_warehouse_has_a_language_and_a_search_may_name_another(project):
     def asked(text, *options):
         printed = json.loads(

@@ -69,6 +69,7 @@ def brute_force(space, chunks, numbers, query, top_k, types, sources):
 
 # Not hypothesis: it would keep the store, and so the connection, until Python ends.
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.long
 def test_search_finds_what_brute_force_finds(store, grid, seed):
     space, chunks, numbers = grid
     chance = random.Random(seed)

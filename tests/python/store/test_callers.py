@@ -112,6 +112,7 @@ def test_chunks_are_embedded_in_the_space_of_the_job(store, space, chunk):
     assert store.embedding_exists(chunk.chunk_id, space.embedding_space_id, chunk.content_sha256)
 
 
+@pytest.mark.long
 def test_every_kind_of_job_in_a_space_finds_it_by_its_id(store, space):
     ask_few(store.engine)
     for job_type in (JobType.EMBED_CHUNKS, JobType.REEMBED_SPACE, JobType.RETRIEVE_TEST):

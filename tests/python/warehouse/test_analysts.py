@@ -65,6 +65,7 @@ def lived(kept_project, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("question", "sql", "header"), examples("analysts.md"))
+@pytest.mark.long
 def test_an_example_of_the_document_runs(lived, question, sql, header):
     result = lived.execute(sql.replace("'minilm'", "'hash'"))
     assert [column[0] for column in result.description] == header.split(" | ")

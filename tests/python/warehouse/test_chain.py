@@ -59,6 +59,7 @@ def best_hit(project, source_id):
     return json.loads(done.stdout)["hits"][0]["source_id"]
 
 
+@pytest.mark.long
 def test_only_what_changed_is_embedded(project, pages):
     before, vectors = texts(project, "page:apollo"), embedded(project)
     assert best_hit(project, "page:ceres") == "page:ceres"
@@ -153,6 +154,7 @@ def test_a_ledger_gets_the_column_that_its_contract_gets(project):
         pytest.param(("reviewed_by", "text", "not_null"), "reviewed_by is new, and may not be null", id="not null"),
     ],
 )
+@pytest.mark.long
 def test_a_contract_that_a_ledger_cannot_follow_stops_the_run(project, columns, difference):
     before = project.contents()
     name, data_type, *not_null = columns
@@ -233,6 +235,7 @@ def stop_when_written(project, size, signal):
 
 @posix_only
 @pytest.mark.parametrize(("signal", "exit_code"), [(SIGTERM, 143), (SIGINT, 130)])
+@pytest.mark.long
 def test_a_stopped_run_is_closed_by_itself(project, signal, exit_code):
     forget_vectors(project)
     stopped = stop_when_written(project, 10_000, signal)

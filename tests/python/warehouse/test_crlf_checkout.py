@@ -1,7 +1,8 @@
 """A checkout with the line ends of Windows, in a folder with blanks and letters that no code page of Europe has, gives
 the ids and hashes of the one with LF."""
 
-from support import ScratchProject
+import ScratchProject
+from support import pytest
 
 # Texts of several lines in one field: a checkout changes the line ends inside them too.
 LINES = 'A first line,\nwith "quotes" and 日本.\n\nA second paragraph: naïve 🚀.\n'
@@ -26,6 +27,7 @@ def rows(project):
     return {name: project.query(f"select {columns} from {name} order by all") for name, columns in EQUAL.items()}
 
 
+@pytest.mark.long
 def test_a_checkout_with_crlf_has_the_same_ids(project, tmp_path):
     add_lines(project)
     project.refresh()

@@ -55,6 +55,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.long
 def test_blank_texts_are_told_and_are_no_chunks_and_old_ones_are_retired(project):
     values = ", ".join(f"('{source_id}', '{text}')" for source_id, text in TEXTS.items())
     columns = {**EVENT, "source_id": "source_id", "content": "content"}

@@ -138,6 +138,7 @@ def test_an_erased_source_is_in_no_column_and_no_byte(project, written):
     assert json.loads(stored) == told["rows"]
 
 
+@pytest.mark.long
 def test_what_is_of_others_stays(project, written):
     before = {
         name: set(map(str, rows)) for name, rows in project.contents("erasure", "job", "run", "retrieval_hit").items()
@@ -172,6 +173,7 @@ def test_the_row_that_stays_names_nothing(project, written):
     assert len(made) == 3
 
 
+@pytest.mark.long
 def test_a_source_in_the_tables_stays_out_until_it_is_lifted(project):
     source = "page:io"
     kept = project.query("select * from source_registry where source_id <> ? order by all", source)
@@ -414,6 +416,7 @@ def killed(project, at, *arguments):
 
 
 @posix_only
+@pytest.mark.long
 def test_an_erasure_that_is_killed_goes_on(project, written):
     named = ("--source-id", SOURCE)
     # Further each time: all writes of an erasure are met, and in transactions too.

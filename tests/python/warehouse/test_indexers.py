@@ -4,6 +4,8 @@ as good as dbt's own, and a second run skips it."""
 import json
 from datetime import UTC, datetime
 
+import pytest
+
 from vector.chunking import Chunker, ChunkingPolicy
 from vector.contracts.models import (
     SourceStatus,
@@ -16,6 +18,8 @@ from vector.contracts.models import (
     compute_vector_hash,
 )
 from vector.providers import open_provider
+
+pytestmark = pytest.mark.long
 
 POLICY = ChunkingPolicy(60, 10, 100, "theirs-1")
 TEXTS = {

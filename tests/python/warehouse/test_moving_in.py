@@ -11,6 +11,8 @@ from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import VectorEmbedding
 from vector.providers import open_provider
 
+pytestmark = pytest.mark.long
+
 SCRIPT, COMPARISON = re.findall(
     r"^```sql\n(.*?)^```", (PROJECT_DIR / "docs/moving-in.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
 )

@@ -36,6 +36,7 @@ def test_a_space_is_switched_off_described_anew_and_switched_on(project):
     assert "nothing to embed" in project.embed()
 
 
+@pytest.mark.long
 def test_a_new_default_space_is_not_filled_unasked_in_a_warehouse_of_the_last_version(project):
     """There the last version's default has vectors; what is embedded anew is for its user to say."""
     (default,) = read_csv(PROJECT_DIR / "seeds" / "embedding_space_seed.csv")
@@ -64,6 +65,7 @@ def test_a_new_default_space_is_not_filled_unasked_in_a_warehouse_of_the_last_ve
 
 
 @pytest.mark.parametrize("option", ["--empty", "--sample=1 day"])
+@pytest.mark.long
 def test_a_build_of_a_part_of_the_sources_writes_no_ledger(project, option):
     before = project.contents()
     assert project.dbt("run", option).success
@@ -71,6 +73,7 @@ def test_a_build_of_a_part_of_the_sources_writes_no_ledger(project, option):
     assert project.contents() == before
 
 
+@pytest.mark.long
 def test_a_source_that_is_empty_for_a_moment_is_told_and_comes_back_for_nothing(project):
     events = project.rows("event")
     project.write_rows("event", [])

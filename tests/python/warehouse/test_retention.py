@@ -106,6 +106,7 @@ def test_days_are_a_whole_number_within_a_century(project, aged, days):
 
 @pytest.mark.parametrize("name", ["dry_run", "evaluations"])
 @pytest.mark.parametrize("value", ['"false"', '""', "0", "1", "null", "[]", "perhaps"])
+@pytest.mark.long
 def test_a_switch_is_true_or_false(project, aged, name, value):
     refused(project, f"{{days: 5, {name}: {value}}}", f"{name} is ")
 

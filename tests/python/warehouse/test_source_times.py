@@ -141,6 +141,7 @@ select 'entity:late', 'entity', '{}', 'T', 'text', '{}', timestamptz '12000-01-0
 """
 
 
+@pytest.mark.long
 def test_builds_under_three_zones_write_once_and_name_what_cannot_be_kept(project):
     project._write(project.folder / "models/demo/stg_event.sql", MIXED)
     project._write(project.folder / "models/demo/stg_entity.sql", ZONED)

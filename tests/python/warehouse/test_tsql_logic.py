@@ -190,6 +190,7 @@ def warehouse(kept_project, native, tmp_path_factory):
 
 
 @pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.long
 def test_a_view_gives_the_native_rows(warehouse, native, translated, view):
     rows = _same_rows(warehouse, native[view], translated(view), without=("vector",))
     assert rows > 0
@@ -297,6 +298,7 @@ def cutter(native):
         yield connection
 
 
+@pytest.mark.long
 def test_any_text_is_cut_alike(cutter, native, nodes):
     views = ("document", "chunk_window", "document_registration")
     translated = {view: to_duckdb(nodes[view].sql, "warehouse") for view in views}

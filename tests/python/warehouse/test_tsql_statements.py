@@ -12,6 +12,8 @@ from tsql.recording import Recording, record
 from tsql.rules import view_violations, violations
 from tsql.server import CannedServer
 
+pytestmark = pytest.mark.long
+
 LEDGERS = (
     "embedding_space", "job", "run", "source_registry", "chunk", "chunk_version", "embedding", "embedding_canary",
     "embedding_failure", "retrieval", "retrieval_hit", "space_publication", "evaluation_interval",

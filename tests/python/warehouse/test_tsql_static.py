@@ -17,6 +17,7 @@ SENTINEL = "(len((cast(content as nvarchar(max)) + N'.') collate Latin1_General_
 # The project
 
 
+@pytest.mark.long
 def test_every_model_and_data_test_is_rendered(nodes):
     assert {"document", "chunk_window", "chunk", "embedding_pending", "space_coverage"} <= nodes.keys()
     assert {"chunks_cover_their_source", "vector_is_finite_embedding_vector"} <= nodes.keys()
@@ -29,6 +30,7 @@ def test_sqlglot_reads_every_statement(nodes):
     assert _complaints(nodes, sqlglot_complaints) == {}
 
 
+@pytest.mark.long
 def test_sqlfluff_reads_every_statement(nodes):
     with ProcessPoolExecutor(2) as pool:
         complaints = pool.map(sqlfluff_complaints, [node.statement for node in nodes.values()], chunksize=4)
