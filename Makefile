@@ -118,7 +118,7 @@ test-lint: $(VENV)/.installed-test scratch
 	$(MAKE) --no-print-directory lint-sql
 
 lint-sql: $(VENV)/.installed-test scratch
-	$(TEST_ENV) $(BIN)/sqlfluff lint --disable-progress-bar models tests
+	$(TEST_ENV) $(BIN)/sqlfluff lint --disable-progress-bar --processes 0 models tests
 
 test-parse: $(V2_VENV)/.installed scratch
 	@printf '\n== strict parser of dbt v2\n'

@@ -151,7 +151,9 @@ def test_ci_works_in_a_folder_with_blanks(folder):
     environment["CDPATH"] = str(folder.parent / "Work")
     done = subprocess.run(["bash", ".ci/run"], cwd=folder, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    (venv,) = [line for line in (folder / "made.log").read_text().splitlines() if line.startswith("[VENV=")]
+    asked = (folder / "made.log").read_text().splitlines()
+    assert [line for line in asked if line.startswith("[test")] == ["[test]", "[test-long]"]
+    (venv,) = {line for line in asked if line.startswith("[VENV=")}  # the tests share one
     assert " " not in venv
     assert list((folder / "target").iterdir()) == []
     assert kept(folder)[-1] == "mine"

@@ -1,8 +1,8 @@
 """A checkout with the line ends of Windows, in a folder with blanks and letters that no code page of Europe has, gives
 the ids and hashes of the one with LF."""
 
-import ScratchProject
-from support import pytest
+import pytest
+from support import ScratchProject
 
 # Texts of several lines in one field: a checkout changes the line ends inside them too.
 LINES = 'A first line,\nwith "quotes" and 日本.\n\nA second paragraph: naïve 🚀.\n'
