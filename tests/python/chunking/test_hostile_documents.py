@@ -198,6 +198,7 @@ def queued(project, name, given, **options):
         )
 
 
+@pytest.mark.long
 def test_a_worker_gives_a_source_up_and_does_the_next(project, tmp_path):
     lake = tmp_path / "lake"
     lake.mkdir()
@@ -226,6 +227,7 @@ def test_a_worker_gives_a_source_up_and_does_the_next(project, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+@pytest.mark.long
 def test_a_worker_ends_in_its_drain_time_whatever_it_reads(project):
     job = queued(project, "slow", DOCUMENTS["wikitext open links"])
     health = project.folder / "health.json"

@@ -256,6 +256,7 @@ def test_a_database_that_windows_calls_busy_in_another_language_is_busy(tmp_path
         ("onnx", "/no/such/folder", "set VECTOR_ONNX_HOME to the folder that holds it"),
     ],
 )
+@pytest.mark.long
 def test_a_space_that_cannot_be_served(project, provider, model, message):
     with project.store() as store:
         store.get_or_create_embedding_space(provider, model, 8, space_key="odd")
@@ -315,6 +316,7 @@ def registered(project, page_id):
     return row
 
 
+@pytest.mark.long
 def test_sources_that_cannot_be_read_are_quarantined_and_the_others_go_on(project):
     before = project.contents()
     publish(project, {**{page_id: payload for page_id, (payload, _) in QUARANTINED.items()}, **TAKEN})
@@ -336,6 +338,7 @@ def test_sources_that_cannot_be_read_are_quarantined_and_the_others_go_on(projec
         assert len(pages) == 48 + len(QUARANTINED) + len(TAKEN), "and Python can read them all"
 
 
+@pytest.mark.long
 def test_a_source_that_breaks_keeps_its_history_and_recovers(project):
     ((payload,),) = project.query("select payload_json from vector_demo.page where page_id = 'dawn'")
     vectors = project.query("select * from embedding order by all")

@@ -203,6 +203,7 @@ def test_reasons(project):
     assert "in a space that has no vector yet" in text
 
 
+@pytest.mark.long
 def test_a_refused_text_waits_for_retry_failed(project, server):
     use(project, SERVED)
     project.embed()

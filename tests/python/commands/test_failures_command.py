@@ -79,6 +79,7 @@ def test_each_is_listed_until_it_has_its_vector(project, server):
     assert len(project.query("select * from embedding_failure")) == 3, "history stays"
 
 
+@pytest.mark.long
 def test_failures_of_an_inactive_space_are_listed_as_such(project, server):
     write_pages(project, bad="Words of a page.")
     bad = text_of(project, "page:bad")

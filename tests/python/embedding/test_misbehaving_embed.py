@@ -51,6 +51,7 @@ def finish(space):
 
 
 @pytest.mark.parametrize(("protocol", "fault", "times"), [("ollama", "rate_limited", 2), ("openai", "poison", 1)])
+@pytest.mark.long
 def test_a_fault_that_passes_is_not_noticed(protocol, served, server, fault, times):
     space = served(protocol)
     server.misbehave(fault, times, when=space.concerns_chunks)
@@ -73,6 +74,7 @@ def test_a_fault_that_passes_is_not_noticed(protocol, served, server, fault, tim
         ({"in_seconds": 2}, 1, 4),
     ],
 )
+@pytest.mark.long
 def test_a_rate_limit_stops_every_request_for_as_long_as_it_is_told(protocol, served, server, options, least, most):
     space = served(protocol)
     server.misbehave("rate_limited", 1, when=space.concerns_chunks, **options)
@@ -285,6 +287,7 @@ def test_a_batch_of_canaries_that_fails_ends_the_run_at_once(protocol, served, s
         ("invalid input", None),
     ],
 )
+@pytest.mark.long
 def test_a_limit_of_texts_is_learnt_once_and_kept(protocol, served, server, message, refusals):
     """The canaries are asked as a batch, too."""
     space = served(protocol)

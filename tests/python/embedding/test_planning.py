@@ -107,6 +107,7 @@ def test_the_chunks_of_a_refused_text_are_quarantined_by_one_query(store, monkey
 
 
 @pytest.mark.parametrize("page", [1, 3, 16, 1000])
+@pytest.mark.long
 def test_a_plan_is_read_once_page_by_page(store, monkeypatch, page):
     monkeypatch.setattr("vector.embedding.pending.PAGE", page)
     space = new_space(store)
@@ -117,6 +118,7 @@ def test_a_plan_is_read_once_page_by_page(store, monkeypatch, page):
 
 
 @pytest.mark.parametrize(("page", "times"), [(1, 1), (7, 2), (30, 3), (20_000, 2)])
+@pytest.mark.long
 def test_a_lost_connection_neither_skips_nor_repeats_a_text(store, provider, fragile, monkeypatch, page, times):
     monkeypatch.setattr("vector.embedding.pending.PAGE", page)
     space = new_space(store)
@@ -127,6 +129,7 @@ def test_a_lost_connection_neither_skips_nor_repeats_a_text(store, provider, fra
     assert {times for text, times in provider.asked.items() if text in contents} == {1}
 
 
+@pytest.mark.long
 def test_a_lost_connection_does_not_skip_vectors_that_are_there(store, provider, fragile, monkeypatch):
     monkeypatch.setattr("vector.embedding.pending.PAGE", 8)  # two reused texts a page
     space = new_space(store)

@@ -20,6 +20,8 @@ from vector.jobs.worker import Worker, WorkerOptions
 from vector.project.dbt import Dbt, DbtRun
 from vector.store import VectorStore
 
+pytestmark = pytest.mark.long
+
 SIZE, OVERLAP = 60, 10
 WORDS = "Io has more than four hundred volcanoes that are active, and Loki is the largest of them. "
 NAMES = ("one", "two", "three")
@@ -85,7 +87,6 @@ def not_well(project):
     return (done.ended("fail") | done.ended("error") | done.ended("warn")) - OF_THE_DEMO
 
 
-@pytest.mark.long
 def test_a_payload_is_registered_extracted_kept_and_extracted_anew(project):
     put_payloads(project, {name: html(WORDS * 3 + name) for name in NAMES})
     assert [state(project, name) for name in NAMES] == [("registered", 0, None, 0)] * 3
@@ -156,7 +157,6 @@ def test_a_payload_is_registered_extracted_kept_and_extracted_anew(project):
     assert state(project, "one") == ("registered", 0, None, 0)
 
 
-@pytest.mark.long
 def test_a_payload_that_cannot_be_read_keeps_the_chunks_and_is_not_tried_for_ever(project):
     put_payloads(project, {"one": html(WORDS * 3), "three": "<p> </p>"})
     assert (enqueue(project)["queued"], work(project)["succeeded"]) == (2, 2)
@@ -205,7 +205,6 @@ def test_dbt_queues_as_the_command_does(project):
     assert work(project)["succeeded"] == 3
 
 
-@pytest.mark.long
 def test_refresh_extracts_between_build_and_embed(project, monkeypatch):
     put_payloads(project, {name: html(WORDS + name) for name in NAMES})
     planned = told(project, "refresh", "--dry-run", "--quiet")

@@ -201,6 +201,7 @@ def test_a_vector_is_finite_and_of_its_space():
 
 
 # Each was taken by a ledger's constraints, and ended a command for all other rows.
+@pytest.mark.long
 def test_times_spellings_and_sizes_that_a_ledger_takes_stop_no_command(project):
     far, small = ("timestamp", "290000-01-01"), "a" * 36
     huge = json.dumps({name: int("9" * 308) for name in ("input_bytes", "seconds", "planned", "written", "cost")})

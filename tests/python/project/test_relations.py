@@ -274,6 +274,7 @@ def test_every_command_works_on_a_consumers_relations(consumer):
         assert connection.execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]
 
 
+@pytest.mark.long
 def test_the_connection_is_dbts(consumer):
     engine = engine_for_target(load_target(consumer.folder, consumer.folder))
     try:
@@ -287,12 +288,14 @@ def test_the_connection_is_dbts(consumer):
         engine.close()
 
 
+@pytest.mark.long
 def test_another_target_of_the_consumer_is_not_mistaken_for_the_one_that_was_built(consumer):
     done = consumer.vector("coverage", "--target", "prod")
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "run `dbt build --target prod`" in done.stderr
 
 
+@pytest.mark.long
 def test_what_fails_at_opening_is_one_line_without_a_secret(consumer):
     consumer.write_profile(bearer_token="a-very-secret-token", no_such_key="another-secret")
     try:
@@ -305,6 +308,7 @@ def test_what_fails_at_opening_is_one_line_without_a_secret(consumer):
     assert "another-secret" not in done.stderr
 
 
+@pytest.mark.long
 def test_an_attached_file_that_is_not_there_is_not_made(consumer, tmp_path):
     target = load_target(consumer.folder, consumer.folder)
     missing = tmp_path / "missing.duckdb"

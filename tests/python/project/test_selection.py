@@ -99,6 +99,7 @@ def test_a_consumers_other_models_are_not_built(consumer):
 
 
 @pytest.mark.dbt
+@pytest.mark.long
 def test_what_a_consumer_tests_of_the_runtime_is_tested(consumer):
     """Its test of a ledger that Python fills, after embed; the publish gate asks for the runtime's own. Its own flag
     indirect_selection changes nothing."""

@@ -25,7 +25,10 @@ TEXTS = [
 TOO_LONG = "hello " * 600
 
 
-pytestmark = pytest.mark.skipif(bool(llama_server.missing()), reason=f"not installed: {llama_server.missing()}")
+pytestmark = [
+    pytest.mark.skipif(bool(llama_server.missing()), reason=f"not installed: {llama_server.missing()}"),
+    pytest.mark.long,
+]
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +126,6 @@ def test_a_space_of_other_dimensions_is_refused(minilm):
         minilm(dimensions=256).embed(TEXTS)
 
 
-@pytest.mark.long
 def test_a_space_is_pinned_to_it_and_to_no_other(minilm, store):
     space = store.get_or_create_embedding_space("openai", llama_server.MODEL, 384)
     first = pin_or_check(store, space, minilm(), PreprocessPolicy())

@@ -492,6 +492,7 @@ def test_a_reranker_without_candidates_is_not_asked(store, space, rerankers):
         ("no-callable", "is no function"),
     ],
 )
+@pytest.mark.long
 def test_a_reranker_that_is_wrong_is_named(ask, rerankers, name, message):
     with pytest.raises(ConfigurationError, match=message) as raised:
         ask(rerank=name)

@@ -83,6 +83,7 @@ def test_the_environment_asks_for_redaction_but_not_of_a_judged_question(store, 
     assert store.get_retrieval(ask(redact=False).retrieval.retrieval_id).query_text == QUESTION
 
 
+@pytest.mark.long
 def test_the_project_asks_for_redaction(project, monkeypatch):
     assert not redaction_is_set(project.folder)
     printed = json.loads(project.vector("search", QUESTION, "--redact", "--json").stdout)
@@ -388,6 +389,7 @@ UNREADABLE = ["[1]", "7", '{"n": ' + "9" * 5000 + "}", "[" * 100_000 + "]" * 100
     "text", [*UNREADABLE, '{"bm25": [1]}', '{"fusion": 3}', '{"fusion": {"k": ' + "9" * 400 + "}}"]
 )
 @pytest.mark.parametrize("column", ["policy_json", "filters_json"])
+@pytest.mark.long
 def test_a_search_whose_row_cannot_be_read_leaves_the_others(store, ask, column, text):
     bad, good = ask(), ask()
     rewrite(store, bad.retrieval.retrieval_id, f"{column} = ?", text)

@@ -70,6 +70,7 @@ def sizes_of(asked):
 
 
 @both
+@pytest.mark.long
 def test_the_first_run_pins_and_the_second_asks_once(served, server, protocol):
     space = served(protocol, preprocess_policy={"document_prefix": "passage: ", "query_prefix": "query: "})
     done = space.embed()
@@ -280,6 +281,7 @@ def test_vectors_without_canaries_are_pinned_by_the_next_run(project):
     assert project.query("select count(*), count(run_id) from embedding_canary") == [(COUNT, COUNT)]
 
 
+@pytest.mark.long
 def test_a_tokenizer_that_was_swapped_is_noticed(project, tmp_path):
     """The digest of an onnx folder is that of its .onnx file."""
     pytest.importorskip("onnxruntime")
@@ -333,6 +335,7 @@ def killed_when(space, reached):
     process.communicate()
 
 
+@pytest.mark.long
 def test_killed_between_pinning_and_embedding(served, server):
     space = served()
     server.misbehave("hang", when=lambda texts: texts[0] not in CANARIES)
@@ -348,6 +351,7 @@ def test_killed_between_pinning_and_embedding(served, server):
 
 
 @pytest.mark.parametrize("at", [7, None], ids=["alone", "together"])
+@pytest.mark.long
 def test_killed_while_pinning(served, server, at):
     def reached(texts):
         return several(texts) if at is None else texts == [CANARIES[at]]

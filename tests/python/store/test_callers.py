@@ -164,6 +164,7 @@ def test_a_source_is_chunked_by_its_id_alone(store, tmp_path, monkeypatch):
         ("DRIFT_TEST", {}, "give space_key_a and space_key_b"),
     ],
 )
+@pytest.mark.long
 def test_a_job_that_no_worker_could_do_is_refused_in_a_line(store, chunk, job_type, input_json, message):
     before = store.list_jobs()
     with pytest.raises(InvalidRecord, match=message) as refused:

@@ -25,6 +25,8 @@ from vector.embedding import embed_space
 from vector.erasure.places import is_listed
 from vector.errors import InvalidRecord
 
+pytestmark = pytest.mark.long
+
 SOURCE = "note:jane"
 # In every version of the source's text, in its title, and in whatever quotes it.
 MARK = "Sesquipedalian"
@@ -138,7 +140,6 @@ def test_an_erased_source_is_in_no_column_and_no_byte(project, written):
     assert json.loads(stored) == told["rows"]
 
 
-@pytest.mark.long
 def test_what_is_of_others_stays(project, written):
     before = {
         name: set(map(str, rows)) for name, rows in project.contents("erasure", "job", "run", "retrieval_hit").items()
@@ -173,7 +174,6 @@ def test_the_row_that_stays_names_nothing(project, written):
     assert len(made) == 3
 
 
-@pytest.mark.long
 def test_a_source_in_the_tables_stays_out_until_it_is_lifted(project):
     source = "page:io"
     kept = project.query("select * from source_registry where source_id <> ? order by all", source)
@@ -416,7 +416,6 @@ def killed(project, at, *arguments):
 
 
 @posix_only
-@pytest.mark.long
 def test_an_erasure_that_is_killed_goes_on(project, written):
     named = ("--source-id", SOURCE)
     # Further each time: all writes of an erasure are met, and in transactions too.

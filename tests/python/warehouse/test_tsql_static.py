@@ -41,6 +41,7 @@ def test_no_statement_breaks_a_rule(nodes):
     assert _complaints(nodes, view_violations) == {}
 
 
+@pytest.mark.long
 def test_a_duckdb_ism_in_a_model_fails_the_gate(parsed_folder, tmp_path):
     scratch = tmp_path / "project"
     folders = "alarms generic invariants on_request fixtures".split()
