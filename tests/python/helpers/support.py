@@ -103,6 +103,8 @@ class ScratchProject:
         (folder / "profiles.yml").write_text(PROFILE.format(database=self.database_path), encoding="utf-8")
         self.write_rows("embedding_space_seed", [HASH_SPACE])
         self._edited.clear()
+        # In the smallest blocks, a file of these few rows has a fifth of the size: it is copied for every test.
+        duckdb.connect(str(self.database_path), config={"default_block_size": 16384}).close()
         if like:
             shutil.copy(like / "kept.duckdb", self.database_path)
             # dbt itself would parse anew: the path of the database is another one.
@@ -128,6 +130,7 @@ class ScratchProject:
         # A connection that a cycle of objects still holds would keep the old database open in this process, and write
         # into the file that takes its place.
         gc.collect()
+        gc.freeze()  # what is still there need not be looked through next time
         for path, content in self._edited.items():
             path.write_bytes(content)
         self._edited.clear()
