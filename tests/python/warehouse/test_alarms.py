@@ -3,6 +3,8 @@
 import pytest
 from support import PROJECT_DIR
 
+pytestmark = pytest.mark.long
+
 SET = {
     "alarm_hours_without_embed": "6",
     "alarm_min_coverage": "0.99",

@@ -13,6 +13,8 @@ from vector.providers import open_provider
 from vector.search.policy import SearchPolicy
 from vector.search.search import search
 
+pytestmark = pytest.mark.long
+
 CHANGED = ("noticed a faint object in Taurus", "noticed an unknown, faint object in the constellation Taurus")
 
 
@@ -65,7 +67,6 @@ def lived(kept_project, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("question", "sql", "header"), examples("analysts.md"))
-@pytest.mark.long
 def test_an_example_of_the_document_runs(lived, question, sql, header):
     result = lived.execute(sql.replace("'minilm'", "'hash'"))
     assert [column[0] for column in result.description] == header.split(" | ")

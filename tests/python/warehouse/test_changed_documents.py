@@ -5,6 +5,8 @@ import random
 import pytest
 from support import ScratchProject, read_csv
 
+pytestmark = pytest.mark.long
+
 TEXT = "The moon {} has craters and no air.\nIts name is old, and nobody knows who gave it. " * 30
 CHUNKS = (
     "select chunk_id, source_id, source_type, source_ref_json, offsets_json, content, context, content_sha256,"
@@ -153,7 +155,6 @@ HEALED = {
 
 
 @pytest.mark.parametrize("damage", HEALED)
-@pytest.mark.long
 def test_what_a_build_heals(moons, damage):
     ((chunk,),) = moons.query(
         "select chunk_id from chunk where source_id = 'event:7' and retired_utc is null order by chunk_id limit 1"
@@ -172,7 +173,6 @@ def test_what_a_build_heals(moons, damage):
         "update source_registry set chunk_count = 99 where source_id = 'event:7'",
     ],
 )
-@pytest.mark.long
 def test_a_cut_of_all_on_request_heals_the_rest(moons, damage):
     asked = ("--vars", "cut_all: true")
     test = ("--select", "chunks_are_those_of_a_full_cut", "source_registry_matches_chunks")
@@ -210,7 +210,6 @@ EDITS = (
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.long
 def test_any_edits_and_kills_leave_the_ledgers_as_a_full_cut_would(moons, seed):
     chance = random.Random(seed)
     for _ in range(8):

@@ -14,7 +14,7 @@ import yaml
 from last_version import last_version, ledgers, rows_of_then
 from support import PROJECT_DIR, ScratchProject, read_csv
 
-pytestmark = pytest.mark.dbt
+pytestmark = [pytest.mark.dbt, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,6 @@ def then(**converted) -> dict[str, list[tuple]]:
 # The release that is out
 
 
-@pytest.mark.long
 def test_the_last_version_is_upgraded_by_a_build_alone(old):
     # By the policies of today's seed, too.
     old.write_rows("chunk_policy", read_csv(PROJECT_DIR / "seeds" / "chunk_policy.csv"))
@@ -124,7 +123,6 @@ def test_the_last_version_is_upgraded_by_a_build_alone(old):
 # What of a shape may change, of a parent with children and of a child
 
 
-@pytest.mark.long
 def test_changed_constraints_and_keys_by_a_build_of_one_child(old):
     """With four threads, and what the owner of the warehouse has added: all of it stays."""
     with old.connect() as connection:
@@ -283,7 +281,6 @@ def statements_of_dbt(monkeypatch):
         yield sent
 
 
-@pytest.mark.long
 def test_killed_at_any_statement_it_is_as_if_never_begun(old, tmp_path, monkeypatch):
     """The upgrade from the last release, which rebuilds `job`, `space_publication` and what refers to them."""
     with statements_of_dbt(monkeypatch) as sent:

@@ -24,6 +24,8 @@ from vector.spaces.pinning import PinResult
 from vector.store import VectorStore
 from vector.store.runs import _is_abandoned
 
+pytestmark = pytest.mark.long
+
 
 def test_a_space_is_switched_off_described_anew_and_switched_on(project):
     (space,) = project.rows("embedding_space_seed")
@@ -36,7 +38,6 @@ def test_a_space_is_switched_off_described_anew_and_switched_on(project):
     assert "nothing to embed" in project.embed()
 
 
-@pytest.mark.long
 def test_a_new_default_space_is_not_filled_unasked_in_a_warehouse_of_the_last_version(project):
     """There the last version's default has vectors; what is embedded anew is for its user to say."""
     (default,) = read_csv(PROJECT_DIR / "seeds" / "embedding_space_seed.csv")
@@ -65,7 +66,6 @@ def test_a_new_default_space_is_not_filled_unasked_in_a_warehouse_of_the_last_ve
 
 
 @pytest.mark.parametrize("option", ["--empty", "--sample=1 day"])
-@pytest.mark.long
 def test_a_build_of_a_part_of_the_sources_writes_no_ledger(project, option):
     before = project.contents()
     assert project.dbt("run", option).success
@@ -73,7 +73,6 @@ def test_a_build_of_a_part_of_the_sources_writes_no_ledger(project, option):
     assert project.contents() == before
 
 
-@pytest.mark.long
 def test_a_source_that_is_empty_for_a_moment_is_told_and_comes_back_for_nothing(project):
     events = project.rows("event")
     project.write_rows("event", [])

@@ -16,6 +16,8 @@ from vector.contracts.models import (
 )
 from vector.spaces.publications import retire
 
+pytestmark = pytest.mark.long
+
 NOW = datetime.now(UTC)
 
 
@@ -168,7 +170,6 @@ def test_the_defaults_are_in_one_variable(project, aged):
         ("[90]", "give keys and values"),
     ],
 )
-@pytest.mark.long
 def test_a_setting_that_makes_no_sense_is_one_clear_line(project, given, told):
     settings = "retention: {retrieval_days: null, embedding_days: null}"
     project.edit("dbt_project.yml", settings, f"retention: {given}")
@@ -183,7 +184,6 @@ def test_a_setting_that_makes_no_sense_is_one_clear_line(project, given, told):
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "'90'", "1.5", "true", "36501"])
-@pytest.mark.long
 def test_days_are_a_whole_number_within_a_century(project, aged, days):
     done = prune(project, f"{{days: {days}}}")
     assert not done.success

@@ -6,6 +6,8 @@ from tsql.recording import record
 from tsql.rules import violations
 from tsql.server import CannedServer
 
+pytestmark = pytest.mark.long
+
 
 def ours(recording):
     """The statements in their order, but for dbt-sqlserver's own."""
