@@ -67,15 +67,19 @@ class Project:
 _BUILT = {"built_project", "kept_project"}
 
 
-# Files whose tests take a minute of a processor and more. They go first, so that no worker ends with one of them alone.
-_LONGEST = {"test_publishing.py", "test_conformance.py", "test_kill.py", "test_chunk_source.py", "test_chain.py",
-            "test_erasure.py", "test_extract_policy.py", "test_consumer.py", "test_misbehaving_embed.py",
-            "test_tsql_statements.py", "test_tsql_static.py", "test_worker.py", "test_refresh.py"}  # fmt: skip
+# Files whose tests take half a minute of a processor and more. They go first, so that no worker ends with one of them
+# alone; and before them one that needs no built project, as one worker builds it and another would wait.
+_FIRST = "test_tsql_static.py"
+_LONGEST = {"test_bad_input.py", "test_chain.py", "test_changed_documents.py", "test_chunk_source.py",
+            "test_conformance.py", "test_consumer.py", "test_docs_commands.py", "test_embed_command.py",
+            "test_erasure.py", "test_extract_policy.py", "test_invariants.py", "test_kill.py",
+            "test_misbehaving_embed.py", "test_pinning.py", "test_publishing.py", "test_refresh.py",
+            "test_tsql_statements.py", "test_worker.py"}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests that need what dbt has built, and puts the longest files first."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    items.sort(key=lambda item: (item.path.name != _FIRST, item.path.name not in _LONGEST))
     for item in items:
         if _BUILT & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.dbt)

@@ -18,6 +18,8 @@ from served import ServedSpace
 
 from vector.providers import estimated_tokens
 
+pytestmark = pytest.mark.long
+
 LIMIT = 12  # chunks of a run, of the 16 that there are, in batches of four, two at a time; their texts are distinct
 SMALL = ("--limit", LIMIT, "--batch-size", 4, "--concurrency", 2)
 
@@ -51,7 +53,6 @@ def finish(space):
 
 
 @pytest.mark.parametrize(("protocol", "fault", "times"), [("ollama", "rate_limited", 2), ("openai", "poison", 1)])
-@pytest.mark.long
 def test_a_fault_that_passes_is_not_noticed(protocol, served, server, fault, times):
     space = served(protocol)
     server.misbehave(fault, times, when=space.concerns_chunks)
@@ -74,7 +75,6 @@ def test_a_fault_that_passes_is_not_noticed(protocol, served, server, fault, tim
         ({"in_seconds": 2}, 1, 4),
     ],
 )
-@pytest.mark.long
 def test_a_rate_limit_stops_every_request_for_as_long_as_it_is_told(protocol, served, server, options, least, most):
     space = served(protocol)
     server.misbehave("rate_limited", 1, when=space.concerns_chunks, **options)
@@ -287,7 +287,6 @@ def test_a_batch_of_canaries_that_fails_ends_the_run_at_once(protocol, served, s
         ("invalid input", None),
     ],
 )
-@pytest.mark.long
 def test_a_limit_of_texts_is_learnt_once_and_kept(protocol, served, server, message, refusals):
     """The canaries are asked as a batch, too."""
     space = served(protocol)
@@ -342,7 +341,6 @@ REPLIES = st.fixed_dictionaries(
     batch_size=5,
     concurrency=3,
 )
-@pytest.mark.long
 def test_no_reply_loses_mixes_or_hides_anything(kept_small_project, protocol, reply, when, batch_size, concurrency):
     """No lost, mixed or doubled vector, and no cost untold, whatever the form of the replies; and then a clean run."""
     kept_small_project.reset()
@@ -390,7 +388,6 @@ def check_bill(server, metrics):
 # In a process of its own
 
 
-@pytest.mark.long
 def test_the_exit_code_of_the_process(small_project, server):
     space = ServedSpace(small_project, server, "openai")
     bad = space.texts[5]

@@ -29,6 +29,8 @@ from vector.spaces.choosing import searched_space
 from vector.store.opening import SearchStore, open_to_search, open_to_write, writing
 from vector.store.side_log import take_in
 
+pytestmark = pytest.mark.long
+
 QUESTION = "Which moon has geysers?"
 WORDS = SearchPolicy("lexical")
 
@@ -132,7 +134,6 @@ def test_a_search_of_the_free_warehouse_is_in_its_log_at_once(project, beside):
     assert waiting_searches(beside) == {}
 
 
-@pytest.mark.long
 def test_without_a_copy_a_search_says_what_makes_one(project, target):
     with held(project):
         done = project.vector("search", QUESTION)
@@ -219,7 +220,6 @@ def test_what_a_killed_writer_has_committed_is_in_the_copy(project, target):
         assert store.engine.query("select n from warehouse.vector.committed") == [(1,)]
 
 
-@pytest.mark.long
 def test_a_copy_is_of_one_moment(project):
     """A writer that commits in two tables at once, without end: each copy has both, or none is made."""
     path = project.database_path

@@ -12,6 +12,8 @@ from vector.errors import ProviderError
 from vector.providers.hash import HashProvider
 from vector.spaces.canaries import CANARIES
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def pages(project: ScratchProject) -> dict[str, dict]:
@@ -59,7 +61,6 @@ def best_hit(project, source_id):
     return json.loads(done.stdout)["hits"][0]["source_id"]
 
 
-@pytest.mark.long
 def test_only_what_changed_is_embedded(project, pages):
     before, vectors = texts(project, "page:apollo"), embedded(project)
     assert best_hit(project, "page:ceres") == "page:ceres"
@@ -99,7 +100,6 @@ def test_only_what_changed_is_embedded(project, pages):
     assert project.test().success
 
 
-@pytest.mark.long
 def test_a_replay_connects_what_an_edit_cut_elsewhere(project, pages):
     """A longer name moves every offset after it: chunks are retired and made; the mart says that the source did it."""
     text = project.query("select content from chunk where source_id = 'page:apollo' and content like '%Houbolt%'")[0][0]
@@ -137,7 +137,6 @@ def test_a_build_drops_the_views_that_an_earlier_version_had(project):
     ) == [("near_duplicate_chunk",), ("search_setting",)]
 
 
-@pytest.mark.long
 def test_a_ledger_gets_the_column_that_its_contract_gets(project):
     before = project.query("select * from retrieval_hit order by all")
     metadata = column("metadata_json", "text")
@@ -156,7 +155,6 @@ def test_a_ledger_gets_the_column_that_its_contract_gets(project):
         pytest.param(("reviewed_by", "text", "not_null"), "reviewed_by is new, and may not be null", id="not null"),
     ],
 )
-@pytest.mark.long
 def test_a_contract_that_a_ledger_cannot_follow_stops_the_run(project, columns, difference):
     before = project.contents()
     name, data_type, *not_null = columns
@@ -176,7 +174,6 @@ def column(name, data_type, description="{{ doc('hit_metadata_json') }}"):
     return f'      - name: {name}\n        description: "{description}"\n        data_type: {data_type}\n'
 
 
-@pytest.mark.long
 def test_tags_and_titles_reach_the_registry_and_embed_nothing(project, pages):
     before = project.contents("source_registry", "chunk", "job", "run")
     cut = project.query("select * exclude (context, document_sha256, updated_utc) from chunk order by chunk_id")
@@ -238,7 +235,6 @@ def stop_when_written(project, size, signal):
 
 @posix_only
 @pytest.mark.parametrize(("signal", "exit_code"), [(SIGTERM, 143), (SIGINT, 130)])
-@pytest.mark.long
 def test_a_stopped_run_is_closed_by_itself(project, signal, exit_code):
     forget_vectors(project)
     stopped = stop_when_written(project, 10_000, signal)
@@ -295,7 +291,6 @@ def test_what_a_model_finished_before_it_failed_is_never_asked_for_again(project
     assert project.query("select count(*) from embedding_pending") == [(0,)]
 
 
-@pytest.mark.long
 def test_the_default_model_end_to_end(project):
     project.write_rows("embedding_space_seed", read_csv(PROJECT_DIR / "seeds" / "embedding_space_seed.csv"))
     project.refresh()

@@ -10,6 +10,8 @@ from vector.contracts.identity import compute_content_hash
 from vector.contracts.models import VectorChunk
 from vector.errors import InvalidRecord
 
+pytestmark = pytest.mark.long
+
 STAGING = "models/demo/stg_event.sql"
 EVENT = {
     "source_id": "'event:1'", "source_type": "'event'", "source_ref_json": "'{}'", "title": "'A title'",
@@ -55,7 +57,6 @@ TEXTS = {
 }
 
 
-@pytest.mark.long
 def test_blank_texts_are_told_and_are_no_chunks_and_old_ones_are_retired(project):
     values = ", ".join(f"('{source_id}', '{text}')" for source_id, text in TEXTS.items())
     columns = {**EVENT, "source_id": "source_id", "content": "content"}

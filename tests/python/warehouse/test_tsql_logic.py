@@ -21,6 +21,8 @@ from tsql.to_duckdb import teach, to_duckdb
 
 from vector.contracts.identity import canonical_json
 
+pytestmark = pytest.mark.long
+
 VIEWS = (
     "chunk_policy_input", "embedding_space_input", "eval_query_input", "eval_judgment_input", "publish_threshold_input",
     "stg_page", "stg_entity", "stg_event", "document_input", "document", "document_registration", "chunk_window",
@@ -190,7 +192,6 @@ def warehouse(kept_project, native, tmp_path_factory):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.long
 def test_a_view_gives_the_native_rows(warehouse, native, translated, view):
     rows = _same_rows(warehouse, native[view], translated(view), without=("vector",))
     assert rows > 0
@@ -298,7 +299,6 @@ def cutter(native):
         yield connection
 
 
-@pytest.mark.long
 def test_any_text_is_cut_alike(cutter, native, nodes):
     views = ("document", "chunk_window", "document_registration")
     translated = {view: to_duckdb(nodes[view].sql, "warehouse") for view in views}
