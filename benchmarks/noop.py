@@ -1,4 +1,5 @@
-"""Nothing to do: a second `dbt build` and a second embed over many chunks, against one scan of what they must look at.
+"""Nothing to do: a second `dbt build`, a second embed and `space_coverage` over many chunks, against one scan of what
+they must look at.
 
 The two baselines are one anti-join of the current chunks with their embeddings, and one evaluation of `chunk_window`
 with every column of it computed. "start-up" is the same command on a warehouse without any document; the ratio is
@@ -83,8 +84,9 @@ def _measure(empty: Warehouse, full: Warehouse, repetitions: int) -> list[list]:
     commands = {
         "dbt build, models only": (("dbt", "build", "--exclude-resource-type", "test", "unit_test"), window),
         "dbt build, with tests": (("dbt", "build"), window),
-        "embed.py": (("embed",), anti_join),
+        "vector embed": (("embed",), anti_join),
     }
+    baselines = {**{name: baseline for name, (_, baseline) in commands.items()}, "space_coverage": anti_join}
     subjects = {
         anti_join: lambda: _timed_query(
             full,
@@ -98,9 +100,13 @@ def _measure(empty: Warehouse, full: Warehouse, repetitions: int) -> list[list]:
     for name, (command, _) in commands.items():
         for label, warehouse in (("start-up", empty), ("full", full)):
             subjects[f"{name}, {label}"] = lambda command=command, warehouse=warehouse: _run(warehouse, command)
+    for label, warehouse in (("start-up", empty), ("full", full)):
+        subjects[f"space_coverage, {label}"] = lambda warehouse=warehouse: _timed_query(
+            warehouse, "select * from vector.space_coverage"
+        )
     seconds = best_of(repetitions, subjects)
     rows = []
-    for name, (_, baseline) in commands.items():
+    for name, baseline in baselines.items():
         start_up, total = seconds[f"{name}, start-up"], seconds[f"{name}, full"]
         over = total - start_up
         rows.append([name, total, start_up, over, baseline, seconds[baseline], over / seconds[baseline]])
