@@ -124,6 +124,7 @@ def green(monkeypatch):
 # The whole gate, with dbt
 
 
+@pytest.mark.long
 def test_a_good_space_goes_live_and_is_searched(judged):
     with judged.store() as store:
         old, new = store.get_embedding_space_by_key("hash"), good(store)
@@ -164,6 +165,7 @@ def test_a_good_space_goes_live_and_is_searched(judged):
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_red_invariant_is_named_and_keeps_the_space_out(judged):
     with judged.connect() as connection:
         connection.execute(
@@ -185,6 +187,7 @@ def test_a_red_invariant_is_named_and_keeps_the_space_out(judged):
     assert json.loads(judged.query("select evidence_json from space_publication")[0][0])["options"]["skip_tests"]
 
 
+@pytest.mark.long
 def test_a_dbt_that_cannot_run_is_no_green_light(judged, tmp_path, monkeypatch):
     """Python files in the working directory are not why: they are none of dbt's."""
     (tmp_path / "html.py").write_text("raise SystemExit(77)")
@@ -194,6 +197,7 @@ def test_a_dbt_that_cannot_run_is_no_green_light(judged, tmp_path, monkeypatch):
         run_data_tests(judged.folder, judged.folder, "duckdb")
 
 
+@pytest.mark.long
 def test_a_warning_is_told_and_passes(judged):
     with judged.connect() as connection:
         connection.execute("update embedding set truncated_flag = true")
