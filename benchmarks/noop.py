@@ -27,7 +27,7 @@ from support import (
 )
 
 CHUNKS_A_PAGE = 10
-STEP = 700 - 140  # the policy of pages
+STEP = 466  # characters that a chunk of whole sentences takes on of such a page, by the policy of pages
 
 
 def main() -> None:
