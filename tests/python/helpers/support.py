@@ -122,8 +122,6 @@ class ScratchProject:
     def keep(self) -> None:
         """Remembers the database as it is now."""
         shutil.copy(self.database_path, self._kept_database)
-        gc.collect()
-        gc.freeze()  # what is there now need not be looked through by every `reset`
 
     def reset(self) -> None:
         """Undoes every edit, and puts the kept database at its old path, so that dbt need not parse again."""
